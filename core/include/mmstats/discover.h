@@ -1,0 +1,81 @@
+// Which files there are: globs -> files, from one look to the next, with their descriptors held.
+// A held descriptor lets a file be read to its end after it was unlinked, and makes its inode
+// number its own for as long as we care. No locks, no threads; one thread at a time.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "mmstats/error.h"
+#include "mmstats/snapshot.h"
+
+namespace mmstats {
+
+// A file's place in Discovery and in everything that keeps state per file: small, dense, given to
+// another file only after a look in which the first was gone.
+using FileKey = std::uint32_t;
+
+struct DiscoveryLimits {
+  std::size_t max_files = 20'000;   // files known at once; what goes beyond is reported, not read
+  std::size_t max_held = 1U << 20U;  // descriptors held; the system's limit may set less
+};
+
+// What one look found out. Refers to memory of Discovery, valid until the next look.
+struct Look {
+  std::vector<FileKey> appeared;  // readable from now on
+  std::vector<FileKey> gone;      // no longer in the folder, or another file has its name; can still
+                                  // be read, if held, until forget()
+  std::vector<Error> errors;      // folders and files that could not be used; a good one never
+                                  // suffers from them
+  std::size_t folders_listed = 0;  // folders whose content is known, listed now or unchanged
+  std::size_t folders_failed = 0;  // folders that exist and could not be listed
+  std::size_t skipped = 0;         // names that match but are not regular files
+  std::size_t beyond_limit = 0;    // files left out because of max_files
+};
+
+class Discovery {
+ public:
+  // `globs`: as in the shell, in every part of the path; a name that starts with a dot matches only
+  // a pattern that does.
+  explicit Discovery(std::vector<std::string> globs, DiscoveryLimits limits = {});
+  Discovery(Discovery&&) noexcept;
+  Discovery& operator=(Discovery&&) noexcept;
+  ~Discovery();
+
+  // Looks again. `now` decides when a folder that seems unchanged is listed all the same: file
+  // systems stamp folders coarsely, so a recent stamp proves nothing.
+  // A file that moves within the globs stays the same file; several names for one inode are one.
+  // Files in a folder that cannot be listed now stay known.
+  const Look& look(std::chrono::system_clock::time_point now);
+
+  // All files known, `appeared` included and `gone` not. Order is arbitrary but steady.
+  [[nodiscard]] std::span<const FileKey> files() const;
+
+  [[nodiscard]] const std::string& path(FileKey file) const;
+  [[nodiscard]] FileId id(FileKey file) const;
+  [[nodiscard]] std::size_t held() const;  // descriptors held
+
+  // Bytes of the file from `offset`, as OpenFile::read_at does; a file that is not held is opened
+  // for the call, and -1 with ESTALE means that its name leads to another file now.
+  ssize_t read_at(FileKey file, std::uint64_t offset, std::span<std::byte> into) noexcept;
+
+  // The file's size in bytes now, or -1.
+  std::int64_t size(FileKey file) noexcept;
+
+  // Removes the file from its folder if the name still leads to it. The next look reports it gone.
+  Expected<void> remove(FileKey file);
+
+  // Ends what `gone` began: closes the file and frees its key. Call it for each before the next look.
+  void forget(FileKey file);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mmstats

@@ -1,0 +1,46 @@
+// What can go wrong, kept as two outcomes:
+//  - a call that cannot deliver returns Expected<T>, holding an Error;
+//  - damage inside a file that could be read is data (Damage), beside the fields that were good.
+// Nothing in this library prints, aborts or throws anything but std::bad_alloc.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <tl/expected.hpp>
+
+namespace mmstats {
+
+enum class ErrorKind : std::uint8_t {
+  kNotFound,    // no such file or folder
+  kDenied,      // the system's permissions forbid it
+  kNotRegular,  // a folder, FIFO, socket, device or symbolic link; it was not read
+  kTooLarge,    // larger than the limit that the caller set
+  kUnfinished,  // empty, or its first byte is 0: its writer has not finished; try again later
+  kNotMmstats,  // the first byte names no version that we know
+  kChanged,     // the file kept changing, or was cut, while it was read
+  kLimit,       // a bound of ours (files, series) or of the system (descriptors) is reached
+  kInvalid,     // an argument is wrong: a pattern, an option, a label
+  kIo,          // any other failure of the system
+};
+
+struct Error {
+  ErrorKind kind = ErrorKind::kIo;
+  std::string path;          // the file or folder; empty where none is concerned
+  std::uint64_t offset = 0;  // byte in the file, where one is to blame
+  int sys_errno = 0;         // errno of the failed call, 0 if no call failed
+  std::string message;       // what happened and what to do; without path and errno text
+
+  // One line for people: "PATH: MESSAGE: strerror".
+  [[nodiscard]] std::string text() const;
+};
+
+template <class T>
+using Expected = tl::expected<T, Error>;
+
+// One thing that is wrong in a file. Fields that end before `offset` are sound.
+struct Damage {
+  std::uint64_t offset = 0;  // byte in the file where it begins
+  std::string message;
+};
+
+}  // namespace mmstats

@@ -1,0 +1,35 @@
+// What a file says of itself: kinds, units and help, one line a field, in the text field
+// `sys.metadata`. The grammar: core/doc/format.md.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace mmstats {
+
+inline constexpr std::string_view kMetadataLabel = "sys.metadata";
+
+enum class Kind : std::uint8_t {
+  kCounter,    // only grows within one life of a file; its sum over workers never falls
+  kGauge,      // a value of this moment
+  kTimestamp,  // a moment, Unix seconds
+  kState,      // a number that stands for a condition, a bool most of all
+  kProperty,   // a fact about the process: not a value over time
+};
+
+// "counter", "gauge", "timestamp", "state", "property".
+std::string_view to_string(Kind kind);
+std::optional<Kind> parse_kind(std::string_view word);
+
+struct FieldMetadata {
+  std::optional<Kind> kind;  // none: absent, or a word that this version does not know
+  std::string_view unit;     // as OpenMetrics writes units: seconds, bytes; may be empty
+  std::string_view help;     // one sentence; may be empty
+};
+
+// What `metadata`, the value of sys.metadata, says of the field `label` (written in full, prefix
+// included). Nothing known gives an empty result. The views point into `metadata`. O(metadata).
+FieldMetadata find_metadata(std::string_view metadata, std::string_view label);
+
+}  // namespace mmstats

@@ -1,0 +1,59 @@
+// Who wrote a file, and is he still there? Three answers: unknown is never treated as dead.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "mmstats/snapshot.h"
+
+namespace mmstats {
+
+enum class OwnerState : std::uint8_t { kAlive, kDead, kUnknown };
+
+// Whether any process maps a file.
+enum class Mapped : std::uint8_t { kYes, kNo, kUnknown };
+
+// Asks the system about owners. Answers about a process's start are kept for `kRecheck`.
+// One thread at a time.
+class Owners {
+ public:
+  static constexpr std::chrono::seconds kRecheck{30};
+
+  // `proc`: where procfs is mounted.
+  explicit Owners(std::string proc = "/proc");
+
+  // The state of the process `pid` that wrote a file created at `created` (Unix seconds; 0 if the
+  // file does not say).
+  // kDead: no such process, or the one that has the pid now started after `created`.
+  // kUnknown: pid is not one that a process can have, or its start cannot be read.
+  // Cost: one kill(pid, 0), and one read of /proc/PID/stat every kRecheck.
+  OwnerState state(std::uint64_t pid, double created, std::chrono::steady_clock::time_point now);
+
+  // Whether a process maps the file now. kUnknown when none was seen to, but not every process could
+  // be asked (we are not root). Inode numbers alone decide, as file systems differ on device
+  // numbers in /proc/PID/maps: so a stranger may say yes, none is lost.
+  // Reads all of /proc/*/maps once per `now`: milliseconds.
+  Mapped mapped(FileId file, std::chrono::steady_clock::time_point now);
+
+ private:
+  struct Start {
+    double unix_seconds = 0;  // 0: could not be read
+    std::chrono::steady_clock::time_point read_at;
+  };
+  Start read_start(pid_t pid, std::chrono::steady_clock::time_point now) const;
+  void scan_maps(std::chrono::steady_clock::time_point now);
+
+  std::string proc_;
+  double boot_unix_seconds_ = 0;
+  std::unordered_map<pid_t, Start> starts_;
+  std::unordered_set<ino_t> mapped_inodes_;
+  bool maps_complete_ = false;
+  std::chrono::steady_clock::time_point maps_scanned_{};
+};
+
+}  // namespace mmstats

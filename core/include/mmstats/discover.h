@@ -30,8 +30,8 @@ struct Look {
   std::vector<FileKey> appeared;  // readable from now on
   std::vector<FileKey> gone;      // no longer in the folder, or another file has its name; can still
                                   // be read, if held, until forget()
-  std::vector<Error> errors;      // folders and files that could not be used; a good one never
-                                  // suffers from them
+  std::vector<const Error*> errors;  // folders and files that could not be used; a good one never
+                                     // suffers from them
   std::size_t folders_listed = 0;  // folders whose content is known, listed now or unchanged
   std::size_t folders_failed = 0;  // folders that exist and could not be listed
   std::size_t skipped = 0;         // names that match but are not regular files
@@ -58,6 +58,7 @@ class Discovery {
 
   [[nodiscard]] const std::string& path(FileKey file) const;
   [[nodiscard]] FileId id(FileKey file) const;
+  [[nodiscard]] bool is_held(FileKey file) const;
   [[nodiscard]] std::size_t held() const;  // descriptors held
 
   // Bytes of the file from `offset`, as OpenFile::read_at does; a file that is not held is opened

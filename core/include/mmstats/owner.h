@@ -49,7 +49,6 @@ class Owners {
   void scan_maps(std::chrono::steady_clock::time_point now);
 
   std::string proc_;
-  double boot_unix_seconds_ = 0;
   std::unordered_map<pid_t, Start> starts_;
   std::unordered_set<ino_t> mapped_inodes_;
   bool maps_complete_ = false;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <tl/expected.hpp>
 
 namespace mmstats {
@@ -30,7 +31,8 @@ struct Error {
   int sys_errno = 0;         // errno of the failed call, 0 if no call failed
   std::string message;       // what happened and what to do; without path and errno text
 
-  // One line for people: "PATH: MESSAGE: strerror".
+  // One line for people: "PATH: MESSAGE: strerror", parts that do not apply left out. The path is
+  // made printable; `message` is taken to be so already.
   [[nodiscard]] std::string text() const;
 };
 
@@ -40,7 +42,11 @@ using Expected = tl::expected<T, Error>;
 // One thing that is wrong in a file. Fields that end before `offset` are sound.
 struct Damage {
   std::uint64_t offset = 0;  // byte in the file where it begins
-  std::string message;
+  std::string message;       // names the field and the byte; printable
 };
+
+// Bytes that somebody else chose (a label, a text, a path), made fit for a terminal or a log:
+// control characters and what is not UTF-8 become \xNN, byte by byte; all else stays as it is.
+std::string printable(std::string_view foreign);
 
 }  // namespace mmstats

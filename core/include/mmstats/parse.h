@@ -18,9 +18,9 @@ struct Field {
   std::string_view label;      // raw bytes: not checked to be UTF-8, may hold NUL
   std::string_view type_text;  // as in the file, blanks included
   ValueType type;
-  bool buffered = false;                // two values in the file, one published
-  std::span<const std::byte> value;     // the published value's bytes
-  std::uint64_t offset = 0;             // in the file: of the label's size
+  bool buffered = false;                  // two values in the file, one published
+  std::span<const std::byte> value;       // the published value's bytes
+  std::uint64_t offset = 0;               // in the file: of the label's size
   std::uint64_t write_buffer_offset = 0;  // in the file: of the write buffer byte; values follow it
 };
 
@@ -28,13 +28,15 @@ struct ParsedFile {
   std::vector<Field> fields;     // in file order; the same label may occur twice
   std::optional<Damage> damage;  // what ended the list early; there is no way to go on after it
   bool terminated = false;       // the list ended with a label size of 0, not with the bytes
-  bool cut = false;              // damage because the bytes end inside a field: more may mend it
+  bool cut = false;              // damage because the bytes end too early: more of them may mend it
   std::uint64_t end = 0;         // offset after the last sound field
 };
 
 // Parses one file's bytes, or the beginning of them. `into` is overwritten; its capacity is kept,
-// so a caller that reuses it does not allocate. No version byte, or another than 1, is damage at
-// offset 0. One O(bytes) pass.
+// so a caller that reuses it does not allocate unless there is damage. The list ends with a label size
+// of 0, with the last byte, or with one last byte that is 0.
+// Damage: no version byte or another than 1 (at offset 0), a size that leads beyond the bytes, a
+// type that parse_type refuses, a write buffer other than 0, 1 and 0xFF. One O(fields) pass.
 void parse(std::span<const std::byte> bytes, ParsedFile& into);
 
 // True if `label` is `suffix` or ends with "." + suffix: how sys.* fields are found whatever

@@ -28,7 +28,6 @@ struct Reading {
 // keeps the last bytes seen and is named in `unsettled`. A file that is cut meanwhile yields what
 // is left of it, with Damage.
 // Errors: those of read_snapshot; kNotMmstats.
-Expected<Reading> read_settled(const std::string& path,
-                               std::uint64_t max_file_size = kDefaultMaxFileSize);
+Expected<Reading> read_settled(const std::string& path, std::uint64_t max_file_size = kDefaultMaxFileSize);
 
 }  // namespace mmstats

@@ -16,7 +16,7 @@
 
 namespace mmstats {
 
-inline constexpr std::uint64_t kDefaultMaxFileSize = 16U << 20U;  // bytes
+inline constexpr std::uint64_t kDefaultMaxFileSize = 4U << 20U;  // bytes: some 50,000 fields
 
 // What makes a file this file for as long as somebody holds it open.
 struct FileId {
@@ -37,16 +37,17 @@ class OpenFile {
   ~OpenFile();
 
   // Opens `name` below the folder `folder_fd` (or AT_FDCWD) without following a link in its last
-  // part and without waiting for a FIFO's other end. `path` is for messages.
+  // part. Looks before it opens, so that a FIFO or a device is neither waited for nor disturbed, and
+  // again after. `path` is for messages.
   // Errors: kNotFound, kDenied, kNotRegular, kLimit (no descriptor left), kIo.
   static Expected<OpenFile> open(int folder_fd, const char* name, const std::string& path);
 
   // Bytes from `offset` into `into`: as many as the file has, or -1 with errno set. Repeats
-  // interrupted calls.
+  // interrupted calls. Preconditions: is_open().
   ssize_t read_at(std::uint64_t offset, std::span<std::byte> into) const noexcept;
 
   // Moves the descriptor above 1023, so that a host that uses select(2) keeps the low ones, if the
-  // new one is below `ceiling`. False: it stays where it was.
+  // new one is below `ceiling`. False: it stays where it was. True as well if it was there already.
   bool move_high(int ceiling) noexcept;
 
   [[nodiscard]] bool is_open() const { return fd_ >= 0; }
@@ -70,9 +71,13 @@ struct Snapshot {
   std::vector<std::byte> bytes;                    // the whole file
 };
 
-// Reads a whole file once. Values in it may be torn: settle.h mends that.
-// Errors: those of OpenFile::open; kTooLarge; kUnfinished (empty or zeros); kIo.
-Expected<Snapshot> read_snapshot(const std::string& path,
+// Reads a whole file once. Values in it may be torn: settle.h mends that. A file that grows or is cut
+// meanwhile gives what was read.
+// Errors: those of OpenFile::open; kTooLarge; kUnfinished (empty, or its first byte is 0); kIo.
+Expected<Snapshot> read_snapshot(const std::string& path, std::uint64_t max_file_size = kDefaultMaxFileSize);
+
+// The same of a file that is open; `path` is for messages. Errors: kTooLarge, kUnfinished, kIo.
+Expected<Snapshot> read_snapshot(const OpenFile& file, const std::string& path,
                                  std::uint64_t max_file_size = kDefaultMaxFileSize);
 
 }  // namespace mmstats

@@ -47,7 +47,8 @@ struct FileIdHash {
 bool has_wildcard(std::string_view part) { return part.find_first_of("*?[") != std::string_view::npos; }
 
 Error system_error(ErrorKind kind, std::string path, std::string message) {
-  return {.kind = kind, .path = std::move(path), .offset = 0, .sys_errno = errno, .message = std::move(message)};
+  return {
+      .kind = kind, .path = std::move(path), .offset = 0, .sys_errno = errno, .message = std::move(message)};
 }
 
 Error skipped_name(std::string path, unsigned char type) {
@@ -86,7 +87,7 @@ struct File {
   OpenFile open;
   FileId id;
   std::string path;
-  std::uint32_t names = 0;  // in all folders; 0: gone, or the key is free
+  std::uint32_t names = 0;     // in all folders; 0: gone, or the key is free
   std::uint32_t position = 0;  // in Impl::active
 };
 
@@ -189,8 +190,8 @@ void Discovery::Impl::add_folder(const fs::path& folder, const std::string& patt
   }
 }
 
-void Discovery::Impl::expand(const fs::path& known, fs::path::const_iterator part, fs::path::const_iterator end,
-                             const std::string& pattern, int depth) {
+void Discovery::Impl::expand(const fs::path& known, fs::path::const_iterator part,
+                             fs::path::const_iterator end, const std::string& pattern, int depth) {
   for (; part != end && !has_wildcard(part->native()); ++part) {
     return expand(known / *part, std::next(part), end, pattern, depth);
   }
@@ -280,8 +281,9 @@ void Discovery::Impl::look_at(Folder& folder, system_clock::time_point now) {
   const FileId id{info.st_dev, info.st_ino};
   if ((folder.directory == nullptr || folder.id != id) && !open_folder(folder)) {
     ++look.folders_failed;
-    folder_errors.push_back(system_error(errno == EACCES || errno == EPERM ? ErrorKind::kDenied : ErrorKind::kIo,
-                                         folder.path, "cannot list the folder"));
+    folder_errors.push_back(
+        system_error(errno == EACCES || errno == EPERM ? ErrorKind::kDenied : ErrorKind::kIo, folder.path,
+                     "cannot list the folder"));
     return;
   }
   ++look.folders_listed;
@@ -326,7 +328,8 @@ void Discovery::Impl::list(Folder& folder, const timespec& stamp, system_clock::
 // twice when it is seen again.
 bool Discovery::Impl::still_there(const Folder& folder, const char* text, const Folder::Name& name) const {
   struct stat info {};
-  return name.file != kNoFile && ::fstatat(::dirfd(folder.directory), text, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+  return name.file != kNoFile &&
+         ::fstatat(::dirfd(folder.directory), text, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
          FileId{info.st_dev, info.st_ino} == files[name.file].id;
 }
 
@@ -371,7 +374,14 @@ FileKey Discovery::Impl::open_new(Folder& folder, const char* name) {
     return same->second;
   }
   if (active.size() >= limits.max_files) {
-    ++folder.beyond_limit;
+    if (folder.beyond_limit++ == 0) {
+      folder.errors.push_back(
+          {.kind = ErrorKind::kLimit,
+           .path = folder.path,
+           .offset = 0,
+           .sys_errno = 0,
+           .message = "has more files than may be read (MaxFiles); the rest is left out"});
+    }
     folder.list_next_time = true;
     return kNoFile;
   }
@@ -486,8 +496,9 @@ Expected<void> Discovery::remove(FileKey key) {
                                 .message = "is another file now; it is kept"});
   }
   if (::unlink(file.path.c_str()) != 0) {
-    return tl::unexpected(system_error(errno == EACCES || errno == EPERM ? ErrorKind::kDenied : ErrorKind::kIo,
-                                       file.path, "cannot be removed"));
+    return tl::unexpected(
+        system_error(errno == EACCES || errno == EPERM ? ErrorKind::kDenied : ErrorKind::kIo, file.path,
+                     "cannot be removed"));
   }
   return {};
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
+#include <unordered_map>
 #include <utility>
 
 namespace mmstats {
@@ -14,7 +15,12 @@ using Block = std::uint64_t __attribute__((vector_size(32)));
 // So many bytes behind damage are part of the shape: when they change, it is looked at again.
 constexpr std::uint64_t kDamageWindow = 64;
 
-constexpr std::size_t round_up(std::size_t size) { return (size + sizeof(Block) - 1) / sizeof(Block) * sizeof(Block); }
+// A repeated value with more items is data, not a set of metrics.
+constexpr std::uint64_t kMaxItems = 1024;
+
+constexpr std::size_t round_up(std::size_t size) {
+  return (size + sizeof(Block) - 1) / sizeof(Block) * sizeof(Block);
+}
 
 FieldPlan plan_item(const Field& field, std::uint64_t item) {
   FieldPlan plan;
@@ -48,7 +54,8 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
     : damage_(content.damage) {
   if (damage_) {
     exact_ = content.cut;
-    window_ = content.cut ? bytes.size() : std::min<std::uint64_t>(bytes.size(), damage_->offset + kDamageWindow);
+    window_ =
+        content.cut ? bytes.size() : std::min<std::uint64_t>(bytes.size(), damage_->offset + kDamageWindow);
   } else if (content.terminated && content.end + 2 <= bytes.size()) {
     window_ = content.end + 2;
   } else {
@@ -84,10 +91,15 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
   }
   plans_ = std::move(plans);
   labels_ = std::move(labels);
+  std::unordered_map<std::string, int> used;
+  for (std::string& label : labels_) {
+    if (const int before = used[label]++; before > 0) label += '\0' + std::to_string(before);
+  }
   whole_counters_ = static_cast<std::size_t>(
       std::count_if(plans_.begin(), plans_.end(), [&](const FieldPlan& plan) { return rank(plan) == 0; }));
-  counters_ = whole_counters_ + static_cast<std::size_t>(std::count_if(
-                                    plans_.begin(), plans_.end(), [&](const FieldPlan& plan) { return rank(plan) == 1; }));
+  counters_ = whole_counters_ +
+              static_cast<std::size_t>(std::count_if(plans_.begin(), plans_.end(),
+                                                     [&](const FieldPlan& plan) { return rank(plan) == 1; }));
   apart_ = std::any_of(bindings_.begin(), bindings_.end(),
                        [](const Binding& binding) { return binding.aggregate == Aggregate::kNone; });
   hot_begin_ = window_;
@@ -114,7 +126,7 @@ void Layout::add_field(const Field& field, const Rules& rules, std::string_view 
     if (!pid_ && label_has_suffix(field.label, "sys.pid")) pid_ = plan_item(field, 0);
     if (!created_ && label_has_suffix(field.label, "sys.created")) created_ = plan_item(field, 0);
   }
-  if (field.type.item_size == 0 || (field.buffered && field.type.size > UINT16_MAX)) return;
+  if (field.type.item_size == 0 || field.type.items > kMaxItems) return;
   for (std::uint64_t item = 0; item < field.type.items; ++item) {
     std::string label(field.label);
     if (field.type.items > 1) label += '.' + std::to_string(item);
@@ -147,6 +159,11 @@ bool Layout::matches(const std::byte* bytes, std::size_t got) const {
 
 Identity Layout::identity(const std::byte* bytes) const {
   return {pid_ ? pid_->load(bytes) : 0, created_ ? created_->load(bytes) : 0};
+}
+
+bool Layout::agrees(const Identity& identity, const std::byte* bytes) const {
+  return (!pid_ || pid_->load(bytes) == identity.pid) &&
+         (!created_ || created_->load(bytes) == identity.created);
 }
 
 double Layout::created(const Identity& identity) const {

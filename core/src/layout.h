@@ -22,14 +22,14 @@ inline constexpr std::size_t kLoadSlack = 32;
 
 // Where one number is, and how its bytes are taken.
 struct FieldPlan {
-  std::uint32_t at = 0;         // of buffer 0, or of the only value
-  std::uint32_t flag_at = 0;    // of the write buffer byte
-  std::uint64_t mask = 0;       // keeps the item's bytes of eight loaded ones
-  std::uint16_t stride = 0;     // from buffer 0 to buffer 1; 0 if unbuffered
-  std::uint8_t bad_flags = 0;   // bits that the write buffer byte must not have
+  std::uint32_t at = 0;        // of buffer 0, or of the only value
+  std::uint32_t flag_at = 0;   // of the write buffer byte
+  std::uint64_t mask = 0;      // keeps the item's bytes of eight loaded ones
+  std::uint16_t stride = 0;    // from buffer 0 to buffer 1; 0 if unbuffered
+  std::uint8_t bad_flags = 0;  // bits that the write buffer byte must not have
   char code = '\0';
   bool swapped = false;
-  std::uint32_t binding = 0;    // index into Layout::bindings
+  std::uint32_t binding = 0;  // index into Layout::bindings
 
   // The published item's raw bits. `bytes` has kLoadSlack bytes behind the layout's window.
   [[nodiscard]] std::uint64_t load(const std::byte* bytes) const {
@@ -61,15 +61,17 @@ class Layout {
   [[nodiscard]] bool matches(const std::byte* bytes, std::size_t got) const;
 
   [[nodiscard]] Identity identity(const std::byte* bytes) const;
-  [[nodiscard]] double created(const Identity& identity) const;       // Unix seconds, 0: not said
-  [[nodiscard]] std::uint64_t pid(const Identity& identity) const;    // 0: not said
-  [[nodiscard]] bool has_identity() const { return pid_.has_value() || created_.has_value(); }
+  // Whether the bytes say nothing else than `identity`.
+  [[nodiscard]] bool agrees(const Identity& identity, const std::byte* bytes) const;
+  [[nodiscard]] double created(const Identity& identity) const;     // Unix seconds, 0: not said
+  [[nodiscard]] std::uint64_t pid(const Identity& identity) const;  // 0: not said
 
   // Plans in this order: counters of whole numbers, counters of fractions, all others.
   [[nodiscard]] std::span<const FieldPlan> plans() const { return plans_; }
   [[nodiscard]] std::size_t whole_counters() const { return whole_counters_; }
   [[nodiscard]] std::size_t counters() const { return counters_; }
   [[nodiscard]] const Binding& binding(const FieldPlan& plan) const { return bindings_[plan.binding]; }
+  // The plan's label, told apart from equal labels of the same file.
   [[nodiscard]] const std::string& label(std::size_t plan) const { return labels_[plan]; }
   [[nodiscard]] bool apart() const { return apart_; }  // some series are kept apart by process
   [[nodiscard]] const std::optional<Damage>& damage() const { return damage_; }

@@ -133,7 +133,8 @@ void Owners::scan_maps(std::chrono::steady_clock::time_point now) {
 }
 
 Mapped Owners::mapped(FileId file, std::chrono::steady_clock::time_point now) {
-  const bool recent = maps_scanned_ != std::chrono::steady_clock::time_point{} && now - maps_scanned_ < kRecheck;
+  const bool recent =
+      maps_scanned_ != std::chrono::steady_clock::time_point{} && now - maps_scanned_ < kRecheck;
   // Only a yes may be old: a no must hold at this moment.
   if (recent && mapped_inodes_.contains(file.inode)) return Mapped::kYes;
   if (maps_scanned_ != now || !recent) scan_maps(now);

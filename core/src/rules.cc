@@ -30,7 +30,8 @@ bool is_fraction(char code) { return code == 'd' || code == 'f' || code == 'e'; 
 using Pattern = std::unique_ptr<const RE2>;
 
 Error invalid(std::string message) {
-  return {.kind = ErrorKind::kInvalid, .path = {}, .offset = 0, .sys_errno = 0, .message = std::move(message)};
+  return {
+      .kind = ErrorKind::kInvalid, .path = {}, .offset = 0, .sys_errno = 0, .message = std::move(message)};
 }
 
 Expected<Pattern> compile(const std::string& pattern) {
@@ -61,9 +62,12 @@ Kind kind_by_convention(const Field& field) {
 
 Aggregate aggregate_by_kind(Kind kind, char code) {
   switch (kind) {
-    case Kind::kCounter: return Aggregate::kSum;
-    case Kind::kTimestamp: return Aggregate::kMax;
-    default: return is_fraction(code) ? Aggregate::kAvg : Aggregate::kSum;
+    case Kind::kCounter:
+      return Aggregate::kSum;
+    case Kind::kTimestamp:
+      return Aggregate::kMax;
+    default:
+      return is_fraction(code) ? Aggregate::kAvg : Aggregate::kSum;
   }
 }
 
@@ -129,12 +133,13 @@ Expected<void> Rules::add(Rule rule) {
   auto pattern = compile(rule.pattern);
   if (!pattern) return tl::unexpected(pattern.error());
   if (std::string why; !rule.name.empty() && !(*pattern)->CheckRewriteString(rule.name, &why)) {
-    return tl::unexpected(invalid(fmt::format("name \"{}\" for pattern \"{}\": {}", rule.name, rule.pattern, why)));
+    return tl::unexpected(
+        invalid(fmt::format("name \"{}\" for pattern \"{}\": {}", rule.name, rule.pattern, why)));
   }
   if (rule.kind == Kind::kCounter && rule.aggregate && !fits_counter(*rule.aggregate)) {
-    return tl::unexpected(invalid(
-        fmt::format("pattern \"{}\": a counter can be added up over processes (sum) or kept apart (none), not {}",
-                    rule.pattern, to_string(*rule.aggregate))));
+    return tl::unexpected(invalid(fmt::format(
+        "pattern \"{}\": a counter can be added up over processes (sum) or kept apart (none), not {}",
+        rule.pattern, to_string(*rule.aggregate))));
   }
   impl_->rules.push_back({std::move(rule), std::move(*pattern)});
   return {};
@@ -172,8 +177,10 @@ Binding Rules::bind(std::string_view label, const Field& field, std::string_view
     break;
   }
   if (binding.kind == Kind::kProperty) return binding;
-  const bool by_kind = aggregate == Aggregate::kByKind || (binding.kind == Kind::kCounter && !fits_counter(aggregate));
-  binding.aggregate = by_kind ? aggregate_by_kind(binding.kind, field.type.code) : aggregate;
+  binding.within_process = aggregate_by_kind(binding.kind, field.type.code);
+  const bool by_kind =
+      aggregate == Aggregate::kByKind || (binding.kind == Kind::kCounter && !fits_counter(aggregate));
+  binding.aggregate = by_kind ? binding.within_process : aggregate;
   binding.used = true;
   return binding;
 }

@@ -21,21 +21,21 @@ namespace mmstats {
 using FileKey = std::uint32_t;
 
 struct DiscoveryLimits {
-  std::size_t max_files = 20'000;   // files known at once; what goes beyond is reported, not read
+  std::size_t max_files = 20'000;    // files known at once; what goes beyond is reported, not read
   std::size_t max_held = 1U << 20U;  // descriptors held; the system's limit may set less
 };
 
 // What one look found out. Refers to memory of Discovery, valid until the next look.
 struct Look {
-  std::vector<FileKey> appeared;  // readable from now on
-  std::vector<FileKey> gone;      // no longer in the folder, or another file has its name; can still
-                                  // be read, if held, until forget()
+  std::vector<FileKey> appeared;     // readable from now on
+  std::vector<FileKey> gone;         // no longer in the folder, or another file has its name; can still
+                                     // be read, if held, until forget()
   std::vector<const Error*> errors;  // folders and files that could not be used; a good one never
                                      // suffers from them
-  std::size_t folders_listed = 0;  // folders whose content is known, listed now or unchanged
-  std::size_t folders_failed = 0;  // folders that exist and could not be listed
-  std::size_t skipped = 0;         // names that match but are not regular files
-  std::size_t beyond_limit = 0;    // files left out because of max_files
+  std::size_t folders_listed = 0;    // folders whose content is known, listed now or unchanged
+  std::size_t folders_failed = 0;    // folders that exist and could not be listed
+  std::size_t skipped = 0;           // names that match but are not regular files
+  std::size_t beyond_limit = 0;      // files left out because of max_files
 };
 
 class Discovery {

@@ -18,6 +18,7 @@ enum class ErrorKind : std::uint8_t {
   kTooLarge,    // larger than the limit that the caller set
   kUnfinished,  // empty, or its first byte is 0: its writer has not finished; try again later
   kNotMmstats,  // the first byte names no version that we know
+  kDamaged,     // some fields are lost; the offset says from where
   kChanged,     // the file kept changing, or was cut, while it was read
   kLimit,       // a bound of ours (files, series) or of the system (descriptors) is reached
   kInvalid,     // an argument is wrong: a pattern, an option, a label

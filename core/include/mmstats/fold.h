@@ -52,11 +52,11 @@ struct Series {
   std::string unit;
   std::string help;
   Kind kind = Kind::kGauge;
-  std::int32_t slot = -1;      // worker slot of a series that is kept apart; -1: all workers
-  bool integral = false;       // of a counter: `total` is exact, else `value` holds the sum
-  bool present = false;        // has a value at this tick; a counter keeps its total for ever
-  std::uint64_t total = 0;     // of an integral counter with scale 1; modulo 2^64
-  double value = 0;            // of everything else
+  std::int32_t slot = -1;   // worker slot of a series that is kept apart; -1: all workers
+  bool integral = false;    // of a counter: `total` is exact, else `value` holds the sum
+  bool present = false;     // has a value at this tick; a counter keeps its total for ever
+  std::uint64_t total = 0;  // of an integral counter with scale 1; modulo 2^64
+  double value = 0;         // of everything else
 };
 
 struct FoldLimits {
@@ -66,21 +66,27 @@ struct FoldLimits {
 
 // What one tick saw, beside the series. Counts marked (ever) only grow.
 struct FoldStats {
-  std::size_t files = 0;            // read at this tick
-  std::size_t damaged = 0;          // of these, with damage, unfinished or unreadable
-  std::size_t dead = 0;             // of these, with a dead owner
-  std::size_t series = 0;           // present
-  std::uint64_t unstable = 0;       // (ever) values that did not settle
-  std::uint64_t lives = 0;          // (ever) lives begun
-  std::uint64_t resets = 0;         // (ever) counters that fell within a life
+  std::size_t files = 0;              // read at this tick
+  std::size_t damaged = 0;            // of these, with damage, unfinished or unreadable
+  std::size_t dead = 0;               // of these, with a dead owner
+  std::size_t series = 0;             // present
+  std::uint64_t unstable = 0;         // (ever) values that did not settle
+  std::uint64_t lives = 0;            // (ever) lives begun
+  std::uint64_t resets = 0;           // (ever) counters that fell within a life
   std::uint64_t truncated_lives = 0;  // (ever) lives overwritten in place: their last increments are unknown
   std::uint64_t series_refused = 0;   // (ever) fields left out because of max_series
 };
 
 class Fold {
  public:
-  // What became of the owner of a file, asked for files whose values stand still.
-  using OwnerOf = std::function<OwnerState(std::uint64_t pid, double created, FileId id)>;
+  struct OwnerQuestion {
+    std::uint64_t pid = 0;
+    double created = 0;  // Unix seconds; 0: the file does not say
+    FileId id;
+    bool was_alive = false;  // the last answer
+  };
+  // What became of the owner of a file: asked when the file is new, and when its values stand still.
+  using OwnerOf = std::function<OwnerState(const OwnerQuestion&)>;
 
   Fold(Rules rules, FoldLimits limits, OwnerOf owner_of);
   Fold(Fold&&) noexcept;
@@ -91,8 +97,8 @@ class Fold {
   void begin();
 
   // Reads one file and adds it. Returns what is wrong with it: nothing, an Error (nothing could be
-  // taken; a life that was known keeps what it had), or damage (an Error of kind kNotMmstats or
-  // kChanged with an offset; the fields before it count). The same complaint is returned at every tick.
+  // taken; a life that was known keeps what it had), or damage (an Error of kind kDamaged with its
+  // offset; the fields before it count). The same complaint is returned at every tick.
   const Error* read(FileKey file, const std::string& path, FileId id, ByteSource& bytes);
 
   // Reads a file that is gone a last time, through its held descriptor if there is one, and ends

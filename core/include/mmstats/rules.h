@@ -16,14 +16,14 @@ namespace mmstats {
 
 // How the values of several files become one.
 enum class Aggregate : std::uint8_t {
-  kByKind,      // counters, whole numbers and states summed, fractions averaged, timestamps: the latest
+  kByKind,  // counters, whole numbers and states summed, fractions averaged, timestamps: the latest
   kSum,
   kAvg,
   kMin,
   kMax,
   kNonzeroAvg,  // of the values that are not 0; 0 if all are
   kNonzeroMin,
-  kNone,        // one series for each process, named by a worker slot; its threads as kByKind
+  kNone,  // one series for each process, named by a worker slot; its threads as kByKind
 };
 
 std::string_view to_string(Aggregate aggregate);  // "sum", "nonzero-avg", ...; "default" for kByKind
@@ -31,20 +31,21 @@ std::optional<Aggregate> parse_aggregate(std::string_view word);
 
 // One rule of the configuration. The first whose pattern matches the whole label decides.
 struct Rule {
-  std::string pattern;              // RE2, over bytes; matched against the label without the prefix
-  std::optional<Kind> kind;         // else what the file says, else by convention
+  std::string pattern;                 // RE2, over bytes; matched against the label without the prefix
+  std::optional<Kind> kind;            // else what the file says, else by convention
   std::optional<Aggregate> aggregate;  // else the set's
-  std::string name;                 // series name, \0 to \9 are captures; empty: the label
-  std::string sink_type;            // a word for the sink (a collectd type); part of a series' identity
-  double scale = 1.0;               // values are multiplied by it
-  bool ignore = false;              // such labels become nothing
+  std::string name;                    // series name, \0 to \9 are captures; empty: the label
+  std::string sink_type;               // a word for the sink (a collectd type); part of a series' identity
+  double scale = 1.0;                  // values are multiplied by it
+  bool ignore = false;                 // such labels become nothing
 };
 
 // What becomes of one field.
 struct Binding {
-  bool used = false;      // false: nothing; the rest is meaningless
+  bool used = false;  // false: nothing; the rest is meaningless
   Kind kind = Kind::kGauge;
-  Aggregate aggregate = Aggregate::kSum;  // never kByKind; for counters kSum or kNone
+  Aggregate aggregate = Aggregate::kSum;       // never kByKind; for counters kSum or kNone
+  Aggregate within_process = Aggregate::kSum;  // how threads are put together where aggregate is kNone
   double scale = 1.0;
   std::string name;
   std::string sink_type;

@@ -1,0 +1,172 @@
+#include "mmstats/watch.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <unordered_map>
+#include <utility>
+
+namespace mmstats {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::size_t kMaxErrorsPerTick = 100;
+// How long to wait before asking again whether stale files may be removed, when it could not be known.
+constexpr std::chrono::seconds kRemoveAgain{60};
+
+std::string_view environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string_view{} : std::string_view(value);
+}
+
+class DiscoveredBytes final : public ByteSource {
+ public:
+  DiscoveredBytes(Discovery& discovery, FileKey file) : discovery_(discovery), file_(file) {}
+  ssize_t read_at(std::uint64_t offset, std::span<std::byte> into) noexcept override {
+    return discovery_.read_at(file_, offset, into);
+  }
+  std::int64_t size() noexcept override { return discovery_.size(file_); }
+
+ private:
+  Discovery& discovery_;
+  FileKey file_;
+};
+
+// Tells complaints that were made before from new ones.
+class Complaints {
+ public:
+  // True if this one was not made at the last tick as well.
+  bool is_new(const Error& error) {
+    const auto [entry, fresh] = known_.try_emplace(hash(error), tick_);
+    entry->second = tick_;
+    return fresh;
+  }
+  // Forgets what was not complained of in this tick.
+  void next_tick() {
+    std::erase_if(known_, [&](const auto& entry) { return entry.second != tick_; });
+    ++tick_;
+  }
+
+ private:
+  static std::size_t hash(const Error& error) {
+    const std::size_t where = std::hash<std::string_view>{}(error.path);
+    const std::size_t what =
+        (static_cast<std::size_t>(error.kind) << 48U) ^ (static_cast<std::size_t>(error.sys_errno) << 32U);
+    return (where ^ what ^ error.offset) * 0x9E3779B97F4A7C15U;
+  }
+  std::unordered_map<std::size_t, std::uint64_t> known_;
+  std::uint64_t tick_ = 0;
+};
+
+}  // namespace
+
+std::vector<std::string> default_globs() {
+  if (const auto glob = environment("MMSTATS_GLOB"); !glob.empty()) return {std::string(glob)};
+  if (const auto path = environment("MMSTATS_PATH"); !path.empty()) return {std::string(path) + "/*.mmstats"};
+  const auto temporary = environment("TMPDIR");
+  return {"/run/mmstats/*.mmstats", std::string(temporary.empty() ? "/tmp" : temporary) + "/*.mmstats"};
+}
+
+struct Watch::Impl {
+  Discovery discovery;
+  Owners owners;
+  Fold fold;
+  Stale stale;
+  steady_clock::time_point now{};
+  steady_clock::time_point remove_again_at{};
+  Complaints complaints;
+  std::vector<FileKey> unfinished;  // at the last tick, sorted
+  std::vector<FileKey> unfinished_now;
+  TickReport report;
+
+  Impl(WatchOptions options, Rules rules)
+      : discovery(std::move(options.globs), options.discovery),
+        fold(std::move(rules), options.fold,
+             [this](const Fold::OwnerQuestion& question) { return owner_of(question); }),
+        stale(options.stale) {}
+
+  OwnerState owner_of(const Fold::OwnerQuestion& question) {
+    const auto state = owners.state(question.pid, question.created, now);
+    // A pid that was never seen alive may be one of another pid namespace; then the file is mapped.
+    if (state != OwnerState::kDead || question.was_alive) return state;
+    return owners.mapped(question.id, now) == Mapped::kYes ? OwnerState::kAlive : OwnerState::kDead;
+  }
+
+  void complain(const Error& error) {
+    ++report.complaints;
+    if (complaints.is_new(error) && report.errors.size() < kMaxErrorsPerTick) report.errors.push_back(error);
+  }
+
+  void read(FileKey file) {
+    DiscoveredBytes bytes(discovery, file);
+    const Error* error = fold.read(file, discovery.path(file), discovery.id(file), bytes);
+    if (error == nullptr) return;
+    if (error->kind == ErrorKind::kUnfinished) {
+      // Its writer may be at it: a complaint only if it is still so at the next tick.
+      unfinished_now.push_back(file);
+      if (!std::binary_search(unfinished.begin(), unfinished.end(), file)) return;
+    }
+    complain(*error);
+  }
+
+  void remove_stale() {
+    if (now < remove_again_at) return;
+    for (const FileKey file : discovery.files()) {
+      if (!fold.settled_dead(file)) continue;
+      const auto mapped = owners.mapped(discovery.id(file), now);
+      if (mapped == Mapped::kUnknown) {
+        remove_again_at = now + kRemoveAgain;
+        return;
+      }
+      if (mapped == Mapped::kYes) continue;
+      if (const auto removed = discovery.remove(file)) {
+        ++report.removed;
+      } else {
+        complain(removed.error());
+        remove_again_at = now + kRemoveAgain;
+      }
+    }
+  }
+};
+
+Watch::Watch(WatchOptions options, Rules rules)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(rules))) {}
+Watch::Watch(Watch&&) noexcept = default;
+Watch& Watch::operator=(Watch&&) noexcept = default;
+Watch::~Watch() = default;
+
+const TickReport& Watch::tick(std::chrono::system_clock::time_point now,
+                              steady_clock::time_point steady_now) {
+  Impl& self = *impl_;
+  const auto started = steady_clock::now();
+  self.now = steady_now;
+  self.report.errors.clear();
+  self.report.complaints = self.report.removed = 0;
+
+  const Look& look = self.discovery.look(now);
+  self.report.nothing_readable = look.folders_failed > 0 && look.folders_listed == 0;
+  for (const Error* error : look.errors) self.complain(*error);
+  self.fold.begin();
+  // First the ends, so that a worker's slot is free for its successor.
+  for (const FileKey file : look.gone) {
+    DiscoveredBytes bytes(self.discovery, file);
+    self.fold.end_life(file, self.discovery.is_held(file) ? &bytes : nullptr);
+    self.discovery.forget(file);
+  }
+  self.unfinished_now.clear();
+  for (const FileKey file : self.discovery.files()) self.read(file);
+  self.fold.finish();
+  if (self.stale == Stale::kRemove) self.remove_stale();
+
+  std::sort(self.unfinished_now.begin(), self.unfinished_now.end());
+  self.unfinished.swap(self.unfinished_now);
+  self.complaints.next_tick();
+  self.report.elapsed = steady_clock::now() - started;
+  return self.report;
+}
+
+std::span<const Series> Watch::series() const { return impl_->fold.series(); }
+const FoldStats& Watch::stats() const { return impl_->fold.stats(); }
+std::size_t Watch::files() const { return impl_->discovery.files().size(); }
+
+}  // namespace mmstats

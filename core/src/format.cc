@@ -18,11 +18,11 @@ constexpr std::uint64_t kMaxSize = std::numeric_limits<std::int64_t>::max();
 
 // Walks over a struct format, group by group (`4d` is a group), and lays it out. Both what finds
 // sizes and what decodes values go through here, so they cannot disagree.
-class Layout {
+class FormatLayout {
  public:
   enum class Step : std::uint8_t { kGroup, kEnd, kError };
 
-  explicit Layout(std::string_view text) : text_(text) {
+  explicit FormatLayout(std::string_view text) : text_(text) {
     if (text.empty()) return;
     const bool little = std::endian::native == std::endian::little;
     switch (text[0]) {
@@ -208,17 +208,17 @@ std::string_view text_in(char letter, std::span<const std::byte> bytes) {
 
 Expected<ValueType> parse_type(std::string_view text) {
   ValueType type;
-  Layout layout(text);
+  FormatLayout layout(text);
   type.swapped = layout.swapped();
   bool groups = false;
   bool uniform = true;          // all items have one code and lie back to back
   std::uint64_t next_item = 0;  // where one must begin to lie so
   for (;;) {
-    const Layout::Step step = layout.next();
-    if (step == Layout::Step::kError) {
+    const FormatLayout::Step step = layout.next();
+    if (step == FormatLayout::Step::kError) {
       return tl::unexpected(invalid_type(text, layout.error_offset(), layout.error()));
     }
-    if (step == Layout::Step::kEnd) break;
+    if (step == FormatLayout::Step::kEnd) break;
     groups = true;
     if (layout.items() == 0) continue;
     if (type.items == 0) {
@@ -244,8 +244,8 @@ void for_each_item(std::string_view text, std::span<const std::byte> value,
                    const std::function<void(const Scalar&)>& visit) {
   const auto type = parse_type(text);
   if (!type || value.size() < type->size) return;
-  Layout layout(text);
-  while (layout.next() == Layout::Step::kGroup) {
+  FormatLayout layout(text);
+  while (layout.next() == FormatLayout::Step::kGroup) {
     if (layout.letter() == 's' || layout.letter() == 'p') {
       visit(text_in(layout.letter(), value.subspan(layout.offset(), layout.group_size())));
       continue;

@@ -1,0 +1,98 @@
+#include "mmstats/settle.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+#include <variant>
+
+namespace mmstats {
+namespace {
+
+bool is_counter(const Field& field) {
+  return field.buffered && field.type.code == 'Q' && field.type.is_scalar_number();
+}
+
+std::uint64_t counter_value(const Field& field) {
+  std::uint64_t value = 0;
+  for_each_item(field.type_text, field.value,
+                [&](const Scalar& item) { value = std::get<std::uint64_t>(item); });
+  return value;
+}
+
+}  // namespace
+
+bool Settler::same_fields(const ParsedFile& look) const {
+  const ParsedFile& known = reading_.content;
+  return known.end == look.end && known.damage.has_value() == look.damage.has_value() &&
+         std::equal(known.fields.begin(), known.fields.end(), look.fields.begin(), look.fields.end(),
+                    [](const Field& a, const Field& b) {
+                      return a.offset == b.offset && a.label == b.label && a.type_text == b.type_text &&
+                             a.buffered == b.buffered;
+                    });
+}
+
+// Compares the field's value in the last look with `now`. What was published counts, in whichever
+// buffer it is: the write buffer byte of each look goes with the buffers of that look.
+bool Settler::settles(Pending& pending, const Field& now) {
+  const Field& last = reading_.content.fields[pending.field];
+  if (std::ranges::equal(last.value, now.value)) return true;
+  if (is_counter(last)) {
+    const std::uint64_t last_value = counter_value(last);
+    if (pending.older && *pending.older <= last_value && last_value <= counter_value(now)) return true;
+    pending.older = last_value;
+  }
+  std::vector<std::byte>& bytes = reading_.snapshot.bytes;
+  std::memcpy(bytes.data() + (last.value.data() - bytes.data()), now.value.data(), now.value.size());
+  return false;
+}
+
+bool Settler::add(Snapshot look) {
+  parse(look.bytes, look_content_);
+  if (empty_ || !same_fields(look_content_)) {
+    empty_ = false;
+    // The fields point into the bytes, which stay where they are when their vector is moved.
+    reading_.snapshot = std::move(look);
+    reading_.content = std::exchange(look_content_, {});
+    pending_.clear();
+    for (std::size_t field = 0; field < reading_.content.fields.size(); ++field) {
+      pending_.push_back({.field = field, .older = std::nullopt});
+    }
+  } else {
+    reading_.snapshot.modified = look.modified;
+    std::erase_if(pending_,
+                  [&](Pending& pending) { return settles(pending, look_content_.fields[pending.field]); });
+  }
+  return pending_.empty();
+}
+
+Reading Settler::finish() && {
+  for (const Pending& pending : pending_) {
+    reading_.unsettled.emplace_back(reading_.content.fields[pending.field].label);
+  }
+  return std::move(reading_);
+}
+
+Expected<Reading> read_settled(const std::string& path, std::uint64_t max_file_size) {
+  const auto file = OpenFile::open(AT_FDCWD, path.c_str(), path);
+  if (!file) return tl::unexpected(file.error());
+  Settler settler;
+  for (int looks = 0; looks < kMostLooks; ++looks) {
+    auto look = read_snapshot(*file, path, max_file_size);
+    if (!look) return tl::unexpected(std::move(look.error()));
+    if (look->bytes[0] != kVersion1) {
+      ParsedFile content;
+      parse(look->bytes, content);
+      return tl::unexpected(Error{.kind = ErrorKind::kNotMmstats,
+                                  .path = path,
+                                  .offset = 0,
+                                  .sys_errno = 0,
+                                  .message = "is not an mmstats file: " + content.damage->message});
+    }
+    if (settler.add(std::move(*look))) break;
+  }
+  return std::move(settler).finish();
+}
+
+}  // namespace mmstats

@@ -10,6 +10,7 @@
 
 #include "layout.h"
 #include "mmstats/parse.h"
+#include "struct_codes.h"
 
 namespace mmstats {
 namespace {
@@ -30,8 +31,7 @@ std::uint64_t counter_value(const FieldPlan& plan, std::uint64_t raw) {
   if (plan.code == 'Q' && !plan.swapped) return raw;
   const auto bytes = static_cast<unsigned>(64 - std::countl_zero(plan.mask)) / 8;
   if (plan.swapped) raw = __builtin_bswap64(raw) >> (64U - 8U * bytes);
-  const bool is_signed = plan.code == 'b' || plan.code == 'h' || plan.code == 'i' || plan.code == 'l' ||
-                         plan.code == 'q' || plan.code == 'n';
+  const bool is_signed = struct_code(plan.code).kind == CodeClass::kSigned;
   const bool negative = is_signed && ((raw >> (8U * bytes - 1)) & 1U) != 0;
   return negative ? 0 : raw;
 }

@@ -6,6 +6,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "struct_codes.h"
+
 namespace mmstats {
 namespace {
 
@@ -34,8 +36,6 @@ FieldPlan plan_item(const Field& field, std::uint64_t item) {
   plan.swapped = field.type.swapped;
   return plan;
 }
-
-bool is_fraction(char code) { return code == 'd' || code == 'f' || code == 'e'; }
 
 }  // namespace
 

@@ -68,7 +68,7 @@ ino_t inode_of_mapping(std::string_view line) {
 Owners::Owners(std::string proc) : proc_(std::move(proc)) {}
 
 Owners::Start Owners::read_start(pid_t pid, std::chrono::steady_clock::time_point now) const {
-  Start start{0, now};
+  Start start{0, false, now};
   std::string text;
   if (!read_proc(proc_ + "/" + std::to_string(pid) + "/stat", text)) return start;
   // The command is in parentheses and may hold anything, so count fields from its end: the start is
@@ -76,6 +76,8 @@ Owners::Start Owners::read_start(pid_t pid, std::chrono::steady_clock::time_poin
   const auto end_of_command = text.rfind(')');
   if (end_of_command == std::string::npos) return start;
   std::string_view rest = std::string_view(text).substr(end_of_command + 1);
+  // A process that ended and was not waited for still has its pid.
+  start.ended = rest.starts_with(" Z") || rest.starts_with(" X");
   for (int skipped = 0; skipped < 20; ++skipped) {
     const auto blank = rest.find(' ');
     if (blank == std::string_view::npos) return start;
@@ -101,6 +103,7 @@ OwnerState Owners::state(std::uint64_t pid, double created, std::chrono::steady_
   const auto [entry, fresh] = starts_.try_emplace(process);
   if (fresh || now - entry->second.read_at >= kRecheck) entry->second = read_start(process, now);
   const double started = entry->second.unix_seconds;
+  if (entry->second.ended) return OwnerState::kDead;
   if (started == 0) return OwnerState::kUnknown;
   return started <= created + kClockSlack ? OwnerState::kAlive : OwnerState::kDead;
 }

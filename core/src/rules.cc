@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "struct_codes.h"
+
 namespace mmstats {
 namespace {
 
@@ -24,8 +26,6 @@ constexpr std::array<std::pair<std::string_view, Aggregate>, 8> kAggregates{{
 bool fits_counter(Aggregate aggregate) {
   return aggregate == Aggregate::kByKind || aggregate == Aggregate::kSum || aggregate == Aggregate::kNone;
 }
-
-bool is_fraction(char code) { return code == 'd' || code == 'f' || code == 'e'; }
 
 using Pattern = std::unique_ptr<const RE2>;
 

@@ -49,6 +49,8 @@ constexpr const StructCode& struct_code(char letter) {
   return kStructCodes[static_cast<unsigned char>(letter)];
 }
 
+constexpr bool is_fraction(char letter) { return struct_code(letter).kind == CodeClass::kFloat; }
+
 // What Python's struct skips between items.
 constexpr bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 

@@ -29,7 +29,7 @@ class Owners {
 
   // The state of the process `pid` that wrote a file created at `created` (Unix seconds; 0 if the
   // file does not say).
-  // kDead: no such process, or the one that has the pid now started after `created`.
+  // kDead: no such process (a zombie is none), or the one that has the pid now started after `created`.
   // kUnknown: pid is not one that a process can have, or its start cannot be read.
   // Cost: one kill(pid, 0), and one read of /proc/PID/stat every kRecheck.
   OwnerState state(std::uint64_t pid, double created, std::chrono::steady_clock::time_point now);
@@ -43,6 +43,7 @@ class Owners {
  private:
   struct Start {
     double unix_seconds = 0;  // 0: could not be read
+    bool ended = false;       // a zombie
     std::chrono::steady_clock::time_point read_at;
   };
   Start read_start(pid_t pid, std::chrono::steady_clock::time_point now) const;

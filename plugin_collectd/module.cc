@@ -1,0 +1,332 @@
+// collectd's read plugin `mmstats`: the only file that knows collectd's headers. collectd calls
+//   config    for each <Plugin mmstats> section, before it forks: we keep a copy of the section;
+//   init      once, with types.db read: the sections become blocks, each with a read callback;
+//   read      for each block in its own interval, from any of its threads, never twice at a time;
+//   shutdown  at the end, after the blocks were freed.
+// Blocks share nothing, so there is nothing to lock.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "complaints.h"
+#include "config.h"
+#include "guard.h"
+#include "mmstats/watch.h"
+#include "values.h"
+
+extern "C" {
+#include "collectd/core/daemon/collectd.h"
+#include "collectd/core/daemon/plugin.h"
+#include "collectd/core/daemon/utils_time.h"
+}
+// Words that C++ code should be free to use.
+#undef ERROR
+#undef WARNING
+#undef NOTICE
+#undef INFO
+#undef DEBUG
+#undef VERSION
+#undef PACKAGE
+#undef PREFIX
+
+namespace {
+
+using mmstats::ComplaintBudget;
+using mmstats::ConfigItem;
+using mmstats::DataSource;
+using mmstats::FaultLog;
+using mmstats::HostType;
+using mmstats::Kind;
+using mmstats::Series;
+using mmstats::SeriesNames;
+using mmstats::Watch;
+using Severity = mmstats::Message::Severity;
+
+constexpr const char* kPlugin = "mmstats";
+constexpr std::size_t kMaxNameBytes = DATA_MAX_NAME_LEN - 1;
+constexpr std::size_t kMaxLogBytes = 960;  // collectd cuts lines at 1023, with the plugin's name in it
+
+void log(int level, std::string_view text) {
+  plugin_log(level, "mmstats plugin: %s", mmstats::log_line(text, kMaxLogBytes).c_str());
+}
+
+void tell_fault(const char* callback, const char* what) {
+  plugin_log(LOG_ERR, "mmstats plugin: %s failed: %s", callback, what);
+}
+
+cdtime_t to_cdtime(double seconds) {
+  constexpr double kUnitsInSecond = 1U << 30U;
+  return static_cast<cdtime_t>(seconds * kUnitsInSecond + 0.5);
+}
+
+double to_seconds(cdtime_t time) { return CDTIME_T_TO_DOUBLE(time); }
+
+std::optional<HostType> find_type(const std::string& name) {
+  const data_set_t* known = plugin_get_ds(name.c_str());
+  if (known == nullptr || known->ds_num == 0) return std::nullopt;
+  HostType type{.source = DataSource::kGauge, .sources = known->ds_num};
+  switch (known->ds[0].type) {
+    case DS_TYPE_COUNTER:
+      type.source = DataSource::kCounter;
+      break;
+    case DS_TYPE_DERIVE:
+      type.source = DataSource::kDerive;
+      break;
+    case DS_TYPE_ABSOLUTE:
+      type.source = DataSource::kAbsolute;
+      break;
+    default:
+      break;
+  }
+  return type;
+}
+
+// The plugin's own values, with ReportSelf.
+struct SelfValue {
+  const char* type;
+  const char* type_instance;
+};
+constexpr SelfValue kSelfFiles{"count", "files"};
+constexpr SelfValue kSelfSeries{"count", "series"};
+constexpr SelfValue kSelfDamaged{"count", "damaged_files"};
+constexpr SelfValue kSelfDead{"count", "dead_files"};
+constexpr SelfValue kSelfUnstable{"errors", "unstable_values"};
+constexpr SelfValue kSelfScan{"duration", "scan"};
+
+SeriesNames make_names(const mmstats::BlockConfig& config) {
+  std::vector<std::pair<const char*, const char*>> reserved;
+  if (config.report_self) {
+    for (const auto& self : {kSelfFiles, kSelfSeries, kSelfDamaged, kSelfDead, kSelfUnstable, kSelfScan}) {
+      reserved.emplace_back(self.type, self.type_instance);
+    }
+  }
+  return {config.names, find_type, reserved};
+}
+
+// `name` must fit, with its NUL.
+void copy_name(char (&into)[DATA_MAX_NAME_LEN], std::string_view name) {
+  std::memcpy(into, name.data(), name.size());
+  into[name.size()] = '\0';
+}
+
+// One block of the configuration while it is watched. Owned by its read callback.
+class Block {
+ public:
+  explicit Block(mmstats::BlockConfig&& config)
+      : instance_(config.instance),
+        name_(mmstats::block_name(config.instance)),
+        interval_(config.interval ? to_cdtime(*config.interval) : plugin_get_interval()),
+        report_self_(config.report_self),
+        names_(make_names(config)),
+        watch_(std::move(config.watch), std::move(config.rules)) {}
+
+  [[nodiscard]] cdtime_t interval() const { return interval_; }
+  FaultLog& faults() { return faults_; }
+
+  // One tick, and all values of it. Not 0 only if nothing at all can be read: collectd then doubles
+  // the interval, which one bad file must not make it do.
+  int read() {
+    const cdtime_t time = cdtime();
+    const auto steady_now = std::chrono::steady_clock::now();
+    const auto& report = watch_.tick(std::chrono::system_clock::now(), steady_now);
+
+    budget_.begin_tick(steady_now);
+    for (const auto& error : report.errors) complain(error.text());
+    for (const auto& problem : names_.extend(watch_.series())) complain(problem);
+    if (const auto refused = budget_.take_refused(); refused != 0) {
+      log(LOG_WARNING, fmt::format("{}: {} more complaints were not logged", name_, refused));
+    }
+
+    value_list_t list{};
+    list.values_len = 1;
+    list.time = time;  // the same for all, whatever the dispatching takes
+    list.interval = interval_;
+    copy_name(list.plugin, kPlugin);
+    copy_name(list.plugin_instance, instance_);
+    dispatch_series(list);
+    if (report_self_) dispatch_self(list, report);
+    return report.nothing_readable ? -1 : 0;
+  }
+
+ private:
+  void complain(const std::string& text) {
+    if (budget_.spend()) log(LOG_WARNING, fmt::format("{}: {}", name_, text));
+  }
+
+  // Nothing but copies here: collectd takes microseconds for a value, and we are not to add to that.
+  void dispatch_series(value_list_t& list) const {
+    const char* type = nullptr;  // the one in `list`; most series have the same as the last
+    std::size_t index = 0;
+    for (const Series& series : watch_.series()) {
+      const auto identity = names_[index++];
+      value_t value;
+      if (!series.present || !to_value(series, identity.source, value)) continue;
+      if (identity.type != type) {
+        type = identity.type;
+        copy_name(list.type, type);
+      }
+      copy_name(list.type_instance, identity.type_instance);
+      list.values = &value;
+      plugin_dispatch_values(&list);
+    }
+  }
+
+  static bool to_value(const Series& series, DataSource source, value_t& value) {
+    if (source == DataSource::kGauge) {
+      value.gauge = series.value;
+      return true;
+    }
+    if (source == DataSource::kCounter) {
+      const auto total = mmstats::as_counter(series);
+      value.counter = total.value_or(0);
+      return total.has_value();
+    }
+    const auto total = mmstats::as_derive(series);
+    value.derive = total.value_or(0);
+    return total.has_value();
+  }
+
+  void dispatch_self(value_list_t& list, const mmstats::TickReport& report) const {
+    const auto dispatch = [&](const SelfValue& self, value_t value) {
+      copy_name(list.type, self.type);
+      copy_name(list.type_instance, self.type_instance);
+      list.values = &value;
+      plugin_dispatch_values(&list);
+    };
+    const auto count = [](std::size_t n) { return value_t{.gauge = static_cast<gauge_t>(n)}; };
+    const auto& stats = watch_.stats();
+    dispatch(kSelfFiles, count(stats.files));
+    dispatch(kSelfSeries, count(stats.series));
+    dispatch(kSelfDamaged, count(stats.damaged));
+    dispatch(kSelfDead, count(stats.dead));
+    dispatch(kSelfUnstable, value_t{.derive = static_cast<derive_t>(stats.unstable)});
+    dispatch(kSelfScan, value_t{.gauge = report.elapsed.count()});
+  }
+
+  std::string instance_;
+  std::string name_;
+  cdtime_t interval_;
+  bool report_self_;
+  SeriesNames names_;
+  Watch watch_;
+  ComplaintBudget budget_;
+  FaultLog faults_{tell_fault};
+};
+
+// The sections seen by config, until init has made blocks of them. A plain pointer, as it must not
+// be destroyed at exit() while collectd still runs.
+std::vector<ConfigItem>* pending_sections = nullptr;
+
+ConfigItem copy_item(const oconfig_item_t& item) {
+  ConfigItem copy;
+  copy.key = item.key;
+  for (const auto& value : std::span(item.values, static_cast<std::size_t>(item.values_num))) {
+    switch (value.type) {
+      case OCONFIG_TYPE_NUMBER:
+        copy.values.emplace_back(value.value.number);
+        break;
+      case OCONFIG_TYPE_BOOLEAN:
+        copy.values.emplace_back(value.value.boolean != 0);
+        break;
+      default:
+        copy.values.emplace_back(std::string(value.value.string));
+        break;
+    }
+  }
+  for (const auto& child : std::span(item.children, static_cast<std::size_t>(item.children_num))) {
+    copy.children.push_back(copy_item(child));
+  }
+  return copy;
+}
+
+void log_messages(const std::vector<mmstats::Message>& messages) {
+  for (const auto& message : messages) {
+    log(message.severity == Severity::kError ? LOG_ERR : LOG_WARNING, message.text);
+  }
+}
+
+void free_block(void* block) { delete static_cast<Block*>(block); }
+
+int read_block(user_data_t* data) {
+  auto& block = *static_cast<Block*>(data->data);
+  return mmstats::guarded("reading", block.faults(), [&] { return block.read(); });
+}
+
+// False: collectd did not take it, and has said why.
+bool watch_block(mmstats::BlockConfig&& config) {
+  log_messages(mmstats::check_types(config, find_type));
+  const std::string callback =
+      config.instance.empty() ? kPlugin : fmt::format("{}/{}", kPlugin, config.instance);
+  const std::string description =
+      fmt::format("{}: reads {}", mmstats::block_name(config.instance), fmt::join(config.watch.globs, ", "));
+  auto block = std::make_unique<Block>(std::move(config));
+  const cdtime_t interval = block->interval();
+  // collectd frees the block even where this fails, so it is no longer ours from here on.
+  const user_data_t data{.data = block.release(), .free_func = free_block};
+  if (plugin_register_complex_read(kPlugin, callback.c_str(), read_block, interval, &data) != 0) return false;
+  log(LOG_INFO, fmt::format("{} every {} s", description, to_seconds(interval)));
+  return true;
+}
+
+void check_default_types() {
+  for (const auto* type : {mmstats::kDefaultCounterType, mmstats::kDefaultGaugeType}) {
+    if (!find_type(type)) {
+      log(LOG_ERR,
+          fmt::format("type \"{}\" is unknown, and values of it will be dropped: a TypesDB option replaces "
+                      "collectd's own file, so name that one too (/usr/share/collectd/types.db)",
+                      type));
+    }
+  }
+}
+
+int init_blocks() {
+  const std::unique_ptr<std::vector<ConfigItem>> sections(std::exchange(pending_sections, nullptr));
+  auto configuration =
+      mmstats::read_config(sections ? std::span<const ConfigItem>(*sections) : std::span<const ConfigItem>(),
+                           mmstats::default_globs(), kMaxNameBytes);
+  log_messages(configuration.messages);
+  check_default_types();
+  std::size_t watched = 0;
+  for (auto& block : configuration.blocks) watched += watch_block(std::move(block)) ? 1 : 0;
+  if (watched != 0) return 0;
+  log(LOG_ERR, "no block of the configuration can be used: nothing is read");
+  return -1;
+}
+
+int on_config(oconfig_item_t* section) {
+  FaultLog faults(tell_fault);
+  return mmstats::guarded("config", faults, [&] {
+    if (pending_sections == nullptr) pending_sections = new std::vector<ConfigItem>;
+    pending_sections->push_back(copy_item(*section));
+    return 0;
+  });
+}
+
+int on_init() {
+  FaultLog faults(tell_fault);
+  return mmstats::guarded("init", faults, init_blocks);
+}
+
+int on_shutdown() {
+  delete std::exchange(pending_sections, nullptr);  // left only if init was never called
+  return 0;
+}
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) void module_register() {
+  plugin_register_complex_config(kPlugin, on_config);
+  plugin_register_init(kPlugin, on_init);
+  plugin_register_shutdown(kPlugin, on_shutdown);
+}

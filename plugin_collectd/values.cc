@@ -1,0 +1,192 @@
+#include "values.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "mmstats/error.h"
+
+namespace mmstats {
+namespace {
+
+constexpr std::size_t kHashDigits = 12;
+constexpr std::size_t kHashBytes = 1 + kHashDigits;  // with its '-'
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_hex_digit(char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); }
+
+// Bytes that mean nothing to collectd's identifiers, to the names of RRD files and of rrdtool's
+// arguments, to Carbon, and to a Graphite target, written in a URL or not. That leaves out
+//   / and NUL     collectd;
+//   " \ : ! , ( ) and blanks    which write_graphite replaces, so that names would meet;
+//   { } [ ] * ? | ' ; ~ = $     wildcards, quotes, tags, arguments and variables of Graphite's;
+//   % # + & ^ ` < >             what URLs, shells and HTML take for themselves.
+bool is_plain(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_' || c == '-' ||
+         c == '.' || c == '@';
+}
+
+// Graphite drops empty parts, so ".a", "a." and "a..b" would meet "a" and "a.b".
+bool ends_empty_part(std::string_view name, std::size_t i) {
+  return name[i] == '.' && (i == 0 || i + 1 == name.size() || name[i - 1] == '.');
+}
+
+// 64-bit FNV-1a: stable over builds and machines, as the names of stored data must be.
+constexpr std::uint64_t kFnvBasis = 0xCBF29CE484222325U;
+constexpr std::uint64_t kFnvPrime = 0x100000001B3U;
+
+std::uint64_t fnv1a(std::string_view bytes, std::uint64_t hash = kFnvBasis) {
+  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * kFnvPrime;
+  return hash;
+}
+
+// Whether `name` could be taken for a mapped one with its hash.
+bool ends_like_hash(std::string_view name) {
+  if (name.size() < kHashBytes) return false;
+  const auto end = name.substr(name.size() - kHashBytes);
+  return end[0] == '-' && std::all_of(end.begin() + 1, end.end(), is_hex_digit);
+}
+
+// Whether `name` could be taken for one with a worker slot.
+bool ends_like_slot(std::string_view name) {
+  const auto last = std::find_if_not(name.rbegin(), name.rend(), is_digit);
+  return last != name.rbegin() && last != name.rend() && *last == '-';
+}
+
+bool is_counter(DataSource source) { return source == DataSource::kCounter || source == DataSource::kDerive; }
+
+}  // namespace
+
+std::string type_problem(const std::string& type, std::optional<Kind> kind, const TypeLookup& types) {
+  const auto known = types(type);
+  if (!known) return "no types.db that collectd read has it";
+  if (known->sources != 1)
+    return fmt::format("it has {} data sources, and a series has one value", known->sources);
+  if (known->source == DataSource::kAbsolute) {
+    return "its data source is ABSOLUTE, a count that starts from zero at each reading, which no series is";
+  }
+  if (!kind || *kind == Kind::kProperty) return "";
+  if (*kind == Kind::kCounter && !is_counter(known->source)) {
+    return "its data source is a GAUGE, and a counter needs DERIVE or COUNTER";
+  }
+  if (*kind != Kind::kCounter && is_counter(known->source)) {
+    return fmt::format("its data source is a counter, and a {} needs GAUGE", to_string(*kind));
+  }
+  return "";
+}
+
+bool is_plain_name(std::string_view name) {
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    if (!is_plain(name[i]) || ends_empty_part(name, i)) return false;
+  }
+  return !name.empty();
+}
+
+std::string type_instance(std::string_view name, std::int32_t slot, const NameRules& rules,
+                          std::optional<std::uint64_t> salt) {
+  std::string text;
+  text.reserve(name.size() + kHashBytes);
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    text += is_plain(name[i]) && !ends_empty_part(name, i) ? name[i] : '_';
+  }
+  if (text.empty()) text += '_';
+
+  const std::string tail = slot >= 0 ? fmt::format("-{}", slot) : "";
+  const bool hashed = salt || text != name || text.size() + tail.size() > rules.max_bytes ||
+                      ends_like_hash(text) || (rules.slots && slot < 0 && ends_like_slot(text));
+  if (!hashed) return text + tail;
+
+  std::uint64_t hash = fnv1a(name);
+  if (salt.value_or(0) != 0) hash = fnv1a(std::to_string(*salt), hash);
+  constexpr std::uint64_t kMask = (std::uint64_t{1} << (4 * kHashDigits)) - 1;
+  const std::size_t room = rules.max_bytes - kHashBytes - tail.size();
+  return fmt::format("{}-{:012x}{}", std::string_view(text).substr(0, room), (hash ^ (hash >> 48U)) & kMask,
+                     tail);
+}
+
+SeriesNames::SeriesNames(NameRules rules, TypeLookup types,
+                         std::span<const std::pair<const char*, const char*>> reserved)
+    : rules_(rules), lookup_(std::move(types)) {
+  for (const auto& [type, instance] : reserved) take(type, instance);
+}
+
+std::uint16_t SeriesNames::add_type(const std::string& name, DataSource source) {
+  const auto same = std::find_if(types_.begin(), types_.end(), [&](const Type& t) { return t.name == name; });
+  if (same != types_.end()) return static_cast<std::uint16_t>(same - types_.begin());
+  types_.push_back({name, source});
+  return static_cast<std::uint16_t>(types_.size() - 1);
+}
+
+std::uint16_t SeriesNames::choose_type(const Series& series, std::vector<std::string>& told) {
+  auto [chosen, added] = chosen_.try_emplace({series.sink_type, series.kind}, std::uint16_t{0});
+  if (!added) return chosen->second;
+
+  const bool counter = series.kind == Kind::kCounter;
+  const std::string by_default = counter ? kDefaultCounterType : kDefaultGaugeType;
+  std::string type = series.sink_type.empty() ? by_default : series.sink_type;
+  if (type != by_default) {
+    if (const auto problem = type_problem(type, series.kind, lookup_); !problem.empty()) {
+      // What is wrong with a type whatever the series was told when the configuration was read.
+      if (type_problem(type, std::nullopt, lookup_).empty()) {
+        told.push_back(
+            fmt::format("series \"{}\" is a {}, and cannot be sent as Type \"{}\": {}; \"{}\" is used, "
+                        "for all series of that kind; give another Type, or the Kind that is meant",
+                        printable(series.name), to_string(series.kind), type, problem, by_default));
+      }
+      type = by_default;
+    }
+  }
+  const auto known = lookup_(type);
+  chosen->second =
+      add_type(type, known ? known->source : (counter ? DataSource::kDerive : DataSource::kGauge));
+  return chosen->second;
+}
+
+bool SeriesNames::take(std::string_view type, std::string_view type_instance) {
+  // The hash stands for the identity: should two hashes meet, one name gets longer than it had to.
+  return taken_.insert(fnv1a(type_instance, fnv1a("/", fnv1a(type)))).second;
+}
+
+std::vector<std::string> SeriesNames::extend(std::span<const Series> series) {
+  std::vector<std::string> told;
+  for (std::size_t i = entries_.size(); i < series.size(); ++i) {
+    const std::uint16_t type = choose_type(series[i], told);
+    std::string instance = type_instance(series[i].name, series[i].slot, rules_);
+    // The same name for a gauge and a state, say. After the usual hash the index makes each salt its
+    // own, so that labels made to collide do not make us search.
+    for (std::uint64_t salt = 0; !take(types_[type].name, instance); salt += (std::uint64_t{1} << 32U) + i) {
+      instance = type_instance(series[i].name, series[i].slot, rules_, salt);
+    }
+    entries_.push_back({text_.size(), static_cast<std::uint16_t>(instance.size()), type});
+    text_.append(instance.c_str(), instance.size() + 1);
+  }
+  return told;
+}
+
+Identity SeriesNames::operator[](std::size_t series) const {
+  const Entry& entry = entries_[series];
+  const Type& type = types_[entry.type];
+  return {type.name.c_str(), std::string_view(text_).substr(entry.offset, entry.size), type.source};
+}
+
+std::optional<std::int64_t> as_derive(const Series& series) {
+  if (series.integral) return static_cast<std::int64_t>(series.total);
+  if (std::isnan(series.value)) return std::nullopt;
+  constexpr double kEnd = 9223372036854775808.0;  // 2^63: the first that does not fit
+  if (series.value >= kEnd) return std::numeric_limits<std::int64_t>::max();
+  if (series.value < -kEnd) return std::numeric_limits<std::int64_t>::min();
+  return static_cast<std::int64_t>(series.value);
+}
+
+std::optional<std::uint64_t> as_counter(const Series& series) {
+  if (series.integral) return series.total;
+  if (std::isnan(series.value)) return std::nullopt;
+  constexpr double kEnd = 18446744073709551616.0;  // 2^64
+  if (series.value >= kEnd) return std::numeric_limits<std::uint64_t>::max();
+  if (series.value <= 0) return 0;
+  return static_cast<std::uint64_t>(series.value);
+}
+
+}  // namespace mmstats

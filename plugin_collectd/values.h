@@ -1,0 +1,102 @@
+// Series -> what collectd calls an identity (type and type instance) and a value. Knows collectd's
+// rules, but not its headers. The mapping for people: core/doc/mapping.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "mmstats/fold.h"
+#include "mmstats/metadata.h"
+
+namespace mmstats {
+
+enum class DataSource : std::uint8_t { kGauge, kCounter, kDerive, kAbsolute };
+
+// A type of types.db, as far as it matters here.
+struct HostType {
+  DataSource source = DataSource::kGauge;  // of its first data source
+  std::size_t sources = 1;
+};
+
+// What the host knows of a type; none: it does not know it.
+using TypeLookup = std::function<std::optional<HostType>(const std::string& type)>;
+
+inline constexpr const char* kDefaultCounterType = "derive";
+inline constexpr const char* kDefaultGaugeType = "gauge";
+
+// Why series of `kind` (none: not known yet) cannot be sent as `type`, for people; empty: they can.
+std::string type_problem(const std::string& type, std::optional<Kind> kind, const TypeLookup& types);
+
+// Whether `name` can stand in a file name of collectd's and in a name of Graphite's just as it is.
+bool is_plain_name(std::string_view name);
+
+struct NameRules {
+  std::size_t max_bytes = 127;  // of a type instance; at least 32
+  bool slots = false;           // some series of the block are kept apart by worker slot
+};
+
+// Maps a series' name to a type instance: the same name always to the same, two names never to the
+// same (but for hashes that collide: SeriesNames sees to that). `slot` < 0: none. With `salt` the name
+// gets its hash whether it needs one or not: the usual hash with 0, another with each other salt.
+std::string type_instance(std::string_view name, std::int32_t slot, const NameRules& rules,
+                          std::optional<std::uint64_t> salt = std::nullopt);
+
+// Valid until the next call of SeriesNames::extend.
+struct Identity {
+  const char* type = nullptr;
+  std::string_view type_instance;  // NUL follows its last byte
+  DataSource source = DataSource::kGauge;
+};
+
+// The identities of all series of one block, each computed once: the index of a series never changes.
+class SeriesNames {
+ public:
+  // `reserved`: pairs of type and type instance that no series may take.
+  SeriesNames(NameRules rules, TypeLookup types,
+              std::span<const std::pair<const char*, const char*>> reserved = {});
+
+  // Names the series that were added since the last call; nothing to do costs nothing. Returns what
+  // to tell people: a type that does not suit a series, once for each type and kind.
+  std::vector<std::string> extend(std::span<const Series> series);
+
+  // Precondition: extend() has seen the series.
+  [[nodiscard]] Identity operator[](std::size_t series) const;
+
+ private:
+  struct Type {
+    std::string name;
+    DataSource source;
+  };
+  struct Entry {
+    std::size_t offset;  // in text_
+    std::uint16_t size;  // bytes
+    std::uint16_t type;  // in types_
+  };
+  std::uint16_t choose_type(const Series& series, std::vector<std::string>& told);
+  std::uint16_t add_type(const std::string& name, DataSource source);
+  bool take(std::string_view type, std::string_view type_instance);
+
+  NameRules rules_;
+  TypeLookup lookup_;
+  std::vector<Type> types_;
+  std::map<std::pair<std::string, Kind>, std::uint16_t, std::less<>> chosen_;
+  std::vector<Entry> entries_;
+  std::string text_;                         // all type instances, each with a NUL
+  std::unordered_set<std::uint64_t> taken_;  // hashes of identities
+};
+
+// A counter's total as a DERIVE or COUNTER data source takes it. What is no whole number is cut
+// towards zero and held within the range; none: not a number at all.
+std::optional<std::int64_t> as_derive(const Series& series);
+std::optional<std::uint64_t> as_counter(const Series& series);
+
+}  // namespace mmstats

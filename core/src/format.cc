@@ -63,9 +63,9 @@ class FormatLayout {
     }
     letter_ = text_[at_];
     code_ = &struct_code(letter_);
-    if (code_->kind == CodeClass::kUnknown) return fail(at_, "unknown code");
+    if (code_->kind == CodeClass::kUnknown) return fail(at_, "unknown code '{}'");
     if (!native_) {
-      if (code_->native_only) return fail(at_, "code known in native order only");
+      if (code_->native_only) return fail(at_, "code '{}' is known in native order only");
       // So that a letter alone tells the size of its items.
       if (letter_ == 'l') letter_ = 'i';
       if (letter_ == 'L') letter_ = 'I';
@@ -123,10 +123,13 @@ class FormatLayout {
   const char* error_ = "";
 };
 
+// `reason` may have a place for the byte that is to blame.
 Error invalid_type(std::string_view text, std::size_t offset, std::string_view reason) {
-  std::string message(reason);
-  if (offset < text.size()) message += fmt::format(" '{}'", printable(text.substr(offset, 1)));
-  return {.kind = ErrorKind::kInvalid, .path = {}, .offset = offset, .sys_errno = 0, .message = message};
+  return {.kind = ErrorKind::kInvalid,
+          .path = {},
+          .offset = offset,
+          .sys_errno = 0,
+          .message = fmt::format(fmt::runtime(reason), printable(text.substr(offset, 1)))};
 }
 
 // The bits of a number of `size` bytes (1, 2, 4 or 8) at `bytes`.

@@ -1,0 +1,82 @@
+// What several tests are made of: bytes of mmstats files, and a private folder to put them in.
+#pragma once
+
+#include <unistd.h>
+
+#include <boost/filesystem.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sample {
+
+inline std::string number(std::uint64_t value) {
+  return {reinterpret_cast<const char*>(&value), sizeof value};
+}
+
+// A 16-bit size, then the text.
+inline std::string sized(std::string_view text) {
+  const auto size = static_cast<std::uint16_t>(text.size());
+  std::string out(reinterpret_cast<const char*>(&size), sizeof size);
+  return out.append(text);
+}
+
+// `values`: one value if `write_buffer` is 0xFF, else both.
+inline std::string field(std::string_view label, std::string_view type, std::uint8_t write_buffer,
+                         std::string_view values) {
+  return sized(label) + sized(type) + static_cast<char>(write_buffer) + std::string(values);
+}
+
+// A buffered counter that publishes `value`.
+inline std::string counter(std::string_view label, std::uint64_t value) {
+  return field(label, "Q", 1, number(value) + number(0));
+}
+
+inline std::string file(std::string_view fields) {
+  return "\x01" + std::string(fields) + std::string(2, '\0');
+}
+
+inline std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+inline std::vector<std::byte> read(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw std::runtime_error("cannot read " + path);
+  const std::string text((std::istreambuf_iterator<char>(in)), {});
+  const auto view = bytes(text);
+  return {view.begin(), view.end()};
+}
+
+// A folder of its own for one test, removed with all that is in it.
+class Folder {
+ public:
+  Folder() {
+    std::string name = (boost::filesystem::temp_directory_path() / "mmstats-test-XXXXXX").native();
+    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make " + name);
+    path_ = name;
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  ~Folder() {
+    boost::system::error_code ignored;
+    boost::filesystem::remove_all(path_, ignored);
+  }
+
+  [[nodiscard]] std::string path(std::string_view name) const { return path_ + "/" + std::string(name); }
+  std::string write(std::string_view name, std::string_view content) const {
+    const std::string to = path(name);
+    std::ofstream(to, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
+    return to;
+  }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace sample

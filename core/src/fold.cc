@@ -4,6 +4,7 @@
 #include <bit>
 #include <cerrno>
 #include <cmath>
+#include <deque>
 #include <limits>
 #include <unordered_map>
 #include <utility>
@@ -86,9 +87,12 @@ struct Fold::Impl {
   struct File {
     std::shared_ptr<const Layout> layout;  // none: no life yet
     Identity identity;
-    std::vector<std::uint64_t> last;        // by plan: the raw bits that were accepted last
-    std::vector<std::uint8_t> good;         // by plan: `last` was read, not assumed
-    std::vector<std::uint32_t> own_series;  // by plan, if some series are kept apart
+    std::vector<std::uint64_t> last;  // by plan: the raw bits that were accepted last
+    std::vector<std::uint8_t> good;   // by plan: `last` was read, not assumed
+    bool all_good = false;
+    const std::vector<std::uint32_t>* series =
+        nullptr;                            // by plan; shared by the layout's files, or own_series
+    std::vector<std::uint32_t> own_series;  // if some series are kept apart
     // Counters that were in the file earlier in this life and are not now, should they come back.
     std::unordered_map<std::string, std::uint64_t> lost;
     OwnerState owner = OwnerState::kUnknown;
@@ -108,7 +112,7 @@ struct Fold::Impl {
   Rules rules;
   FoldLimits limits;
   OwnerOf owner_of;
-  std::vector<File> files;
+  std::deque<File> files;  // a deque, because files point into themselves
   std::unordered_multimap<std::uint64_t, std::shared_ptr<const Layout>> layouts;
   std::unordered_map<const Layout*, std::vector<std::uint32_t>> shared_series;
   std::unordered_map<std::uint64_t, Slot> slots;  // by process
@@ -158,7 +162,6 @@ struct Fold::Impl {
   void end(File& file);
   void take_slot(File& file);
   void leave_slot(File& file);
-  [[nodiscard]] const std::vector<std::uint32_t>& series_of(const File& file) const;
   std::uint32_t find_series(const Binding& binding, std::int32_t slot);
   void bind_series(const Layout& layout, std::int32_t slot, std::vector<std::uint32_t>& into);
   void ask_owner(File& file, FileId id, ByteSource& bytes);
@@ -327,6 +330,7 @@ void Fold::Impl::adopt(File& file, std::shared_ptr<const Layout> layout) {
   values += count;
   file.last.assign(count, 0);
   file.good.assign(count, 0);
+  file.all_good = false;
   if (!file.lost.empty()) {
     for (std::size_t i = 0; i < layout->counters(); ++i) {
       const auto lost = file.lost.find(layout->label(i));
@@ -341,6 +345,7 @@ void Fold::Impl::adopt(File& file, std::shared_ptr<const Layout> layout) {
   if (!file.layout->apart()) {
     const auto [shared, fresh] = shared_series.try_emplace(file.layout.get());
     if (fresh) bind_series(*file.layout, kNoSlot, shared->second);
+    file.series = &shared->second;
   } else {
     take_slot(file);
     if (file.owner == OwnerState::kDead) leave_slot(file);
@@ -358,8 +363,7 @@ void Fold::Impl::take_slot(File& file) {
   if (!file.layout->apart() || file.slot != kNoSlot) return;
   const std::uint64_t pid = file.layout->pid(file.identity);
   // A file that names no process is one of its own.
-  file.slot_key =
-      pid != 0 ? pid : (std::uint64_t{1} << 63U) | static_cast<std::uint64_t>(&file - files.data());
+  file.slot_key = pid != 0 ? pid : (std::uint64_t{1} << 63U) | reinterpret_cast<std::uintptr_t>(&file);
   const auto [entry, fresh] = slots.try_emplace(file.slot_key);
   if (fresh) {
     const auto free = std::find(slot_taken.begin(), slot_taken.end(), false);
@@ -373,6 +377,7 @@ void Fold::Impl::take_slot(File& file) {
   ++entry->second.users;
   file.slot = entry->second.number;
   bind_series(*file.layout, file.slot, file.own_series);
+  file.series = &file.own_series;
 }
 
 void Fold::Impl::leave_slot(File& file) {
@@ -383,10 +388,6 @@ void Fold::Impl::leave_slot(File& file) {
     slots.erase(entry);
   }
   file.slot = kNoSlot;
-}
-
-const std::vector<std::uint32_t>& Fold::Impl::series_of(const File& file) const {
-  return file.layout->apart() ? file.own_series : shared_series.find(file.layout.get())->second;
 }
 
 void Fold::Impl::bind_series(const Layout& layout, std::int32_t slot, std::vector<std::uint32_t>& into) {
@@ -440,11 +441,11 @@ Fold::Impl::Outcome Fold::Impl::take(File& file, ByteSource& bytes) {
   unsigned bad_flags = 0;
   for (std::size_t i = 0; i < plans.size(); ++i) {
     first[i] = plans[i].load(first_bytes.data());
-    changed |= (first[i] ^ file.last[i]) | static_cast<std::uint64_t>(file.good[i] ^ 1U);
+    changed |= first[i] ^ file.last[i];
     bad_flags |= std::to_integer<unsigned>(first_bytes[plans[i].flag_at]) & plans[i].bad_flags;
   }
   if (bad_flags != 0) return Outcome::kReload;
-  if (changed == 0) return Outcome::kUnchanged;
+  if (changed == 0 && file.all_good) return Outcome::kUnchanged;
 
   reserve_bytes(second_bytes, layout.wanted());
   open_plans.clear();
@@ -462,8 +463,7 @@ Fold::Impl::Outcome Fold::Impl::take(File& file, ByteSource& bytes) {
     fell |= counter_value(plans[i], first[i]) < counter_value(plans[i], file.last[i]);
   }
   for (std::size_t i = layout.whole_counters(); i < layout.counters(); ++i) {
-    fell |= !(to_double(plans[i].code, plans[i].swapped, first[i]) >=
-              to_double(plans[i].code, plans[i].swapped, file.last[i]));
+    fell |= !(plans[i].number(first[i]) >= plans[i].number(file.last[i]));
   }
   if ((different != 0 || fell) && !settle(file, bytes)) return Outcome::kReload;
   apply(file);
@@ -489,7 +489,7 @@ bool Fold::Impl::settle(const File& file, ByteSource& bytes) {
                  ? Verdict::kAccept
                  : Verdict::kLookAgain;
     }
-    const auto number = [&](std::uint64_t raw) { return to_double(plan.code, plan.swapped, raw); };
+    const auto number = [&](std::uint64_t raw) { return plan.number(raw); };
     return number(file.last[i]) <= number(older) && number(older) <= number(newer) ? Verdict::kAccept
                                                                                    : Verdict::kLookAgain;
   };
@@ -497,7 +497,7 @@ bool Fold::Impl::settle(const File& file, ByteSource& bytes) {
   const auto not_above = [&](std::size_t i, std::uint64_t older, std::uint64_t newer) {
     const FieldPlan& plan = plans[i];
     if (i < layout.whole_counters()) return counter_value(plan, older) <= counter_value(plan, newer);
-    return to_double(plan.code, plan.swapped, older) <= to_double(plan.code, plan.swapped, newer);
+    return plan.number(older) <= plan.number(newer);
   };
 
   for (std::size_t i = 0; i < plans.size(); ++i) {
@@ -534,28 +534,27 @@ bool Fold::Impl::settle(const File& file, ByteSource& bytes) {
 void Fold::Impl::apply(File& file) {
   const Layout& layout = *file.layout;
   const auto plans = layout.plans();
-  const auto& targets = series_of(file);
+  const auto& targets = *file.series;
   for (std::size_t i = 0; i < layout.counters(); ++i) {
     const std::uint32_t target = targets[i];
     if (first[i] == file.last[i] || target == kNoSeries) continue;
     const FieldPlan& plan = plans[i];
-    const double scale = layout.binding(plan).scale;
     if (i < layout.whole_counters()) {
       const std::uint64_t before = counter_value(plan, file.last[i]);
       const std::uint64_t now = counter_value(plan, first[i]);
       if (now < before) ++stats.resets;
       const std::uint64_t added = now < before ? now : now - before;
-      if (scale == 1.0) {
+      if (plan.scale == 1.0) {
         series[target].total += added;
       } else {
-        fractions[target] += static_cast<double>(added) * scale;
+        fractions[target] += static_cast<double>(added) * plan.scale;
       }
     } else {
-      const double before = to_double(plan.code, plan.swapped, file.last[i]);
-      const double now = to_double(plan.code, plan.swapped, first[i]);
+      const double before = plan.number(file.last[i]);
+      const double now = plan.number(first[i]);
       if (now < before) ++stats.resets;
       const double added = now < before ? now : now - before;
-      if (added > 0 && std::isfinite(added)) fractions[target] += added * scale;
+      if (added > 0 && std::isfinite(added)) fractions[target] += added * plan.scale;
     }
   }
   std::copy(first.begin(), first.end(), file.last.begin());
@@ -563,16 +562,17 @@ void Fold::Impl::apply(File& file) {
   std::erase_if(open_plans, [&](std::uint32_t i) { return file.good[i] != 0; });
   std::fill(file.good.begin(), file.good.end(), 1);
   for (const std::uint32_t i : open_plans) file.good[i] = 0;
+  file.all_good = open_plans.empty();
 }
 
 void Fold::Impl::add_gauges(const File& file) {
   const Layout& layout = *file.layout;
   const auto plans = layout.plans();
-  const auto& targets = series_of(file);
+  const auto& targets = *file.series;
   for (std::size_t i = layout.counters(); i < plans.size(); ++i) {
     if (file.good[i] == 0 || targets[i] == kNoSeries) continue;
     const FieldPlan& plan = plans[i];
-    const double value = to_double(plan.code, plan.swapped, file.last[i]) * layout.binding(plan).scale;
+    const double value = plan.number(file.last[i]) * plan.scale;
     accumulate(accumulators[targets[i]], aggregates[targets[i]], value);
   }
 }

@@ -134,6 +134,7 @@ void Layout::add_field(const Field& field, const Rules& rules, std::string_view 
     if (!binding.used) continue;
     FieldPlan plan = plan_item(field, item);
     plan.binding = static_cast<std::uint32_t>(bindings_.size());
+    plan.scale = binding.scale;
     plans_.push_back(plan);
     labels_.push_back(std::move(label));
     bindings_.push_back(std::move(binding));
@@ -167,12 +168,12 @@ bool Layout::agrees(const Identity& identity, const std::byte* bytes) const {
 }
 
 double Layout::created(const Identity& identity) const {
-  return created_ ? to_double(created_->code, created_->swapped, identity.created) : 0;
+  return created_ ? created_->number(identity.created) : 0;
 }
 
 std::uint64_t Layout::pid(const Identity& identity) const {
   if (!pid_) return 0;
-  const double pid = to_double(pid_->code, pid_->swapped, identity.pid);
+  const double pid = pid_->number(identity.pid);
   return pid > 0 && pid < 4294967296.0 ? static_cast<std::uint64_t>(pid) : 0;
 }
 

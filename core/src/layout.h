@@ -3,6 +3,7 @@
 // Immutable once built; shared by all files of that shape.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -30,6 +31,7 @@ struct FieldPlan {
   char code = '\0';
   bool swapped = false;
   std::uint32_t binding = 0;  // index into Layout::bindings
+  double scale = 1.0;         // Binding::scale, here because every tick needs it
 
   // The published item's raw bits. `bytes` has kLoadSlack bytes behind the layout's window.
   [[nodiscard]] std::uint64_t load(const std::byte* bytes) const {
@@ -37,6 +39,10 @@ struct FieldPlan {
     std::uint64_t raw = 0;
     std::memcpy(&raw, bytes + at + published * stride, sizeof raw);
     return raw & mask;
+  }
+
+  [[nodiscard]] double number(std::uint64_t raw) const {
+    return code == 'd' && !swapped ? std::bit_cast<double>(raw) : to_double(code, swapped, raw);
   }
 };
 

@@ -22,6 +22,8 @@ namespace {
 // clock that was slewed meanwhile stay below this.
 constexpr double kClockSlack = 2.0;  // seconds
 
+constexpr std::size_t kMaxProcesses = 50'000;  // remembered at once
+
 // Replaces `into` with what a file of procfs says; false if it cannot be read.
 bool read_proc(const std::string& path, std::string& into) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -67,45 +69,51 @@ ino_t inode_of_mapping(std::string_view line) {
 
 Owners::Owners(std::string proc) : proc_(std::move(proc)) {}
 
-Owners::Start Owners::read_start(pid_t pid, std::chrono::steady_clock::time_point now) const {
-  Start start{0, false, now};
+// When the process began, and whether it ended and was not waited for: it has its pid still.
+void Owners::read_start(pid_t pid, Process& process, std::chrono::steady_clock::time_point now) const {
+  process.read_at = now;
+  process.presence = OwnerState::kAlive;
+  process.started = 0;
   std::string text;
-  if (!read_proc(proc_ + "/" + std::to_string(pid) + "/stat", text)) return start;
-  // The command is in parentheses and may hold anything, so count fields from its end: the start is
-  // the 22nd field, the 20th after it.
+  if (!read_proc(proc_ + "/" + std::to_string(pid) + "/stat", text)) return;
+  // The command is in parentheses and may hold anything, so count fields from its end: the state is
+  // the first after it, the start the 20th.
   const auto end_of_command = text.rfind(')');
-  if (end_of_command == std::string::npos) return start;
+  if (end_of_command == std::string::npos) return;
   std::string_view rest = std::string_view(text).substr(end_of_command + 1);
-  // A process that ended and was not waited for still has its pid.
-  start.ended = rest.starts_with(" Z") || rest.starts_with(" X");
+  if (rest.starts_with(" Z") || rest.starts_with(" X")) process.presence = OwnerState::kDead;
   for (int skipped = 0; skipped < 20; ++skipped) {
     const auto blank = rest.find(' ');
-    if (blank == std::string_view::npos) return start;
+    if (blank == std::string_view::npos) return;
     rest.remove_prefix(blank + 1);
   }
   std::uint64_t ticks = 0;
-  if (std::from_chars(rest.data(), rest.data() + rest.size(), ticks).ec != std::errc{}) return start;
+  if (std::from_chars(rest.data(), rest.data() + rest.size(), ticks).ec != std::errc{}) return;
   // Read anew each time: setting the clock moves the boot time.
   const double boot = read_boot_time(proc_);
   static const double ticks_per_second = static_cast<double>(::sysconf(_SC_CLK_TCK));
-  if (boot > 0) start.unix_seconds = boot + static_cast<double>(ticks) / ticks_per_second;
-  return start;
+  if (boot > 0) process.started = boot + static_cast<double>(ticks) / ticks_per_second;
 }
 
 OwnerState Owners::state(std::uint64_t pid, double created, std::chrono::steady_clock::time_point now) {
   if (pid == 0 || pid > INT_MAX) return OwnerState::kUnknown;
-  const auto process = static_cast<pid_t>(pid);
-  if (::kill(process, 0) != 0 && errno != EPERM) {
-    starts_.erase(process);
-    return errno == ESRCH ? OwnerState::kDead : OwnerState::kUnknown;
+  const auto [entry, fresh] = processes_.try_emplace(static_cast<pid_t>(pid));
+  Process& process = entry->second;
+  if (fresh || process.asked_at != now) {
+    process.asked_at = now;
+    if (::kill(static_cast<pid_t>(pid), 0) != 0 && errno != EPERM) {
+      process.presence = errno == ESRCH ? OwnerState::kDead : OwnerState::kUnknown;
+      process.read_at.reset();  // whoever gets the pid next is somebody else
+    } else if (!process.read_at || now - *process.read_at >= kRecheck) {
+      read_start(static_cast<pid_t>(pid), process, now);
+    }
+    if (processes_.size() > kMaxProcesses) {
+      std::erase_if(processes_, [&](const auto& known) { return known.second.asked_at != now; });
+    }
   }
-  if (!(created > 0)) return OwnerState::kUnknown;
-  const auto [entry, fresh] = starts_.try_emplace(process);
-  if (fresh || now - entry->second.read_at >= kRecheck) entry->second = read_start(process, now);
-  const double started = entry->second.unix_seconds;
-  if (entry->second.ended) return OwnerState::kDead;
-  if (started == 0) return OwnerState::kUnknown;
-  return started <= created + kClockSlack ? OwnerState::kAlive : OwnerState::kDead;
+  if (process.presence != OwnerState::kAlive) return process.presence;
+  if (process.started == 0 || !(created > 0)) return OwnerState::kUnknown;
+  return process.started <= created + kClockSlack ? OwnerState::kAlive : OwnerState::kDead;
 }
 
 void Owners::scan_maps(std::chrono::steady_clock::time_point now) {

@@ -82,32 +82,38 @@ std::string shown(std::string_view foreign) {
   return printable(foreign.substr(0, length)) + "...";
 }
 
-// Cold: what `parse` says about the field it is at.
-class Complaint {
- public:
-  Complaint(ParsedFile& into, const Cursor& cursor) : into_(into), cursor_(cursor) {}
+// What is wrong with the field after the last sound one. All complaints are out of line and take copies,
+// so that the loop below keeps everything in registers.
+[[gnu::cold, gnu::noinline]] void complain(ParsedFile& into, std::string_view label, std::uint64_t offset,
+                                           std::string_view what) {
+  std::string message = fmt::format("field {}", into.fields.size() + 1);
+  if (!label.empty()) message += fmt::format(" \"{}\"", shown(label));
+  into.damage = Damage{offset, fmt::format("{}: {}", message, what)};
+}
 
-  void label(std::string_view label) { label_ = label; }
+[[gnu::cold, gnu::noinline]] void complain_of_end(ParsedFile& into, std::string_view label,
+                                                  std::string_view what, std::uint64_t wanted,
+                                                  Cursor cursor) {
+  into.cut = true;
+  complain(into, label, cursor.offset(),
+           fmt::format("{} needs {} byte{} at byte {}, the file ends after {}", what, wanted,
+                       wanted == 1 ? "" : "s", cursor.offset(), cursor.left()));
+}
 
-  [[gnu::cold]] void too_short(std::string_view what, std::uint64_t wanted) {
-    into_.cut = true;
-    damage(cursor_.offset(), fmt::format("{} needs {} byte{} at byte {}, the file ends after {}", what,
-                                         wanted, wanted == 1 ? "" : "s", cursor_.offset(), cursor_.left()));
-  }
+[[gnu::cold, gnu::noinline]] void complain_of_type(ParsedFile& into, std::string_view label,
+                                                   std::string_view type, std::uint64_t offset,
+                                                   const Error& error) {
+  complain(into, label, offset + error.offset,
+           fmt::format("type '{}' at byte {}: {}", shown(type), offset, error.message));
+}
 
-  [[gnu::cold]] void damage(std::uint64_t offset, std::string_view what) {
-    std::string field = fmt::format("field {}", into_.fields.size() + 1);
-    if (!label_.empty()) field += fmt::format(" \"{}\"", shown(label_));
-    into_.damage = Damage{offset, fmt::format("{}: {}", field, what)};
-  }
+[[gnu::cold, gnu::noinline]] void complain_of_write_buffer(ParsedFile& into, std::string_view label,
+                                                           unsigned write_buffer, std::uint64_t offset) {
+  complain(into, label, offset,
+           fmt::format("write buffer 0x{:02X} at byte {} is neither 0, 1 nor 0xFF", write_buffer, offset));
+}
 
- private:
-  ParsedFile& into_;
-  const Cursor& cursor_;
-  std::string_view label_;
-};
-
-[[gnu::cold]] void complain_of_version(std::span<const std::byte> bytes, ParsedFile& into) {
+[[gnu::cold, gnu::noinline]] void complain_of_version(ParsedFile& into, std::span<const std::byte> bytes) {
   into.cut = bytes.empty();
   into.damage = Damage{0, bytes.empty() ? "the version needs 1 byte at byte 0, the file is empty"
                                         : fmt::format("version 0x{:02X} at byte 0 is not known, only 0x01 is",
@@ -122,68 +128,66 @@ void parse(std::span<const std::byte> bytes, ParsedFile& into) {
   into.terminated = false;
   into.cut = false;
   into.end = 0;
-  if (bytes.empty() || bytes[0] != kVersion1) {
-    complain_of_version(bytes, into);
-    return;
-  }
+  if (bytes.empty() || bytes[0] != kVersion1) return complain_of_version(into, bytes);
 
   Cursor cursor(bytes);
   cursor.take(1);
-  Complaint complaint(into, cursor);
   for (;;) {
-    into.end = cursor.offset();
-    complaint.label({});
-    Field field;
-    field.offset = cursor.offset();
+    const std::uint64_t offset = cursor.offset();
+    into.end = offset;
 
     if (cursor.left() < 2) {
       if (cursor.left() == 0 || *cursor.at() == std::byte{0}) return;
-      return complaint.too_short("the label's size", 2);
+      return complain_of_end(into, {}, "the label's size", 2, cursor);
     }
     const std::uint16_t label_size = cursor.take_u16();
     if (label_size == 0) {
       into.terminated = true;
       return;
     }
-    if (cursor.left() < label_size) return complaint.too_short("the label", label_size);
-    field.label = cursor.take_text(label_size);
-    complaint.label(field.label);
+    if (cursor.left() < label_size) return complain_of_end(into, {}, "the label", label_size, cursor);
+    const std::string_view label = cursor.take_text(label_size);
 
-    if (cursor.left() < 2) return complaint.too_short("the type's size", 2);
+    if (cursor.left() < 2) return complain_of_end(into, label, "the type's size", 2, cursor);
     const std::uint16_t type_size = cursor.take_u16();
-    if (cursor.left() < type_size) return complaint.too_short("the type", type_size);
+    if (cursor.left() < type_size) return complain_of_end(into, label, "the type", type_size, cursor);
     const std::uint64_t type_offset = cursor.offset();
-    field.type_text = cursor.take_text(type_size);
-    if (const ValueType* known = one_letter_type(field.type_text)) {
-      field.type = *known;
-    } else if (const auto parsed = parse_type(field.type_text)) {
-      field.type = *parsed;
-    } else {
-      return complaint.damage(type_offset + parsed.error().offset,
-                              fmt::format("type '{}' at byte {}: {}", shown(field.type_text), type_offset,
-                                          parsed.error().message));
+    const std::string_view type_text = cursor.take_text(type_size);
+    ValueType parsed_type;
+    const ValueType* type = one_letter_type(type_text);
+    if (type == nullptr) {
+      const auto parsed = parse_type(type_text);
+      if (!parsed) return complain_of_type(into, label, type_text, type_offset, parsed.error());
+      parsed_type = *parsed;
+      type = &parsed_type;
     }
 
-    field.write_buffer_offset = cursor.offset();
-    if (cursor.left() < 1) return complaint.too_short("the write buffer", 1);
+    const std::uint64_t write_buffer_offset = cursor.offset();
+    if (cursor.left() < 1) return complain_of_end(into, label, "the write buffer", 1, cursor);
     const auto write_buffer = std::to_integer<std::uint8_t>(*cursor.take(1));
-    field.buffered = write_buffer != kUnbuffered;
-    if (field.buffered && write_buffer > 1) {
-      return complaint.damage(field.write_buffer_offset,
-                              fmt::format("write buffer 0x{:02X} at byte {} is neither 0, 1 nor 0xFF",
-                                          write_buffer, field.write_buffer_offset));
+    const bool buffered = write_buffer != kUnbuffered;
+    if (buffered && write_buffer > 1) {
+      return complain_of_write_buffer(into, label, write_buffer, write_buffer_offset);
     }
 
-    const std::uint64_t size = field.type.size;
-    const std::uint64_t values = field.buffered ? 2 : 1;
-    if (size > cursor.left() / values) {
-      return complaint.too_short(fmt::format("type '{}'", shown(field.type_text)), size * values);
+    const std::uint64_t size = type->size;
+    const unsigned doubled = buffered ? 1 : 0;
+    if (size > cursor.left() >> doubled) {
+      return complain_of_end(into, label, fmt::format("type '{}'", shown(type_text)), size << doubled,
+                             cursor);
     }
-    const std::byte* first = cursor.take(size * values);
+    const std::byte* values = cursor.take(size << doubled);
     // The writer works in the buffer that the byte names, the other one is published.
-    field.value = {field.buffered && write_buffer == 0 ? first + size : first,
-                   static_cast<std::size_t>(size)};
-    into.fields.push_back(field);
+    const std::byte* published = write_buffer == 0 ? values + size : values;
+    // In place: a Field that is built here and copied there costs as much as all the rest.
+    Field& field = into.fields.emplace_back();
+    field.label = label;
+    field.type_text = type_text;
+    field.type = *type;
+    field.buffered = buffered;
+    field.value = {published, static_cast<std::size_t>(size)};
+    field.offset = offset;
+    field.write_buffer_offset = write_buffer_offset;
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -31,7 +32,7 @@ class Owners {
   // file does not say).
   // kDead: no such process (a zombie is none), or the one that has the pid now started after `created`.
   // kUnknown: pid is not one that a process can have, or its start cannot be read.
-  // Cost: one kill(pid, 0), and one read of /proc/PID/stat every kRecheck.
+  // Cost: one kill(pid, 0) for each `now`, and one read of /proc/PID/stat every kRecheck.
   OwnerState state(std::uint64_t pid, double created, std::chrono::steady_clock::time_point now);
 
   // Whether a process maps the file now. kUnknown when none was seen to, but not every process could
@@ -41,16 +42,17 @@ class Owners {
   Mapped mapped(FileId file, std::chrono::steady_clock::time_point now);
 
  private:
-  struct Start {
-    double unix_seconds = 0;  // 0: could not be read
-    bool ended = false;       // a zombie
-    std::chrono::steady_clock::time_point read_at;
+  struct Process {
+    OwnerState presence = OwnerState::kUnknown;  // of the pid, whoever has it
+    double started = 0;                          // Unix seconds; 0: could not be read
+    std::chrono::steady_clock::time_point asked_at;
+    std::optional<std::chrono::steady_clock::time_point> read_at;  // of `started`
   };
-  Start read_start(pid_t pid, std::chrono::steady_clock::time_point now) const;
+  void read_start(pid_t pid, Process& process, std::chrono::steady_clock::time_point now) const;
   void scan_maps(std::chrono::steady_clock::time_point now);
 
   std::string proc_;
-  std::unordered_map<pid_t, Start> starts_;
+  std::unordered_map<pid_t, Process> processes_;
   std::unordered_set<ino_t> mapped_inodes_;
   bool maps_complete_ = false;
   std::chrono::steady_clock::time_point maps_scanned_{};

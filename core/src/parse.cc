@@ -100,11 +100,19 @@ std::string shown(std::string_view foreign) {
                        wanted == 1 ? "" : "s", cursor.offset(), cursor.left()));
 }
 
-[[gnu::cold, gnu::noinline]] void complain_of_type(ParsedFile& into, std::string_view label,
-                                                   std::string_view type, std::uint64_t offset,
-                                                   const Error& error) {
-  complain(into, label, offset + error.offset,
-           fmt::format("type '{}' at byte {}: {}", shown(type), offset, error.message));
+// The type of the field after the last sound one, in `storage`; null if it is wrong, with a complaint.
+[[gnu::noinline]] const ValueType* longer_type(ParsedFile& into, std::string_view label,
+                                               std::string_view type, std::uint64_t offset,
+                                               ValueType& storage) {
+  if (const ValueType* known = one_letter_type(type)) return known;
+  const auto parsed = parse_type(type);
+  if (!parsed) {
+    complain(into, label, offset + parsed.error().offset,
+             fmt::format("type '{}' at byte {}: {}", shown(type), offset, parsed.error().message));
+    return nullptr;
+  }
+  storage = *parsed;
+  return &storage;
 }
 
 [[gnu::cold, gnu::noinline]] void complain_of_write_buffer(ParsedFile& into, std::string_view label,
@@ -132,6 +140,7 @@ void parse(std::span<const std::byte> bytes, ParsedFile& into) {
 
   Cursor cursor(bytes);
   cursor.take(1);
+  ValueType longer;
   for (;;) {
     const std::uint64_t offset = cursor.offset();
     into.end = offset;
@@ -151,15 +160,18 @@ void parse(std::span<const std::byte> bytes, ParsedFile& into) {
     if (cursor.left() < 2) return complain_of_end(into, label, "the type's size", 2, cursor);
     const std::uint16_t type_size = cursor.take_u16();
     if (cursor.left() < type_size) return complain_of_end(into, label, "the type", type_size, cursor);
-    const std::uint64_t type_offset = cursor.offset();
-    const std::string_view type_text = cursor.take_text(type_size);
-    ValueType parsed_type;
-    const ValueType* type = one_letter_type(type_text);
-    if (type == nullptr) {
-      const auto parsed = parse_type(type_text);
-      if (!parsed) return complain_of_type(into, label, type_text, type_offset, parsed.error());
-      parsed_type = *parsed;
-      type = &parsed_type;
+    const std::byte* type_at = cursor.at();
+    const ValueType* type = nullptr;
+    if (type_size == 1) {
+      // A branch of its own, so that the next step need not wait for the size to come from memory.
+      type = &kOneLetterTypes[std::to_integer<unsigned char>(*cursor.take(1))];
+    } else {
+      cursor.take(type_size);
+    }
+    const std::string_view type_text(reinterpret_cast<const char*>(type_at), type_size);
+    if (type == nullptr || type->size == 0) {
+      type = longer_type(into, label, type_text, cursor.offset() - type_size, longer);
+      if (type == nullptr) return;
     }
 
     const std::uint64_t write_buffer_offset = cursor.offset();
@@ -179,15 +191,8 @@ void parse(std::span<const std::byte> bytes, ParsedFile& into) {
     const std::byte* values = cursor.take(size << doubled);
     // The writer works in the buffer that the byte names, the other one is published.
     const std::byte* published = write_buffer == 0 ? values + size : values;
-    // In place: a Field that is built here and copied there costs as much as all the rest.
-    Field& field = into.fields.emplace_back();
-    field.label = label;
-    field.type_text = type_text;
-    field.type = *type;
-    field.buffered = buffered;
-    field.value = {published, static_cast<std::size_t>(size)};
-    field.offset = offset;
-    field.write_buffer_offset = write_buffer_offset;
+    into.fields.emplace_back(label, type_text, *type, buffered, std::span(published, size), offset,
+                             write_buffer_offset);
   }
 }
 

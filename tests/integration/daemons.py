@@ -1,0 +1,409 @@
+"""Debian's own daemons, each private to one test: loopback only, own folders, stopped by pid.
+
+All are context managers. Starting waits until the daemon answers; leaving stops it and asserts a
+clean exit, or, if the test failed, prints its log.
+"""
+
+import contextlib
+import glob
+import grp
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+HOST = "testhost"
+# Slow machines and instrumented programs need longer, never differently.
+TIME_SCALE = float(os.environ.get("MMSTATS_TEST_TIME_SCALE", "1"))
+COLLECTD_MODULES = os.environ.get("COLLECTD_MODULES", "/usr/lib/collectd")
+COLLECTD_TYPES = "/usr/share/collectd/types.db"
+
+
+def wait_until(condition, what, seconds=20):
+    """Polls until condition() gives something true, and returns that."""
+    deadline = time.monotonic() + seconds * TIME_SCALE
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds * TIME_SCALE:g} s in vain: {what}")
+        time.sleep(0.02)
+
+
+def free_port():
+    """A loopback TCP port that no other running test gets.
+
+    The daemon binds it later, so the choice must be kept from others until then: an abstract Unix
+    socket is a reservation that dies with this process. Below the range of outgoing connections.
+    """
+    for port in range(20000 + os.getpid() % 1000 * 10, 32000):
+        reservation = socket.socket(socket.AF_UNIX)
+        try:
+            reservation.bind(f"\0mmstats-test-port-{port}")
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            reservation.close()
+            continue
+        _reservations.append(reservation)
+        return port
+    raise AssertionError("no free port")
+
+
+_reservations = []
+
+
+@contextlib.contextmanager
+def workspace():
+    """A private folder. Its path is short: a Unix socket's must stay below 108 bytes, and collectd cuts
+    a longer one silently."""
+    parent = tempfile.gettempdir()
+    path = tempfile.mkdtemp(prefix="mmt", dir=parent if len(parent) < 60 else "/tmp")
+    os.chmod(path, 0o755)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+class Daemon:
+    """A process in the foreground, with all it prints in one log."""
+
+    clean_exit_codes = (0,)
+
+    def __init__(self, name, argv, folder, env=None, user=None):
+        os.makedirs(folder, exist_ok=True)
+        self.name = name
+        # Should this test be killed, the daemon goes with it. Its environment is set last: a preloaded
+        # library is for the daemon alone.
+        privileges = []
+        if user is not None:
+            privileges = [f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+            shutil.chown(folder, user, user)
+        settings = [f"{name}={value}" for name, value in (env or {}).items()]
+        self.argv = ["setpriv", "--pdeathsig", "KILL", *privileges, "env", *settings, *argv]
+        self.log_path = os.path.join(folder, f"{name}.log")
+        self.process = None
+
+    def ready(self):
+        return True
+
+    def __enter__(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            wait_until(self._ready_or_dead, f"{self.name} answers")
+        except BaseException:
+            self._abandon()
+            raise
+        return self
+
+    def _ready_or_dead(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"{self.name} ended with {self.process.returncode} while it started")
+        return self.ready()
+
+    def __exit__(self, failure, *_):
+        if failure:
+            self._abandon()
+            return
+        try:
+            self.stop()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _abandon(self):
+        self.process.kill()
+        self.process.wait()
+        print(f"---- log of {self.name} ----\n{self.log()[-20000:]}----", file=sys.stderr)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def running(self):
+        return self.process.poll() is None
+
+    def log(self):
+        with open(self.log_path, errors="replace") as log:
+            return log.read()
+
+    def stop(self, seconds=20):
+        """Stops the daemon and asserts that it ended by itself, cleanly. May be called again."""
+        if self.running():
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(seconds * TIME_SCALE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} did not stop within {seconds * TIME_SCALE:g} s") from None
+        assert code in self.clean_exit_codes, f"{self.name} ended with {code}"
+
+
+def port_answers(port):
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def program(name):
+    """Daemons live in sbin, which is not in everybody's PATH."""
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin:/sbin:/bin")
+    assert path, f"{name} is not installed"
+    return path
+
+
+def collectd_config(folder, blocks, interval=1, user=None):
+    """A collectd.conf of a private daemon that says what it does in its log, on a Unix socket and in CSV
+    files. `blocks` come last."""
+    return f"""\
+Hostname "{HOST}"
+FQDNLookup false
+BaseDir "{folder}"
+PIDFile "{folder}/collectd.pid"
+PluginDir "{COLLECTD_MODULES}"
+TypesDB "{COLLECTD_TYPES}"
+Interval {interval}
+LoadPlugin logfile
+<Plugin logfile>
+  LogLevel info
+  File "{folder}/messages"
+  Timestamp true
+</Plugin>
+LoadPlugin unixsock
+<Plugin unixsock>
+  SocketFile "{folder}/s"
+  SocketGroup "{grp.getgrgid(os.getgid() if user is None else user).gr_name}"
+  SocketPerms "0666"
+  DeleteSocket true
+</Plugin>
+LoadPlugin csv
+<Plugin csv>
+  DataDir "{folder}/csv"
+  StoreRates false
+</Plugin>
+{blocks}
+"""
+
+
+def mmstats_block(folder, block="", module=None):
+    """Loads the module that the build made, or `module`, with `block` inside its <Plugin> block.
+
+    collectd takes modules from one folder at a time, and refuses links: so a copy of ours.
+    """
+    modules = os.path.join(folder, "modules")
+    os.makedirs(modules, exist_ok=True)
+    shutil.copy(module or os.environ["MMSTATS_PLUGIN"], os.path.join(modules, "mmstats.so"))
+    text = f'PluginDir "{modules}"\nLoadPlugin mmstats\nPluginDir "{COLLECTD_MODULES}"\n'
+    return text + (f"<Plugin mmstats>\n{block}\n</Plugin>\n" if block else "")
+
+
+class Collectd(Daemon):
+    """A collectd of its own. `user`, a number, may be given by root alone."""
+
+    def __init__(self, workspace, blocks, interval=1, name="collectd", env=None, user=None):
+        self.folder = os.path.join(workspace, name)
+        os.makedirs(self.folder)
+        self.socket_path = os.path.join(self.folder, "s")
+        assert len(self.socket_path) < 108, f"too long for a socket: {self.socket_path}"
+        config = os.path.join(self.folder, "collectd.conf")
+        with open(config, "w") as file:
+            file.write(collectd_config(self.folder, blocks, interval, user))
+        super().__init__(name, [program("collectd"), "-f", "-C", config], self.folder, env, user)
+
+    def ready(self):
+        try:
+            self.command("LISTVAL")
+        except OSError:
+            return False
+        return True
+
+    def command(self, line):
+        """The answer's lines to one line of the unixsock protocol, the status left out."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10 * TIME_SCALE)
+            connection.connect(self.socket_path)
+            stream = connection.makefile("rw", errors="surrogateescape")
+            stream.write(line + "\n")
+            stream.flush()
+            status = stream.readline().rstrip("\n")
+            count, _, message = status.partition(" ")
+            if not count or int(count) < 0:
+                raise OSError(f"collectd says to {line!r}: {message or 'nothing'}")
+            return [stream.readline().rstrip("\n") for _ in range(int(count))]
+
+    def names(self):
+        """Identifiers of all values that it knows, without the host."""
+        return {line.split(" ", 1)[1].split("/", 1)[1] for line in self.command("LISTVAL")}
+
+    def value(self, name):
+        """The last value, a rate for counters; None if there is none."""
+        try:
+            answer = self.command(f'GETVAL "{HOST}/{name}"')
+        except OSError:
+            return None
+        return float(answer[0].partition("=")[2])
+
+    def samples(self, name):
+        """All that was dispatched under the name so far: (time, value), counters raw."""
+        result = []
+        # A file for each day: the test may run over midnight.
+        for path in sorted(glob.glob(f"{glob.escape(os.path.join(self.folder, 'csv', HOST, name))}-????-??-??")):
+            with open(path) as file:
+                lines = file.read().split("\n")[1:-1]  # no header, no line that is being written
+            for line in lines:
+                when, value = line.split(",")
+                result.append((float(when), float(value) if "." in value or "n" in value else int(value)))
+        return result
+
+    def last(self, name):
+        samples = self.samples(name)
+        return samples[-1][1] if samples else None
+
+    def wait_for(self, name, want, seconds=20):
+        """Waits until the last raw value is `want`."""
+        wait_until(lambda: self.last(name) == want, f"{name} is {want}", seconds)
+
+    def log(self):
+        text = super().log()
+        path = os.path.join(self.folder, "messages")
+        if os.path.exists(path):
+            with open(path, errors="replace") as file:
+                text += file.read()
+        return text
+
+
+class Carbon(Daemon):
+    # Twisted ends by raising the signal again.
+    clean_exit_codes = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+
+    def __init__(self, workspace):
+        folder = os.path.join(workspace, "carbon")
+        conf = os.path.join(folder, "conf")
+        os.makedirs(conf)
+        self.storage = os.path.join(folder, "storage")
+        self.whisper = os.path.join(self.storage, "whisper")
+        self.line_port, self.pickle_port, self.query_port = free_port(), free_port(), free_port()
+        config = os.path.join(conf, "carbon.conf")
+        with open(config, "w") as file:
+            file.write(
+                f"""\
+[cache]
+STORAGE_DIR = {self.storage}
+LOCAL_DATA_DIR = {self.whisper}
+CONF_DIR = {conf}
+LOG_DIR = {folder}/log
+PID_DIR = {folder}
+USER =
+MAX_CACHE_SIZE = inf
+MAX_UPDATES_PER_SECOND = inf
+MAX_CREATES_PER_MINUTE = inf
+LINE_RECEIVER_INTERFACE = 127.0.0.1
+LINE_RECEIVER_PORT = {self.line_port}
+PICKLE_RECEIVER_INTERFACE = 127.0.0.1
+PICKLE_RECEIVER_PORT = {self.pickle_port}
+CACHE_QUERY_INTERFACE = 127.0.0.1
+CACHE_QUERY_PORT = {self.query_port}
+CARBON_METRIC_INTERVAL = 0
+WHISPER_AUTOFLUSH = True
+WHISPER_FALLOCATE_CREATE = False
+ENABLE_TAGS = False
+"""
+            )
+        with open(os.path.join(conf, "storage-schemas.conf"), "w") as file:
+            file.write("[test]\npattern = .*\nretentions = 1s:10m\n")
+        os.makedirs(self.whisper)
+        argv = [program("carbon-cache"), f"--config={config}", "--nodaemon", "start"]
+        super().__init__("carbon", argv, folder, {"PYTHONDONTWRITEBYTECODE": "1"})
+
+    def ready(self):
+        return port_answers(self.line_port) and port_answers(self.query_port)
+
+
+class GraphiteWeb(Daemon):
+    clean_exit_codes = (0, -signal.SIGTERM)
+
+    def __init__(self, workspace, carbon):
+        folder = os.path.join(workspace, "web")
+        os.makedirs(os.path.join(folder, "log"))
+        self.folder = folder
+        self.port = None
+        with open(os.path.join(folder, "graphite_test_settings.py"), "w") as file:
+            file.write(
+                f"""\
+SECRET_KEY = "of a private test server"
+TIME_ZONE = "UTC"
+ALLOWED_HOSTS = ["*"]
+LOG_DIR = "{folder}/log"
+LOG_ROTATION = False
+CONF_DIR = "{folder}"
+STORAGE_DIR = "{folder}"
+INDEX_FILE = "{folder}/index"
+WHISPER_DIR = "{carbon.whisper}"
+STANDARD_DIRS = [WHISPER_DIR]
+CARBONLINK_HOSTS = ["127.0.0.1:{carbon.query_port}"]
+DATABASES = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "{folder}/graphite.db"}}}}
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+"""
+            )
+        # Django takes its time: it starts beside Carbon, and the database is made in the same process.
+        server = os.path.join(folder, "serve.py")
+        with open(server, "w") as file:
+            file.write(
+                f"""\
+import os, socketserver
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+import django
+django.setup()
+from django.core.management import call_command
+call_command("migrate", run_syncdb=True, interactive=False, verbosity=0)
+from graphite.wsgi import application
+class Server(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+server = make_server("127.0.0.1", 0, application, server_class=Server)
+with open("{folder}/port.new", "w") as file:
+    file.write(str(server.server_port))
+os.rename("{folder}/port.new", "{folder}/port")
+server.serve_forever()
+"""
+            )
+        env = {
+            "PYTHONPATH": folder,
+            "GRAPHITE_SETTINGS_MODULE": "graphite_test_settings",
+            "DJANGO_SETTINGS_MODULE": "graphite.settings",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONWARNINGS": "ignore",
+        }
+        super().__init__("graphite-web", ["/usr/bin/python3", server], folder, env)
+
+    def ready(self):
+        path = os.path.join(self.folder, "port")
+        if not os.path.exists(path):
+            return False
+        with open(path) as file:
+            self.port = int(file.read())
+        return True
+
+    def get(self, path, **query):
+        url = f"http://127.0.0.1:{self.port}{path}?{urllib.parse.urlencode(query)}"
+        # No proxy, whatever the environment says: loopback only.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(url, timeout=20 * TIME_SCALE) as answer:
+            return answer.read()
+
+    def points(self, target, since="-2min"):
+        """(time, value) of a target's points that have a value."""
+        series = json.loads(self.get("/render", target=target, format="json", **{"from": since}))
+        return [(when, value) for one in series for value, when in one["datapoints"] if value is not None]
+
+    def png(self, target, since="-2min"):
+        return self.get("/render", target=target, format="png", width=600, height=300, **{"from": since})

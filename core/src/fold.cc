@@ -330,7 +330,7 @@ void Fold::Impl::adopt(File& file, std::shared_ptr<const Layout> layout) {
   values += count;
   file.last.assign(count, 0);
   file.good.assign(count, 0);
-  file.all_good = false;
+  file.all_good = count == 0;
   if (!file.lost.empty()) {
     for (std::size_t i = 0; i < layout->counters(); ++i) {
       const auto lost = file.lost.find(layout->label(i));

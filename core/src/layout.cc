@@ -102,7 +102,7 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
                                                      [&](const FieldPlan& plan) { return rank(plan) == 1; }));
   apart_ = std::any_of(bindings_.begin(), bindings_.end(),
                        [](const Binding& binding) { return binding.aggregate == Aggregate::kNone; });
-  hot_begin_ = window_;
+  hot_begin_ = plans_.empty() ? 0 : window_;
   for (const FieldPlan& plan : plans_) {
     hot_begin_ = std::min<std::size_t>(hot_begin_, plan.flag_at);
     hot_end_ = std::max<std::size_t>(hot_end_, plan.at + plan.stride + sizeof(std::uint64_t));

@@ -1,0 +1,373 @@
+// Opening and reading what other people put into a folder: files, and things that look like files.
+#include "mmstats/snapshot.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/inotify.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "sample.h"
+
+using mmstats::ErrorKind;
+using mmstats::OpenFile;
+using mmstats::read_snapshot;
+
+namespace {
+
+mmstats::Expected<OpenFile> open_path(const std::string& path) {
+  return OpenFile::open(AT_FDCWD, path.c_str(), path);
+}
+
+// Tells whether anybody opened a file since the watch began.
+class OpenWatch {
+ public:
+  explicit OpenWatch(const std::string& path) : fd_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
+    REQUIRE(::inotify_add_watch(fd_, path.c_str(), IN_OPEN) >= 0);
+  }
+  OpenWatch(const OpenWatch&) = delete;
+  OpenWatch& operator=(const OpenWatch&) = delete;
+  ~OpenWatch() { ::close(fd_); }
+
+  [[nodiscard]] bool was_opened() const {
+    char events[4096];
+    return ::read(fd_, events, sizeof events) > 0;
+  }
+
+ private:
+  int fd_;
+};
+
+// The soft limit of descriptors, for as long as this lives.
+class DescriptorLimit {
+ public:
+  explicit DescriptorLimit(rlim_t soft) {
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    const rlimit now{soft, before_.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &now) == 0);
+  }
+  DescriptorLimit(const DescriptorLimit&) = delete;
+  DescriptorLimit& operator=(const DescriptorLimit&) = delete;
+  ~DescriptorLimit() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+}  // namespace
+
+TEST_CASE("a regular file opens, says who it is, and reads from anywhere") {
+  const sample::Folder folder;
+  const auto path = folder.write("a", "0123456789");
+  const auto file = open_path(path);
+  REQUIRE(file);
+  struct stat status {};
+  REQUIRE(::stat(path.c_str(), &status) == 0);
+  CHECK(file->id() == mmstats::FileId{status.st_dev, status.st_ino});
+  CHECK(file->size() == 10);
+  CHECK((::fcntl(file->fd(), F_GETFD) & FD_CLOEXEC) != 0);
+  CHECK((::fcntl(file->fd(), F_GETFL) & O_ACCMODE) == O_RDONLY);
+
+  std::vector<std::byte> bytes(20);
+  CHECK(file->read_at(0, bytes) == 10);
+  CHECK(file->read_at(7, bytes) == 3);
+  CHECK(bytes[0] == std::byte{'7'});
+  CHECK(file->read_at(10, bytes) == 0);
+  CHECK(file->read_at(1'000'000, bytes) == 0);
+  CHECK(file->read_at(2, std::span(bytes).first(4)) == 4);
+  CHECK(file->read_at(~std::uint64_t{0}, bytes) == -1);
+}
+
+TEST_CASE("what is not a regular file is named, and neither opened nor waited for") {
+  const sample::Folder folder;
+  const auto target = folder.write("target", "\x01");
+  const auto fifo = folder.path("fifo");
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  const auto link = folder.path("link");
+  REQUIRE(::symlink(target.c_str(), link.c_str()) == 0);
+  const auto loop = folder.path("loop");
+  REQUIRE(::symlink(loop.c_str(), loop.c_str()) == 0);
+  const auto dangling = folder.path("dangling");
+  REQUIRE(::symlink("nowhere", dangling.c_str()) == 0);
+  const auto directory = folder.path("directory");
+  REQUIRE(::mkdir(directory.c_str(), 0700) == 0);
+  const auto socket_path = folder.path("socket");
+  const int socket_fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  REQUIRE(socket_path.size() < sizeof address.sun_path);
+  socket_path.copy(address.sun_path, socket_path.size());
+  REQUIRE(::bind(socket_fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+
+  struct Row {
+    std::string path;
+    const char* message;
+  };
+  const Row rows[] = {
+      {fifo, "is a FIFO, not a regular file; it was not opened"},
+      {link, "is a symbolic link; it was not followed"},
+      {loop, "is a symbolic link; it was not followed"},
+      {dangling, "is a symbolic link; it was not followed"},
+      {directory, "is a folder, not a file"},
+      {socket_path, "is a socket, not a regular file; it was not opened"},
+      {"/dev/null", "is a device, not a regular file; it was not opened"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.path);
+    const OpenWatch watch(row.path == loop || row.path == dangling ? target : row.path);
+    for (const auto& error : {open_path(row.path).error(), read_snapshot(row.path).error()}) {
+      CHECK(error.kind == ErrorKind::kNotRegular);
+      CHECK(error.path == row.path);
+      CHECK(error.message == row.message);
+      CHECK(error.sys_errno == 0);
+    }
+    CHECK_FALSE(watch.was_opened());
+  }
+  ::close(socket_fd);
+}
+
+TEST_CASE("what is not there, or is out of reach, says so") {
+  const sample::Folder folder;
+  const auto file = folder.write("file", "\x01");
+  for (const std::string& path : {folder.path("missing"), file + "/below", std::string()}) {
+    CAPTURE(path);
+    const auto opened = open_path(path);
+    REQUIRE(!opened);
+    CHECK(opened.error().kind == ErrorKind::kNotFound);
+    CHECK(opened.error().path == path);
+    CHECK(opened.error().sys_errno != 0);
+  }
+  const auto opened = open_path(folder.path(std::string(300, 'x')));
+  REQUIRE(!opened);
+  CHECK(opened.error().kind == ErrorKind::kIo);
+  CHECK(opened.error().sys_errno == ENAMETOOLONG);
+}
+
+TEST_CASE("a file that may not be read is denied") {
+  if (::geteuid() == 0) {
+    MESSAGE("skipped: root may read everything");
+    return;
+  }
+  const sample::Folder folder;
+  const auto path = folder.write("secret", "\x01");
+  REQUIRE(::chmod(path.c_str(), 0) == 0);
+  const auto opened = open_path(path);
+  REQUIRE(!opened);
+  CHECK(opened.error().kind == ErrorKind::kDenied);
+}
+
+TEST_CASE("a name below an open folder is found there, wherever the folder went") {
+  const sample::Folder folder;
+  REQUIRE(::mkdir(folder.path("old").c_str(), 0700) == 0);
+  folder.write("old/a", "\x01");
+  const int folder_fd = ::open(folder.path("old").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  REQUIRE(folder_fd >= 0);
+  REQUIRE(std::rename(folder.path("old").c_str(), folder.path("new").c_str()) == 0);
+  CHECK(OpenFile::open(folder_fd, "a", "old/a").has_value());
+  const auto missing = OpenFile::open(folder_fd, "b", "old/b");
+  REQUIRE(!missing);
+  CHECK(missing.error().path == "old/b");
+  ::close(folder_fd);
+}
+
+TEST_CASE("a name that changes between a file and a FIFO is opened as a file or not at all") {
+  const sample::Folder folder;
+  const auto path = folder.write("a", "\x01");
+  const auto fifo = folder.path("fifo");
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  const auto swap = [&] {
+    return ::renameat2(AT_FDCWD, path.c_str(), AT_FDCWD, fifo.c_str(), RENAME_EXCHANGE) == 0;
+  };
+  if (!swap()) {
+    MESSAGE("skipped: the file system cannot exchange names");
+    return;
+  }
+  const std::jthread swapper([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) swap();
+  });
+  for (int i = 0; i < 5000; ++i) {
+    const auto file = open_path(path);
+    if (file) {
+      struct stat status {};
+      REQUIRE(::fstat(file->fd(), &status) == 0);
+      REQUIRE(S_ISREG(status.st_mode));
+    } else {
+      REQUIRE(file.error().kind == ErrorKind::kNotRegular);
+    }
+  }
+}
+
+TEST_CASE("without a descriptor left, the error is a limit and says what to raise") {
+  const sample::Folder folder;
+  const auto path = folder.write("a", "\x01");
+  const int lowest = ::dup(STDERR_FILENO);
+  REQUIRE(lowest >= 0);
+  ::close(lowest);
+  const DescriptorLimit limit(static_cast<rlim_t>(lowest));
+  const auto opened = open_path(path);
+  REQUIRE(!opened);
+  CHECK(opened.error().kind == ErrorKind::kLimit);
+  CHECK(opened.error().message.find("raise the limit of open files") != std::string::npos);
+}
+
+TEST_CASE("a descriptor moves above those that select can hold, but not above its ceiling") {
+  const sample::Folder folder;
+  const auto path = folder.write("a", "\x01");
+  rlimit now{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &now) == 0);
+  if (now.rlim_max < 2048) {
+    MESSAGE("skipped: the hard limit of descriptors is below 2048");
+    return;
+  }
+  const DescriptorLimit limit(2048);
+  auto file = open_path(path);
+  REQUIRE(file);
+  const int low = file->fd();
+  REQUIRE(low < 1024);
+
+  CHECK_FALSE(file->move_high(0));
+  CHECK_FALSE(file->move_high(1024));
+  CHECK(file->fd() == low);
+
+  REQUIRE(file->move_high(2048));
+  const int high = file->fd();
+  CHECK(high >= 1024);
+  CHECK(::fcntl(low, F_GETFD) == -1);
+  CHECK((::fcntl(high, F_GETFD) & FD_CLOEXEC) != 0);
+  std::byte byte{};
+  CHECK(file->read_at(0, {&byte, 1}) == 1);
+  CHECK(file->move_high(2048));
+  CHECK(file->fd() == high);
+
+  auto second = open_path(path);
+  REQUIRE(second);
+  const int second_low = second->fd();
+  CHECK_FALSE(second->move_high(high + 1));
+  CHECK(second->fd() == second_low);
+  CHECK(::fcntl(second_low, F_GETFD) != -1);
+  CHECK(::fcntl(high + 1, F_GETFD) == -1);
+}
+
+TEST_CASE("a descriptor has one owner, who closes it") {
+  const sample::Folder folder;
+  const auto path = folder.write("a", "\x01");
+  int fd = -1;
+  {
+    auto file = open_path(path);
+    REQUIRE(file);
+    fd = file->fd();
+    OpenFile other = std::move(*file);
+    CHECK_FALSE(file->is_open());
+    CHECK(other.fd() == fd);
+    auto third = open_path(path);
+    REQUIRE(third);
+    const int third_fd = third->fd();
+    *third = std::move(other);
+    CHECK(third->fd() == fd);
+    CHECK(::fcntl(third_fd, F_GETFD) == -1);
+    CHECK(::fcntl(fd, F_GETFD) != -1);
+  }
+  CHECK(::fcntl(fd, F_GETFD) == -1);
+}
+
+TEST_CASE("a snapshot has the whole file, its identity and its time") {
+  const sample::Folder folder;
+  for (const std::size_t size :
+       {1UL, 2UL, 4096UL, 65535UL, 65536UL, 65537UL, 131072UL, 131073UL, 1000000UL}) {
+    CAPTURE(size);
+    std::string content(size, 'x');
+    content[0] = '\x01';
+    content.back() = size > 1 ? 'z' : '\x01';
+    const auto path = folder.write("a", content);
+    const auto snapshot = read_snapshot(path);
+    REQUIRE(snapshot);
+    CHECK(std::ranges::equal(snapshot->bytes, sample::bytes(content)));
+    CHECK(snapshot->file_size == size);
+    CHECK(snapshot->path == path);
+    struct stat status {};
+    REQUIRE(::stat(path.c_str(), &status) == 0);
+    CHECK(snapshot->id == mmstats::FileId{status.st_dev, status.st_ino});
+    CHECK(snapshot->modified.time_since_epoch() / std::chrono::nanoseconds(1) ==
+          status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec);
+  }
+}
+
+TEST_CASE("a file without a version is unfinished") {
+  const sample::Folder folder;
+  struct Row {
+    std::string content;
+    const char* message;
+  };
+  const Row rows[] = {
+      {"", "is empty: its writer has not finished"},
+      {std::string(1, '\0'), "begins with a zero byte: its writer has not finished"},
+      {std::string(100'000, '\0'), "begins with a zero byte: its writer has not finished"},
+  };
+  for (const Row& row : rows) {
+    const auto snapshot = read_snapshot(folder.write("a", row.content));
+    REQUIRE(!snapshot);
+    CHECK(snapshot.error().kind == ErrorKind::kUnfinished);
+    CHECK(snapshot.error().message == row.message);
+  }
+}
+
+TEST_CASE("a file is read up to its limit and not beyond") {
+  const sample::Folder folder;
+  const auto path = folder.write("a", "\x01" + std::string(99, 'x'));
+  CHECK(read_snapshot(path, 100).has_value());
+  CHECK(read_snapshot(path, ~std::uint64_t{0}).has_value());
+  for (const std::uint64_t limit : {0, 1, 99}) {
+    const auto snapshot = read_snapshot(path, limit);
+    REQUIRE(!snapshot);
+    CHECK(snapshot.error().kind == ErrorKind::kTooLarge);
+    CHECK(snapshot.error().message == "is larger than the limit of " + std::to_string(limit) + " bytes");
+  }
+}
+
+TEST_CASE("a sparse file of a terabyte costs nothing") {
+  const sample::Folder folder;
+  const auto path = folder.write("huge", "\x01");
+  if (::truncate(path.c_str(), off_t{1} << 40U) != 0) {
+    MESSAGE("skipped: the file system has no files of 1 TiB");
+    return;
+  }
+  const auto snapshot = read_snapshot(path);
+  REQUIRE(!snapshot);
+  CHECK(snapshot.error().kind == ErrorKind::kTooLarge);
+
+  // Zeros from the first byte on are found out by the first read, whatever the limit.
+  const auto zeros = folder.write("zeros", "");
+  REQUIRE(::truncate(zeros.c_str(), off_t{1} << 40U) == 0);
+  const auto unfinished = read_snapshot(zeros, ~std::uint64_t{0});
+  REQUIRE(!unfinished);
+  CHECK(unfinished.error().kind == ErrorKind::kUnfinished);
+}
+
+TEST_CASE("a file that grows and is cut while it is read gives what was read") {
+  const sample::Folder folder;
+  const std::size_t largest = 300'000;
+  const auto path = folder.write("a", "\x01" + std::string(largest - 1, 'x'));
+  const std::jthread resizer([&](const std::stop_token& stop) {
+    for (unsigned i = 0; !stop.stop_requested(); ++i) {
+      if (::truncate(path.c_str(), static_cast<off_t>(1 + i * 7919UL % largest)) != 0) return;
+    }
+  });
+  for (int i = 0; i < 2000; ++i) {
+    const auto snapshot = read_snapshot(path, largest);
+    REQUIRE(snapshot);
+    CHECK(snapshot->bytes.size() == snapshot->file_size);
+    CHECK(snapshot->bytes.size() <= largest);
+    CHECK(snapshot->bytes[0] == std::byte{1});
+  }
+}

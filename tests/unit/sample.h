@@ -1,12 +1,8 @@
-// What several tests are made of: bytes of mmstats files, and a private folder to put them in.
+// Bytes of mmstats files, right and wrong ones.
 #pragma once
 
-#include <unistd.h>
-
-#include <boost/filesystem.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <span>
@@ -14,6 +10,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "temporary_folder.h"
 
 namespace sample {
 
@@ -53,30 +51,10 @@ inline std::vector<std::byte> read(const std::string& path) {
   return {view.begin(), view.end()};
 }
 
-// A folder of its own for one test, removed with all that is in it.
-class Folder {
- public:
-  Folder() {
-    std::string name = (boost::filesystem::temp_directory_path() / "mmstats-test-XXXXXX").native();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make " + name);
-    path_ = name;
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() {
-    boost::system::error_code ignored;
-    boost::filesystem::remove_all(path_, ignored);
-  }
-
-  [[nodiscard]] std::string path(std::string_view name) const { return path_ + "/" + std::string(name); }
-  std::string write(std::string_view name, std::string_view content) const {
-    const std::string to = path(name);
-    std::ofstream(to, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
-    return to;
-  }
-
- private:
-  std::string path_;
-};
+// Writes a file, new or over what it held, and returns its path.
+inline std::string write(const TemporaryFolder& folder, const std::string& name, std::string_view content) {
+  folder.write(name, bytes(content));
+  return folder / name;
+}
 
 }  // namespace sample

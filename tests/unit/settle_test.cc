@@ -207,8 +207,8 @@ TEST_CASE("a file without fields, and one that is damaged from its first field o
 }
 
 TEST_CASE("a reading keeps its views when it moves") {
-  const sample::Folder folder;
-  const auto path = folder.write("a", sample::file(sample::counter("label", 42)));
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "a", sample::file(sample::counter("label", 42)));
   auto reading = mmstats::read_settled(path);
   REQUIRE(reading);
   const Reading moved = std::move(*reading);
@@ -218,15 +218,17 @@ TEST_CASE("a reading keeps its views when it moves") {
 }
 
 TEST_CASE("a file that is none of ours is refused, a damaged one is not") {
-  const sample::Folder folder;
-  const auto other = mmstats::read_settled(folder.write("a", "hello"));
+  const TemporaryFolder folder;
+  const auto other = mmstats::read_settled(sample::write(folder, "a", "hello"));
   REQUIRE(!other);
   CHECK(other.error().kind == mmstats::ErrorKind::kNotMmstats);
   CHECK(other.error().text() ==
-        folder.path("a") + ": is not an mmstats file: version 0x68 at byte 0 is not known, only 0x01 is");
-  CHECK(mmstats::read_settled(folder.write("b", "")).error().kind == mmstats::ErrorKind::kUnfinished);
-  CHECK(mmstats::read_settled(folder.path("c")).error().kind == mmstats::ErrorKind::kNotFound);
-  const auto damaged = mmstats::read_settled(folder.write("d", "\x01" + sample::counter("a", 1) + "\x05"));
+        (folder / "a") + ": is not an mmstats file: version 0x68 at byte 0 is not known, only 0x01 is");
+  CHECK(mmstats::read_settled(sample::write(folder, "b", "")).error().kind ==
+        mmstats::ErrorKind::kUnfinished);
+  CHECK(mmstats::read_settled(folder / "c").error().kind == mmstats::ErrorKind::kNotFound);
+  const auto damaged =
+      mmstats::read_settled(sample::write(folder, "d", "\x01" + sample::counter("a", 1) + "\x05"));
   REQUIRE(damaged);
   CHECK(damaged->content.fields.size() == 1);
   CHECK(damaged->content.damage);
@@ -234,10 +236,10 @@ TEST_CASE("a file that is none of ours is refused, a damaged one is not") {
 
 TEST_CASE(
     "a file that is cut and grows meanwhile gives what is left of it, never a value that was not there") {
-  const sample::Folder folder;
+  const TemporaryFolder folder;
   const std::string a = sample::counter("a", 7);
   const std::string content = sample::file(a + sample::counter("b", 8) + sample::counter("c", 9));
-  const auto path = folder.write("file", content);
+  const auto path = sample::write(folder, "file", content);
   const std::jthread cutter([&](const std::stop_token& stop) {
     const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
     for (unsigned i = 0; !stop.stop_requested(); ++i) {
@@ -266,8 +268,8 @@ TEST_CASE("a value that a writer hammers is never settled torn") {
   const std::size_t flag_at = content.size() - 2 - 16 - 1;
   REQUIRE(flag_at + 1 == 59);
 
-  const sample::Folder folder;
-  const auto path = folder.write("file", content);
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "file", content);
   const SharedMapping mapping(path);
 
   const std::jthread writer([&](const std::stop_token& stop) {

@@ -68,8 +68,8 @@ class DescriptorLimit {
 }  // namespace
 
 TEST_CASE("a regular file opens, says who it is, and reads from anywhere") {
-  const sample::Folder folder;
-  const auto path = folder.write("a", "0123456789");
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "a", "0123456789");
   const auto file = open_path(path);
   REQUIRE(file);
   struct stat status {};
@@ -90,19 +90,19 @@ TEST_CASE("a regular file opens, says who it is, and reads from anywhere") {
 }
 
 TEST_CASE("what is not a regular file is named, and neither opened nor waited for") {
-  const sample::Folder folder;
-  const auto target = folder.write("target", "\x01");
-  const auto fifo = folder.path("fifo");
+  const TemporaryFolder folder;
+  const auto target = sample::write(folder, "target", "\x01");
+  const auto fifo = folder / "fifo";
   REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
-  const auto link = folder.path("link");
+  const auto link = folder / "link";
   REQUIRE(::symlink(target.c_str(), link.c_str()) == 0);
-  const auto loop = folder.path("loop");
+  const auto loop = folder / "loop";
   REQUIRE(::symlink(loop.c_str(), loop.c_str()) == 0);
-  const auto dangling = folder.path("dangling");
+  const auto dangling = folder / "dangling";
   REQUIRE(::symlink("nowhere", dangling.c_str()) == 0);
-  const auto directory = folder.path("directory");
+  const auto directory = folder / "directory";
   REQUIRE(::mkdir(directory.c_str(), 0700) == 0);
-  const auto socket_path = folder.path("socket");
+  const auto socket_path = folder / "socket";
   const int socket_fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -138,9 +138,9 @@ TEST_CASE("what is not a regular file is named, and neither opened nor waited fo
 }
 
 TEST_CASE("what is not there, or is out of reach, says so") {
-  const sample::Folder folder;
-  const auto file = folder.write("file", "\x01");
-  for (const std::string& path : {folder.path("missing"), file + "/below", std::string()}) {
+  const TemporaryFolder folder;
+  const auto file = sample::write(folder, "file", "\x01");
+  for (const std::string& path : {folder / "missing", file + "/below", std::string()}) {
     CAPTURE(path);
     const auto opened = open_path(path);
     REQUIRE(!opened);
@@ -148,7 +148,7 @@ TEST_CASE("what is not there, or is out of reach, says so") {
     CHECK(opened.error().path == path);
     CHECK(opened.error().sys_errno != 0);
   }
-  const auto opened = open_path(folder.path(std::string(300, 'x')));
+  const auto opened = open_path(folder / std::string(300, 'x'));
   REQUIRE(!opened);
   CHECK(opened.error().kind == ErrorKind::kIo);
   CHECK(opened.error().sys_errno == ENAMETOOLONG);
@@ -159,8 +159,8 @@ TEST_CASE("a file that may not be read is denied") {
     MESSAGE("skipped: root may read everything");
     return;
   }
-  const sample::Folder folder;
-  const auto path = folder.write("secret", "\x01");
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "secret", "\x01");
   REQUIRE(::chmod(path.c_str(), 0) == 0);
   const auto opened = open_path(path);
   REQUIRE(!opened);
@@ -168,12 +168,12 @@ TEST_CASE("a file that may not be read is denied") {
 }
 
 TEST_CASE("a name below an open folder is found there, wherever the folder went") {
-  const sample::Folder folder;
-  REQUIRE(::mkdir(folder.path("old").c_str(), 0700) == 0);
-  folder.write("old/a", "\x01");
-  const int folder_fd = ::open(folder.path("old").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const TemporaryFolder folder;
+  REQUIRE(::mkdir((folder / "old").c_str(), 0700) == 0);
+  sample::write(folder, "old/a", "\x01");
+  const int folder_fd = ::open((folder / "old").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   REQUIRE(folder_fd >= 0);
-  REQUIRE(std::rename(folder.path("old").c_str(), folder.path("new").c_str()) == 0);
+  REQUIRE(std::rename((folder / "old").c_str(), (folder / "new").c_str()) == 0);
   CHECK(OpenFile::open(folder_fd, "a", "old/a").has_value());
   const auto missing = OpenFile::open(folder_fd, "b", "old/b");
   REQUIRE(!missing);
@@ -182,9 +182,9 @@ TEST_CASE("a name below an open folder is found there, wherever the folder went"
 }
 
 TEST_CASE("a name that changes between a file and a FIFO is opened as a file or not at all") {
-  const sample::Folder folder;
-  const auto path = folder.write("a", "\x01");
-  const auto fifo = folder.path("fifo");
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "a", "\x01");
+  const auto fifo = folder / "fifo";
   REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
   const auto swap = [&] {
     return ::renameat2(AT_FDCWD, path.c_str(), AT_FDCWD, fifo.c_str(), RENAME_EXCHANGE) == 0;
@@ -209,8 +209,8 @@ TEST_CASE("a name that changes between a file and a FIFO is opened as a file or 
 }
 
 TEST_CASE("without a descriptor left, the error is a limit and says what to raise") {
-  const sample::Folder folder;
-  const auto path = folder.write("a", "\x01");
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "a", "\x01");
   const int lowest = ::dup(STDERR_FILENO);
   REQUIRE(lowest >= 0);
   ::close(lowest);
@@ -222,8 +222,8 @@ TEST_CASE("without a descriptor left, the error is a limit and says what to rais
 }
 
 TEST_CASE("a descriptor moves above those that select can hold, but not above its ceiling") {
-  const sample::Folder folder;
-  const auto path = folder.write("a", "\x01");
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "a", "\x01");
   rlimit now{};
   REQUIRE(::getrlimit(RLIMIT_NOFILE, &now) == 0);
   if (now.rlim_max < 2048) {
@@ -260,8 +260,8 @@ TEST_CASE("a descriptor moves above those that select can hold, but not above it
 }
 
 TEST_CASE("a descriptor has one owner, who closes it") {
-  const sample::Folder folder;
-  const auto path = folder.write("a", "\x01");
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "a", "\x01");
   int fd = -1;
   {
     auto file = open_path(path);
@@ -282,14 +282,14 @@ TEST_CASE("a descriptor has one owner, who closes it") {
 }
 
 TEST_CASE("a snapshot has the whole file, its identity and its time") {
-  const sample::Folder folder;
+  const TemporaryFolder folder;
   for (const std::size_t size :
        {1UL, 2UL, 4096UL, 65535UL, 65536UL, 65537UL, 131072UL, 131073UL, 1000000UL}) {
     CAPTURE(size);
     std::string content(size, 'x');
     content[0] = '\x01';
     content.back() = size > 1 ? 'z' : '\x01';
-    const auto path = folder.write("a", content);
+    const auto path = sample::write(folder, "a", content);
     const auto snapshot = read_snapshot(path);
     REQUIRE(snapshot);
     CHECK(std::ranges::equal(snapshot->bytes, sample::bytes(content)));
@@ -304,7 +304,7 @@ TEST_CASE("a snapshot has the whole file, its identity and its time") {
 }
 
 TEST_CASE("a file without a version is unfinished") {
-  const sample::Folder folder;
+  const TemporaryFolder folder;
   struct Row {
     std::string content;
     const char* message;
@@ -315,7 +315,7 @@ TEST_CASE("a file without a version is unfinished") {
       {std::string(100'000, '\0'), "begins with a zero byte: its writer has not finished"},
   };
   for (const Row& row : rows) {
-    const auto snapshot = read_snapshot(folder.write("a", row.content));
+    const auto snapshot = read_snapshot(sample::write(folder, "a", row.content));
     REQUIRE(!snapshot);
     CHECK(snapshot.error().kind == ErrorKind::kUnfinished);
     CHECK(snapshot.error().message == row.message);
@@ -323,8 +323,8 @@ TEST_CASE("a file without a version is unfinished") {
 }
 
 TEST_CASE("a file is read up to its limit and not beyond") {
-  const sample::Folder folder;
-  const auto path = folder.write("a", "\x01" + std::string(99, 'x'));
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "a", "\x01" + std::string(99, 'x'));
   CHECK(read_snapshot(path, 100).has_value());
   CHECK(read_snapshot(path, ~std::uint64_t{0}).has_value());
   for (const std::uint64_t limit : {0, 1, 99}) {
@@ -336,8 +336,8 @@ TEST_CASE("a file is read up to its limit and not beyond") {
 }
 
 TEST_CASE("a sparse file of a terabyte costs nothing") {
-  const sample::Folder folder;
-  const auto path = folder.write("huge", "\x01");
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "huge", "\x01");
   if (::truncate(path.c_str(), off_t{1} << 40U) != 0) {
     MESSAGE("skipped: the file system has no files of 1 TiB");
     return;
@@ -347,7 +347,7 @@ TEST_CASE("a sparse file of a terabyte costs nothing") {
   CHECK(snapshot.error().kind == ErrorKind::kTooLarge);
 
   // Zeros from the first byte on are found out by the first read, whatever the limit.
-  const auto zeros = folder.write("zeros", "");
+  const auto zeros = sample::write(folder, "zeros", "");
   REQUIRE(::truncate(zeros.c_str(), off_t{1} << 40U) == 0);
   const auto unfinished = read_snapshot(zeros, ~std::uint64_t{0});
   REQUIRE(!unfinished);
@@ -355,9 +355,9 @@ TEST_CASE("a sparse file of a terabyte costs nothing") {
 }
 
 TEST_CASE("a file that grows and is cut while it is read gives what was read") {
-  const sample::Folder folder;
+  const TemporaryFolder folder;
   const std::size_t largest = 300'000;
-  const auto path = folder.write("a", "\x01" + std::string(largest - 1, 'x'));
+  const auto path = sample::write(folder, "a", "\x01" + std::string(largest - 1, 'x'));
   const std::jthread resizer([&](const std::stop_token& stop) {
     for (unsigned i = 0; !stop.stop_requested(); ++i) {
       if (::truncate(path.c_str(), static_cast<off_t>(1 + i * 7919UL % largest)) != 0) return;

@@ -18,6 +18,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "lease.h"
+
 namespace mmstats {
 namespace {
 
@@ -162,6 +164,8 @@ struct Discovery::Impl {
   FileKey open_new(Folder& folder, const char* name);
   void lose_name(Folder::Name& name);
   void lose_all_names(Folder& folder);
+  template <class Use>
+  bool with_descriptor(const File& file, Use&& use) noexcept;
 };
 
 Discovery::Impl::Impl(std::vector<std::string> patterns, DiscoveryLimits limits_) : limits(limits_) {
@@ -408,6 +412,27 @@ FileKey Discovery::Impl::open_new(Folder& folder, const char* name) {
   return key;
 }
 
+// Calls `use` with the file's descriptor, held or opened for the call; false, with errno, if there is
+// none because its name leads elsewhere now or it cannot be opened.
+template <class Use>
+bool Discovery::Impl::with_descriptor(const File& file, Use&& use) noexcept {
+  if (file.open.is_open()) {
+    use(file.open);
+    return true;
+  }
+  try {
+    const auto opened = OpenFile::open(AT_FDCWD, file.path.c_str(), file.path);
+    if (opened && opened->id() == file.id) {
+      use(*opened);
+      return true;
+    }
+    errno = opened || opened.error().sys_errno == 0 ? ESTALE : opened.error().sys_errno;
+  } catch (const std::bad_alloc&) {
+    errno = ENOMEM;
+  }
+  return false;
+}
+
 Discovery::Discovery(std::vector<std::string> globs, DiscoveryLimits limits)
     : impl_(std::make_unique<Impl>(std::move(globs), limits)) {}
 Discovery::Discovery(Discovery&&) noexcept = default;
@@ -457,18 +482,9 @@ bool Discovery::is_held(FileKey file) const { return impl_->files[file].open.is_
 ssize_t Discovery::read_at(FileKey key, std::uint64_t offset, std::span<std::byte> into) noexcept {
   const File& file = impl_->files[key];
   if (file.open.is_open()) return file.open.read_at(offset, into);
-  try {
-    const auto opened = OpenFile::open(AT_FDCWD, file.path.c_str(), file.path);
-    if (!opened) {
-      errno = opened.error().sys_errno != 0 ? opened.error().sys_errno : ESTALE;
-      return -1;
-    }
-    if (opened->id() == file.id) return opened->read_at(offset, into);
-    errno = ESTALE;
-  } catch (const std::bad_alloc&) {
-    errno = ENOMEM;
-  }
-  return -1;
+  ssize_t got = -1;
+  impl_->with_descriptor(file, [&](const OpenFile& open) { got = open.read_at(offset, into); });
+  return got;
 }
 
 std::int64_t Discovery::size(FileKey key) noexcept {
@@ -482,25 +498,36 @@ std::int64_t Discovery::size(FileKey key) noexcept {
   return -1;
 }
 
+Mapped Discovery::mapped(FileKey key) noexcept {
+  Mapped mapped = Mapped::kUnknown;
+  impl_->with_descriptor(impl_->files[key],
+                         [&](const OpenFile& open) { mapped = WriterLease(open.fd()).mapped(); });
+  return mapped;
+}
+
 Expected<void> Discovery::remove(FileKey key) {
   const File& file = impl_->files[key];
-  struct stat info {};
-  if (::fstatat(AT_FDCWD, file.path.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
-    return tl::unexpected(system_error(ErrorKind::kNotFound, file.path, "cannot be removed"));
-  }
-  if (FileId{info.st_dev, info.st_ino} != file.id) {
-    return tl::unexpected(Error{.kind = ErrorKind::kChanged,
-                                .path = file.path,
-                                .offset = 0,
-                                .sys_errno = 0,
-                                .message = "is another file now; it is kept"});
-  }
-  if (::unlink(file.path.c_str()) != 0) {
+  const auto refuse = [&](ErrorKind kind, const char* message, int sys_errno) {
     return tl::unexpected(
-        system_error(errno == EACCES || errno == EPERM ? ErrorKind::kDenied : ErrorKind::kIo, file.path,
-                     "cannot be removed"));
-  }
-  return {};
+        Error{.kind = kind, .path = file.path, .offset = 0, .sys_errno = sys_errno, .message = message});
+  };
+  Expected<void> result;
+  const bool opened = impl_->with_descriptor(file, [&](const OpenFile& open) {
+    const WriterLease lease(open.fd());
+    struct stat info {};
+    if (lease.mapped() != Mapped::kNo) {
+      result = refuse(ErrorKind::kBusy, "is kept: some process may still write it", 0);
+    } else if (::fstatat(AT_FDCWD, file.path.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+      result = refuse(ErrorKind::kNotFound, "cannot be removed", errno);
+    } else if (FileId{info.st_dev, info.st_ino} != file.id) {
+      result = refuse(ErrorKind::kChanged, "is another file now; it is kept", 0);
+    } else if (::unlink(file.path.c_str()) != 0) {
+      const auto kind = errno == EACCES || errno == EPERM ? ErrorKind::kDenied : ErrorKind::kIo;
+      result = refuse(kind, "cannot be removed", errno);
+    }
+  });
+  if (!opened) return refuse(ErrorKind::kChanged, "is another file now; it is kept", 0);
+  return result;
 }
 
 void Discovery::forget(FileKey key) {

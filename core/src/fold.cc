@@ -97,6 +97,7 @@ struct Fold::Impl {
     std::unordered_map<std::string, std::uint64_t> lost;
     OwnerState owner = OwnerState::kUnknown;
     bool owner_asked = false;
+    bool was_alive = false;
     bool owner_elsewhere = false;  // was found dead and wrote again: in another pid namespace
     bool settled_dead = false;
     std::int32_t slot = kNoSlot;
@@ -149,7 +150,7 @@ struct Fold::Impl {
     if (buffer.size() < size + kLoadSlack) buffer.resize(size + kLoadSlack);
   }
 
-  void read(File& file, const std::string& path, FileId id, ByteSource& bytes, bool last_time);
+  void read(FileKey key, const std::string& path, ByteSource& bytes, bool last_time);
   bool look(const File& file, ByteSource& bytes);
   bool load(File& file, const std::string& path, ByteSource& bytes);
   bool read_whole(File& file, const std::string& path, ByteSource& bytes, std::size_t& got);
@@ -164,7 +165,7 @@ struct Fold::Impl {
   void leave_slot(File& file);
   std::uint32_t find_series(const Binding& binding, std::int32_t slot);
   void bind_series(const Layout& layout, std::int32_t slot, std::vector<std::uint32_t>& into);
-  void ask_owner(File& file, FileId id, ByteSource& bytes);
+  void ask_owner(FileKey key, ByteSource& bytes);
   void sweep_layouts();
 };
 
@@ -177,7 +178,8 @@ bool Fold::Impl::look(const File& file, ByteSource& bytes) {
          file.layout->agrees(file.identity, first_bytes.data());
 }
 
-void Fold::Impl::read(File& file, const std::string& path, FileId id, ByteSource& bytes, bool last_time) {
+void Fold::Impl::read(FileKey key, const std::string& path, ByteSource& bytes, bool last_time) {
+  File& file = files[key];
   file.settled_dead = false;
   auto outcome = file.layout && look(file, bytes) ? take(file, bytes) : Outcome::kReload;
   // A file that changes its shape in every look has one more chance at the next tick.
@@ -197,7 +199,7 @@ void Fold::Impl::read(File& file, const std::string& path, FileId id, ByteSource
   }
   if (last_time) return;
   if (outcome == Outcome::kUnchanged || !file.owner_asked) {
-    ask_owner(file, id, bytes);
+    ask_owner(key, bytes);
   } else if (file.owner == OwnerState::kDead) {
     // The dead do not write. Whoever does has a pid that means another process here.
     file.owner = OwnerState::kUnknown;
@@ -209,7 +211,8 @@ void Fold::Impl::read(File& file, const std::string& path, FileId id, ByteSource
 
 // Asks about the owner of a file that is new or stands still: one that changes has an owner who
 // changes it.
-void Fold::Impl::ask_owner(File& file, FileId id, ByteSource& bytes) {
+void Fold::Impl::ask_owner(FileKey key, ByteSource& bytes) {
+  File& file = files[key];
   if (file.owner == OwnerState::kDead) {
     file.settled_dead = true;
     return;
@@ -218,7 +221,8 @@ void Fold::Impl::ask_owner(File& file, FileId id, ByteSource& bytes) {
   const std::uint64_t pid = file.layout->pid(file.identity);
   file.owner_asked = true;
   if (pid == 0) return;
-  file.owner = owner_of({pid, file.layout->created(file.identity), id, file.owner == OwnerState::kAlive});
+  file.owner = owner_of({pid, file.layout->created(file.identity), key, file.was_alive});
+  file.was_alive = file.was_alive || file.owner == OwnerState::kAlive;
   if (file.owner != OwnerState::kDead) return;
   // What it wrote between our reading and its death.
   if (look(file, bytes)) take(file, bytes);
@@ -590,9 +594,9 @@ void Fold::begin() {
   if (++impl_->ticks % kTicksBetweenSweeps == 0) impl_->sweep_layouts();
 }
 
-const Error* Fold::read(FileKey key, const std::string& path, FileId id, ByteSource& bytes) {
+const Error* Fold::read(FileKey key, const std::string& path, ByteSource& bytes) {
   auto& file = impl_->file(key);
-  impl_->read(file, path, id, bytes, false);
+  impl_->read(key, path, bytes, false);
   ++impl_->stats.files;
   if (file.owner == OwnerState::kDead) ++impl_->stats.dead;
   if (!file.error) return nullptr;
@@ -602,7 +606,7 @@ const Error* Fold::read(FileKey key, const std::string& path, FileId id, ByteSou
 
 void Fold::end_life(FileKey key, ByteSource* bytes) {
   auto& file = impl_->file(key);
-  if (bytes != nullptr && file.layout) impl_->read(file, {}, {}, *bytes, true);
+  if (bytes != nullptr && file.layout) impl_->read(key, {}, *bytes, true);
   impl_->end(file);
 }
 

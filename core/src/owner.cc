@@ -1,6 +1,5 @@
 #include "mmstats/owner.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -9,11 +8,7 @@
 #include <cerrno>
 #include <charconv>
 #include <climits>
-#include <cstdlib>
-#include <memory>
 #include <string_view>
-
-#include "mmstats/snapshot.h"
 
 namespace mmstats {
 namespace {
@@ -51,18 +46,6 @@ double read_boot_time(const std::string& proc) {
   const char* begin = text.data() + at + 7;
   std::from_chars(begin, text.data() + text.size(), seconds);
   return seconds;
-}
-
-// The inode of one line of /proc/PID/maps: "from-to perms offset dev inode path"; 0: no file.
-ino_t inode_of_mapping(std::string_view line) {
-  for (int skipped = 0; skipped < 4; ++skipped) {
-    const auto blank = line.find(' ');
-    if (blank == std::string_view::npos) return 0;
-    line.remove_prefix(blank + 1);
-  }
-  ino_t inode = 0;
-  std::from_chars(line.data(), line.data() + line.size(), inode);
-  return inode;
 }
 
 }  // namespace
@@ -114,43 +97,6 @@ OwnerState Owners::state(std::uint64_t pid, double created, std::chrono::steady_
   if (process.presence != OwnerState::kAlive) return process.presence;
   if (process.started == 0 || !(created > 0)) return OwnerState::kUnknown;
   return process.started <= created + kClockSlack ? OwnerState::kAlive : OwnerState::kDead;
-}
-
-void Owners::scan_maps(std::chrono::steady_clock::time_point now) {
-  mapped_inodes_.clear();
-  maps_complete_ = false;
-  maps_scanned_ = now;
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(proc_.c_str()), ::closedir);
-  if (!directory) return;
-  maps_complete_ = true;
-  std::string text;
-  while (const dirent* entry = ::readdir(directory.get())) {
-    const std::string_view name = entry->d_name;
-    if (name.find_first_not_of("0123456789") != std::string_view::npos) continue;
-    errno = 0;
-    if (!read_proc(proc_ + "/" + entry->d_name + "/maps", text)) {
-      // A process that ended meanwhile maps nothing any more.
-      if (errno != ENOENT && errno != ESRCH) maps_complete_ = false;
-      continue;
-    }
-    for (std::string_view rest = text; !rest.empty();) {
-      const auto end = rest.find('\n');
-      if (const ino_t inode = inode_of_mapping(rest.substr(0, end)); inode != 0) {
-        mapped_inodes_.insert(inode);
-      }
-      rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
-    }
-  }
-}
-
-Mapped Owners::mapped(FileId file, std::chrono::steady_clock::time_point now) {
-  const bool recent =
-      maps_scanned_ != std::chrono::steady_clock::time_point{} && now - maps_scanned_ < kRecheck;
-  // Only a yes may be old: a no must hold at this moment.
-  if (recent && mapped_inodes_.contains(file.inode)) return Mapped::kYes;
-  if (maps_scanned_ != now || !recent) scan_maps(now);
-  if (mapped_inodes_.contains(file.inode)) return Mapped::kYes;
-  return maps_complete_ ? Mapped::kNo : Mapped::kUnknown;
 }
 
 }  // namespace mmstats

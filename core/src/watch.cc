@@ -11,8 +11,6 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::size_t kMaxErrorsPerTick = 100;
-// How long to wait before asking again whether stale files may be removed, when it could not be known.
-constexpr std::chrono::seconds kRemoveAgain{60};
 
 std::string_view environment(const char* name) {
   const char* value = std::getenv(name);
@@ -73,7 +71,6 @@ struct Watch::Impl {
   Fold fold;
   Stale stale;
   steady_clock::time_point now{};
-  steady_clock::time_point remove_again_at{};
   Complaints complaints;
   std::vector<FileKey> unfinished;  // at the last tick, sorted
   std::vector<FileKey> unfinished_now;
@@ -87,9 +84,9 @@ struct Watch::Impl {
 
   OwnerState owner_of(const Fold::OwnerQuestion& question) {
     const auto state = owners.state(question.pid, question.created, now);
-    // A pid that was never seen alive may be one of another pid namespace; then the file is mapped.
+    // A pid that was never seen alive may be one of another pid namespace. Then somebody writes the file.
     if (state != OwnerState::kDead || question.was_alive) return state;
-    return owners.mapped(question.id, now) == Mapped::kYes ? OwnerState::kAlive : OwnerState::kDead;
+    return discovery.mapped(question.file) == Mapped::kYes ? OwnerState::kUnknown : OwnerState::kDead;
   }
 
   void complain(const Error& error) {
@@ -99,7 +96,7 @@ struct Watch::Impl {
 
   void read(FileKey file) {
     DiscoveredBytes bytes(discovery, file);
-    const Error* error = fold.read(file, discovery.path(file), discovery.id(file), bytes);
+    const Error* error = fold.read(file, discovery.path(file), bytes);
     if (error == nullptr) return;
     if (error->kind == ErrorKind::kUnfinished) {
       // Its writer may be at it: a complaint only if it is still so at the next tick.
@@ -110,20 +107,12 @@ struct Watch::Impl {
   }
 
   void remove_stale() {
-    if (now < remove_again_at) return;
     for (const FileKey file : discovery.files()) {
       if (!fold.settled_dead(file)) continue;
-      const auto mapped = owners.mapped(discovery.id(file), now);
-      if (mapped == Mapped::kUnknown) {
-        remove_again_at = now + kRemoveAgain;
-        return;
-      }
-      if (mapped == Mapped::kYes) continue;
       if (const auto removed = discovery.remove(file)) {
         ++report.removed;
-      } else {
+      } else if (removed.error().kind != ErrorKind::kBusy) {
         complain(removed.error());
-        remove_again_at = now + kRemoveAgain;
       }
     }
   }

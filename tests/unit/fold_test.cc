@@ -60,9 +60,7 @@ struct World {
     }
     gone.clear();
     for (auto& [key, file] : files) {
-      const FileId id{1, key};
-      if (const Error* error = fold.read(key, "file" + std::to_string(key), id, file))
-        errors.push_back(*error);
+      if (const Error* error = fold.read(key, "file" + std::to_string(key), file)) errors.push_back(*error);
     }
     fold.finish();
     return errors;

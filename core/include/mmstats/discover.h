@@ -68,7 +68,12 @@ class Discovery {
   // The file's size in bytes now, or -1.
   std::int64_t size(FileKey file) noexcept;
 
-  // Removes the file from its folder if the name still leads to it. The next look reports it gone.
+  // Whether some process writes the file.
+  Mapped mapped(FileKey file) noexcept;
+
+  // Removes the file from its folder. The next look reports it gone.
+  // Errors, with the file kept: kChanged (its name leads to another file now), kBusy (some process
+  // writes it, or that cannot be ruled out), kNotFound, kDenied, kIo.
   Expected<void> remove(FileKey file);
 
   // Ends what `gone` began: closes the file and frees its key. Call it for each before the next look.

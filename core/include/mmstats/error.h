@@ -20,6 +20,7 @@ enum class ErrorKind : std::uint8_t {
   kNotMmstats,  // the first byte names no version that we know
   kDamaged,     // some fields are lost; the offset says from where
   kChanged,     // the file kept changing, or was cut, while it was read
+  kBusy,        // a process still writes it, or that cannot be ruled out
   kLimit,       // a bound of ours (files, series) or of the system (descriptors) is reached
   kInvalid,     // an argument is wrong: a pattern, an option, a label
   kIo,          // any other failure of the system

@@ -82,8 +82,8 @@ class Fold {
   struct OwnerQuestion {
     std::uint64_t pid = 0;
     double created = 0;  // Unix seconds; 0: the file does not say
-    FileId id;
-    bool was_alive = false;  // the last answer
+    FileKey file = 0;
+    bool was_alive = false;  // at an earlier answer
   };
   // What became of the owner of a file: asked when the file is new, and when its values stand still.
   using OwnerOf = std::function<OwnerState(const OwnerQuestion&)>;
@@ -99,7 +99,7 @@ class Fold {
   // Reads one file and adds it. Returns what is wrong with it: nothing, an Error (nothing could be
   // taken; a life that was known keeps what it had), or damage (an Error of kind kDamaged with its
   // offset; the fields before it count). The same complaint is returned at every tick.
-  const Error* read(FileKey file, const std::string& path, FileId id, ByteSource& bytes);
+  const Error* read(FileKey file, const std::string& path, ByteSource& bytes);
 
   // Reads a file that is gone a last time, through its held descriptor if there is one, and ends
   // its life. Its gauges are out at once, its counters stay.

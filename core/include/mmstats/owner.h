@@ -8,16 +8,10 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
-
-#include "mmstats/snapshot.h"
 
 namespace mmstats {
 
 enum class OwnerState : std::uint8_t { kAlive, kDead, kUnknown };
-
-// Whether any process maps a file.
-enum class Mapped : std::uint8_t { kYes, kNo, kUnknown };
 
 // Asks the system about owners. Answers about a process's start are kept for `kRecheck`.
 // One thread at a time.
@@ -35,12 +29,6 @@ class Owners {
   // Cost: one kill(pid, 0) for each `now`, and one read of /proc/PID/stat every kRecheck.
   OwnerState state(std::uint64_t pid, double created, std::chrono::steady_clock::time_point now);
 
-  // Whether a process maps the file now. kUnknown when none was seen to, but not every process could
-  // be asked (we are not root). Inode numbers alone decide, as file systems differ on device
-  // numbers in /proc/PID/maps: so a stranger may say yes, none is lost.
-  // Reads all of /proc/*/maps once per `now`: milliseconds.
-  Mapped mapped(FileId file, std::chrono::steady_clock::time_point now);
-
  private:
   struct Process {
     OwnerState presence = OwnerState::kUnknown;  // of the pid, whoever has it
@@ -49,13 +37,9 @@ class Owners {
     std::optional<std::chrono::steady_clock::time_point> read_at;  // of `started`
   };
   void read_start(pid_t pid, Process& process, std::chrono::steady_clock::time_point now) const;
-  void scan_maps(std::chrono::steady_clock::time_point now);
 
   std::string proc_;
   std::unordered_map<pid_t, Process> processes_;
-  std::unordered_set<ino_t> mapped_inodes_;
-  bool maps_complete_ = false;
-  std::chrono::steady_clock::time_point maps_scanned_{};
 };
 
 }  // namespace mmstats

@@ -1,9 +1,6 @@
 #include "mmstats/error.h"
 
-#include <fmt/format.h>
-
 #include <cstddef>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -50,7 +47,9 @@ std::string printable(std::string_view foreign) {
     const std::string_view sequence = foreign.substr(0, length == 0 ? 1 : length);
     if (length == 0 || is_control(sequence)) {
       for (const char c : sequence) {
-        fmt::format_to(std::back_inserter(out), "\\x{:02X}", static_cast<unsigned char>(c));
+        constexpr const char* kDigits = "0123456789ABCDEF";
+        const auto byte = static_cast<unsigned char>(c);
+        out += {'\\', 'x', kDigits[byte >> 4U], kDigits[byte & 0xFU]};
       }
     } else {
       out += sequence;

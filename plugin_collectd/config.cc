@@ -45,7 +45,7 @@ std::string show(const ConfigItem& option) {
 template <class T>
 std::optional<T> only(const ConfigItem& option) {
   if (option.values.size() != 1) return std::nullopt;
-  const T* value = std::get_if<T>(&option.values[0]);
+  const T* value = std::get_if<T>(&option.values.front());
   return value ? std::optional<T>(*value) : std::nullopt;
 }
 
@@ -128,7 +128,7 @@ void read_option(Reader& reader, Notes& notes, const ConfigItem& item) {
 }
 
 constexpr std::string_view kAggregateWords =
-    "one of \"default\", \"sum\", \"avg\", \"min\", \"max\", \"nonzero-avg\", \"nonzero-min\", \"none\"";
+    R"(one of "default", "sum", "avg", "min", "max", "nonzero-avg", "nonzero-min", "none")";
 
 std::optional<Aggregate> read_aggregate(const ConfigItem& option) {
   const auto word = only<std::string>(option);
@@ -261,11 +261,14 @@ class BlockReader {
     const auto pattern = only<std::string>(option);
     if (!pattern) return notes_.takes(option, "one pattern of labels in quotes");
     auto notes = notes_.at(fmt::format("<Metric \"{}\">", *pattern));
-    const Rule rule = MetricReader(*pattern, notes).read(option);
-    if (const auto added = block_.rules.add(rule); !added)
-      return notes.left_out("the block", added.error().message);
+    Rule rule = MetricReader(*pattern, notes).read(option);
+    if (const auto usable = Rules().add(only_pattern(rule)); !usable) {
+      return notes.left_out("the block", usable.error().message);
+    }
+    leave_out_unfit(rule, notes);
     metric_none_ = metric_none_ || rule.aggregate == Aggregate::kNone;
     if (!rule.sink_type.empty()) block_.types.push_back({rule.pattern, rule.sink_type, rule.kind});
+    if (const auto added = block_.rules.add(std::move(rule)); !added) notes.error(added.error().message);
   }
   void max_file_size(const ConfigItem& option) {
     const auto bytes = file_size(option);
@@ -325,6 +328,29 @@ class BlockReader {
   }
 
  private:
+  static Rule only_pattern(const Rule& rule) {
+    Rule bare;
+    bare.pattern = rule.pattern;
+    return bare;
+  }
+
+  // Takes from a rule with a good pattern what the pattern or the kind do not allow.
+  static void leave_out_unfit(Rule& rule, Notes& notes) {
+    auto named = only_pattern(rule);
+    named.name = rule.name;
+    if (const auto usable = Rules().add(named); !usable) {
+      notes.left_out(fmt::format("TypeInstance \"{}\"", rule.name), usable.error().message);
+      rule.name.clear();
+    }
+    auto aggregated = only_pattern(rule);
+    aggregated.kind = rule.kind;
+    aggregated.aggregate = rule.aggregate;
+    if (const auto usable = Rules().add(aggregated); !usable) {
+      notes.left_out(fmt::format("Aggregate \"{}\"", to_string(*rule.aggregate)), usable.error().message);
+      rule.aggregate.reset();
+    }
+  }
+
   template <class Add>
   void patterns(const ConfigItem& option, const Add& add) {
     for (const auto& value : option.values) {

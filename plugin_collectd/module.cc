@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -47,7 +49,6 @@ using mmstats::ConfigItem;
 using mmstats::DataSource;
 using mmstats::FaultLog;
 using mmstats::HostType;
-using mmstats::Kind;
 using mmstats::Series;
 using mmstats::SeriesNames;
 using mmstats::Watch;
@@ -67,7 +68,7 @@ void tell_fault(const char* callback, const char* what) {
 
 cdtime_t to_cdtime(double seconds) {
   constexpr double kUnitsInSecond = 1U << 30U;
-  return static_cast<cdtime_t>(seconds * kUnitsInSecond + 0.5);
+  return static_cast<cdtime_t>(std::llround(seconds * kUnitsInSecond));
 }
 
 double to_seconds(cdtime_t time) { return CDTIME_T_TO_DOUBLE(time); }
@@ -144,18 +145,18 @@ class Block {
     budget_.begin_tick(steady_now);
     for (const auto& error : report.errors) complain(error.text());
     for (const auto& problem : names_.extend(watch_.series())) complain(problem);
+    if (const auto refused = watch_.stats().series_refused; refused > 2 * told_series_refused_) {
+      told_series_refused_ = refused;  // again only when it has doubled: files come and go
+      complain(fmt::format(
+          "{} values found no series, as there are {} (MaxSeries): Include fewer labels, or raise it",
+          refused, watch_.series().size()));
+    }
     if (const auto refused = budget_.take_refused(); refused != 0) {
       log(LOG_WARNING, fmt::format("{}: {} more complaints were not logged", name_, refused));
     }
 
-    value_list_t list{};
-    list.values_len = 1;
-    list.time = time;  // the same for all, whatever the dispatching takes
-    list.interval = interval_;
-    copy_name(list.plugin, kPlugin);
-    copy_name(list.plugin_instance, instance_);
-    dispatch_series(list);
-    if (report_self_) dispatch_self(list, report);
+    dispatch_series(time);
+    if (report_self_) dispatch_self(time, report);
     return report.nothing_readable ? -1 : 0;
   }
 
@@ -164,20 +165,33 @@ class Block {
     if (budget_.spend()) log(LOG_WARNING, fmt::format("{}: {}", name_, text));
   }
 
+  // A value list with what all values of one tick have in common: the time above all, however long
+  // dispatching them takes.
+  [[nodiscard]] value_list_t make_list(cdtime_t time, value_t& value) const {
+    value_list_t list{};
+    list.values = &value;
+    list.values_len = 1;
+    list.time = time;
+    list.interval = interval_;
+    copy_name(list.plugin, kPlugin);
+    copy_name(list.plugin_instance, instance_);
+    return list;
+  }
+
   // Nothing but copies here: collectd takes microseconds for a value, and we are not to add to that.
-  void dispatch_series(value_list_t& list) const {
+  void dispatch_series(cdtime_t time) const {
+    value_t value{};
+    auto list = make_list(time, value);
     const char* type = nullptr;  // the one in `list`; most series have the same as the last
     std::size_t index = 0;
     for (const Series& series : watch_.series()) {
       const auto identity = names_[index++];
-      value_t value;
       if (!series.present || !to_value(series, identity.source, value)) continue;
       if (identity.type != type) {
         type = identity.type;
         copy_name(list.type, type);
       }
       copy_name(list.type_instance, identity.type_instance);
-      list.values = &value;
       plugin_dispatch_values(&list);
     }
   }
@@ -197,11 +211,13 @@ class Block {
     return total.has_value();
   }
 
-  void dispatch_self(value_list_t& list, const mmstats::TickReport& report) const {
-    const auto dispatch = [&](const SelfValue& self, value_t value) {
+  void dispatch_self(cdtime_t time, const mmstats::TickReport& report) const {
+    value_t value{};
+    auto list = make_list(time, value);
+    const auto dispatch = [&](const SelfValue& self, value_t of_this_tick) {
+      value = of_this_tick;
       copy_name(list.type, self.type);
       copy_name(list.type_instance, self.type_instance);
-      list.values = &value;
       plugin_dispatch_values(&list);
     };
     const auto count = [](std::size_t n) { return value_t{.gauge = static_cast<gauge_t>(n)}; };
@@ -221,6 +237,7 @@ class Block {
   SeriesNames names_;
   Watch watch_;
   ComplaintBudget budget_;
+  std::uint64_t told_series_refused_ = 0;
   FaultLog faults_{tell_fault};
 };
 

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <deque>
 #include <limits>
 #include <unordered_map>
@@ -29,7 +30,7 @@ constexpr unsigned kTicksBetweenSweeps = 64;
 
 // A whole-number counter's value. A negative one counts nothing yet.
 std::uint64_t counter_value(const FieldPlan& plan, std::uint64_t raw) {
-  if (plan.code == 'Q' && !plan.swapped) return raw;
+  if (plan.stores_counter()) return raw;
   const auto bytes = static_cast<unsigned>(64 - std::countl_zero(plan.mask)) / 8;
   if (plan.swapped) raw = __builtin_bswap64(raw) >> (64U - 8U * bytes);
   const bool is_signed = struct_code(plan.code).kind == CodeClass::kSigned;
@@ -457,19 +458,22 @@ Fold::Impl::Outcome Fold::Impl::take(File& file, ByteSource& bytes) {
   const ssize_t got = bytes.read_at(layout.hot_begin(), {second_bytes.data() + layout.hot_begin(), hot});
   if (got != static_cast<ssize_t>(hot)) return Outcome::kReload;
   second.resize(plans.size());
-  std::uint64_t different = 0;
-  for (std::size_t i = 0; i < plans.size(); ++i) {
-    second[i] = plans[i].load(second_bytes.data());
-    different |= first[i] ^ second[i];
+  const bool same = std::memcmp(first_bytes.data() + layout.hot_begin(),
+                                second_bytes.data() + layout.hot_begin(), hot) == 0;
+  if (same) {
+    std::copy(first.begin(), first.end(), second.begin());
+  } else {
+    for (std::size_t i = 0; i < plans.size(); ++i) second[i] = plans[i].load(second_bytes.data());
   }
   bool fell = false;
-  for (std::size_t i = 0; i < layout.whole_counters(); ++i) {
+  for (std::size_t i = 0; i < layout.plain_counters(); ++i) fell |= first[i] < file.last[i];
+  for (std::size_t i = layout.plain_counters(); i < layout.whole_counters(); ++i) {
     fell |= counter_value(plans[i], first[i]) < counter_value(plans[i], file.last[i]);
   }
   for (std::size_t i = layout.whole_counters(); i < layout.counters(); ++i) {
     fell |= !(plans[i].number(first[i]) >= plans[i].number(file.last[i]));
   }
-  if ((different != 0 || fell) && !settle(file, bytes)) return Outcome::kReload;
+  if ((!same || fell) && !settle(file, bytes)) return Outcome::kReload;
   apply(file);
   return Outcome::kTaken;
 }

@@ -41,6 +41,11 @@ struct FieldPlan {
     return raw & mask;
   }
 
+  // Whether a counter's raw bits are its value.
+  [[nodiscard]] bool stores_counter() const {
+    return mask == ~std::uint64_t{0} && !swapped && code != 'q' && code != 'l' && code != 'n';
+  }
+
   [[nodiscard]] double number(std::uint64_t raw) const {
     return code == 'd' && !swapped ? std::bit_cast<double>(raw) : to_double(code, swapped, raw);
   }
@@ -72,8 +77,10 @@ class Layout {
   [[nodiscard]] double created(const Identity& identity) const;     // Unix seconds, 0: not said
   [[nodiscard]] std::uint64_t pid(const Identity& identity) const;  // 0: not said
 
-  // Plans in this order: counters of whole numbers, counters of fractions, all others.
+  // Plans in this order: counters whose raw bits are their value, other counters of whole numbers,
+  // counters of fractions, all others.
   [[nodiscard]] std::span<const FieldPlan> plans() const { return plans_; }
+  [[nodiscard]] std::size_t plain_counters() const { return plain_counters_; }
   [[nodiscard]] std::size_t whole_counters() const { return whole_counters_; }
   [[nodiscard]] std::size_t counters() const { return counters_; }
   [[nodiscard]] const Binding& binding(const FieldPlan& plan) const { return bindings_[plan.binding]; }
@@ -97,6 +104,7 @@ class Layout {
   std::vector<FieldPlan> plans_;
   std::vector<std::string> labels_;
   std::vector<Binding> bindings_;
+  std::size_t plain_counters_ = 0;
   std::size_t whole_counters_ = 0;
   std::size_t counters_ = 0;
   bool apart_ = false;

@@ -1,0 +1,109 @@
+// The example in core/doc/format.md is a file, and says what the parser says.
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "mmstats/format.h"
+#include "mmstats/metadata.h"
+#include "mmstats/parse.h"
+
+namespace {
+
+struct Row {
+  std::string label;
+  std::string type;
+  std::string buffered;
+  std::string value;
+};
+
+struct Example {
+  std::vector<std::byte> bytes;
+  std::vector<Row> rows;
+};
+
+std::string trimmed(const std::string& text) {
+  const auto first = text.find_first_not_of(' ');
+  return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(' ') - first + 1);
+}
+
+// A line has hexadecimal bytes, then at least two blanks, then what they mean.
+void add_bytes(const std::string& line, std::vector<std::byte>& bytes) {
+  std::istringstream words(line.substr(0, line.find("  ")));
+  for (std::string word; words >> word;)
+    bytes.push_back(static_cast<std::byte>(std::stoi(word, nullptr, 16)));
+}
+
+void add_row(const std::string& line, std::vector<Row>& rows) {
+  std::istringstream cells(line.substr(1));
+  std::vector<std::string> texts;
+  for (std::string cell; std::getline(cells, cell, '|');) texts.push_back(trimmed(cell));
+  REQUIRE(texts.size() == 4);
+  if (texts[0] != "label" && texts[0] != "---") rows.push_back({texts[0], texts[1], texts[2], texts[3]});
+}
+
+Example read_example() {
+  std::ifstream in(TEST_DATA "/../../core/doc/format.md");
+  REQUIRE(in);
+  Example example;
+  enum { kBefore, kHex, kAfter } where = kBefore;
+  for (std::string line; std::getline(in, line);) {
+    if (where == kBefore && line == "```hex") {
+      where = kHex;
+    } else if (where == kHex && line == "```") {
+      where = kAfter;
+    } else if (where == kHex) {
+      add_bytes(line, example.bytes);
+    } else if (where == kAfter && line.starts_with("|")) {
+      add_row(line, example.rows);
+    }
+  }
+  return example;
+}
+
+std::string text_of(const mmstats::Field& field) {
+  std::ostringstream out;
+  for (const auto& item : mmstats::decode(field.type_text, field.value)) {
+    std::visit(
+        [&](const auto& value) {
+          if constexpr (!std::is_same_v<std::decay_t<decltype(value)>, std::monostate>) out << value;
+        },
+        item);
+  }
+  return out.str();
+}
+
+}  // namespace
+
+TEST_CASE("the documented example parses to the documented fields") {
+  const Example example = read_example();
+  mmstats::ParsedFile file;
+  mmstats::parse(example.bytes, file);
+  CHECK(!file.damage);
+  CHECK(file.terminated);
+  CHECK(file.end + 2 == example.bytes.size());
+  REQUIRE(file.fields.size() == example.rows.size());
+  REQUIRE(!example.rows.empty());
+  for (std::size_t i = 0; i < file.fields.size(); ++i) {
+    const mmstats::Field& field = file.fields[i];
+    const Row& row = example.rows[i];
+    CAPTURE(row.label);
+    CHECK(field.label == row.label);
+    CHECK(mmstats::trimmed_type(field.type_text) == row.type);
+    CHECK((field.buffered ? "yes" : "no") == row.buffered);
+    CHECK(text_of(field) == row.value);
+  }
+
+  // As the text above it says: the first value is aligned, the second is not.
+  const auto lies_at = [&](std::size_t i) { return file.fields[i].value.data() - example.bytes.data(); };
+  CHECK(lies_at(0) == 24);
+  CHECK(lies_at(1) % 8 != 0);
+
+  const auto metadata = text_of(file.fields.back());
+  CHECK(mmstats::label_has_suffix(file.fields.back().label, mmstats::kMetadataLabel));
+  CHECK(mmstats::find_metadata(metadata, "app.requests").kind == mmstats::Kind::kCounter);
+}

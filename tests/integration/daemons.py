@@ -75,6 +75,13 @@ def workspace():
         shutil.rmtree(path)
 
 
+def read_log(path):
+    if not os.path.exists(path):
+        return ""
+    with open(path, errors="replace") as log:
+        return log.read()
+
+
 class Daemon:
     """A process in the foreground, with all it prints in one log."""
 
@@ -91,14 +98,14 @@ class Daemon:
             shutil.chown(folder, user, user)
         settings = [f"{name}={value}" for name, value in (env or {}).items()]
         self.argv = ["setpriv", "--pdeathsig", "KILL", *privileges, "env", *settings, *argv]
-        self.log_path = os.path.join(folder, f"{name}.log")
+        self.log_paths = [os.path.join(folder, f"{name}.log")]
         self.process = None
 
     def ready(self):
         return True
 
     def __enter__(self):
-        with open(self.log_path, "ab") as log:
+        with open(self.log_paths[0], "ab") as log:
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             wait_until(self._ready_or_dead, f"{self.name} answers")
@@ -125,7 +132,8 @@ class Daemon:
     def _abandon(self):
         self.process.kill()
         self.process.wait()
-        print(f"---- log of {self.name} ----\n{self.log()[-20000:]}----", file=sys.stderr)
+        for path in self.log_paths:
+            print(f"---- end of {path} ----\n{read_log(path)[-10000:]}----", file=sys.stderr)
 
     @property
     def pid(self):
@@ -135,8 +143,7 @@ class Daemon:
         return self.process.poll() is None
 
     def log(self):
-        with open(self.log_path, errors="replace") as log:
-            return log.read()
+        return "".join(map(read_log, self.log_paths))
 
     def stop(self, seconds=20):
         """Stops the daemon and asserts that it ended by itself, cleanly. May be called again."""
@@ -219,6 +226,7 @@ class Collectd(Daemon):
         with open(config, "w") as file:
             file.write(collectd_config(self.folder, blocks, interval, user))
         super().__init__(name, [program("collectd"), "-f", "-C", config], self.folder, env, user)
+        self.log_paths.append(os.path.join(self.folder, "messages"))
 
     def ready(self):
         try:
@@ -272,14 +280,6 @@ class Collectd(Daemon):
     def wait_for(self, name, want, seconds=20):
         """Waits until the last raw value is `want`."""
         wait_until(lambda: self.last(name) == want, f"{name} is {want}", seconds)
-
-    def log(self):
-        text = super().log()
-        path = os.path.join(self.folder, "messages")
-        if os.path.exists(path):
-            with open(path, errors="replace") as file:
-                text += file.read()
-        return text
 
 
 class Carbon(Daemon):

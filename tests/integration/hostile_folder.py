@@ -81,30 +81,45 @@ def make(folder):
     return left_out
 
 
-class Cutter:
-    """A process that truncates and refills a file without end, in place."""
+class Vandal:
+    """A process that without end truncates and refills one file in place, and makes one name mean a file, a
+    FIFO and a link in turn: what a reader found out about it may be wrong when it opens it."""
 
     def __init__(self, folder):
-        self._path = os.path.join(folder, "truncated.mmstats")
+        self._cut = os.path.join(folder, "truncated.mmstats")
+        self._swapped = os.path.join(folder, "swapped.mmstats")
+        self._next = os.path.join(folder, ".next")
         fields = [writer.gauge(f"cut.field{number}", 1.0) for number in range(500)]
         self._data = bytes(writer.encode(fields)[0])
         self._pid = None
+
+    def _run(self):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.nice(15)
+        descriptor = os.open(self._cut, os.O_RDWR | os.O_CREAT, 0o644)
+        dice = random.Random(4711)
+        makers = [os.mkfifo, lambda path: os.symlink("outside", path), lambda path: os.link(self._cut, path)]
+        while True:
+            for make in makers:
+                make(self._next)
+                os.rename(self._next, self._swapped)
+                # Renaming one name of a file to another of it does nothing.
+                if os.path.lexists(self._next):
+                    os.unlink(self._next)
+                for _ in range(50):
+                    os.ftruncate(descriptor, dice.randrange(len(self._data)))
+                    os.pwrite(descriptor, self._data, 0)
 
     def __enter__(self):
         self._pid = os.fork()
         if self._pid == 0:
             try:
-                ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-                os.nice(15)
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-                dice = random.Random(4711)
-                while True:
-                    os.ftruncate(descriptor, dice.randrange(len(self._data)))
-                    os.pwrite(descriptor, self._data, 0)
+                self._run()
             finally:
                 os._exit(1)
         return self
 
     def __exit__(self, *_):
+        assert os.waitpid(self._pid, os.WNOHANG) == (0, 0), "the vandal died"
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)

@@ -35,7 +35,7 @@ class HostileTest(unittest.TestCase):
             # root may read everything: somebody else must be denied.
             user = NOBODY if os.getuid() == 0 else None
             blocks = daemons.mmstats_block(workspace, block)
-            with hostile_folder.Cutter(folder):
+            with hostile_folder.Vandal(folder):
                 with daemons.Collectd(workspace, blocks, INTERVAL, user=user) as collectd:
                     self.watch(collectd, live)
                     self.check(collectd, live, workspace)

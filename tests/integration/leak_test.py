@@ -99,7 +99,7 @@ class LeakTest(unittest.TestCase):
                 "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
                 "UBSAN_OPTIONS": "print_stacktrace=1",
             }
-            with hostile_folder.Cutter(folder):
+            with hostile_folder.Vandal(folder):
                 with daemons.Collectd(workspace, blocks, INTERVAL, env=env) as collectd:
                     with open(f"/proc/{collectd.pid}/maps") as maps:
                         self.assertIn("libasan", maps.read())

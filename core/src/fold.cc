@@ -21,12 +21,12 @@ constexpr std::uint32_t kNoSeries = ~std::uint32_t{0};
 constexpr std::int32_t kNoSlot = -1;
 constexpr std::uint64_t kFirstRead = 16384;  // bytes of a file that is not known yet
 constexpr int kLooks = 8;                    // readings of a file whose values do not settle
-// Bounds on what foreign files can make us keep: fields of different shapes of files (some 250
-// bytes each), and values of all files (9 bytes each).
-constexpr std::size_t kMaxShapeFields = 1'000'000;
+// Bounds on what foreign files can make us keep, all of them together: shapes of files, names of
+// series, and values (9 bytes each). Thousands of applications are far below them.
+constexpr std::size_t kMaxShapeBytes = std::size_t{512} << 20U;
+constexpr std::size_t kMaxNameBytes = std::size_t{128} << 20U;
 constexpr std::size_t kMaxValues = 16'000'000;
-constexpr std::size_t kMaxLostValues = 4096;  // of one file
-constexpr unsigned kTicksBetweenSweeps = 64;
+constexpr std::size_t kMaxLostBytes = std::size_t{64} << 10U;  // labels, of one file
 
 // A whole-number counter's value. A negative one counts nothing yet.
 std::uint64_t counter_value(const FieldPlan& plan, std::uint64_t raw) {
@@ -96,6 +96,7 @@ struct Fold::Impl {
     std::vector<std::uint32_t> own_series;  // if some series are kept apart
     // Counters that were in the file earlier in this life and are not now, should they come back.
     std::unordered_map<std::string, std::uint64_t> lost;
+    std::size_t lost_bytes = 0;  // of labels
     OwnerState owner = OwnerState::kUnknown;
     bool owner_asked = false;
     bool was_alive = false;
@@ -124,9 +125,10 @@ struct Fold::Impl {
   std::vector<Aggregate> aggregates;      // by series
   std::vector<Accumulator> accumulators;  // by series
   std::vector<double> fractions;          // by series: what a counter got in fractions or scaled
-  std::size_t shape_fields = 0;
+  std::size_t shape_bytes = 0;
+  std::size_t name_bytes = 0;
   std::size_t values = 0;
-  unsigned ticks = 0;
+  bool new_layouts = false;  // since the last sweep
   FoldStats stats;
 
   // Reused buffers.
@@ -187,10 +189,11 @@ void Fold::Impl::read(FileKey key, const std::string& path, ByteSource& bytes, b
   if (outcome == Outcome::kReload) {
     outcome = load(file, path, bytes) ? take(file, bytes) : Outcome::kReload;
     if (outcome == Outcome::kReload) return;
-  } else {
-    file.error.reset();
   }
-  if (file.layout->damage()) {
+  const bool told = file.error && file.error->kind == ErrorKind::kDamaged;
+  if (!file.layout->damage()) {
+    file.error.reset();
+  } else if (!told) {
     const Damage& damage = *file.layout->damage();
     file.error = Error{.kind = ErrorKind::kDamaged,
                        .path = path,
@@ -238,7 +241,11 @@ bool Fold::Impl::read_whole(File& file, const std::string& path, ByteSource& byt
     return false;
   };
   const std::int64_t size = bytes.size();
-  if (size < 0) return refuse(ErrorKind::kIo, "cannot be read", errno);
+  const auto refuse_reading = [&] {
+    const bool replaced = errno == ESTALE || errno == ENOENT;
+    return refuse(replaced ? ErrorKind::kChanged : ErrorKind::kIo, "cannot be read", errno);
+  };
+  if (size < 0) return refuse_reading();
   if (static_cast<std::uint64_t>(size) > limits.max_file_size) {
     return refuse(ErrorKind::kTooLarge, "has " + std::to_string(size) + " bytes, more than the limit of " +
                                             std::to_string(limits.max_file_size) + " (MaxFileSize)");
@@ -247,7 +254,7 @@ bool Fold::Impl::read_whole(File& file, const std::string& path, ByteSource& byt
     wanted = std::min(wanted, limits.max_file_size);
     reserve_bytes(first_bytes, wanted);
     const ssize_t result = bytes.read_at(0, {first_bytes.data(), wanted});
-    if (result < 0) return refuse(ErrorKind::kIo, "cannot be read", errno);
+    if (result < 0) return refuse_reading();
     got = static_cast<std::size_t>(result);
     if (got == 0 || first_bytes[0] == std::byte{0}) {
       return refuse(ErrorKind::kUnfinished, "is empty or holds zeros: its writer has not finished it");
@@ -260,8 +267,6 @@ bool Fold::Impl::read_whole(File& file, const std::string& path, ByteSource& byt
     return refuse(ErrorKind::kNotMmstats, "is no mmstats file of version 1: its first byte is " +
                                               std::to_string(std::to_integer<int>(first_bytes[0])));
   }
-  if (content.fields.size() > kMaxShapeFields)
-    return refuse(ErrorKind::kLimit, "has more fields than can be kept");
   return true;
 }
 
@@ -272,20 +277,22 @@ std::shared_ptr<const Layout> Fold::Impl::find_layout(std::span<const std::byte>
     if (known->second->matches(bytes.data(), bytes.size())) return known->second;
   }
   auto layout = std::make_shared<const Layout>(content, bytes, rules);
-  if (shape_fields + layout->plans().size() > kMaxShapeFields) sweep_layouts();
-  if (shape_fields + layout->plans().size() > kMaxShapeFields) return nullptr;
-  shape_fields += layout->plans().size();
+  if (shape_bytes + layout->memory() > kMaxShapeBytes) return nullptr;
+  shape_bytes += layout->memory();
+  new_layouts = true;
   layouts.emplace(hash, layout);
   return layout;
 }
 
+// Forgets shapes that no file has any more. A hostile file may have another one at every tick.
 void Fold::Impl::sweep_layouts() {
+  if (!std::exchange(new_layouts, false)) return;
   for (auto known = layouts.begin(); known != layouts.end();) {
     if (known->second.use_count() > 1) {
       ++known;
       continue;
     }
-    shape_fields -= known->second->plans().size();
+    shape_bytes -= known->second->memory();
     shared_series.erase(known->second.get());
     known = layouts.erase(known);
   }
@@ -326,8 +333,9 @@ void Fold::Impl::adopt(File& file, std::shared_ptr<const Layout> layout) {
   if (file.layout == layout) return;
   if (file.layout) {
     for (std::size_t i = 0; i < file.layout->counters(); ++i) {
-      if (file.good[i] == 0 || file.lost.size() >= kMaxLostValues) continue;
-      file.lost.insert_or_assign(file.layout->label(i), file.last[i]);
+      const std::string& label = file.layout->label(i);
+      if (file.good[i] == 0 || file.lost_bytes + label.size() > kMaxLostBytes) continue;
+      if (file.lost.insert_or_assign(label, file.last[i]).second) file.lost_bytes += label.size();
     }
     values -= file.layout->plans().size();
   }
@@ -342,6 +350,7 @@ void Fold::Impl::adopt(File& file, std::shared_ptr<const Layout> layout) {
       if (lost == file.lost.end()) continue;
       file.last[i] = lost->second;
       file.good[i] = 1;
+      file.lost_bytes -= lost->first.size();
       file.lost.erase(lost);
     }
   }
@@ -417,11 +426,12 @@ std::uint32_t Fold::Impl::find_series(const Binding& binding, std::int32_t slot)
   const auto [entry, fresh] =
       series_by_key.try_emplace(std::move(key), static_cast<std::uint32_t>(series.size()));
   if (!fresh) return entry->second;
-  if (series.size() >= limits.max_series) {
+  if (series.size() >= limits.max_series || name_bytes + binding.name.size() > kMaxNameBytes) {
     series_by_key.erase(entry);
     ++stats.series_refused;
     return kNoSeries;
   }
+  name_bytes += binding.name.size();
   Series made;
   made.name = binding.name;
   made.sink_type = binding.sink_type;
@@ -595,7 +605,7 @@ void Fold::begin() {
   FoldStats& stats = impl_->stats;
   stats.files = stats.damaged = stats.dead = stats.series = 0;
   std::fill(impl_->accumulators.begin(), impl_->accumulators.end(), Accumulator{});
-  if (++impl_->ticks % kTicksBetweenSweeps == 0) impl_->sweep_layouts();
+  impl_->sweep_layouts();
 }
 
 const Error* Fold::read(FileKey key, const std::string& path, ByteSource& bytes) {

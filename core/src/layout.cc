@@ -144,6 +144,9 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
     hot_end_ = std::max<std::size_t>(hot_end_, plan.at + plan.stride + sizeof(std::uint64_t));
   }
   hot_end_ = std::min(hot_end_, window_);
+  memory_ =
+      sizeof *this + pattern_.size() + mask_.size() + plans_.size() * (sizeof(FieldPlan) + sizeof(Binding));
+  for (const std::string& label : labels_) memory_ += sizeof label + 2 * label.size();
 }
 
 // Takes bytes out of the comparison.

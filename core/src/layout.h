@@ -89,6 +89,9 @@ class Layout {
   [[nodiscard]] bool apart() const { return apart_; }  // some series are kept apart by process
   [[nodiscard]] const std::optional<Damage>& damage() const { return damage_; }
 
+  // Bytes that it takes, about.
+  [[nodiscard]] std::size_t memory() const { return memory_; }
+
   // The bytes that hold all values: what a second look must read.
   [[nodiscard]] std::size_t hot_begin() const { return hot_begin_; }
   [[nodiscard]] std::size_t hot_end() const { return hot_end_; }
@@ -113,6 +116,7 @@ class Layout {
   std::optional<Damage> damage_;
   std::size_t hot_begin_ = 0;
   std::size_t hot_end_ = 0;
+  std::size_t memory_ = 0;
 };
 
 }  // namespace mmstats

@@ -72,8 +72,8 @@ struct Watch::Impl {
   Stale stale;
   steady_clock::time_point now{};
   Complaints complaints;
-  std::vector<FileKey> unfinished;  // at the last tick, sorted
-  std::vector<FileKey> unfinished_now;
+  std::vector<FileKey> doubtful;  // at the last tick, sorted
+  std::vector<FileKey> doubtful_now;
   TickReport report;
 
   Impl(WatchOptions options, Rules rules)
@@ -98,10 +98,10 @@ struct Watch::Impl {
     DiscoveredBytes bytes(discovery, file);
     const Error* error = fold.read(file, discovery.path(file), bytes);
     if (error == nullptr) return;
-    if (error->kind == ErrorKind::kUnfinished) {
-      // Its writer may be at it: a complaint only if it is still so at the next tick.
-      unfinished_now.push_back(file);
-      if (!std::binary_search(unfinished.begin(), unfinished.end(), file)) return;
+    if (error->kind == ErrorKind::kUnfinished || error->kind == ErrorKind::kChanged) {
+      // Its writer may be at it, or has replaced it: a complaint only if it is still so at the next tick.
+      doubtful_now.push_back(file);
+      if (!std::binary_search(doubtful.begin(), doubtful.end(), file)) return;
     }
     complain(*error);
   }
@@ -142,13 +142,13 @@ const TickReport& Watch::tick(std::chrono::system_clock::time_point now,
     self.fold.end_life(file, self.discovery.is_held(file) ? &bytes : nullptr);
     self.discovery.forget(file);
   }
-  self.unfinished_now.clear();
+  self.doubtful_now.clear();
   for (const FileKey file : self.discovery.files()) self.read(file);
   self.fold.finish();
   if (self.stale == Stale::kRemove) self.remove_stale();
 
-  std::sort(self.unfinished_now.begin(), self.unfinished_now.end());
-  self.unfinished.swap(self.unfinished_now);
+  std::sort(self.doubtful_now.begin(), self.doubtful_now.end());
+  self.doubtful.swap(self.doubtful_now);
   self.complaints.next_tick();
   self.report.elapsed = steady_clock::now() - started;
   return self.report;

@@ -447,3 +447,25 @@ TEST_CASE("an unchanged file costs one reading, a changed one two") {
   world.tick();
   CHECK(world.files[0].readings == 2);
 }
+
+TEST_CASE("a file that takes another shape at every tick leaves nothing behind") {
+  World world;
+  world.put(0, worker(10, 100, 5));
+  for (int tick = 0; tick < 200; ++tick) {
+    // Two megabytes of one label that changes: kept for ever, they would fill the memory.
+    auto made = worker(10, 100, 5);
+    for (int i = 0; i < 40; ++i) {
+      made.buffered(std::string(60'000, static_cast<char>('a' + tick % 26)) + std::to_string(tick) + "." +
+                        std::to_string(i),
+                    "d", 1.0);
+    }
+    world.files[1].bytes = made.padded();
+    for (const Error& error : world.tick()) CHECK(error.kind != ErrorKind::kLimit);
+    if (world.fold.stats().series_refused > 0) break;
+  }
+  // The names of series are kept, as totals are, but within bounds; the good file goes on.
+  CHECK(world.fold.stats().series_refused > 0);
+  world.put(0, worker(10, 100, 6, 0.25));
+  world.tick();
+  CHECK(world.total("hits") == 11);
+}

@@ -116,7 +116,7 @@ class FormatLayout {
   bool swapped_ = false;
   std::uint64_t size_ = 0;
   char letter_ = '\0';
-  const StructCode* code_ = &kStructCodes[0];
+  const StructCode* code_ = kStructCodes.data();
   std::uint64_t count_ = 0;
   std::uint64_t offset_ = 0;
   std::uint8_t item_size_ = 0;

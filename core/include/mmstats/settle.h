@@ -42,7 +42,7 @@ class Settler {
     // The value two looks ago, of a counter that was seen as often.
     std::optional<std::uint64_t> older;
   };
-  bool same_fields(const ParsedFile& look) const;
+  [[nodiscard]] bool same_fields(const ParsedFile& look) const;
   bool settles(Pending& pending, const Field& now);
 
   Reading reading_;  // the published bytes of a pending field are those of the last look

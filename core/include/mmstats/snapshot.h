@@ -47,7 +47,7 @@ class OpenFile {
 
   // Bytes from `offset` into `into`: as many as the file has, or -1 with errno set. Repeats
   // interrupted calls. Preconditions: is_open().
-  ssize_t read_at(std::uint64_t offset, std::span<std::byte> into) const noexcept;
+  [[nodiscard]] ssize_t read_at(std::uint64_t offset, std::span<std::byte> into) const noexcept;
 
   // Moves the descriptor above 1023, so that a host that uses select(2) keeps the low ones, if the
   // new one is below `ceiling`. False: it stays where it was. True as well if it was there already.

@@ -2,18 +2,16 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "config.h"
+#include "config_text.h"
 #include "mmstats/format.h"
 #include "mmstats/parse.h"
 
 using mmstats::Aggregate;
 using mmstats::BlockConfig;
-using mmstats::ConfigItem;
 using mmstats::Configuration;
-using mmstats::ConfigValue;
 using mmstats::DataSource;
 using mmstats::HostType;
 using mmstats::Kind;
@@ -22,26 +20,14 @@ using mmstats::Stale;
 
 namespace {
 
-using Items = std::vector<ConfigItem>;
-
 const std::vector<std::string> kDefaultGlobs{"/default/*.mmstats"};
 constexpr std::size_t kMaxName = 127;
 
-ConfigItem item(std::string key, std::vector<ConfigValue> values, Items children = {}) {
-  return {std::move(key), std::move(values), std::move(children)};
-}
-ConfigValue text(const char* value) { return std::string(value); }
-ConfigItem files(const char* name, Items children) {
-  return item("Files", {text(name)}, std::move(children));
-}
-ConfigItem metric(const char* pattern, Items children) {
-  return item("Metric", {text(pattern)}, std::move(children));
-}
-
-Configuration read(const std::vector<Items>& sections) {
-  Items all;
-  for (const auto& children : sections) all.push_back(item("Plugin", {text("mmstats")}, children));
-  return mmstats::read_config(all, kDefaultGlobs, kMaxName);
+// Each text is one <Plugin mmstats> section.
+Configuration read(const std::vector<std::string>& sections) {
+  std::vector<mmstats::ConfigItem> items;
+  for (const auto& text : sections) items.push_back(config_text::section(text));
+  return mmstats::read_config(items, kDefaultGlobs, kMaxName);
 }
 
 std::vector<std::string> texts(const std::vector<Message>& messages) {
@@ -50,7 +36,7 @@ std::vector<std::string> texts(const std::vector<Message>& messages) {
   return all;
 }
 
-// What the rules of a block make of a buffered `Q`, a counter by convention.
+// What the rules of a block make of a buffered field: `Q` is a counter by convention.
 mmstats::Binding bind(const BlockConfig& block, std::string_view label, std::string_view type = "Q") {
   mmstats::Field field;
   field.label = label;
@@ -72,7 +58,7 @@ std::optional<HostType> host_type(const std::string& name) {
 }  // namespace
 
 TEST_CASE("without any section there is one block without a name that reads the default globs") {
-  for (const auto& sections : {std::vector<Items>{}, std::vector<Items>{{}}, std::vector<Items>{{}, {}}}) {
+  for (const auto& sections : {std::vector<std::string>{}, std::vector<std::string>{""}, {"", ""}}) {
     const auto config = read(sections);
     CHECK(config.messages.empty());
     REQUIRE(config.blocks.size() == 1);
@@ -89,28 +75,35 @@ TEST_CASE("without any section there is one block without a name that reads the 
 }
 
 TEST_CASE("every option of a block reaches what it configures") {
-  const auto config = read(
-      {{files("web", {
-                         item("Interval", {2.5}),
-                         item("Path", {text("/a/*.mmstats"), text("/b/*.mmstats")}),
-                         item("Path", {text("/c/x")}),
-                         item("StripPrefix", {text("com.example")}),
-                         item("Include", {text("http.*"), text("db.*")}),
-                         item("Include", {text("jobs")}),
-                         item("Ignore", {text("http.debug.*")}),
-                         item("Aggregate", {text("max")}),
-                         item("MaxFileSize", {text("2M")}),
-                         item("MaxFiles", {100.0}),
-                         item("MaxSeries", {200.0}),
-                         item("Stale", {text("remove")}),
-                         item("ReportSelf", {true}),
-                         metric("http[.]([0-9]+)",
-                                {item("Kind", {text("counter")}), item("Type", {text("http_requests")}),
-                                 item("TypeInstance", {text("status-\\1")})}),
-                         metric("db.size", {item("Scale", {1024.0}), item("Aggregate", {text("nonzero-min")}),
-                                            item("Kind", {text("gauge")})}),
-                         metric("db.secret", {item("Ignore", {true})}),
-                     })}});
+  const auto config = read({R"conf(
+    <Files "web">
+      Interval 2.5
+      Path "/a/*.mmstats" "/b/*.mmstats"
+      Path "/c/x"
+      StripPrefix "com.example"
+      Include "http.*" "db.*"
+      Include "jobs"
+      Ignore "http.debug.*"
+      Aggregate "max"
+      MaxFileSize "2M"
+      MaxFiles 100
+      MaxSeries 200
+      Stale "remove"
+      ReportSelf true
+      <Metric "http[.]([0-9]+)">
+        Kind "counter"
+        Type "http_requests"
+        TypeInstance "status-\1"
+      </Metric>
+      <Metric "db.size">
+        Scale 1024
+        Aggregate "nonzero-min"
+        Kind "gauge"
+      </Metric>
+      <Metric "db.secret">
+        Ignore true
+      </Metric>
+    </Files>)conf"});
   CHECK(texts(config.messages) == std::vector<std::string>{});
   REQUIRE(config.blocks.size() == 1);
   const auto& block = config.blocks[0];
@@ -142,9 +135,13 @@ TEST_CASE("every option of a block reaches what it configures") {
 }
 
 TEST_CASE("options and words are the same in upper and lower case") {
-  const auto config = read({{item("fILES", {text("web")},
-                                  {item("interval", {1.0}), item("AGGREGATE", {text("Avg")}),
-                                   item("stale", {text("REMOVE")}), item("maxfilesize", {text("3k")})})}});
+  const auto config = read({R"conf(
+    <fILES "web">
+      interval 1
+      AGGREGATE "Avg"
+      stale "REMOVE"
+      maxfilesize "3k"
+    </fILES>)conf"});
   CHECK(texts(config.messages) == std::vector<std::string>{});
   REQUIRE(config.blocks.size() == 1);
   CHECK(config.blocks[0].interval == 1.0);
@@ -153,37 +150,40 @@ TEST_CASE("options and words are the same in upper and lower case") {
 }
 
 TEST_CASE("the later of two values counts") {
-  const auto config = read({{files("web", {item("Interval", {1.0}), item("Interval", {5.0})})}});
+  const auto config = read({"Interval 1\nInterval 5"});
   CHECK(config.blocks.at(0).interval == 5.0);
 }
 
 TEST_CASE("a file size is taken in bytes or with a unit") {
   struct Row {
-    ConfigValue value;
+    const char* value;
     std::uint64_t want;  // 0: refused
   };
-  for (const auto& row : std::vector<Row>{
-           {4096.0, 4096},
-           {text("4096"), 4096},
-           {text("1k"), 1U << 10U},
-           {text("16M"), 16U << 20U},
-           {text("1G"), 1U << 30U},
-           {text("2G"), 0},
-           {text("99999999999999999999999"), 0},
-           {text("9999999999G"), 0},
-           {text("16MB"), 0},
-           {text("M"), 0},
-           {text(""), 0},
-           {text("-1"), 0},
-           {text("1.5M"), 0},
-           {text("16 M"), 0},
-           {0.0, 0},
-           {-5.0, 0},
-           {1.5, 0},
-           {1e300, 0},
-           {true, 0},
-       }) {
-    const auto config = read({{item("MaxFileSize", {row.value})}});
+  constexpr Row kRows[] = {
+      {"4096", 4096},
+      {"\"4096\"", 4096},
+      {"\"1k\"", 1U << 10U},
+      {"16M", 16U << 20U},
+      {"\"16M\"", 16U << 20U},
+      {"\"1G\"", 1U << 30U},
+      {"\"2G\"", 0},
+      {"\"99999999999999999999999\"", 0},
+      {"\"9999999999G\"", 0},
+      {"\"16MB\"", 0},
+      {"\"M\"", 0},
+      {"\"\"", 0},
+      {"\"-1\"", 0},
+      {"\"1.5M\"", 0},
+      {"\"16 M\"", 0},
+      {"0", 0},
+      {"-5", 0},
+      {"1.5", 0},
+      {"1e300", 0},
+      {"true", 0},
+      {"1 2", 0},
+  };
+  for (const auto& row : kRows) {
+    const auto config = read({std::string("MaxFileSize ") + row.value});
     CAPTURE(texts(config.messages));
     CHECK(config.messages.size() == (row.want == 0 ? 1 : 0));
     REQUIRE(config.blocks.size() == 1);
@@ -194,79 +194,72 @@ TEST_CASE("a file size is taken in bytes or with a unit") {
 
 TEST_CASE("a mistake costs the option that it is in, and its message names block and option") {
   struct Row {
-    ConfigItem option;
-    std::vector<std::string> message;  // parts of it
+    std::string_view mistake;     // in a block
+    std::string_view message[2];  // parts of it
   };
-  const auto in_metric = [](ConfigItem option) { return metric("a.*", {std::move(option)}); };
-  const double nan = std::numeric_limits<double>::quiet_NaN();
-  const double inf = std::numeric_limits<double>::infinity();
-  const char* const aggregates = "\"nonzero-avg\"";
-  for (const auto& row : std::vector<Row>{
-           {item("Intervall", {1.0}),
-            {"Intervall 1 is left out", "no such option", "Interval, Path, StripPrefix"}},
-           {item("Files", {text("inner")}, {item("Interval", {1.0})}), {"Files \"inner\"", "no such option"}},
-           {item("Interval", {text("10")}),
-            {"Interval \"10\" is left out", "one number of seconds", "without quotes"}},
-           {item("Interval", {0.0}), {"Interval 0 is left out"}},
-           {item("Interval", {-1.0}), {"Interval -1 is left out"}},
-           {item("Interval", {nan}), {"Interval nan is left out"}},
-           {item("Interval", {inf}), {"Interval inf is left out"}},
-           {item("Interval", {1e-9}), {"0.001 or more"}},
-           {item("Interval", {1.0, 2.0}), {"Interval 1 2 is left out"}},
-           {item("Interval", {}), {"Interval is left out"}},
-           {item("Path", {text("relative/*.mmstats")}), {"Path \"relative/*.mmstats\"", "begin with \"/\""}},
-           {item("Path", {5.0}), {"Path 5 is left out"}},
-           {item("StripPrefix", {true}), {"StripPrefix true is left out"}},
-           {item("Ignore", {text("(")}), {"Ignore \"(\" is left out", "missing )"}},
-           {item("Ignore", {3.0}), {"Ignore 3 is left out", "patterns"}},
-           {item("Aggregate", {text("median")}), {"Aggregate \"median\" is left out", aggregates}},
-           {item("Aggregate", {1.0}), {"Aggregate 1 is left out", aggregates}},
-           {item("MaxFileSize", {text("huge")}), {"MaxFileSize \"huge\" is left out", "16M"}},
-           {item("MaxFiles", {0.0}), {"MaxFiles 0 is left out", "whole number"}},
-           {item("MaxFiles", {1.5}), {"MaxFiles 1.5 is left out"}},
-           {item("MaxFiles", {1e18}), {"MaxFiles 1e+18 is left out"}},
-           {item("MaxSeries", {nan}), {"MaxSeries nan is left out"}},
-           {item("MaxSeries", {text("many")}), {"MaxSeries \"many\" is left out"}},
-           {item("Stale", {text("delete")}), {"Stale \"delete\" is left out", "\"keep\", \"remove\""}},
-           {item("Stale", {false}), {"Stale false is left out"}},
-           {item("ReportSelf", {text("true")}), {"ReportSelf \"true\" is left out", "without quotes"}},
-           {item("ReportSelf", {1.0}), {"ReportSelf 1 is left out"}},
-           {item("Metric", {}, {item("Scale", {2.0})}), {"Metric is left out", "pattern"}},
-           {item("Metric", {1.0}, {item("Scale", {2.0})}), {"Metric 1 is left out", "in quotes"}},
-           {metric("a[", {item("Scale", {2.0})}), {"<Metric \"a[\">", "the block is left out", "missing ]"}},
-           {in_metric(item("TypeInstance", {text("\\2")})),
-            {"TypeInstance \"\\2\" is left out", "subexpressions"}},
-           {metric("a", {item("Kind", {text("counter")}), item("Aggregate", {text("avg")})}),
-            {"<Metric \"a\">: Aggregate \"avg\" is left out", "a counter can be"}},
-           {in_metric(item("Kindd", {text("gauge")})),
-            {"<Metric \"a.*\">: Kindd", "Kind, Type, TypeInstance"}},
-           {in_metric(item("Kind", {text("histogram")})), {"Kind \"histogram\"", "\"counter\", \"gauge\""}},
-           {in_metric(item("Kind", {1.0})), {"Kind 1 is left out"}},
-           {in_metric(item("Type", {text("")})), {"Type \"\" is left out", "types.db"}},
-           {in_metric(item("Type", {1.0})), {"Type 1 is left out"}},
-           {in_metric(item("TypeInstance", {text("")})), {"TypeInstance \"\" is left out"}},
-           {in_metric(item("TypeInstance", {1.0})), {"TypeInstance 1 is left out"}},
-           {in_metric(item("Aggregate", {text("p99")})), {"Aggregate \"p99\"", aggregates}},
-           {in_metric(item("Scale", {0.0})), {"Scale 0 is left out", "above 0"}},
-           {in_metric(item("Scale", {-1.0})), {"Scale -1 is left out"}},
-           {in_metric(item("Scale", {inf})), {"Scale inf is left out"}},
-           {in_metric(item("Scale", {nan})), {"Scale nan is left out"}},
-           {in_metric(item("Scale", {text("2")})), {"Scale \"2\" is left out"}},
-           {in_metric(item("Ignore", {text("yes")})), {"Ignore \"yes\" is left out", "true or false"}},
-       }) {
-    const auto config = read({{
-        files("web", {item("Path", {text("/good/*")}), row.option, item("ReportSelf", {true})}),
-        files("other", {item("Interval", {7.0})}),
-    }});
+  constexpr std::string_view kAggregates = R"("nonzero-avg")";
+  constexpr Row kRows[] = {
+      {"Intervall 1",
+       {"Intervall 1 is left out", "no such option here; there are Interval, Path, StripPrefix"}},
+      {"<Files \"inner\">\nInterval 1\n</Files>", {"Files \"inner\" is left out", "no such option"}},
+      {"Interval \"10\"",
+       {"Interval \"10\" is left out", "one number of seconds, 0.001 or more, without quotes"}},
+      {"Interval 0", {"Interval 0 is left out"}},
+      {"Interval -1", {"Interval -1 is left out"}},
+      {"Interval nan", {"Interval nan is left out"}},
+      {"Interval inf", {"Interval inf is left out"}},
+      {"Interval 1e-9", {"0.001 or more"}},
+      {"Interval 1 2", {"Interval 1 2 is left out"}},
+      {"Interval", {"Interval is left out"}},
+      {"Path \"relative/*.mmstats\"", {"Path \"relative/*.mmstats\" is left out", "begin with \"/\""}},
+      {"Path 5", {"Path 5 is left out"}},
+      {"StripPrefix true", {"StripPrefix true is left out"}},
+      {"Ignore \"(\"", {"Ignore \"(\" is left out", "missing )"}},
+      {"Ignore 3", {"Ignore 3 is left out", "patterns"}},
+      {"Aggregate \"median\"", {"Aggregate \"median\" is left out", kAggregates}},
+      {"Aggregate 1", {"Aggregate 1 is left out", kAggregates}},
+      {"MaxFileSize \"huge\"", {"MaxFileSize \"huge\" is left out", "16M"}},
+      {"MaxFiles 0", {"MaxFiles 0 is left out", "whole number"}},
+      {"MaxFiles 1.5", {"MaxFiles 1.5 is left out"}},
+      {"MaxFiles 1e18", {"MaxFiles 1e+18 is left out"}},
+      {"MaxSeries nan", {"MaxSeries nan is left out"}},
+      {"MaxSeries \"many\"", {"MaxSeries \"many\" is left out"}},
+      {"Stale \"delete\"", {"Stale \"delete\" is left out", "\"keep\", \"remove\""}},
+      {"Stale false", {"Stale false is left out"}},
+      {"ReportSelf \"true\"", {"ReportSelf \"true\" is left out", "without quotes"}},
+      {"ReportSelf 1", {"ReportSelf 1 is left out"}},
+      {"<Metric>\nScale 2\n</Metric>", {"Metric is left out", "pattern"}},
+      {"<Metric 1>\nScale 2\n</Metric>", {"Metric 1 is left out", "in quotes"}},
+      {"<Metric \"a[\">\nScale 2\n</Metric>", {"<Metric \"a[\">: the block is left out", "missing ]"}},
+      {"<Metric \"a\">\nKindd \"gauge\"\n</Metric>", {"<Metric \"a\">: Kindd", "Kind, Type, TypeInstance"}},
+      {"<Metric \"a\">\nKind \"histogram\"\n</Metric>", {"Kind \"histogram\"", "\"counter\", \"gauge\""}},
+      {"<Metric \"a\">\nKind 1\n</Metric>", {"Kind 1 is left out"}},
+      {"<Metric \"a\">\nType \"\"\n</Metric>", {"Type \"\" is left out", "types.db"}},
+      {"<Metric \"a\">\nType 1\n</Metric>", {"Type 1 is left out"}},
+      {"<Metric \"a\">\nTypeInstance \"\"\n</Metric>", {"TypeInstance \"\" is left out"}},
+      {"<Metric \"a\">\nTypeInstance 1\n</Metric>", {"TypeInstance 1 is left out"}},
+      {"<Metric \"a\">\nTypeInstance \"\\2\"\n</Metric>",
+       {"TypeInstance \"\\2\" is left out", "subexpressions"}},
+      {"<Metric \"a\">\nAggregate \"p99\"\n</Metric>", {"Aggregate \"p99\"", kAggregates}},
+      {"<Metric \"a\">\nKind \"counter\"\nAggregate \"avg\"\n</Metric>",
+       {"<Metric \"a\">: Aggregate \"avg\" is left out", "a counter can be"}},
+      {"<Metric \"a\">\nScale 0\n</Metric>", {"Scale 0 is left out", "above 0"}},
+      {"<Metric \"a\">\nScale -1\n</Metric>", {"Scale -1 is left out"}},
+      {"<Metric \"a\">\nScale inf\n</Metric>", {"Scale inf is left out"}},
+      {"<Metric \"a\">\nScale nan\n</Metric>", {"Scale nan is left out"}},
+      {"<Metric \"a\">\nScale \"2\"\n</Metric>", {"Scale \"2\" is left out"}},
+      {"<Metric \"a\">\nIgnore \"yes\"\n</Metric>", {"Ignore \"yes\" is left out", "true or false"}},
+  };
+  for (const auto& row : kRows) {
+    const auto config = read({"<Files \"web\">\nPath \"/good/*\"\n" + std::string(row.mistake) +
+                              "\nReportSelf true\n</Files>\n<Files \"other\">\nInterval 7\n</Files>"});
+    CAPTURE(std::string(row.mistake));
     REQUIRE(config.messages.size() == 1);
     const auto& message = config.messages[0];
     CAPTURE(message.text);
     CHECK(message.severity == Message::Severity::kError);
     CHECK(message.text.starts_with("<Files \"web\">"));
-    for (const auto& part : row.message) {
-      CAPTURE(part);
-      CHECK(message.text.find(part) != std::string::npos);
-    }
+    for (const auto part : row.message) CHECK(message.text.find(part) != std::string::npos);
     REQUIRE(config.blocks.size() == 2);
     CHECK(config.blocks[0].watch.globs == std::vector<std::string>{"/good/*"});
     CHECK(config.blocks[0].report_self);
@@ -275,46 +268,69 @@ TEST_CASE("a mistake costs the option that it is in, and its message names block
 }
 
 TEST_CASE("a bad option of a <Metric> leaves the others in force") {
-  const auto config = read(
-      {{metric("a", {item("Scale", {text("x")}), item("Type", {text("latency")}), item("Wrong", {1.0})})}});
-  CHECK(config.messages.size() == 2);
-  const auto binding = bind(config.blocks.at(0), "a");
-  CHECK(binding.sink_type == "latency");
-  CHECK(binding.scale == 1.0);
-
-  const auto unfit =
-      read({{metric("a", {item("TypeInstance", {text("b\\1")}), item("Type", {text("latency")})}),
-             metric("c", {item("Kind", {text("counter")}), item("Aggregate", {text("max")}),
-                          item("TypeInstance", {text("d")})})}});
-  CHECK(unfit.messages.size() == 2);
-  CHECK(bind(unfit.blocks.at(0), "a").name == "a");
-  CHECK(bind(unfit.blocks.at(0), "a").sink_type == "latency");
-  CHECK(bind(unfit.blocks.at(0), "c").name == "d");
-  CHECK(bind(unfit.blocks.at(0), "c").aggregate == Aggregate::kSum);
+  const auto config = read({R"conf(
+    <Metric "a">
+      Scale "x"
+      Type "latency"
+      Wrong 1
+    </Metric>
+    <Metric "b">
+      TypeInstance "b\1"
+      Type "latency"
+    </Metric>
+    <Metric "c">
+      Kind "counter"
+      Aggregate "max"
+      TypeInstance "d"
+    </Metric>)conf"});
+  CHECK(config.messages.size() == 4);
+  const auto& block = config.blocks.at(0);
+  CHECK(bind(block, "a").sink_type == "latency");
+  CHECK(bind(block, "a").scale == 1.0);
+  CHECK(bind(block, "b").name == "b");
+  CHECK(bind(block, "b").sink_type == "latency");
+  CHECK(bind(block, "c").name == "d");
+  CHECK(bind(block, "c").aggregate == Aggregate::kSum);
 }
 
 TEST_CASE("the first <Metric> that matches decides") {
-  const auto config = read(
-      {{metric("a[.].*", {item("Type", {text("first")})}), metric(".*", {item("Type", {text("second")})})}});
+  const auto config = read({R"conf(
+    <Metric "a[.].*">
+      Type "first"
+    </Metric>
+    <Metric ".*">
+      Type "second"
+    </Metric>)conf"});
   CHECK(bind(config.blocks.at(0), "a.b").sink_type == "first");
   CHECK(bind(config.blocks.at(0), "b").sink_type == "second");
 }
 
 TEST_CASE("a block whose Paths are all unusable is left out, and never replaced by the default") {
-  const auto config = read({{files("web", {item("Path", {text("x")}), item("Path", {1.0, text("y")})}),
-                             files("good", {item("Path", {text("x"), text("/y")})})}});
+  const auto config = read({R"conf(
+    <Files "web">
+      Path "x"
+      Path 1 "y"
+    </Files>
+    <Files "good">
+      Path "x" "/y"
+    </Files>)conf"});
   CHECK(config.messages.size() == 5);
   CHECK(config.messages[3].text == "<Files \"web\">: the block is left out: no Path of it can be used");
   REQUIRE(config.blocks.size() == 1);
   CHECK(config.blocks[0].instance == "good");
   CHECK(config.blocks[0].watch.globs == std::vector<std::string>{"/y"});
 
-  CHECK(read({{item("Path", {text("x")})}}).blocks.empty());
+  CHECK(read({"Path \"x\""}).blocks.empty());
 }
 
 TEST_CASE("a block whose Includes are all unusable is left out rather than to send everything") {
-  const auto config = read({{files("web", {item("Include", {text("*")})}),
-                             files("good", {item("Include", {text("*"), text("a")})})}});
+  const auto config = read({R"conf(
+    <Files "web">
+      Include "*"
+    </Files>
+    <Files "good">
+      Include "*" "a"
+    </Files>)conf"});
   REQUIRE(config.messages.size() == 3);
   CHECK(config.messages[1].text.find("would send everything") != std::string::npos);
   REQUIRE(config.blocks.size() == 1);
@@ -325,27 +341,27 @@ TEST_CASE("a block whose Includes are all unusable is left out rather than to se
 
 TEST_CASE("names of blocks fit collectd and Graphite, and are given once") {
   struct Row {
-    ConfigItem block;
+    std::string values;
     const char* message;  // nullptr: accepted
   };
   const std::string longest(kMaxName, 'x');
   for (const auto& row : std::vector<Row>{
-           {files("web-1_a.b@c", {}), nullptr},
-           {files("app-0123456789ab", {}), nullptr},  // as containers are called
-           {files(longest.c_str(), {}), nullptr},
-           {files((longest + "x").c_str(), {}), "127 bytes at most"},
-           {files("", {}), "it needs one name"},
-           {files("a/b", {}), "<Files \"a/b\"> is left out"},
-           {files("a b", {}), "letters, digits"},
-           {files("a.", {}), "empty parts"},
-           {files("..", {}), "empty parts"},
-           {item("Files", {}, {item("Interval", {1.0})}), "<Files> is left out"},
-           {item("Files", {1.0}), "<Files 1> is left out"},
-           {item("Files", {text("a"), text("b")}), "<Files \"a\" \"b\"> is left out"},
-           {files("first", {}),
-            "the second <Files \"first\"> is left out: each block needs a name of its own"},
+           {"\"web-1_a.b@c\"", nullptr},
+           {"\"app-0123456789ab\"", nullptr},  // as containers are called
+           {"\"" + longest + "\"", nullptr},
+           {"\"" + longest + "x\"", "127 bytes at most"},
+           {"\"\"", "it needs one name"},
+           {"\"a/b\"", "<Files \"a/b\"> is left out"},
+           {"\"a b\"", "letters, digits"},
+           {"\"a.\"", "empty parts"},
+           {"\"..\"", "empty parts"},
+           {"", "<Files> is left out"},
+           {"1", "<Files 1> is left out"},
+           {"\"a\" \"b\"", "<Files \"a\" \"b\"> is left out"},
+           {"\"first\"", "the second <Files \"first\"> is left out: each block needs a name of its own"},
        }) {
-    const auto config = read({{files("first", {item("Interval", {1.0})})}, {row.block}});
+    const auto config =
+        read({"<Files \"first\">\nInterval 1\n</Files>", "<Files " + row.values + ">\nInterval 2\n</Files>"});
     CAPTURE(texts(config.messages));
     REQUIRE(config.blocks.size() == (row.message == nullptr ? 2 : 1));
     CHECK(config.blocks[0].interval == 1.0);
@@ -355,8 +371,7 @@ TEST_CASE("names of blocks fit collectd and Graphite, and are given once") {
 }
 
 TEST_CASE("several sections add up") {
-  const auto config =
-      read({{files("a", {}), item("Path", {text("/p")})}, {files("b", {}), item("Interval", {3.0})}});
+  const auto config = read({"<Files \"a\">\n</Files>\nPath \"/p\"", "<Files \"b\">\n</Files>\nInterval 3"});
   CHECK(texts(config.messages) == std::vector<std::string>{});
   REQUIRE(config.blocks.size() == 3);
   CHECK(config.blocks[0].instance == "a");
@@ -367,36 +382,36 @@ TEST_CASE("several sections add up") {
 }
 
 TEST_CASE("options outside of <Files> do not make a second look at the default folders") {
-  const auto config = read({{item("Interval", {3.0}), item("Stale", {text("remove")}), files("a", {})}});
+  const auto config = read({"Interval 3\nStale \"remove\"\n<Files \"a\">\n</Files>"});
   REQUIRE(config.blocks.size() == 1);
   CHECK(config.blocks[0].instance == "a");
   CHECK_FALSE(config.blocks[0].interval);
   REQUIRE(config.messages.size() == 1);
   CHECK(config.messages[0].text.starts_with("<Plugin mmstats>: Interval, Stale is left out"));
 
-  const auto alone = read({{item("Interval", {3.0})}});
+  const auto alone = read({"Interval 3"});
   REQUIRE(alone.blocks.size() == 1);
   CHECK(alone.blocks[0].interval == 3.0);
   CHECK(alone.blocks[0].watch.globs == kDefaultGlobs);
 }
 
 TEST_CASE("no block is left if all that were configured are unusable") {
-  const auto config = read({{files("a/b", {}), files("c", {item("Path", {text("x")})})}});
+  const auto config = read({"<Files \"a/b\">\n</Files>\n<Files \"c\">\nPath \"x\"\n</Files>"});
   CHECK(config.blocks.empty());
   CHECK(config.messages.size() == 3);
 }
 
 TEST_CASE("a block knows whether some of its series carry worker slots") {
-  CHECK(read({{item("Aggregate", {text("none")})}}).blocks.at(0).names.slots);
-  CHECK(read({{metric("a", {item("Aggregate", {text("none")})})}}).blocks.at(0).names.slots);
-  CHECK_FALSE(read({{metric("a", {item("Aggregate", {text("sum")})})}}).blocks.at(0).names.slots);
-  CHECK_FALSE(
-      read({{item("Aggregate", {text("none")}), item("Aggregate", {text("sum")})}}).blocks.at(0).names.slots);
+  const auto slots = [](const char* text) { return read({text}).blocks.at(0).names.slots; };
+  CHECK(slots("Aggregate \"none\""));
+  CHECK(slots("<Metric \"a\">\nAggregate \"none\"\n</Metric>"));
+  CHECK_FALSE(slots("<Metric \"a\">\nAggregate \"sum\"\n</Metric>"));
+  CHECK_FALSE(slots("Aggregate \"none\"\nAggregate \"sum\""));
 }
 
 TEST_CASE("a capture that lost its backslash is noticed") {
-  const auto type_instance = [](const char* pattern, const char* name) {
-    return read({{metric(pattern, {item("TypeInstance", {text(name)})})}});
+  const auto type_instance = [](const std::string& pattern, const std::string& name) {
+    return read({"<Metric \"" + pattern + "\">\nTypeInstance \"" + name + "\"\n</Metric>"});
   };
   const auto lost = type_instance("a-(.*)", "1");
   REQUIRE(lost.messages.size() == 1);
@@ -412,37 +427,40 @@ TEST_CASE("a capture that lost its backslash is noticed") {
 TEST_CASE("types are checked against those that the host knows") {
   struct Row {
     const char* type;
-    const char* kind;     // nullptr: not given
-    const char* problem;  // nullptr: none
+    const char* kind;     // empty: not given
+    const char* problem;  // empty: none
   };
-  for (const auto& row : std::vector<Row>{
-           {"http_requests", nullptr, nullptr},
-           {"http_requests", "counter", nullptr},
-           {"counter", "counter", nullptr},
-           {"latency", nullptr, nullptr},
-           {"latency", "gauge", nullptr},
-           {"latency", "timestamp", nullptr},
-           {"latency", "state", nullptr},
-           {"latency", "property", nullptr},
-           {"latency", "counter", "needs DERIVE or COUNTER"},
-           {"http_requests", "gauge", "a gauge needs GAUGE"},
-           {"counter", "state", "a state needs GAUGE"},
-           {"absolute", nullptr, "ABSOLUTE"},
-           {"absolute", "counter", "ABSOLUTE"},
-           {"if_octets", nullptr, "2 data sources"},
-           {"nonsense", nullptr, "no types.db"},
-           {"Latency", nullptr, "no types.db"},
-       }) {
-    Items options{item("Type", {text(row.type)})};
-    if (row.kind != nullptr) options.push_back(item("Kind", {text(row.kind)}));
-    const auto config = read({{files("web", {metric("a.*", options)})}});
+  constexpr Row kRows[] = {
+      {"http_requests", "", ""},
+      {"http_requests", "counter", ""},
+      {"counter", "counter", ""},
+      {"latency", "", ""},
+      {"latency", "gauge", ""},
+      {"latency", "timestamp", ""},
+      {"latency", "state", ""},
+      {"latency", "property", ""},
+      {"latency", "counter", "needs DERIVE or COUNTER"},
+      {"http_requests", "gauge", "a gauge needs GAUGE"},
+      {"counter", "state", "a state needs GAUGE"},
+      {"absolute", "", "ABSOLUTE"},
+      {"absolute", "counter", "ABSOLUTE"},
+      {"if_octets", "", "2 data sources"},
+      {"nonsense", "", "no types.db"},
+      {"Latency", "", "no types.db"},
+  };
+  for (const auto& row : kRows) {
+    const std::string type = row.type;
+    const std::string kind = row.kind;
+    const std::string problem = row.problem;
+    const auto config = read({"<Files \"web\">\n<Metric \"a.*\">\nType \"" + type + "\"\n" +
+                              (kind.empty() ? "" : "Kind \"" + kind + "\"\n") + "</Metric>\n</Files>"});
     REQUIRE(config.blocks.size() == 1);
     const auto messages = mmstats::check_types(config.blocks[0], host_type);
-    CAPTURE(row.type);
+    CAPTURE(type);
     CAPTURE(texts(messages));
-    REQUIRE(messages.size() == (row.problem == nullptr ? 0 : 1));
-    if (row.problem == nullptr) continue;
-    CHECK(messages[0].text.starts_with("<Files \"web\">, <Metric \"a.*\">: Type \"" + std::string(row.type)));
-    CHECK(messages[0].text.find(row.problem) != std::string::npos);
+    REQUIRE(messages.size() == (problem.empty() ? 0 : 1));
+    if (problem.empty()) continue;
+    CHECK(messages[0].text.starts_with("<Files \"web\">, <Metric \"a.*\">: Type \"" + type + "\""));
+    CHECK(messages[0].text.find(problem) != std::string::npos);
   }
 }

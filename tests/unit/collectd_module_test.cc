@@ -1,8 +1,12 @@
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <map>
 #include <memory>
 #include <new>
 #include <sstream>
@@ -11,8 +15,13 @@
 #include <vector>
 
 #include "complaints.h"
+#include "config_text.h"
 #include "guard.h"
+#include "made_file.h"
+#include "stub_host.h"
+#include "temporary_folder.h"
 
+using config_text::section;
 using mmstats::ComplaintBudget;
 using mmstats::FaultLog;
 using mmstats::guarded;
@@ -32,6 +41,37 @@ std::vector<std::string> lines_of(const std::string& command) {
   std::istringstream stream(text);
   for (std::string line; std::getline(stream, line);) lines.push_back(line);
   return lines;
+}
+
+double unix_seconds() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// A worker's file. Its counter comes first, so that `count` finds it.
+void publish(const TemporaryFolder& folder, const std::string& name, std::uint64_t hits) {
+  MadeFile file;
+  file.buffered("hits", "Q", hits).buffered("load", "d", 0.5).buffered("a/b", "I", std::uint32_t{7});
+  folder.write(name, file.owner(static_cast<std::uint32_t>(getpid()), unix_seconds()).padded());
+}
+
+// Sets the counter of a published file, in place.
+void count(const TemporaryFolder& folder, const std::string& name, std::uint64_t hits) {
+  constexpr std::streamoff kSecondBuffer = 1 + 2 + 4 + 2 + 1 + 1 + 8;
+  std::fstream file(folder / name, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(kSecondBuffer);
+  file.write(reinterpret_cast<const char*>(&hits), sizeof hits);
+  CHECK(file.flush());
+}
+
+// A block that reads all mmstats files of `folder`.
+std::string files(const std::string& name, const TemporaryFolder& folder, const std::string& options = "") {
+  return "<Files \"" + name + "\">\nPath \"" + folder.path() + "/*.mmstats\"\n" + options + "</Files>\n";
+}
+
+std::map<std::string, stub_host::Dispatched> by_identity(const stub_host::Host& host) {
+  std::map<std::string, stub_host::Dispatched> all;
+  for (const auto& value : host.dispatched()) CHECK(all.emplace(value.identity, value).second);
+  return all;
 }
 
 std::vector<std::string> told;
@@ -54,6 +94,124 @@ TEST_CASE("the module needs no protobuf, as other modules bring their own") {
     CHECK_MESSAGE(line.find("protobuf") == std::string::npos, line);
   }
   CHECK(needed > 0);
+}
+
+TEST_CASE("loaded without a configuration, the module reads what MMSTATS_GLOB names") {
+  const TemporaryFolder folder;
+  publish(folder, "a.mmstats", 5);
+  publish(folder, "b.mmstats", 7);
+  setenv("MMSTATS_GLOB", (folder / "*.mmstats").c_str(), 1);
+  {
+    stub_host::Host host;
+    REQUIRE(host.init() == 0);
+    REQUIRE(host.readers().size() == 1);
+    CHECK(host.readers()[0].name == "mmstats");
+    CHECK(host.readers()[0].interval == 10.0);
+    REQUIRE(host.log().size() == 1);
+    CHECK(host.log()[0].find("reads " + folder.path() + "/*.mmstats every 10 s") != std::string::npos);
+
+    CHECK(host.read("mmstats") == 0);
+    const auto values = by_identity(host);
+    REQUIRE(values.size() == 3);
+    CHECK(values.at("mmstats/derive-hits").derive == 12);
+    CHECK(values.at("mmstats/gauge-load").number == 0.5);
+    CHECK(values.at("mmstats/gauge-a_b-c31904682941").number == 14);
+    for (const auto& [identity, value] : values) {
+      CHECK(value.time == values.begin()->second.time);
+      CHECK(value.interval == 10.0);
+    }
+  }
+  unsetenv("MMSTATS_GLOB");
+}
+
+TEST_CASE("each block of each section gets a reader of its own") {
+  const TemporaryFolder folder;
+  publish(folder, "a.mmstats", 5);
+  stub_host::Host host;
+  CHECK(host.config(section(files("one", folder, "Interval 2\n"))) == 0);
+  CHECK(host.config(section(files("two", folder, "ReportSelf true\nColour blue\n") +
+                            "<Files \"three\">\nPath \"here\"\n</Files>")) == 0);
+  REQUIRE(host.init() == 0);
+  REQUIRE(host.readers().size() == 2);
+  CHECK(host.readers()[0].name == "mmstats/one");
+  CHECK(host.readers()[0].interval == 2.0);
+  CHECK(host.readers()[1].name == "mmstats/two");
+  CHECK(host.readers()[1].interval == 10.0);
+  CHECK(host.log()[0].starts_with("mmstats plugin: <Files \"two\">: Colour \"blue\" is left out"));
+
+  CHECK(host.read("mmstats/one") == 0);
+  CHECK(by_identity(host).size() == 3);
+  CHECK(by_identity(host).at("mmstats-one/derive-hits").interval == 2.0);
+  CHECK(host.read("mmstats/two") == 0);
+  const auto values = by_identity(host);
+  CHECK(values.size() == 9);
+  CHECK(values.at("mmstats-two/count-files").number == 1);
+  CHECK(values.at("mmstats-two/count-series").number == 3);
+  CHECK(values.at("mmstats-two/count-damaged_files").number == 0);
+  CHECK(values.at("mmstats-two/count-dead_files").number == 0);
+  CHECK(values.at("mmstats-two/errors-unstable_values").derive == 0);
+  CHECK(values.at("mmstats-two/duration-scan").number > 0);
+}
+
+TEST_CASE("init fails if no block is usable, or if the host takes none") {
+  {
+    stub_host::Host host;
+    host.config(section("<Files \"three\">\nPath \"here\"\n</Files>"));
+    CHECK(host.init() != 0);
+    CHECK(host.readers().empty());
+  }
+  stub_host::Host host;
+  host.config(section("<Files \"one\">\n</Files>\n<Files \"two\">\n</Files>"));
+  host.refuse_readers();
+  CHECK(host.init() != 0);
+}
+
+TEST_CASE("a section that is never used is freed at shutdown") {
+  stub_host::Host host;
+  CHECK(host.config(section("<Files \"one\">\n</Files>")) == 0);
+}
+
+TEST_CASE("nothing is thrown into the host") {
+  const TemporaryFolder folder;
+  publish(folder, "a.mmstats", 5);
+  stub_host::Host host;
+  host.config(section(files("all", folder)));
+  REQUIRE(host.init() == 0);
+  const auto lines = host.log().size();
+  host.throw_when_dispatching(true);
+  CHECK(host.read("mmstats/all") == mmstats::kThrew);
+  CHECK(host.read("mmstats/all") == mmstats::kThrew);
+  CHECK(host.log().size() == lines + 1);
+  CHECK(host.log().back() == "mmstats plugin: reading failed: thrown by the host");
+  host.throw_when_dispatching(false);
+  CHECK(host.read("mmstats/all") == 0);
+  CHECK(by_identity(host).at("mmstats-all/derive-hits").derive == 5);
+}
+
+TEST_CASE("a tick allocates nothing once it has seen the files") {
+  const TemporaryFolder folder;
+  for (int i = 0; i < 50; ++i) publish(folder, std::to_string(i) + ".mmstats", 1);
+  stub_host::Host host;
+  host.config(
+      section(files("sum", folder, "ReportSelf true\n") + files("apart", folder, "Aggregate \"none\"\n")));
+  REQUIRE(host.init() == 0);
+  host.keep_dispatched(false);
+  const auto read_all = [&](std::uint64_t hits) {
+    for (int i = 0; i < 50; ++i) count(folder, std::to_string(i) + ".mmstats", hits);
+    const auto before = stub_host::allocations();
+    for (const char* reader : {"mmstats/sum", "mmstats/apart"}) {
+      const std::string name = reader;
+      CHECK(host.read(name) == 0);
+    }
+    return stub_host::allocations() - before;
+  };
+  CHECK(read_all(2) > 0);  // what is counted is what the module does
+  for (std::uint64_t hits = 3; hits < 10; ++hits) read_all(hits);
+  for (std::uint64_t hits = 10; hits < 20; ++hits) CHECK(read_all(hits) == 0);
+
+  host.keep_dispatched(true);
+  CHECK(host.read("mmstats/sum") == 0);
+  CHECK(by_identity(host).at("mmstats-sum/derive-hits").derive == 50 * 19);
 }
 
 TEST_CASE("a callback that throws returns an error, and is told of once until it went well") {

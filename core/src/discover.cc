@@ -154,10 +154,10 @@ struct Discovery::Impl {
   Impl(std::vector<std::string> patterns, DiscoveryLimits limits_);
   void find_wild_folders();
   void add_folder(const fs::path& folder, const std::string& pattern);
-  void expand(const fs::path& known, fs::path::const_iterator part, fs::path::const_iterator end,
-              const std::string& pattern, int depth);
+  void expand(const fs::path& known, const fs::path::const_iterator& part,
+              const fs::path::const_iterator& end, const std::string& pattern);
   void look_at(Folder& folder, system_clock::time_point now);
-  bool open_folder(Folder& folder);
+  static bool open_folder(Folder& folder);
   void list(Folder& folder, const timespec& stamp, system_clock::time_point now);
   void see_name(Folder& folder, const dirent& entry);
   bool still_there(const Folder& folder, const char* text, const Folder::Name& name) const;
@@ -194,11 +194,10 @@ void Discovery::Impl::add_folder(const fs::path& folder, const std::string& patt
   }
 }
 
-void Discovery::Impl::expand(const fs::path& known, fs::path::const_iterator part,
-                             fs::path::const_iterator end, const std::string& pattern, int depth) {
-  for (; part != end && !has_wildcard(part->native()); ++part) {
-    return expand(known / *part, std::next(part), end, pattern, depth);
-  }
+void Discovery::Impl::expand(const fs::path& known, const fs::path::const_iterator& part,
+                             const fs::path::const_iterator& end, const std::string& pattern) {
+  if (part != end && !has_wildcard(part->native()))
+    return expand(known / *part, std::next(part), end, pattern);
   boost::system::error_code error;
   if (part == end) {
     if (fs::is_directory(known, error)) add_folder(known, pattern);
@@ -212,7 +211,7 @@ void Discovery::Impl::expand(const fs::path& known, fs::path::const_iterator par
     // Links are not followed: anybody may have put one here.
     boost::system::error_code unreadable;
     if (entry->symlink_status(unreadable).type() == fs::directory_file) {
-      expand(known / name, std::next(part), end, pattern, depth + 1);
+      expand(known / name, std::next(part), end, pattern);
     }
   }
 }
@@ -222,7 +221,7 @@ void Discovery::Impl::find_wild_folders() {
   for (auto& [path, folder] : folders) folder->in_globs = false;
   for (const auto& glob : globs) {
     if (glob.wild) {
-      expand({}, glob.folder.begin(), glob.folder.end(), glob.pattern, 0);
+      expand({}, glob.folder.begin(), glob.folder.end(), glob.pattern);
     } else {
       folders[glob.folder.native()]->in_globs = true;
     }

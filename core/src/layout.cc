@@ -44,7 +44,7 @@ constexpr std::uint64_t kMaxItems = 1024;
 }
 
 bool differs(const std::byte* a, const std::byte* b, const std::byte* mask, std::size_t size) {
-  static const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
+  static const bool has_avx2 = static_cast<bool>(__builtin_cpu_supports("avx2"));
   return has_avx2 ? differs_avx2(a, b, mask, size) : differs_in_blocks(a, b, mask, size);
 }
 #else
@@ -146,7 +146,7 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
   hot_end_ = std::min(hot_end_, window_);
   memory_ =
       sizeof *this + pattern_.size() + mask_.size() + plans_.size() * (sizeof(FieldPlan) + sizeof(Binding));
-  for (const std::string& label : labels_) memory_ += sizeof label + 2 * label.size();
+  for (const std::string& label : labels_) memory_ += sizeof(std::string) + 2 * label.size();
 }
 
 // Takes bytes out of the comparison.

@@ -37,7 +37,7 @@ struct FieldPlan {
   [[nodiscard]] std::uint64_t load(const std::byte* bytes) const {
     const std::uint32_t published = (std::to_integer<std::uint32_t>(bytes[flag_at]) ^ 1U) & 1U;
     std::uint64_t raw = 0;
-    std::memcpy(&raw, bytes + at + published * stride, sizeof raw);
+    std::memcpy(&raw, bytes + at + std::size_t{published} * stride, sizeof raw);
     return raw & mask;
   }
 

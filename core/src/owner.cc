@@ -1,13 +1,13 @@
 #include "mmstats/owner.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <climits>
+#include <csignal>
 #include <string_view>
 
 namespace mmstats {
@@ -74,7 +74,7 @@ void Owners::read_start(pid_t pid, Process& process, std::chrono::steady_clock::
   if (std::from_chars(rest.data(), rest.data() + rest.size(), ticks).ec != std::errc{}) return;
   // Read anew each time: setting the clock moves the boot time.
   const double boot = read_boot_time(proc_);
-  static const double ticks_per_second = static_cast<double>(::sysconf(_SC_CLK_TCK));
+  static const auto ticks_per_second = static_cast<double>(::sysconf(_SC_CLK_TCK));
   if (boot > 0) process.started = boot + static_cast<double>(ticks) / ticks_per_second;
 }
 

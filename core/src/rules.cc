@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <re2/re2.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 #include <vector>
@@ -95,10 +96,9 @@ struct Rules::Impl {
   std::vector<CompiledRule> rules;
 
   static bool any_matches(const std::vector<Pattern>& patterns, std::string_view label) {
-    for (const auto& pattern : patterns) {
-      if (RE2::FullMatch(re2::StringPiece(label.data(), label.size()), *pattern)) return true;
-    }
-    return false;
+    const re2::StringPiece text(label.data(), label.size());
+    return std::any_of(patterns.begin(), patterns.end(),
+                       [&](const Pattern& pattern) { return RE2::FullMatch(text, *pattern); });
   }
 
   [[nodiscard]] std::string_view without_prefix(std::string_view label) const {
@@ -134,7 +134,7 @@ Expected<void> Rules::add(Rule rule) {
   if (!pattern) return tl::unexpected(pattern.error());
   if (std::string why; !rule.name.empty() && !(*pattern)->CheckRewriteString(rule.name, &why)) {
     return tl::unexpected(
-        invalid(fmt::format("name \"{}\" for pattern \"{}\": {}", rule.name, rule.pattern, why)));
+        invalid(fmt::format(R"(name "{}" for pattern "{}": {})", rule.name, rule.pattern, why)));
   }
   if (rule.kind == Kind::kCounter && rule.aggregate && !fits_counter(*rule.aggregate)) {
     return tl::unexpected(invalid(fmt::format(

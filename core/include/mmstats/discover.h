@@ -63,21 +63,21 @@ class Discovery {
 
   // Bytes of the file from `offset`, as OpenFile::read_at does; a file that is not held is opened
   // for the call, and -1 with ESTALE means that its name leads to another file now.
-  ssize_t read_at(FileKey file, std::uint64_t offset, std::span<std::byte> into) noexcept;
+  ssize_t read_at(FileKey key, std::uint64_t offset, std::span<std::byte> into) noexcept;
 
   // The file's size in bytes now, or -1.
-  std::int64_t size(FileKey file) noexcept;
+  std::int64_t size(FileKey key) noexcept;
 
   // Whether some process writes the file.
-  Mapped mapped(FileKey file) noexcept;
+  Mapped mapped(FileKey key) noexcept;
 
   // Removes the file from its folder. The next look reports it gone.
   // Errors, with the file kept: kChanged (its name leads to another file now), kBusy (some process
   // writes it, or that cannot be ruled out), kNotFound, kDenied, kIo.
-  Expected<void> remove(FileKey file);
+  Expected<void> remove(FileKey key);
 
   // Ends what `gone` began: closes the file and frees its key. Call it for each before the next look.
-  void forget(FileKey file);
+  void forget(FileKey key);
 
  private:
   struct Impl;

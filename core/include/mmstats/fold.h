@@ -99,11 +99,11 @@ class Fold {
   // Reads one file and adds it. Returns what is wrong with it: nothing, an Error (nothing could be
   // taken; a life that was known keeps what it had), or damage (an Error of kind kDamaged with its
   // offset; the fields before it count). The same complaint is returned at every tick.
-  const Error* read(FileKey file, const std::string& path, ByteSource& bytes);
+  const Error* read(FileKey key, const std::string& path, ByteSource& bytes);
 
   // Reads a file that is gone a last time, through its held descriptor if there is one, and ends
   // its life. Its gauges are out at once, its counters stay.
-  void end_life(FileKey file, ByteSource* bytes);
+  void end_life(FileKey key, ByteSource* bytes);
 
   // Computes every series' value.
   void finish();

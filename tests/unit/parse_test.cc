@@ -328,8 +328,9 @@ TEST_CASE("each bad file gives the fields before the damage, and says what is wr
 }
 
 TEST_CASE("of a good file that is cut at any byte, all fields before the cut are there") {
-  for (const auto& [name, bytes] : small_corpus()) {
-    CAPTURE(name);
+  for (const auto& good : small_corpus()) {
+    CAPTURE(good.first);
+    const auto& bytes = good.second;
     ParsedFile want;
     parse(bytes, want);
     GuardedBytes guarded(bytes.size());
@@ -351,8 +352,9 @@ TEST_CASE("of a good file that is cut at any byte, all fields before the cut are
 }
 
 TEST_CASE("of a good file with any bit flipped, all fields before it are as they were") {
-  for (const auto& [name, bytes] : small_corpus()) {
-    CAPTURE(name);
+  for (const auto& good : small_corpus()) {
+    CAPTURE(good.first);
+    const auto& bytes = good.second;
     ParsedFile want;
     parse(bytes, want);
     GuardedBytes guarded(bytes.size());

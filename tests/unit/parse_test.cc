@@ -440,9 +440,10 @@ TEST_CASE("foreign bytes are printed so that they cannot command a terminal") {
       {"\xC2\xA0", "\xC2\xA0"},                               // the first after C1
       {"\x9B\xFF\xC3", "\\x9B\\xFF\\xC3"},                    // no UTF-8, and a sequence that is cut
       {"\xC0\xAF\xE0\x80\xAF", "\\xC0\\xAF\\xE0\\x80\\xAF"},  // overlong
-      {"\xED\xA0\x80", "\\xED\\xA0\\x80"},                    // a surrogate
-      {"\xF4\x90\x80\x80", "\\xF4\\x90\\x80\\x80"},           // above U+10FFFF
-      {"\xF4\x8F\xBF\xBF", "\xF4\x8F\xBF\xBF"},               // the last one
+      {"\xF0\x8F\xBF\xBF", "\\xF0\\x8F\\xBF\\xBF"},
+      {"\xED\xA0\x80", "\\xED\\xA0\\x80"},           // a surrogate
+      {"\xF4\x90\x80\x80", "\\xF4\\x90\\x80\\x80"},  // above U+10FFFF
+      {"\xF4\x8F\xBF\xBF", "\xF4\x8F\xBF\xBF"},      // the last one
       {"\xF0\x9F\x8E", "\\xF0\\x9F\\x8E"},
   };
   for (const Row& row : rows) CHECK(mmstats::printable(row.foreign) == row.want);

@@ -26,7 +26,8 @@ constexpr int kLooks = 8;                    // readings of a file whose values 
 constexpr std::size_t kMaxShapeBytes = std::size_t{512} << 20U;
 constexpr std::size_t kMaxNameBytes = std::size_t{128} << 20U;
 constexpr std::size_t kMaxValues = 16'000'000;
-constexpr std::size_t kMaxLostBytes = std::size_t{64} << 10U;  // labels, of one file
+constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 30U;  // offsets in a layout have 32 bits
+constexpr std::size_t kMaxLostBytes = std::size_t{64} << 10U;     // labels, of one file
 
 // A whole-number counter's value. A negative one counts nothing yet.
 std::uint64_t counter_value(const FieldPlan& plan, std::uint64_t raw) {
@@ -140,7 +141,9 @@ struct Fold::Impl {
   ParsedFile content;
 
   Impl(Rules rules_, FoldLimits limits_, OwnerOf owner_of_)
-      : rules(std::move(rules_)), limits(limits_), owner_of(std::move(owner_of_)) {}
+      : rules(std::move(rules_)), limits(limits_), owner_of(std::move(owner_of_)) {
+    limits.max_file_size = std::min(limits.max_file_size, kMaxFileBytes);
+  }
 
   enum class Outcome : std::uint8_t { kTaken, kUnchanged, kReload };
 

@@ -63,7 +63,7 @@ FieldPlan plan_item(const Field& field, std::uint64_t item) {
                                        item * field.type.item_size);
   plan.flag_at = static_cast<std::uint32_t>(field.write_buffer_offset);
   plan.mask = ~std::uint64_t{0} >> (64U - 8U * field.type.item_size);
-  plan.stride = field.buffered ? static_cast<std::uint16_t>(field.type.size) : 0;
+  plan.stride = field.buffered ? static_cast<std::uint32_t>(field.type.size) : 0;
   plan.bad_flags = field.buffered ? 0xFE : 0;
   plan.code = field.type.code;
   plan.swapped = field.type.swapped;

@@ -26,7 +26,7 @@ struct FieldPlan {
   std::uint32_t at = 0;        // of buffer 0, or of the only value
   std::uint32_t flag_at = 0;   // of the write buffer byte
   std::uint64_t mask = 0;      // keeps the item's bytes of eight loaded ones
-  std::uint16_t stride = 0;    // from buffer 0 to buffer 1; 0 if unbuffered
+  std::uint32_t stride = 0;    // from buffer 0 to buffer 1; 0 if unbuffered
   std::uint8_t bad_flags = 0;  // bits that the write buffer byte must not have
   char code = '\0';
   bool swapped = false;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -347,6 +348,19 @@ TEST_CASE("a repeated value is a series for each item") {
   world.tick();
   CHECK(world.gauge("load.0") == 1);
   CHECK(world.gauge("load.2") == 3);
+}
+
+TEST_CASE("padding around a number may be large") {
+  struct Padded {
+    std::byte before[70'000];
+    std::uint64_t number;
+  };
+  World world;
+  auto made = std::make_unique<Padded>();
+  made->number = 42;
+  world.put(0, MadeFile().buffered("hits", "70000xQ", *made).owner(10, 100));
+  CHECK(world.tick().empty());
+  CHECK(world.total("hits") == 42);
 }
 
 TEST_CASE("damage is reported with its byte, and the fields before it count") {

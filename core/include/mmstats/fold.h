@@ -60,7 +60,7 @@ struct Series {
 };
 
 struct FoldLimits {
-  std::uint64_t max_file_size = kDefaultMaxFileSize;
+  std::uint64_t max_file_size = kDefaultMaxFileSize;  // bytes; 1 GiB at most
   std::size_t max_series = 200'000;
 };
 

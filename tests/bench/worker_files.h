@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,9 @@
 
 class WorkerFiles {
  public:
-  // `fields` per file: half counters, half gauges, labels of some 25 bytes. On tmpfs, as /run is.
-  WorkerFiles(int files, int fields) {
+  // `fields` per file: half counters, half gauges, labels of some 25 bytes. On tmpfs, as /run is. File i
+  // belongs to owners[i]; without owners all belong to this process.
+  WorkerFiles(int files, int fields, const std::vector<pid_t>& owners = {}) {
     std::string name = "/dev/shm/mmstats-bench-XXXXXX";
     folder_ = ::mkdtemp(name.data());
     for (int file = 0; file < files; ++file) {
@@ -31,13 +33,17 @@ class WorkerFiles {
           made.buffered(label, "d", static_cast<double>(file));
         }
       }
-      made.owner(static_cast<std::uint32_t>(::getpid()), 4e9);
+      const pid_t owner = owners.empty() ? ::getpid() : owners[static_cast<std::size_t>(file)];
+      made.owner(static_cast<std::uint32_t>(owner), 4e9);
+      content_size_ = made.bytes().size();
       const auto bytes = made.padded();
       size_ = bytes.size();
       const auto path = folder_ + "/worker-" + std::to_string(file) + ".mmstats";
       const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-      if (fd < 0 || ::write(fd, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) std::abort();
-      maps_.push_back(static_cast<std::byte*>(::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)));
+      if (fd < 0 || ::write(fd, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
+        std::abort();
+      maps_.push_back(
+          static_cast<std::byte*>(::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)));
       ::close(fd);
     }
   }
@@ -74,11 +80,16 @@ class WorkerFiles {
 
   [[nodiscard]] std::string glob() const { return folder_ + "/*.mmstats"; }
   [[nodiscard]] const std::string& folder() const { return folder_; }
-  [[nodiscard]] std::size_t size() const { return size_; }  // bytes of one file
+  [[nodiscard]] std::size_t size() const { return size_; }                  // bytes of one file
+  [[nodiscard]] std::size_t content_size() const { return content_size_; }  // of these, before the padding
+  [[nodiscard]] std::span<const std::byte> mapped(int file) const {
+    return {maps_[static_cast<std::size_t>(file)], size_};
+  }
 
  private:
   std::string folder_;
   std::vector<std::byte*> maps_;
   std::vector<std::size_t> hot_;  // write buffer bytes
   std::size_t size_ = 0;
+  std::size_t content_size_ = 0;
 };

@@ -53,7 +53,7 @@ double read_boot_time(const std::string& proc) {
 Owners::Owners(std::string proc) : proc_(std::move(proc)) {}
 
 // When the process began, and whether it ended and was not waited for: it has its pid still.
-void Owners::read_start(pid_t pid, Process& process, std::chrono::steady_clock::time_point now) const {
+void Owners::read_start(pid_t pid, Process& process, std::chrono::steady_clock::time_point now) {
   process.read_at = now;
   process.presence = OwnerState::kAlive;
   process.started = 0;
@@ -72,10 +72,13 @@ void Owners::read_start(pid_t pid, Process& process, std::chrono::steady_clock::
   }
   std::uint64_t ticks = 0;
   if (std::from_chars(rest.data(), rest.data() + rest.size(), ticks).ec != std::errc{}) return;
-  // Read anew each time: setting the clock moves the boot time.
-  const double boot = read_boot_time(proc_);
+  // Setting the clock moves the boot time, so it is read again, but once for all processes.
+  if (boot_read_at_ != now) {
+    boot_time_ = read_boot_time(proc_);
+    boot_read_at_ = now;
+  }
   static const auto ticks_per_second = static_cast<double>(::sysconf(_SC_CLK_TCK));
-  if (boot > 0) process.started = boot + static_cast<double>(ticks) / ticks_per_second;
+  if (boot_time_ > 0) process.started = boot_time_ + static_cast<double>(ticks) / ticks_per_second;
 }
 
 OwnerState Owners::state(std::uint64_t pid, double created, std::chrono::steady_clock::time_point now) {

@@ -19,8 +19,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import daemons  # noqa: E402
 
 INTERVAL = 2  # seconds
-TICKS = 12
-ROUNDS = 2
+TICKS = 8
+ROUNDS = 1
 
 
 class Agent(daemons.Daemon):

@@ -1,7 +1,8 @@
 // The applications of agent_bench.py, until standard input ends:
 //   agent_load files FILES FIELDS SECONDS           workers' files, all values moved on every SECONDS;
 //                                                   prints their glob
-//   agent_load statsd PORT METRICS UPDATES SECONDS  so many counter updates to statsd, every SECONDS
+//   agent_load statsd PORT METRICS UPDATES SECONDS  so many counter updates to statsd, a packet
+//                                                   each, every SECONDS
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -47,14 +48,12 @@ int send_updates(char** arguments) {
   if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return 1;
   Pace pace(arguments[3]);
   do {
-    std::string packet;
     for (int update = 0; update < updates; ++update) {
-      packet += "web.stats.requests.kind" + std::to_string(update % metrics) + ":1|c\n";
-      if (packet.size() < 1300 && update + 1 < updates) continue;
-      if (::send(fd, packet.data(), packet.size(), 0) < 0) std::perror("agent_load: send");
-      packet.clear();
+      const auto packet = "web.stats.requests.kind" + std::to_string(update % metrics) + ":1|c\n";
+      // Refused until statsd is there.
+      [[maybe_unused]] const auto sent = ::send(fd, packet.data(), packet.size(), 0);
       // The receiver must have time to take them: a full socket buffer drops.
-      if (update % 500 < 40) ::usleep(4000);
+      if (update % 100 == 0) ::usleep(1000);
     }
   } while (pace.goes_on());
   return 0;
@@ -65,7 +64,10 @@ int send_updates(char** arguments) {
 int main(int count, char** arguments) {
   if (count == 6 && std::string_view(arguments[1]) == "statsd") return send_updates(arguments + 2);
   if (count != 5 || std::string_view(arguments[1]) != "files") return 2;
-  WorkerFiles files(std::atoi(arguments[2]), std::atoi(arguments[3]));
+  const int workers = std::atoi(arguments[2]);
+  // They name no process, so each counts as one of its own.
+  WorkerFiles files(workers, std::atoi(arguments[3]),
+                    std::vector<pid_t>(static_cast<std::size_t>(workers), 0));
   std::puts(files.glob().c_str());
   std::fflush(stdout);
   Pace pace(arguments[4]);

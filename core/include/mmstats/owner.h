@@ -36,10 +36,12 @@ class Owners {
     std::chrono::steady_clock::time_point asked_at;
     std::optional<std::chrono::steady_clock::time_point> read_at;  // of `started`
   };
-  void read_start(pid_t pid, Process& process, std::chrono::steady_clock::time_point now) const;
+  void read_start(pid_t pid, Process& process, std::chrono::steady_clock::time_point now);
 
   std::string proc_;
   std::unordered_map<pid_t, Process> processes_;
+  double boot_time_ = 0;  // Unix seconds; 0: could not be read
+  std::optional<std::chrono::steady_clock::time_point> boot_read_at_;
 };
 
 }  // namespace mmstats

@@ -5,30 +5,10 @@
 #include <string_view>
 #include <system_error>
 
+#include "utf8.h"
+
 namespace mmstats {
 namespace {
-
-// Length of the well-formed UTF-8 sequence at the front of `text`, 0 if there is none: no overlong
-// forms, no surrogates, nothing above U+10FFFF (Unicode, table 3-7).
-std::size_t utf8_sequence(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const auto in = [&](std::size_t i, unsigned low, unsigned high) {
-    return i < text.size() && byte(i) >= low && byte(i) <= high;
-  };
-  const auto tail = [&](std::size_t i) { return in(i, 0x80, 0xBF); };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF) return tail(1) ? 2 : 0;
-  if (first >= 0xE0 && first <= 0xEF) {
-    const bool second = in(1, first == 0xE0 ? 0xA0 : 0x80, first == 0xED ? 0x9F : 0xBF);
-    return second && tail(2) ? 3 : 0;
-  }
-  if (first >= 0xF0 && first <= 0xF4) {
-    const bool second = in(1, first == 0xF0 ? 0x90 : 0x80, first == 0xF4 ? 0x8F : 0xBF);
-    return second && tail(2) && tail(3) ? 4 : 0;
-  }
-  return 0;
-}
 
 // C0, DEL, and C1, which terminals obey in its UTF-8 form too.
 bool is_control(std::string_view sequence) {

@@ -100,11 +100,12 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
   mask_.assign(window_, std::byte{0xFF});
   mask_.resize(round_up(window_), std::byte{0});
 
-  std::string_view metadata;
+  // A file that was given more fields than its first metadata had room for has further ones.
+  std::string metadata;
   for (const Field& field : content.fields) {
     if (!label_has_suffix(field.label, kMetadataLabel) || field.type.code != 's') continue;
-    metadata = {reinterpret_cast<const char*>(field.value.data()), field.value.size()};
-    break;
+    const std::string_view text(reinterpret_cast<const char*>(field.value.data()), field.value.size());
+    metadata.append(text.substr(0, text.find('\0'))) += '\n';
   }
   for (const Field& field : content.fields) add_field(field, rules, metadata);
 

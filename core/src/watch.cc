@@ -5,6 +5,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "file_name.h"
+
 namespace mmstats {
 namespace {
 
@@ -60,7 +62,9 @@ class Complaints {
 
 std::vector<std::string> default_globs() {
   if (const auto glob = environment("MMSTATS_GLOB"); !glob.empty()) return {std::string(glob)};
-  if (const auto path = environment("MMSTATS_PATH"); !path.empty()) return {std::string(path) + "/*.mmstats"};
+  if (auto path = environment("MMSTATS_PATH"); !path.empty()) {
+    return {any_file_path(path).append("/*.mmstats")};
+  }
   const auto temporary = environment("TMPDIR");
   return {"/run/mmstats/*.mmstats", std::string(temporary.empty() ? "/tmp" : temporary) + "/*.mmstats"};
 }

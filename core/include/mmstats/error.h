@@ -9,6 +9,8 @@
 #include <string_view>
 #include <tl/expected.hpp>
 
+#include "mmstats/export.h"
+
 namespace mmstats {
 
 enum class ErrorKind : std::uint8_t {
@@ -35,7 +37,7 @@ struct Error {
 
   // One line for people: "PATH: MESSAGE: strerror", parts that do not apply left out. The path is
   // made printable; `message` is taken to be so already.
-  [[nodiscard]] std::string text() const;
+  [[nodiscard]] MMSTATS_API std::string text() const;
 };
 
 template <class T>
@@ -49,6 +51,6 @@ struct Damage {
 
 // Bytes that somebody else chose (a label, a text, a path), made fit for a terminal or a log:
 // control characters and what is not UTF-8 become \xNN, byte by byte; all else stays as it is.
-std::string printable(std::string_view foreign);
+MMSTATS_API std::string printable(std::string_view foreign);
 
 }  // namespace mmstats

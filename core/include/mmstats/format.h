@@ -38,7 +38,7 @@ struct ValueType {
 // between items anywhere. Native sizes and alignment apply without an order or with `@`, as in
 // Python. Error: kInvalid, with the reason (unknown code, count too large, nothing in it); its
 // path is empty and its offset is the byte in `text`. Never allocates on success.
-Expected<ValueType> parse_type(std::string_view text);
+MMSTATS_API Expected<ValueType> parse_type(std::string_view text);
 
 // One decoded item. Text (`s`, `p`, `c`) is raw bytes up to the first NUL, which may not be UTF-8,
 // and points into the bytes that were decoded. monostate: a value with no item (`x`).
@@ -46,18 +46,18 @@ using Scalar = std::variant<std::monostate, bool, std::int64_t, std::uint64_t, d
 
 // Decodes all items of one value. `text` must have passed parse_type and `value` must hold
 // ValueType::size bytes; the result is empty otherwise. Scalars live as long as `value`.
-std::vector<Scalar> decode(std::string_view text, std::span<const std::byte> value);
+MMSTATS_API std::vector<Scalar> decode(std::string_view text, std::span<const std::byte> value);
 
 // The same, item by item: a foreign file may hold millions of them in one value.
-void for_each_item(std::string_view text, std::span<const std::byte> value,
-                   const std::function<void(const Scalar&)>& visit);
+MMSTATS_API void for_each_item(std::string_view text, std::span<const std::byte> value,
+                               const std::function<void(const Scalar&)>& visit);
 
 // `text` without its blanks, as people and JSON want to see it: "   Q" is "Q".
-std::string trimmed_type(std::string_view text);
+MMSTATS_API std::string trimmed_type(std::string_view text);
 
 // How the raw bits of a number become a double: for every code with an item_size, 0 for others.
 // Exact up to 2^53. `raw` holds the item's bytes in its low bytes, in file order: as memcpy of them
 // to its beginning leaves it on a little-endian machine.
-double to_double(char code, bool swapped, std::uint64_t raw);
+MMSTATS_API double to_double(char code, bool swapped, std::uint64_t raw);
 
 }  // namespace mmstats

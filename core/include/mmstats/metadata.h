@@ -6,6 +6,8 @@
 #include <optional>
 #include <string_view>
 
+#include "mmstats/export.h"
+
 namespace mmstats {
 
 inline constexpr std::string_view kMetadataLabel = "sys.metadata";
@@ -19,8 +21,8 @@ enum class Kind : std::uint8_t {
 };
 
 // "counter", "gauge", "timestamp", "state", "property".
-std::string_view to_string(Kind kind);
-std::optional<Kind> parse_kind(std::string_view word);
+MMSTATS_API std::string_view to_string(Kind kind);
+MMSTATS_API std::optional<Kind> parse_kind(std::string_view word);
 
 struct FieldMetadata {
   std::optional<Kind> kind;  // none: absent, or a word that this version does not know
@@ -30,6 +32,6 @@ struct FieldMetadata {
 
 // What `metadata`, the value of sys.metadata, says of the field `label` (written in full, prefix
 // included). Nothing known gives an empty result. The views point into `metadata`. O(metadata).
-FieldMetadata find_metadata(std::string_view metadata, std::string_view label);
+MMSTATS_API FieldMetadata find_metadata(std::string_view metadata, std::string_view label);
 
 }  // namespace mmstats

@@ -49,10 +49,10 @@ struct ParsedFile {
 // of 0, with the last byte, or with one last byte that is 0.
 // Damage: no version byte or another than 1 (at offset 0), a size that leads beyond the bytes, a
 // type that parse_type refuses, a write buffer other than 0, 1 and 0xFF. One O(fields) pass.
-void parse(std::span<const std::byte> bytes, ParsedFile& into);
+MMSTATS_API void parse(std::span<const std::byte> bytes, ParsedFile& into);
 
 // True if `label` is `suffix` or ends with "." + suffix: how sys.* fields are found whatever
 // prefix a model has.
-bool label_has_suffix(std::string_view label, std::string_view suffix);
+MMSTATS_API bool label_has_suffix(std::string_view label, std::string_view suffix);
 
 }  // namespace mmstats

@@ -27,7 +27,7 @@ struct Reading {
 
 // Puts whole looks at one file together, in the order of time. Pure: the looks come from outside.
 // A field is what lies at its offset; when a look finds other fields, all begins again with that look.
-class Settler {
+class MMSTATS_API Settler {
  public:
   // Takes one more look. True when no value is left to settle.
   bool add(Snapshot look);
@@ -57,6 +57,7 @@ class Settler {
 // is left of it, with Damage. Each look reads the whole file anew, through one descriptor.
 // Errors: those of read_snapshot; kNotMmstats.
 inline constexpr int kMostLooks = 8;
-Expected<Reading> read_settled(const std::string& path, std::uint64_t max_file_size = kDefaultMaxFileSize);
+MMSTATS_API Expected<Reading> read_settled(const std::string& path,
+                                           std::uint64_t max_file_size = kDefaultMaxFileSize);
 
 }  // namespace mmstats

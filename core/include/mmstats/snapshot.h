@@ -30,7 +30,7 @@ enum class Mapped : std::uint8_t { kYes, kNo, kUnknown };
 
 // A descriptor of a regular file, opened for reading only. Moves; closes when destroyed.
 // One thread at a time.
-class OpenFile {
+class MMSTATS_API OpenFile {
  public:
   OpenFile() = default;
   OpenFile(OpenFile&& other) noexcept : fd_(other.fd_), id_(other.id_), size_(other.size_) { other.fd_ = -1; }
@@ -77,10 +77,11 @@ struct Snapshot {
 // Reads a whole file once. Values in it may be torn: settle.h mends that. A file that grows or is cut
 // meanwhile gives what was read.
 // Errors: those of OpenFile::open; kTooLarge; kUnfinished (empty, or its first byte is 0); kIo.
-Expected<Snapshot> read_snapshot(const std::string& path, std::uint64_t max_file_size = kDefaultMaxFileSize);
+MMSTATS_API Expected<Snapshot> read_snapshot(const std::string& path,
+                                             std::uint64_t max_file_size = kDefaultMaxFileSize);
 
 // The same of a file that is open; `path` is for messages. Errors: kTooLarge, kUnfinished, kIo.
-Expected<Snapshot> read_snapshot(const OpenFile& file, const std::string& path,
-                                 std::uint64_t max_file_size = kDefaultMaxFileSize);
+MMSTATS_API Expected<Snapshot> read_snapshot(const OpenFile& file, const std::string& path,
+                                             std::uint64_t max_file_size = kDefaultMaxFileSize);
 
 }  // namespace mmstats

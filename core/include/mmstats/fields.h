@@ -1,0 +1,376 @@
+// The fields of a Model (writer.h). Each is made with the Model, a label, which the Model's prefix is put
+// before, and what it says of itself. A field is a handle: a copy is the same field. It must not
+// outlive its Model, and may be used by any thread at any time. Unless it is shared, each thread has
+// its own value, and readers put threads and processes together as its kind wants: counters and
+// whole numbers are summed, fractions averaged.
+//
+// Using a field never fails, throws, locks, or makes a system call once the thread has its file. Values
+// of up to eight bytes are written by one aligned store: no reader can see half of one.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "mmstats/writer.h"
+
+namespace mmstats {
+
+namespace detail {
+
+inline constexpr std::uint32_t kMaxModels = 32;
+
+// Where the files of the Models begin in this thread's memory; null until the thread's first write. The
+// last entry is for Models beyond kMaxModels. A fixed place for thread-local storage: half the
+// instructions in shared objects, and small enough for libraries that are loaded late.
+extern MMSTATS_API thread_local constinit std::byte* thread_files[kMaxModels + 1]
+    __attribute__((tls_model("initial-exec")));
+extern MMSTATS_API constinit std::atomic<std::byte*> shared_files[kMaxModels + 1];
+
+MMSTATS_API std::byte* enter_thread(std::uint32_t slot) noexcept;
+MMSTATS_API std::byte* enter_shared(std::uint32_t slot) noexcept;
+
+// One place in the files of a Model. (Two 32-bit numbers, so that a compiler knows that no store to a
+// value changes them, and can keep the address in a register.)
+struct Place {
+  std::uint32_t slot;
+  std::uint32_t offset;
+
+  [[nodiscard]] std::byte* in_thread() const noexcept {
+    std::byte* file = thread_files[slot];
+    if (file == nullptr) [[unlikely]]
+      file = enter_thread(slot);
+    return file + offset;
+  }
+  [[nodiscard]] std::byte* in_shared() const noexcept {
+    std::byte* file = shared_files[slot].load(std::memory_order_acquire);
+    if (file == nullptr) [[unlikely]]
+      file = enter_shared(slot);
+    return file + offset;
+  }
+};
+
+template <class T>
+concept Number = std::is_arithmetic_v<T> && sizeof(T) <= 8;
+
+// The struct code of a C++ number.
+template <Number T>
+consteval char code_of() {
+  if (std::is_same_v<T, bool>) return '?';
+  if (std::is_floating_point_v<T>) return sizeof(T) == 8 ? 'd' : 'f';
+  constexpr char kSigned[] = {0, 'b', 'h', 0, 'i', 0, 0, 0, 'q'};
+  constexpr char kUnsigned[] = {0, 'B', 'H', 0, 'I', 0, 0, 0, 'Q'};
+  return std::is_signed_v<T> ? kSigned[sizeof(T)] : kUnsigned[sizeof(T)];
+}
+
+// One number in a file.
+template <Number T, bool kShared = false>
+class Cell {
+ public:
+  Cell(Model& model, std::string_view label, const About& about, Kind kind, T initial = {},
+       bool buffered = true)
+      : place_{model.slot(), add_field(model, label, about, kind, initial, buffered) + 1} {}
+
+  [[nodiscard]] T load() const noexcept {
+    if constexpr (kShared) return std::atomic_ref(*address()).load(std::memory_order_relaxed);
+    return *static_cast<volatile T*>(address());
+  }
+  void store(T value) const noexcept {
+    if constexpr (kShared) {
+      std::atomic_ref(*address()).store(value, std::memory_order_relaxed);
+    } else {
+      *static_cast<volatile T*>(address()) = value;
+    }
+  }
+  void add(T amount) const noexcept {
+    if constexpr (kShared) {
+      std::atomic_ref(*address()).fetch_add(amount, std::memory_order_relaxed);
+    } else {
+      volatile T* const value = address();
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+      // One instruction: nothing is lost if a signal's handler adds as well.
+      if constexpr (std::is_integral_v<T> && sizeof(T) == 8) {
+        asm volatile("addq %1, %0" : "+m"(*value) : "er"(amount) : "cc");
+        return;
+      }
+#endif
+      *value = static_cast<T>(*value + amount);
+    }
+  }
+
+ private:
+  static std::uint32_t add_field(Model& model, std::string_view label, const About& about, Kind kind,
+                                 const T& initial, bool buffered) {
+    const char code = code_of<T>();
+    return model.add_field({.label = label,
+                            .type = {&code, 1},
+                            .size = sizeof(T),
+                            .buffered = buffered,
+                            .shared = kShared,
+                            .kind = kind,
+                            .initial = &initial},
+                           about);
+  }
+  [[nodiscard]] T* address() const noexcept {
+    return reinterpret_cast<T*>(kShared ? place_.in_shared() : place_.in_thread());
+  }
+  Place place_;
+};
+
+}  // namespace detail
+
+// Counts events, or adds whole amounts up.
+template <bool kShared>
+class BasicCounter {
+ public:
+  BasicCounter(Model& model, std::string_view label, const About& about = {})
+      : cell_(model, label, about, Kind::kCounter) {}
+
+  void incr(std::uint64_t amount = 1) noexcept { cell_.add(amount); }
+  void inc(std::uint64_t amount = 1) noexcept { cell_.add(amount); }  // its name in old versions
+  BasicCounter& operator++() noexcept {
+    cell_.add(1);
+    return *this;
+  }
+  BasicCounter& operator+=(std::uint64_t amount) noexcept {
+    cell_.add(amount);
+    return *this;
+  }
+  [[nodiscard]] std::uint64_t value() const noexcept { return cell_.load(); }
+  // Readers take a value that falls for a counter that began anew.
+  void set_value(std::uint64_t value) noexcept { cell_.store(value); }
+
+ private:
+  detail::Cell<std::uint64_t, kShared> cell_;
+};
+
+using Counter = BasicCounter<false>;
+// One value for all threads: for a count that they must see each other's part of. Lock-free and exact; dearer
+// than a Counter, most of all when threads count at once.
+using SharedCounter = BasicCounter<true>;
+
+// A number of this moment. T: a C++ number of up to eight bytes, whose size and sign make the type.
+template <detail::Number T, bool kShared = false>
+class Gauge {
+ public:
+  Gauge(Model& model, std::string_view label, const About& about = {}, T initial = {})
+      : cell_(model, label, about, Kind::kGauge, initial) {}
+
+  void set(T value) noexcept { cell_.store(value); }
+  Gauge& operator=(T value) noexcept {
+    cell_.store(value);
+    return *this;
+  }
+  // Atomic if the gauge is shared.
+  void add(T amount) noexcept { cell_.add(amount); }
+  [[nodiscard]] T value() const noexcept { return cell_.load(); }
+
+ private:
+  detail::Cell<T, kShared> cell_;
+};
+
+template <detail::Number T>
+using SharedGauge = Gauge<T, true>;
+
+// The original's names.
+using CounterField = Counter;
+using UInt64Field = Gauge<std::uint64_t>;
+using UIntField = Gauge<std::uint32_t>;
+using IntField = Gauge<std::int32_t>;
+using UShortField = Gauge<std::uint16_t>;
+using ShortField = Gauge<std::int16_t>;
+using FloatField = Gauge<float>;
+using DoubleField = Gauge<double>;
+
+// A byte or a bool, unbuffered as in the original.
+template <detail::Number T>
+requires(sizeof(T) == 1) class SmallField {
+ public:
+  SmallField(Model& model, std::string_view label, const About& about = {}, T initial = {})
+      : cell_(model, label, about, std::same_as<T, bool> ? Kind::kState : Kind::kGauge, initial, false) {}
+
+  void set(T value) noexcept { cell_.store(value); }
+  SmallField& operator=(T value) noexcept {
+    cell_.store(value);
+    return *this;
+  }
+  [[nodiscard]] T value() const noexcept { return cell_.load(); }
+
+ private:
+  detail::Cell<T> cell_;
+};
+
+using ByteField = SmallField<std::int8_t>;
+using UByteField = SmallField<std::uint8_t>;
+using BoolField = SmallField<bool>;
+
+// A fact that does not change. `value`: a number, or something to call for one when the field is made.
+template <detail::Number T>
+class StaticField {
+ public:
+  template <class Value>
+  StaticField(Model& model, std::string_view label, Value&& value, const About& about = {})
+      : cell_(model, label, about, Kind::kProperty, evaluate(std::forward<Value>(value)), false) {}
+  [[nodiscard]] T value() const noexcept { return cell_.load(); }
+
+ private:
+  template <class Value>
+  static T evaluate(Value&& value) {
+    if constexpr (std::invocable<Value>) {
+      return static_cast<T>(std::forward<Value>(value)());
+    } else {
+      return static_cast<T>(value);
+    }
+  }
+  detail::Cell<T> cell_;
+};
+
+using StaticUIntField = StaticField<std::uint32_t>;
+using StaticInt64Field = StaticField<std::int64_t>;
+using StaticUInt64Field = StaticField<std::uint64_t>;
+using StaticFloatField = StaticField<float>;
+using StaticDoubleField = StaticField<double>;
+
+// A text of up to `size` bytes (65,535 at most) of UTF-8; a longer one is cut between two characters. The
+// write buffer keeps readers from the text that is being written.
+class MMSTATS_API StringField {
+ public:
+  StringField(Model& model, std::string_view label, const About& about = {}, std::size_t size = 255,
+              std::string_view initial = {});
+  void set(std::string_view text) noexcept;
+  StringField& operator=(std::string_view text) noexcept {
+    set(text);
+    return *this;
+  }
+  [[nodiscard]] std::string_view value() const noexcept;  // until this thread sets it twice
+
+ private:
+  std::size_t size_;
+  detail::Place write_buffer_;
+};
+
+// A text that does not change.
+class MMSTATS_API StaticTextField {
+ public:
+  StaticTextField(Model& model, std::string_view label, std::string_view value, const About& about = {},
+                  std::size_t size = 256);
+  template <std::invocable Value>
+  StaticTextField(Model& model, std::string_view label, Value&& value, const About& about = {},
+                  std::size_t size = 256)
+      : StaticTextField(model, label, std::string_view(std::string(std::forward<Value>(value)())), about,
+                        size) {}
+};
+
+// Measures how long something takes, from its making to stop() or to its end, however it ends, and adds
+// the seconds to a field. On a clock that never steps. Scopes may be nested, be open at the same time,
+// be moved, and be stopped in another thread, whose value they are then added to.
+template <class Field>
+class [[nodiscard]] Scope {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  explicit Scope(const Field& field) noexcept : field_(field), started_(Clock::now()) {}
+  Scope(Scope&& other) noexcept
+      : field_(other.field_),
+        started_(other.started_),
+        elapsed_(other.elapsed_),
+        done_(std::exchange(other.done_, true)) {}
+  Scope& operator=(Scope&& other) noexcept {
+    if (this != &other) {
+      stop();
+      field_ = other.field_;
+      started_ = other.started_;
+      elapsed_ = other.elapsed_;
+      done_ = std::exchange(other.done_, true);
+    }
+    return *this;
+  }
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+  ~Scope() { stop(); }
+
+  // Adds the time to the field, once. Returns elapsed().
+  double stop() noexcept {
+    if (!std::exchange(done_, true)) {
+      elapsed_ = since_start();
+      field_.add(elapsed_);
+    }
+    return elapsed_;
+  }
+  // Ends without adding anything: for what failed and must not count.
+  void cancel() noexcept { done_ = true; }
+  [[nodiscard]] bool done() const noexcept { return done_; }
+  // Seconds until now, or until it was stopped.
+  [[nodiscard]] double elapsed() const noexcept { return done_ ? elapsed_ : since_start(); }
+
+ private:
+  [[nodiscard]] double since_start() const noexcept {
+    return std::chrono::duration<double>(Clock::now() - started_).count();
+  }
+  Field field_;
+  Clock::time_point started_;
+  double elapsed_ = 0;
+  bool done_ = false;
+};
+
+// The mean of all values that this thread's file has seen. Infinite ones and NaN are left out, here
+// and in all fields below.
+class MMSTATS_API Average {
+ public:
+  Average(Model& model, std::string_view label, const About& about = {});
+  void add(double value) noexcept;
+  Scope<Average> time() const noexcept { return Scope(*this); }
+  [[nodiscard]] double value() const noexcept { return mean_.load(); }
+
+ private:
+  detail::Cell<double> mean_;
+  detail::Place state_;
+};
+
+// The mean of the last `size` values (1 to 65,536); until there are as many, of those so far. Memory: eight
+// bytes for each of them, in every thread.
+class MMSTATS_API MovingAverage {
+ public:
+  MovingAverage(Model& model, std::string_view label, const About& about = {}, std::size_t size = 100);
+  void add(double value) noexcept;
+  Scope<MovingAverage> time() const noexcept { return Scope(*this); }
+  [[nodiscard]] double value() const noexcept { return mean_.load(); }
+  [[nodiscard]] double last() const noexcept;  // the value that this thread's file saw last
+
+ private:
+  detail::Cell<double> mean_;
+  std::uint32_t size_;
+  detail::Place state_;
+};
+
+// Seconds that something takes: `const auto scope = stats.latency.time();`.
+using Timer = MovingAverage;
+using AverageField = Average;
+using MovingAverageField = MovingAverage;
+using TimerField = Timer;
+
+// The mean of the values of the last `seconds` (1 to 3,600; to a second). It moves on when a value is added:
+// a thread that fell silent leaves its last mean.
+class MMSTATS_API WindowAverage {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  WindowAverage(Model& model, std::string_view label, const About& about = {}, std::size_t seconds = 60);
+  void add(double value) noexcept { add(value, Clock::now()); }
+  // `now` must not go back; for those who have just read the clock.
+  void add(double value, Clock::time_point now) noexcept;
+  Scope<WindowAverage> time() const noexcept { return Scope(*this); }
+  [[nodiscard]] double value() const noexcept { return mean_.load(); }
+
+ private:
+  detail::Cell<double> mean_;
+  std::uint32_t seconds_;
+  detail::Place state_;
+};
+
+}  // namespace mmstats

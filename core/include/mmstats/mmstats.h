@@ -1,0 +1,183 @@
+/* Publishing metrics as mmstats files, from C and from what calls C. The C++ interface (writer.h, fields.h,
+ * histogram.h) says in full what models and fields are and promise; this is the same library.
+ *
+ *   mmstats_model *model = mmstats_model_new("web");
+ *   mmstats_counter *requests = mmstats_counter_new(model, "requests", "requests", "Requests answered");
+ *   mmstats_counter_incr(requests, 1);
+ *
+ * Handles belong to their model and live as long as it. Functions that make one copy the texts that they
+ * are given; `unit` and `help` may be NULL. They return NULL if there is no memory, and every function
+ * takes NULL for a handle and does nothing: a program's metrics never stop the program. What else can go
+ * wrong (no permission, no space, a label twice) is told once, see mmstats_model_set_on_error; the
+ * field works on private memory then.
+ *
+ * All functions may be called from any thread. Those marked [signal] may also be called from a signal handler
+ * in a thread that called mmstats_model_open or has written before; a counter loses nothing when a handler
+ * interrupts its own thread. They make no system call. (mmstats_clock reads the clock.)
+ */
+#ifndef MMSTATS_MMSTATS_H
+#define MMSTATS_MMSTATS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mmstats/export.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The version of the library, as "0.1.0". */
+MMSTATS_API const char* mmstats_version(void);
+
+/* ---- model: what a program publishes; each thread that writes has a file of its own */
+
+typedef struct mmstats_model mmstats_model;
+
+/* `label_prefix` and a dot are put before all labels; NULL or "": nothing is. The model lives until
+ * mmstats_model_free; when the process exits normally its files are removed. */
+MMSTATS_API mmstats_model* mmstats_model_new(const char* label_prefix);
+
+/* Options: before the model's first field is made; later calls return EBUSY and change nothing. 0: done. */
+
+/* The folder, and the name of the files in it; both may hold {CMD} {PID} {TID}. Defaults: $MMSTATS_PATH or
+ * /run/mmstats or $TMPDIR or /tmp; $MMSTATS_FILES or "{CMD}-{PID}-{TID}.mmstats". */
+MMSTATS_API int mmstats_model_set_path(mmstats_model* model, const char* path);
+MMSTATS_API int mmstats_model_set_file_name(mmstats_model* model, const char* file_name);
+/* Whether there are sys.pid, sys.tid, sys.uid, sys.gid, sys.created and sys.metadata. Default: true. */
+MMSTATS_API int mmstats_model_set_system_fields(mmstats_model* model, bool system_fields);
+/* Whether the files go when the process exits normally or the model is freed. Default: true. */
+MMSTATS_API int mmstats_model_set_remove_at_exit(mmstats_model* model, bool remove_at_exit);
+/* Who is told what goes wrong, in the thread to which it happens: `message` is one line, valid during
+ * the call. Default: standard error. */
+MMSTATS_API int mmstats_model_set_on_error(mmstats_model* model,
+                                           void (*on_error)(void* context, const char* message),
+                                           void* context);
+
+/* Makes this thread's file, and the one of shared fields, now rather than at the first write. 0, or an errno
+ * (EIO if none fits) and, if `reason` is not NULL, why, in up to `size` bytes with a NUL. */
+MMSTATS_API int mmstats_model_open(mmstats_model* model, char* reason, size_t size);
+/* Has the files written to disk; waits for that unless `async`. 0 or an errno. */
+MMSTATS_API int mmstats_model_flush(mmstats_model* model, bool async);
+/* Takes the files away for good; fields go on, on private memory. */
+MMSTATS_API void mmstats_model_remove(mmstats_model* model);
+/* Ends the model and all its handles. No thread may use them any more. */
+MMSTATS_API void mmstats_model_free(mmstats_model* model);
+
+/* ---- counter: only grows; each thread has its own, readers add them up */
+
+typedef struct mmstats_counter mmstats_counter;
+
+MMSTATS_API mmstats_counter* mmstats_counter_new(mmstats_model* model, const char* label, const char* unit,
+                                                 const char* help);
+/* One value for all threads, exact; incr is atomic. */
+MMSTATS_API mmstats_counter* mmstats_shared_counter_new(mmstats_model* model, const char* label,
+                                                        const char* unit, const char* help);
+MMSTATS_API void mmstats_counter_incr(mmstats_counter* counter, uint64_t amount); /* [signal] */
+MMSTATS_API uint64_t
+mmstats_counter_value(const mmstats_counter* counter); /* [signal] this thread's, or shared */
+MMSTATS_API void mmstats_counter_set(mmstats_counter* counter, uint64_t value); /* [signal] */
+
+/* ---- number: a value of this moment */
+
+typedef struct mmstats_number mmstats_number;
+
+/* What a number is in the file: the codes of Python's struct module. BYTE, UBYTE and BOOL are unbuffered. */
+typedef enum mmstats_type {
+  MMSTATS_INT64 = 'q',
+  MMSTATS_UINT64 = 'Q',
+  MMSTATS_INT32 = 'i',
+  MMSTATS_UINT32 = 'I',
+  MMSTATS_INT16 = 'h',
+  MMSTATS_UINT16 = 'H',
+  MMSTATS_BYTE = 'b',
+  MMSTATS_UBYTE = 'B',
+  MMSTATS_BOOL = '?',
+  MMSTATS_FLOAT = 'f',
+  MMSTATS_DOUBLE = 'd'
+} mmstats_type;
+
+/* What a number means, to readers. */
+typedef enum mmstats_kind {
+  MMSTATS_DEFAULT,   /* a gauge; a bool is a state */
+  MMSTATS_COUNTER,   /* only grows */
+  MMSTATS_GAUGE,     /* a value of this moment */
+  MMSTATS_TIMESTAMP, /* a moment, Unix seconds */
+  MMSTATS_STATE,     /* a number that stands for a condition */
+  MMSTATS_PROPERTY   /* a fact about the process */
+} mmstats_kind;
+
+/* NULL too if `type` or `kind` is none of these. */
+MMSTATS_API mmstats_number* mmstats_number_new(mmstats_model* model, mmstats_type type, mmstats_kind kind,
+                                               const char* label, const char* unit, const char* help);
+/* One value for all threads; add is atomic. Not for BYTE, UBYTE and BOOL (NULL). */
+MMSTATS_API mmstats_number* mmstats_shared_number_new(mmstats_model* model, mmstats_type type,
+                                                      mmstats_kind kind, const char* label, const char* unit,
+                                                      const char* help);
+/* Stores or adds `value`, converted to the number's type as C does; a double out of its range is taken to its
+ * nearest end, NaN to 0. */
+MMSTATS_API void mmstats_number_set(mmstats_number* number, int64_t value);           /* [signal] */
+MMSTATS_API void mmstats_number_set_unsigned(mmstats_number* number, uint64_t value); /* [signal] */
+MMSTATS_API void mmstats_number_set_double(mmstats_number* number, double value);     /* [signal] */
+MMSTATS_API void mmstats_number_add(mmstats_number* number, int64_t amount);          /* [signal] */
+MMSTATS_API double mmstats_number_value(const mmstats_number* number); /* [signal] exact up to 2^53 */
+
+/* ---- facts that do not change, and texts */
+
+/* A static number, unbuffered. 0, or EINVAL (a type that is none), ENOMEM. */
+MMSTATS_API int mmstats_static_int(mmstats_model* model, mmstats_type type, const char* label, int64_t value);
+MMSTATS_API int mmstats_static_double(mmstats_model* model, mmstats_type type, const char* label,
+                                      double value);
+/* A static text of up to `size` bytes (256 in the original; 65,535 at most). */
+MMSTATS_API int mmstats_static_text(mmstats_model* model, const char* label, const char* value, size_t size);
+
+typedef struct mmstats_string mmstats_string;
+
+/* A text of up to `size` bytes of UTF-8 (255 in the original; 65,535 at most). */
+MMSTATS_API mmstats_string* mmstats_string_new(mmstats_model* model, const char* label, size_t size,
+                                               const char* help);
+/* A longer text is cut between two characters. */
+MMSTATS_API void mmstats_string_set(mmstats_string* string, const char* text);
+MMSTATS_API void mmstats_string_set_bytes(mmstats_string* string, const char* text, size_t size);
+
+/* ---- values that are added one by one; infinite ones and NaN are left out */
+
+typedef struct mmstats_average mmstats_average;
+
+MMSTATS_API mmstats_average* mmstats_average_new(mmstats_model* model, const char* label, const char* unit,
+                                                 const char* help);
+/* Of the last `size` values: what the original calls MovingAverageField and TimerField, with 100. */
+MMSTATS_API mmstats_average* mmstats_moving_average_new(mmstats_model* model, size_t size, const char* label,
+                                                        const char* unit, const char* help);
+/* Of the last `seconds`. */
+MMSTATS_API mmstats_average* mmstats_window_average_new(mmstats_model* model, size_t seconds,
+                                                        const char* label, const char* unit,
+                                                        const char* help);
+MMSTATS_API void mmstats_average_add(mmstats_average* average, double value);
+/* Adds the seconds since mmstats_clock() gave `started`, and returns them. */
+MMSTATS_API double mmstats_average_add_since(mmstats_average* average, uint64_t started);
+MMSTATS_API double mmstats_average_value(const mmstats_average* average);
+
+/* Publishes LABEL.count .sum .min .max .p50 .p90 .p99 .p999; see histogram.h for errors and bounds. */
+typedef struct mmstats_histogram mmstats_histogram;
+
+MMSTATS_API mmstats_histogram* mmstats_histogram_new(mmstats_model* model, const char* label,
+                                                     const char* unit, const char* help);
+MMSTATS_API mmstats_histogram* mmstats_moving_histogram_new(mmstats_model* model, size_t size,
+                                                            const char* label, const char* unit,
+                                                            const char* help);
+MMSTATS_API mmstats_histogram* mmstats_window_histogram_new(mmstats_model* model, size_t seconds,
+                                                            const char* label, const char* unit,
+                                                            const char* help);
+MMSTATS_API void mmstats_histogram_add(mmstats_histogram* histogram, double value);
+MMSTATS_API double mmstats_histogram_add_since(mmstats_histogram* histogram, uint64_t started);
+
+/* Nanoseconds on a clock that never steps, for the two functions *_add_since. */
+MMSTATS_API uint64_t mmstats_clock(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,133 @@
+// Publishing: a program's metrics -> mmstats files, for the price of a store into memory.
+//
+// A Model is what a program publishes. Its fields (fields.h, histogram.h) are members of a struct that
+// derives from it, or made one by one at any time:
+//
+//   struct WebStats : mmstats::Model {
+//     WebStats() : Model({.label_prefix = "web"}) {}
+//     mmstats::Counter requests{*this, "requests", {.unit = "requests", .help = "Requests answered"}};
+//     mmstats::Timer latency{*this, "latency", {.unit = "seconds"}};
+//   };
+//
+//   mmstats::Model stats;
+//   mmstats::Counter hits(stats, "hits");
+//
+// Each thread that writes has a file of its own, made at its first write; a thread that ends leaves its
+// file, counts and all, to the next one that begins. Fields that threads share are in one more file.
+// Readers add the files up. After a thread's first write, writing makes no system call, takes no lock
+// and cannot fail.
+//
+// A file that cannot be made (no permission, no space) does not stop the program: the fields work on
+// private memory, and the reason is told once (ModelOptions::on_error).
+//
+// fork: the child makes files of its own at its first write and leaves the parent's alone. A process
+// that comes about without pthread_atfork(3) handlers (clone(2) called directly) must not write.
+// exec: the files stay as they are until the process ends or a new Model takes their names.
+//
+// Signal handlers may write to fields in a thread that has its file: see Model::open(). A Counter
+// loses nothing when a handler interrupts it in the same thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mmstats/error.h"
+#include "mmstats/export.h"
+#include "mmstats/metadata.h"
+
+namespace mmstats {
+
+struct ModelOptions {
+  std::string label_prefix = {};  // "web": the label "hits" becomes "web.hits"
+  // The folder of the files, and their names. Both take {CMD} (the program's base name), {PID} and
+  // {TID}, and %PID% and %TID% of old versions; {TID} of the file of shared fields is "shared".
+  // path, if empty: $MMSTATS_PATH, else /run/mmstats if that can be written to, else $TMPDIR, else /tmp.
+  // file_name, if empty: $MMSTATS_FILES, else "{CMD}-{PID}-{TID}.mmstats".
+  // A name that a live process uses gets a number before its ending: "web.1.mmstats".
+  std::string path = {};
+  std::string file_name = {};
+  bool system_fields = true;  // sys.pid, sys.tid, sys.uid, sys.gid, sys.created, sys.metadata
+  // The files go with the Model, or when the process exits normally. Otherwise they stay for readers.
+  bool remove_at_exit = true;
+  // Told what went wrong: why there is no file, once; which field is not published, for each such field.
+  // In the thread to which it happens. Empty: one line on standard error.
+  std::function<void(const Error&)> on_error = {};
+};
+
+// What a field says of itself, in sys.metadata. Tabs and line ends become blanks.
+struct About {
+  std::string unit = {};  // a word as OpenMetrics has them: seconds, bytes
+  std::string help = {};  // one sentence
+  // Replaces the kind that comes with the class of the field: a UInt64Field that only grows, a
+  // DoubleField that is a date.
+  std::optional<Kind> kind = {};
+};
+
+enum class Flush : std::uint8_t { kSync, kAsync };
+
+namespace detail {
+
+// A field as a file holds it.
+struct FieldSpec {
+  std::string_view label;  // without the prefix
+  std::string_view type;   // one struct format without blanks
+  std::size_t size = 0;    // bytes of one value
+  bool buffered = true;
+  bool shared = false;  // in the file of all threads, at the beginning of a cache line
+  Kind kind = Kind::kGauge;
+  const void* initial = nullptr;  // `size` bytes, or null for zeros
+};
+
+}  // namespace detail
+
+// Any function may be called from any thread. Up to 32 Models may exist at a time in a process; the
+// fields of more work on private memory. Throws std::bad_alloc at most.
+class MMSTATS_API Model {
+ public:
+  explicit Model(ModelOptions options = {});
+  // Removes the files, unless told otherwise. No field may be used afterwards, except by threads
+  // that still run while the process exits: what they write goes nowhere.
+  ~Model();
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  // Makes this thread's file now, and the shared one if there are shared fields: the thread's first
+  // write does so otherwise. From then on this thread's signal handlers may write.
+  // Error: why there is no file. It is not told again.
+  Expected<void> open();
+
+  // Has the files written to disk; kSync waits for it. Readers need none of this: it is for a disk, and
+  // against a crash of the machine. Error: kIo of the first file that failed; the others are written.
+  Expected<void> flush(Flush how = Flush::kSync);
+
+  // Takes the files away, for good: no more will be made. Fields go on, on private memory. May be called
+  // again.
+  void remove();
+
+  // Paths of the files that this process has now.
+  [[nodiscard]] std::vector<std::string> paths() const;
+
+  // For classes of fields. Adds a field to all files, present and future: readers see it whole or not
+  // at all. Returns the offset of its write buffer byte; its values follow, aligned to their size.
+  // A field that cannot be published (empty, repeated or too long label, label not UTF-8, no room) is
+  // told, and gets the same place in private memory.
+  std::uint32_t add_field(const detail::FieldSpec& spec, const About& about);
+  // For classes of fields. `size` bytes of memory for each thread, all zeros at first, which readers do
+  // not see. Returns their offset, a multiple of 64, from the beginning of the thread's file.
+  std::uint32_t add_memory(std::size_t size);
+  [[nodiscard]] std::uint32_t slot() const { return slot_; }
+
+ private:
+  struct Impl;
+  friend class Models;
+  std::unique_ptr<Impl> impl_;
+  std::uint32_t slot_;  // where this Model's files are in detail::thread_files
+};
+
+}  // namespace mmstats

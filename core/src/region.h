@@ -1,0 +1,68 @@
+// Where one thread's values live: a range of addresses that begins with a file, mapped, and goes on, at
+// kFileBytes, with memory that only the process sees. The address stays the same while the file
+// comes, grows and goes, so that fields need only an offset. What the file cannot hold is private memory.
+// No descriptor is kept: a program with a thousand threads has others to open.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "mmstats/error.h"
+#include "mmstats/snapshot.h"
+
+namespace mmstats {
+
+class Region {
+ public:
+  static constexpr std::size_t kFileBytes = std::size_t{1} << 20U;
+  static constexpr std::size_t kMemoryBytes = std::size_t{15} << 20U;
+
+  // Takes the addresses, which cost nothing until they are used; they are never given back, as threads
+  // may still write while the process exits. Throws std::bad_alloc.
+  Region();
+  Region(const Region&) = delete;
+  Region& operator=(const Region&) = delete;
+  ~Region() = default;
+
+  // Puts `image` at the beginning, and makes it the file `path` unless that is empty. The file appears
+  // complete or not at all. A file there that somebody still writes is left alone, and the new
+  // one gets a number before its ending; one that nobody writes is replaced.
+  // Error: why it is private memory. Throws std::bad_alloc.
+  Expected<void> fill(std::span<const std::byte> image, const std::string& path);
+
+  // Appends a field at `offset`, where the list ends: readers see it when it is whole.
+  // Error: there is no room; the field is there, but its file's list has ended for good.
+  Expected<void> append(std::size_t offset, std::span<const std::byte> field);
+
+  // Makes the first `bytes` of the private memory usable; they are zeros at first.
+  void provide_memory(std::size_t bytes);
+
+  // Removes the file if its name still leads to it. The values stay, in private memory.
+  void remove();
+
+  // Back to unused addresses; a file stays where it is. For the child of a fork, and to use it again.
+  void reset();
+
+  [[nodiscard]] std::byte* address() const { return address_; }
+  [[nodiscard]] bool is_file() const { return file_bytes_ > 0; }
+  [[nodiscard]] const std::string& path() const { return path_; }  // of the file, if it is one
+  [[nodiscard]] std::size_t file_bytes() const { return file_bytes_; }
+
+ private:
+  Expected<void> make_file(std::span<const std::byte> image, const std::string& path);
+  Expected<void> grow_file(std::size_t bytes, int fd);
+  Expected<void> reopen_and_grow(std::size_t bytes);
+  Expected<void> take_name(const std::string& temporary, const std::string& wanted);
+  void grow_private(std::size_t bytes);
+
+  std::byte* address_;
+  std::size_t bytes_ = 0;         // usable from the beginning: the file, and private memory after it
+  std::size_t file_bytes_ = 0;    // mapped from the file
+  std::size_t memory_bytes_ = 0;  // usable from kFileBytes on
+  bool full_ = false;             // a field did not fit: the file takes no more
+  std::string path_;
+  FileId id_;
+};
+
+}  // namespace mmstats

@@ -1,7 +1,13 @@
 """A reader of mmstats files for the tests' own use: writer_test.py judges it by files of the original
-implementation."""
+implementation. As a program it judges other readers."""
 
+import glob
+import itertools
+import json
+import math
+import os
 import struct
+import sys
 
 from mmstats_writer import UNBUFFERED
 
@@ -28,3 +34,29 @@ def read(data):
         at += 1 + size * (1 if buffer == UNBUFFERED else 2)
         fields.append({"label": label, "type": type_text, "buffered": buffer != UNBUFFERED, "value": value})
     return fields
+
+
+def compare(folder):
+    """Reads all files in `folder`, and says where it differs from the .json beside, which another reader wrote."""
+    differences = 0
+    for path in sorted(glob.glob(os.path.join(folder, "*.mmstats"))):
+        with open(path, "rb") as file:
+            got = read(file.read())
+        with open(path.replace(".mmstats", ".json")) as file:
+            want = json.load(file)["fields"]
+        for field in got:
+            field["type"] = field["type"].strip()
+            if isinstance(field["value"], float) and not math.isfinite(field["value"]):
+                field["value"] = str(field["value"])
+        # As texts: 1 is not 1.0, nor is it True.
+        if json.dumps(got, sort_keys=True) != json.dumps(want, sort_keys=True):
+            differences += 1
+            print(f"{path}: {len(got)} fields here, {len(want)} there")
+            for here, there in itertools.zip_longest(got, want):
+                if repr(here) != repr(there):
+                    print(f"  {here}\n  {there}")
+    return differences
+
+
+if __name__ == "__main__":
+    sys.exit(compare(sys.argv[1]) > 0)

@@ -4,8 +4,10 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <new>
 #include <string>
 
+#include "region.h"
 #include "thread_memory.h"
 #include "utf8.h"
 
@@ -36,6 +38,7 @@ void write_text(char* into, std::size_t size, std::string_view text) {
 
 std::uint32_t add_text(Model& model, std::string_view label, const About& about, std::size_t size,
                        bool buffered, std::string_view value) {
+  if (size > Region::kMemoryBytes) throw std::bad_alloc();
   std::string bytes(size, '\0');
   write_text(bytes.data(), size, value);
   const auto type = std::to_string(size) + 's';

@@ -65,6 +65,7 @@ struct Mean {
 struct Ring {
   double sum;
   double last;
+  double share;  // of each value in the mean: to divide would take longer than all else
   std::uint32_t count;
   std::uint32_t next;
 
@@ -126,14 +127,14 @@ void MovingAverage::add(double value) noexcept {
   double* const values = ring->values();
   ring->sum += value - values[ring->next];
   ring->last = values[ring->next] = value;
-  ring->count += ring->count < size_ ? 1 : 0;
+  if (ring->count < size_) ring->share = 1.0 / ++ring->count;
   if (++ring->next == size_) {
     ring->next = 0;
     // Once a round anew, or roundings would pile up for months.
     ring->sum = 0;
     for (std::uint32_t i = 0; i < size_; ++i) ring->sum += values[i];
   }
-  mean_.store(ring->sum / ring->count);
+  mean_.store(ring->sum * ring->share);
 }
 
 double MovingAverage::last() const noexcept {

@@ -41,11 +41,16 @@ struct Counts {
   std::uint64_t below[kPerMille.size()];              // values in lower buckets than the percentile's
   std::array<std::uint32_t, kPerMille.size()> marks;  // the percentiles' buckets
   std::uint32_t lowest, highest;                      // in use
+  // How many values may still come or go before a percentile can move: each of them brings a percentile's
+  // place, or the values below it, nearer to the edge of its bucket by one at most. So with many
+  // values there is almost never anything to do.
+  std::uint64_t quiet;
 
   void add(std::uint32_t bucket) {
     if (counts[bucket]++ == 0) used[bucket / 64] |= bit(bucket);
     for (std::size_t i = 0; i < marks.size(); ++i) below[i] += bucket < marks[i] ? 1 : 0;
     if (total++ == 0) lowest = highest = bucket;
+    quiet -= quiet > 0 ? 1 : 0;
     lowest = std::min(lowest, bucket);
     highest = std::max(highest, bucket);
   }
@@ -55,13 +60,16 @@ struct Counts {
     if (counts[bucket] == 0) used[bucket / 64] &= ~bit(bucket);
     for (std::size_t i = 0; i < marks.size(); ++i) below[i] -= bucket < marks[i] ? number : 0;
     total -= number;
+    quiet -= std::min(quiet, number);
   }
 
   // Brings the rest up to date after add and remove, when there are values. True if a percentile moved.
   bool move_marks() {
     if (counts[lowest] == 0) lowest = next_above(lowest);
     if (counts[highest] == 0) highest = next_below(highest);
+    if (quiet > 0) return false;
     bool moved = false;
+    quiet = total;
     for (std::size_t i = 0; i < marks.size(); ++i) {
       // Which one it is, of the values in their order, counted from 1.
       const std::uint64_t rank = (total * kPerMille[i] + 999) / 1000;
@@ -75,6 +83,7 @@ struct Counts {
         marks[i] = next_above(marks[i]);
         moved = true;
       }
+      quiet = std::min({quiet, rank - below[i], below[i] + counts[marks[i]] + 1 - rank});
     }
     return moved;
   }

@@ -128,7 +128,7 @@ template <class Handle, class Field, class... Arguments>
 Handle* make_handle(mmstats_model* model, const char* label, const char* unit, const char* help,
                     Arguments... arguments) noexcept {
   return keep(model, label, [&](mmstats::Model& fields, const char* name) {
-    return std::unique_ptr<Handle>(new Handle{Field(fields, name, about(unit, help), arguments...)});
+    return std::make_unique<Handle>(Handle{Field(fields, name, about(unit, help), arguments...)});
   });
 }
 
@@ -243,7 +243,7 @@ double seconds_since(std::uint64_t started) {
 }
 
 template <class Handle>
-double add_since(Handle* handle, std::uint64_t started) noexcept {
+double add_since(Handle* handle, std::uint64_t started) {
   const double seconds = seconds_since(started);
   if (handle != nullptr) std::visit([&](auto& field) { field.add(seconds); }, handle->field);
   return seconds;

@@ -238,7 +238,7 @@ void Region::provide_memory(std::size_t bytes) {
 void Region::remove() {
   if (!is_file()) return;
   if (leads_to(path_, id_)) ::unlink(path_.c_str());
-  // Threads go on writing meanwhile: to the file, then, from one moment to the next, to the copy.
+  // Threads go on writing meanwhile: to the file, and then to the copy. In between they wait, in the kernel.
   void* const copy = ::mmap(nullptr, file_bytes_, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (copy != MAP_FAILED) {
@@ -250,8 +250,8 @@ void Region::remove() {
 
 void Region::reset() {
   // Should this fail, the mapping stays, until the next use of the region replaces it.
-  ::mmap(address_, kFileBytes + kMemoryBytes, PROT_NONE,
-         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  static_cast<void>(::mmap(address_, kFileBytes + kMemoryBytes, PROT_NONE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
   bytes_ = file_bytes_ = memory_bytes_ = 0;
   full_ = false;
 }

@@ -310,7 +310,7 @@ class [[nodiscard]] Scope {
 
  private:
   [[nodiscard]] double since_start() const noexcept {
-    return std::chrono::duration<double>(Clock::now() - started_).count();
+    return 1e-9 * static_cast<double>(std::chrono::nanoseconds(Clock::now() - started_).count());
   }
   Field field_;
   Clock::time_point started_;

@@ -18,6 +18,8 @@
 #ifndef MMSTATS_MMSTATS_H
 #define MMSTATS_MMSTATS_H
 
+/* NOLINTBEGIN(modernize-*): this is C */
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -179,5 +181,7 @@ MMSTATS_API uint64_t mmstats_clock(void);
 #ifdef __cplusplus
 }
 #endif
+
+/* NOLINTEND(modernize-*) */
 
 #endif

@@ -1,0 +1,255 @@
+// What publishing costs an application, against what it would cost without: a store into memory, an atomic
+// addition, reading the clock; and against libraries that one would use instead.
+//   write_bench
+// Each line is the median over many rounds of ours / floor, where both are measured one after the other in
+// each round. Loops are repeated by the compiler as they are: nothing is unrolled or taken out.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "mmstats/fields.h"
+#include "mmstats/histogram.h"
+#include "mmstats/writer.h"
+#include "spent.h"
+
+#ifdef WITH_PCP
+#include <pcp/pmapi.h>
+// After it.
+#include <pcp/mmv_stats.h>
+#endif
+#ifdef WITH_PROMETHEUS
+#include <prometheus/counter.h>
+#endif
+
+namespace {
+
+constexpr int kRounds = 101;
+
+struct Figure {
+  double ours;   // seconds for one operation
+  double floor;  // seconds for one operation
+  double ratio;
+};
+
+// Alternates, so that both see the same machine.
+Figure compare(std::size_t operations, auto&& ours, auto&& floor) {
+  std::vector<double> our_times;
+  std::vector<double> floor_times;
+  std::vector<double> ratios;
+  for (int round = 0; round < kRounds; ++round) {
+    const double floor_time = processor_seconds_of([&] { floor(operations); });
+    const double our_time = processor_seconds_of([&] { ours(operations); });
+    floor_times.push_back(floor_time / static_cast<double>(operations));
+    our_times.push_back(our_time / static_cast<double>(operations));
+    ratios.push_back(our_time / floor_time);
+  }
+  return {median(our_times), median(floor_times), median(ratios)};
+}
+
+void print(std::string_view what, std::string_view floor, const Figure& figure) {
+  fmt::print("{:<34} {:8.2f} ns   {:<34} {:8.2f} ns   ratio {:6.2f}\n", what, 1e9 * figure.ours, floor,
+             1e9 * figure.floor, figure.ratio);
+}
+
+auto repeat(auto&& operation) {
+  return [operation](std::size_t operations) mutable {
+    for (std::size_t i = 0; i < operations; ++i) operation();
+  };
+}
+
+// As where other code runs between two writes: the compiler must look everything up again.
+auto repeat_apart(auto&& operation) {
+  return [operation](std::size_t operations) mutable {
+    for (std::size_t i = 0; i < operations; ++i) {
+      operation();
+      asm volatile("" ::: "memory");
+    }
+  };
+}
+
+struct Memory {
+  alignas(64) volatile std::uint64_t number = 0;
+  alignas(64) std::uint64_t atomic = 0;
+};
+
+std::string folder() {
+  std::string path = "/dev/shm/write_bench-XXXXXX";
+  if (::mkdtemp(path.data()) == nullptr) std::abort();
+  return path;
+}
+
+void compare_counters(mmstats::Model& model, Memory& memory) {
+  mmstats::Counter counter(model, "counter");
+  mmstats::SharedCounter shared(model, "shared");
+  mmstats::Gauge<double> gauge(model, "gauge");
+  const auto plain = [&memory] { memory.number = memory.number + 1; };
+  const auto fetch_add = [&memory] { __atomic_fetch_add(&memory.atomic, 1, __ATOMIC_RELAXED); };
+  constexpr std::size_t kMany = 1'000'000;
+  print("Counter", "volatile increment", compare(kMany, repeat([=]() mutable { ++counter; }), repeat(plain)));
+  print("Counter, other code between", "volatile increment, likewise",
+        compare(kMany, repeat_apart([=]() mutable { ++counter; }), repeat_apart(plain)));
+  print("Gauge", "volatile increment", compare(kMany, repeat([=]() mutable { gauge = 1; }), repeat(plain)));
+  print("SharedCounter", "fetch_add", compare(kMany, repeat([=]() mutable { ++shared; }), repeat(fetch_add)));
+
+#ifdef WITH_PCP
+  mmv_registry_t* const registry = ::mmv_stats_registry("write_bench", 1, MMV_FLAG_PROCESS);
+  ::mmv_stats_add_metric(registry, "counter", 1, MMV_TYPE_U64, MMV_SEM_COUNTER, {}, MMV_INDOM_NULL, "", "");
+  void* const map = ::mmv_stats_start(registry);
+  if (map != nullptr) {
+    pmAtomValue* const value = ::mmv_lookup_value_desc(map, "counter", nullptr);
+    print("Counter", "PCP's mmv_inc",
+          compare(kMany, repeat([=]() mutable { ++counter; }), repeat([=] { ::mmv_inc(map, value); })));
+    ::mmv_stats_stop("write_bench", map);
+  } else {
+    fmt::print("(PCP's mmv_stats_start failed: its folders are missing)\n");
+  }
+#endif
+#ifdef WITH_PROMETHEUS
+  static prometheus::Counter prometheus_counter;
+  print("Counter", "prometheus-cpp's Increment",
+        compare(kMany, repeat([=]() mutable { ++counter; }), repeat([] { prometheus_counter.Increment(); })));
+#endif
+}
+
+void compare_values(mmstats::Model& model) {
+  mmstats::Average average(model, "average");
+  mmstats::MovingAverage moving_average(model, "moving_average");
+  mmstats::Histogram histogram(model, "histogram");
+  mmstats::MovingHistogram moving_histogram(model, "moving_histogram");
+  mmstats::WindowHistogram window_histogram(model, "window_histogram");
+  mmstats::Timer timer(model, "timer");
+
+  std::vector<double> values(1U << 12U);
+  std::mt19937_64 random(1);
+  std::lognormal_distribution<double> latencies(-6, 1);
+  for (double& value : values) value = latencies(random);
+  const auto each = [&values](auto field) {
+    return [&values, field](std::size_t operations) mutable {
+      for (std::size_t i = 0; i < operations; ++i) field.add(values[i % values.size()]);
+    };
+  };
+  double sum = 0;
+  const auto add_up = [&](std::size_t operations) {
+    for (std::size_t i = 0; i < operations; ++i) {
+      sum += values[i % values.size()];
+      asm volatile("" : "+x"(sum));
+    }
+  };
+  constexpr std::size_t kMany = 200'000;
+  print("Average", "adding up", compare(kMany, each(average), add_up));
+  print("MovingAverage", "adding up", compare(kMany, each(moving_average), add_up));
+  print("Histogram", "adding up", compare(kMany, each(histogram), add_up));
+  print("MovingHistogram", "adding up", compare(kMany, each(moving_histogram), add_up));
+  const auto now = std::chrono::steady_clock::now();
+  print("WindowHistogram, without the clock", "adding up",
+        compare(
+            kMany,
+            [&, field = window_histogram](std::size_t operations) mutable {
+              for (std::size_t i = 0; i < operations; ++i) field.add(values[i % values.size()], now);
+            },
+            add_up));
+  const auto two_reads = [] {
+    const auto begin = std::chrono::steady_clock::now();
+    auto took = std::chrono::steady_clock::now() - begin;
+    asm volatile("" : "+r"(took));
+  };
+  print("Timer scope", "reading the clock twice",
+        compare(kMany, repeat([=] { const auto scope = timer.time(); }), repeat(two_reads)));
+  print("Histogram scope", "reading the clock twice",
+        compare(kMany, repeat([=] { const auto scope = histogram.time(); }), repeat(two_reads)));
+}
+
+// Processor time for an increment when `threads` count at once.
+double crowded(mmstats::Counter counter, std::size_t threads) {
+  constexpr std::size_t kMany = 20'000'000;
+  std::vector<double> times(threads);
+  std::vector<std::jthread> running;
+  for (std::size_t thread = 0; thread < threads; ++thread) {
+    running.emplace_back([&times, thread, counter]() mutable {
+      times[thread] = processor_seconds_of([&] { repeat([=]() mutable { ++counter; })(kMany); });
+    });
+  }
+  running.clear();
+  return median(times) / kMany;
+}
+
+void compare_threads(mmstats::Model& model) {
+  mmstats::Counter counter(model, "crowded");
+  const double alone = crowded(counter, 1);
+  const double eight = crowded(counter, 8);
+  print("Counter, eight threads at once", "one thread", {eight, alone, eight / alone});
+}
+
+struct HundredFields : mmstats::Model {
+  explicit HundredFields(const std::string& path) : Model({.label_prefix = "made", .path = path}) {
+    for (int i = 0; i < 100; ++i)
+      counters.emplace_back(*this, labels()[static_cast<std::size_t>(i)],
+                            mmstats::About{.help = "One of a hundred"});
+  }
+  static const std::vector<std::string>& labels() {
+    static const auto names = [] {
+      std::vector<std::string> made;
+      for (int i = 0; i < 100; ++i) made.push_back(fmt::format("requests.by.route.{}", i));
+      return made;
+    }();
+    return names;
+  }
+  std::vector<mmstats::Counter> counters;
+};
+
+// The system calls that making and removing a file takes, and nothing else.
+void make_bare_file(const std::string& path, std::size_t bytes) {
+  const auto temporary = path + "/.bare";
+  const auto name = path + "/bare";
+  const int fd = ::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  void* const map = ::mmap(nullptr, 16U << 20U, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (fd < 0 || ::posix_fallocate(fd, 0, static_cast<off_t>(bytes)) != 0) std::abort();
+  auto* const file =
+      static_cast<char*>(::mmap(map, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0));
+  for (std::size_t at = 0; at < bytes; at += 4096) file[at] = 1;
+  ::close(fd);
+  ::rename(temporary.c_str(), name.c_str());
+  ::unlink(name.c_str());
+  ::munmap(map, 16U << 20U);
+}
+
+void compare_creation(const std::string& path) {
+  std::size_t bytes = 0;
+  {
+    HundredFields model(path);
+    model.open();
+    bytes = std::filesystem::file_size(model.paths().front());
+  }
+  print("a Model of 100 fields, and its end", "its system calls alone",
+        compare(20, repeat([&] {
+                  HundredFields model(path);
+                  model.open();
+                }),
+                repeat([&] { make_bare_file(path, bytes); })));
+}
+
+}  // namespace
+
+int main() {
+  const auto path = folder();
+  {
+    mmstats::Model model({.label_prefix = "bench", .path = path});
+    Memory memory;
+    compare_counters(model, memory);
+    compare_values(model);
+    compare_threads(model);
+  }
+  compare_creation(path);
+  std::filesystem::remove_all(path);
+}

@@ -310,7 +310,9 @@ class [[nodiscard]] Scope {
   void cancel() noexcept { done_ = true; }
   [[nodiscard]] bool done() const noexcept { return done_; }
   // Seconds until now, or until it was stopped.
-  [[nodiscard]] double elapsed() const noexcept { return done_ ? elapsed_ : seconds(Clock::now() - started_); }
+  [[nodiscard]] double elapsed() const noexcept {
+    return done_ ? elapsed_ : seconds(Clock::now() - started_);
+  }
 
  private:
   static double seconds(Clock::duration duration) noexcept {

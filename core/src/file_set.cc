@@ -231,8 +231,10 @@ Expected<void> FileSet::fill(Region& region, std::string_view thread, std::int64
   write(uid_at_, std::uint64_t{::getuid()});
   write(gid_at_, std::uint64_t{::getgid()});
   write(created_at_, std::chrono::duration<double>(now).count());
-  auto filled = region.fill(image, published_ ? file_path(options_, thread) : std::string{});
+  // First what there may be no memory for: then there is no file either.
   region.provide_memory(memory_);
+  auto filled = region.fill(image, published_ ? file_path(options_, thread) : std::string{});
+  region.provide_memory(memory_);  // without a file all began anew
   regions_.push_back(&region);
   return filled;
 }

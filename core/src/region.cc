@@ -236,8 +236,12 @@ void Region::provide_memory(std::size_t bytes) {
 }
 
 void Region::remove() {
+  if (is_file() && leads_to(path_, id_)) ::unlink(path_.c_str());
+  detach();
+}
+
+void Region::detach() {
   if (!is_file()) return;
-  if (leads_to(path_, id_)) ::unlink(path_.c_str());
   // Threads go on writing meanwhile: to the file, and then to the copy. In between they wait, in the kernel.
   void* const copy = ::mmap(nullptr, file_bytes_, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -131,6 +131,7 @@ class Models {
     models_[slot] = nullptr;
     shared_files[slot].store(nullptr, std::memory_order_relaxed);
     for (std::byte** files : threads_) files[slot] = nullptr;
+    model->for_each_region([](Region& region) { region.detach(); });
     model->per_thread.release(free_regions_);
     model->shared.release(free_regions_);
   }

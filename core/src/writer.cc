@@ -288,13 +288,15 @@ std::uint32_t Model::add_memory(std::size_t size) {
 }
 
 Expected<void> Model::open() {
+  bool shares = false;
   {
     const Models::Lock lock(impl_.get());
     impl_->told = true;
+    shares = impl_->shared.has_fields();
   }
   const detail::Place begin{slot_, 0};
   const auto* const file = begin.in_thread();
-  const auto* const shared = impl_->shared.has_fields() ? begin.in_shared() : nullptr;
+  const auto* const shared = shares ? begin.in_shared() : nullptr;
   const Models::Lock lock(impl_.get());
   if (impl_->per_thread.is_file(file) && (shared == nullptr || impl_->shared.is_file(shared))) return {};
   return tl::unexpected(

@@ -26,7 +26,9 @@ class ChildProcess {
 
   // Runs `run` there. The process ends with it, as by _exit, and with this object.
   template <class Run>
-  explicit ChildProcess(Run&& run) : pid_(::fork()) {
+  explicit ChildProcess(Run&& run) {
+    std::fflush(nullptr);  // or exit() would print it there once more
+    pid_ = ::fork();
     if (pid_ < 0) throw std::runtime_error("cannot fork");
     if (pid_ > 0) return;
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -53,7 +55,7 @@ class ChildProcess {
   [[nodiscard]] pid_t pid() const { return pid_; }
 
  private:
-  pid_t pid_;
+  pid_t pid_ = -1;
 };
 
 // One T in memory that child processes share.

@@ -4,12 +4,10 @@
  *   ./counter & sleep 1
  *   kill -USR1 $!; slurpstats; kill $!
  */
-#include <errno.h>
 #include <mmstats/mmstats.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static mmstats_counter* signals;
 static volatile sig_atomic_t ending;
@@ -32,7 +30,6 @@ int main(void) {
   char reason[256];
   if (mmstats_model_open(model, reason, sizeof reason) != 0)
     fprintf(stderr, "counting for ourselves: %s\n", reason);
-  mmstats_number_set(limit, 1000);
 
   struct sigaction action = {.sa_handler = handle};
   sigaction(SIGUSR1, &action, NULL);
@@ -44,6 +41,7 @@ int main(void) {
   sigfillset(&blocked);
   sigemptyset(&none);
   sigprocmask(SIG_BLOCK, &blocked, NULL);
+  mmstats_number_set(limit, 1000);
   while (!ending && mmstats_counter_value(signals) < 1000) {
     const uint64_t started = mmstats_clock();
     sigsuspend(&none);

@@ -63,9 +63,9 @@ struct WebStats : mmstats::Model {
 std::string look_up(WebStats& stats, int item) {
   const auto timed = stats.database.time();  // ends with the block, however that is left
   thread_local std::mt19937 random{std::random_device{}()};
-  std::gamma_distribution<double> milliseconds(2, 12);
+  std::gamma_distribution<double> milliseconds(2, 30);
   std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(milliseconds(random)));
-  if (std::bernoulli_distribution(0.01)(random)) throw std::runtime_error("the database is on strike");
+  if (std::bernoulli_distribution(0.03)(random)) throw std::runtime_error("the database is on strike");
   std::string page(static_cast<std::size_t>(item), '*');
   return page;
 }

@@ -3,6 +3,7 @@
 // hit, numbers that are finite and not negative, and never more bytes than were asked for.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -53,22 +54,30 @@ struct EncodeOptions {
   bool nested = false;
 };
 
+// The tag of a timer that has none: the classic engine loses such a timer.
+inline constexpr std::string_view kUntaggedName = "timer";
+inline constexpr std::string_view kUntaggedValue = "untagged";
+
 // What was changed or left out to make a request safe; counts.
 struct Changes {
   std::uint32_t escaped = 0;         // texts with NUL, or not UTF-8: see escaped() in request.h
   std::uint32_t filled = 0;          // empty texts that became kEmptyText; not: a missing schema
   std::uint32_t cut = 0;             // texts cut to fit, or for the classic engine
   std::uint32_t numbers = 0;         // negative, not finite, or too large for their field
-  std::uint32_t untagged = 0;        // timers without tags; they were given the tag timer=untagged
+  std::uint32_t untagged = 0;        // timers without tags; they got the tag above
   std::uint32_t without_hits = 0;    // timers left out as they had no hits
   std::uint32_t timers_dropped = 0;  // did not fit, or their tags are not of the dictionary
   std::uint32_t tags_dropped = 0;    // of the request, for the same reasons
+
+  void add(const Changes& other);
   [[nodiscard]] bool any() const { return *this != Changes{}; }
   friend bool operator==(const Changes&, const Changes&) = default;
 };
 
 // Owns the memory that it encodes into and keeps it from call to call. Not for several threads at once.
 class Encoder {
+  friend class KeptPacket;
+
  public:
   explicit Encoder(EncodeOptions options = {});
 
@@ -80,17 +89,26 @@ class Encoder {
   [[nodiscard]] const EncodeOptions& options() const { return options_; }
 
  private:
-  struct Header;
-  bool encode_whole(const Request& request, std::size_t limit);
-  void encode_parts(const Request& request);
+  struct Names {
+    std::string_view hostname, server_name, script_name, schema;
+    bool has_schema;
+  };
   void encode_one(const Request& request);
-  std::size_t write_header(std::byte* to, const Request& request, bool first) const;
+  void encode_parts(const Request& request, const Names& names);
+  bool encode_whole(const Request& request, const Names& names, std::span<const std::byte> nested);
+  [[nodiscard]] std::vector<std::byte> embed(const Request& request, std::size_t own,
+                                             std::vector<const Request*>& apart);
+  [[nodiscard]] bool is_regular(const Request& request) const;
+  Names names_of(const Request& request, std::array<std::string, 4>& kept);
 
   EncodeOptions options_;
   Changes changes_;
   std::vector<std::byte> bytes_;
-  std::vector<std::size_t> ends_;
+  std::size_t used_ = 0;           // of bytes_
+  std::vector<std::size_t> ends_;  // of the datagrams in bytes_
   std::vector<Datagram> datagrams_;
+  Request part_;                           // what one of several datagrams holds
+  std::vector<std::uint32_t> part_index_;  // of a text of the request in part_, or none
 };
 
 // A packet that is sent again and again with the same texts, tags and number of timers, and other numbers:
@@ -115,11 +133,11 @@ class KeptPacket {
   KeptPacket() = default;
   Request shape_;
   std::vector<std::byte> bytes_;
-  std::size_t numbers_ = 0;  // where in bytes_ the request's own numbers begin
-  std::size_t hits_ = 0;     // those of the timers
+  // Where in bytes_ the numbers begin: of the request, then of the timers.
+  std::size_t numbers_ = 0;
+  std::size_t hits_ = 0;
   std::size_t values_ = 0;
   std::size_t status_ = 0;
-  std::size_t footprint_ = 0;
   std::size_t ru_ = 0;
 };
 

@@ -7,6 +7,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <optional>
 #include <ranges>
@@ -168,7 +169,7 @@ std::string text_of(const T& value) {
   if constexpr (Text<T>) {
     return std::string(std::string_view(value));
   } else if constexpr (std::same_as<T, bool>) {
-    return value ? "true" : "false";
+    return value ? "True" : "False";
   } else if constexpr (std::same_as<T, char>) {
     return std::string(1, value);
   } else if constexpr (std::integral<T>) {
@@ -207,8 +208,8 @@ void flatten(std::string_view name, const T& value, Visit&& visit) {
 
 // A set of tags as texts: sorted by name and value, each pair once. Flattened as pynba does it: a sequence or
 // set gives a pair for each element, a mapping gives NAME.KEY, recursively, a callable is called at once and
-// its result taken, numbers become text (the shortest that reads back the same), and so does all that
-// can be printed to a stream. A bool is true or false.
+// its result taken, numbers become text as in Python (1, 0.5, 1.0, 1e-05, True), and so does all that can be
+// printed to a stream.
 class Tags {
  public:
   struct Tag {

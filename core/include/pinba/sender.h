@@ -31,7 +31,7 @@ using Resolve = std::function<std::vector<Address>(const std::string& host, cons
 
 struct SenderOptions {
   // HOST, HOST:PORT, [IPV6]:PORT; a host is an address or a name.
-  std::vector<std::string> servers;
+  std::vector<std::string> servers = {};
 
   enum class Spread : std::uint8_t {
     kAll,       // each server gets every packet
@@ -54,7 +54,7 @@ struct SenderOptions {
   // refused, unreachable) when retry_interval has passed.
   std::chrono::milliseconds resolve_interval{60'000};
   std::chrono::milliseconds retry_interval{1'000};
-  Resolve resolve;  // empty: getaddrinfo
+  Resolve resolve = {};  // empty: getaddrinfo
 };
 
 struct SenderCounts {
@@ -79,10 +79,11 @@ class Sender {
   // Sends what can be sent at once, drops the rest. Does not wait for look-ups.
   ~Sender();
 
-  // Sends a datagram, or copies it to a queue. `script_name` matters for kByScript alone. False if it was
-  // dropped for one of its servers.
+  // Sends a datagram, or copies it to a queue. `script_name` matters for kByScript alone. False if a queue
+  // has no room for it, or it is empty or larger than kMaxDatagram; what the system does not take later is
+  // counted alone.
   bool send(Datagram datagram, std::string_view script_name = {}) noexcept;
-  // The same for several at once, in as few system calls as possible. How many were not dropped.
+  // The same for several at once, in as few system calls as possible. How many were taken.
   std::size_t send(std::span<const Datagram> datagrams, std::string_view script_name = {}) noexcept;
 
   // Sends what waits, as far as the system takes it now. True if nothing waits any more.
@@ -91,7 +92,7 @@ class Sender {
   bool flush(std::chrono::milliseconds at_most) noexcept;
 
   [[nodiscard]] SenderCounts counts() const;                    // over all servers
-  [[nodiscard]] SenderCounts counts(std::size_t server) const;  // by index in SenderOptions::servers
+  [[nodiscard]] SenderCounts counts(std::size_t server) const;  // index in SenderOptions::servers
 
  private:
   struct State;

@@ -240,8 +240,9 @@ void TimerMerge::clear() {
 }
 
 Tags::Tags(std::initializer_list<Tag> tags) {
+  pairs_.reserve(tags.size());
   for (const Tag& tag : tags) {
-    for (const auto& [name, value] : tag.pairs) insert(name, value);
+    tag.visit([this](std::string_view name, std::string_view value) { insert(name, value); });
   }
 }
 

@@ -83,12 +83,15 @@ std::byte* put_text(std::byte* at, std::string_view text) {
 
 // Seconds as servers can take them: a normal number or 0. What is none, or negative, is 0.
 float seconds(double value, Changes& changes) {
-  constexpr double kLeast = std::numeric_limits<float>::min();
-  constexpr double kLargest = std::numeric_limits<float>::max();
-  if (value >= kLeast && value <= kLargest) [[likely]]
-    return static_cast<float>(value);
+  const auto number = static_cast<float>(value);
+  const auto bits = std::bit_cast<std::uint32_t>(number);
+  // From the least normal number to the largest, in the order of their bits.
+  constexpr auto kLeast = std::bit_cast<std::uint32_t>(std::numeric_limits<float>::min());
+  constexpr auto kInfinite = std::bit_cast<std::uint32_t>(std::numeric_limits<float>::infinity());
+  if (bits - kLeast < kInfinite - kLeast || bits == 0) [[likely]]
+    return number;
   // So little is 0 already to a float that is not subnormal.
-  if (!(value >= 0 && value < kLeast)) ++changes.numbers;
+  if (!(value >= 0 && bits < kLeast) && value != 0) ++changes.numbers;
   return 0;
 }
 

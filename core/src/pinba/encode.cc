@@ -254,15 +254,15 @@ std::span<const Datagram> Encoder::encode(const Request& request) {
   return datagrams_;
 }
 
-Encoder::Names Encoder::names_of(const Request& request, std::array<std::string, 4>& kept) {
+Encoder::Names Encoder::names_of(const Request& request) {
   std::array<std::string_view, 4> names{request.hostname, request.server_name, request.script_name};
   if (request.schema) names[3] = *request.schema;
   constexpr std::array<std::size_t, 4> kClassicMost{kClassicName, kClassicName, kClassicScript,
                                                     kClassicSchema};
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (!is_clean(names[i])) {
-      kept[i] = escaped(names[i]);
-      names[i] = kept[i];
+      escaped_[i] = escaped(names[i]);
+      names[i] = escaped_[i];
       ++changes_.escaped;
     }
     if (names[i].empty() && options_.fill_empty) {
@@ -312,15 +312,16 @@ bool Encoder::is_regular(const Request& request) const {
 }
 
 void Encoder::encode_one(const Request& request) {
-  std::array<std::string, 4> kept;
-  const Names names = names_of(request, kept);
+  const Names names = names_of(request);
   changes_.escaped += request.dictionary.escaped_count();
   changes_.filled += request.dictionary.filled_count();
-  std::vector<const Request*> apart;
-  std::vector<std::byte> nested;
   const bool regular = is_regular(request);
-  if (!request.requests.empty())
-    nested = embed(request, regular ? most_bytes(request, names) : kMaxDatagram, apart);
+  if (request.requests.empty()) {
+    if (!regular || !encode_whole(request, names, {})) encode_parts(request, names);
+    return;
+  }
+  std::vector<const Request*> apart;
+  const auto nested = embed(request, regular ? most_bytes(request, names) : kMaxDatagram, apart);
   if (!regular || !encode_whole(request, names, nested)) encode_parts(request, names);
   for (const Request* other : apart) encode_one(*other);
 }
@@ -476,8 +477,7 @@ void Encoder::encode_parts(const Request& request, const Names& names) {
 std::optional<KeptPacket> KeptPacket::make(const Request& request, const EncodeOptions& options) {
   Encoder encoder(options);
   if (!encoder.is_regular(request) || !request.requests.empty()) return std::nullopt;
-  std::array<std::string, 4> kept;
-  const auto names = encoder.names_of(request, kept);
+  const auto names = encoder.names_of(request);
   KeptPacket packet;
   packet.shape_ = request;
   packet.bytes_.resize(most_bytes(request, names));

@@ -1,0 +1,144 @@
+// Request -> datagrams that every known server takes: field 1 first and fields in order, each string once in
+// the dictionary, texts that are UTF-8 without NUL, key fields that are not empty, timers with a tag and a
+// hit, numbers that are finite and not negative, and never more bytes than were asked for.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pinba/request.h"
+
+namespace pinba {
+
+using Datagram = std::span<const std::byte>;
+
+inline constexpr std::size_t kMinDatagram = 256;    // less leaves no room for names and a timer
+inline constexpr std::size_t kMaxDatagram = 65507;  // of UDP over IPv4
+// With the headers of IPv6 and UDP, or of a tunnel, below the 1,500 bytes of Ethernet.
+inline constexpr std::size_t kDefaultDatagram = 1400;
+
+// The most bytes that a path of this MTU carries in one piece, over IPv6 or IPv4.
+constexpr std::size_t datagram_of_mtu(std::size_t mtu) {
+  constexpr std::size_t kHeaders = 40 + 8;
+  if (mtu < kMinDatagram + kHeaders) return kMinDatagram;
+  return mtu - kHeaders < kMaxDatagram ? mtu - kHeaders : kMaxDatagram;
+}
+
+struct EncodeOptions {
+  // Bytes of a datagram at most; less than kMinDatagram or more than kMaxDatagram is taken as these.
+  std::size_t max_bytes = kDefaultDatagram;
+
+  // Timers that do not fit are sent in further datagrams, which repeat the names, status and request tags;
+  // times, sizes and memory there are 0, so that sums stay true. But every server counts every datagram
+  // as a request: none can be told otherwise. Pinba2 and classic leave further ones out of reports that have
+  // a least request time (min_time). Without them, as is right for collectd's plugin, which does not
+  // read timers, the request counts once and what does not fit is dropped.
+  bool continue_timers = true;
+
+  // Cut strings where the classic engine would, at whole characters: host and server name at 32 bytes,
+  // script name at 128, schema at 16, texts of tags at 64. What becomes equal is still one string.
+  bool classic = false;
+
+  // Put kEmptyText for a host, server or script name or schema that is empty, and for a schema that
+  // is missing: Pinba2 drops packets from reports keyed on such a field.
+  bool fill_empty = true;
+
+  // Put Request::requests inside of the packet, as far as they fit. Pinba2 and collectd ignore them there,
+  // and classic loses their timers. Otherwise, and for those that do not fit, each is sent by itself.
+  bool nested = false;
+};
+
+// The tag of a timer that has none: the classic engine loses such a timer.
+inline constexpr std::string_view kUntaggedName = "timer";
+inline constexpr std::string_view kUntaggedValue = "untagged";
+
+// What was changed or left out to make a request safe; counts.
+struct Changes {
+  std::uint32_t escaped = 0;         // texts with NUL, or not UTF-8: see escaped() in request.h
+  std::uint32_t filled = 0;          // empty texts that became kEmptyText; not: a missing schema
+  std::uint32_t cut = 0;             // texts cut to fit, or for the classic engine
+  std::uint32_t numbers = 0;         // negative, not finite, or too large for their field
+  std::uint32_t untagged = 0;        // timers without tags; they got the tag above
+  std::uint32_t without_hits = 0;    // timers left out as they had no hits
+  std::uint32_t timers_dropped = 0;  // did not fit, or their tags are not of the dictionary
+  std::uint32_t tags_dropped = 0;    // of the request, for the same reasons
+
+  void add(const Changes& other);
+  [[nodiscard]] bool any() const { return *this != Changes{}; }
+  friend bool operator==(const Changes&, const Changes&) = default;
+};
+
+// Owns the memory that it encodes into and keeps it from call to call. Not for several threads at once.
+class Encoder {
+  friend class KeptPacket;
+
+ public:
+  explicit Encoder(EncodeOptions options = {});
+
+  // At least one datagram; the request itself is in the first. They are valid until the next call.
+  std::span<const Datagram> encode(const Request& request);
+
+  // What the last call changed.
+  [[nodiscard]] const Changes& changes() const { return changes_; }
+  [[nodiscard]] const EncodeOptions& options() const { return options_; }
+
+ private:
+  struct Names {
+    std::string_view hostname, server_name, script_name, schema;
+    bool has_schema;
+  };
+  void encode_one(const Request& request);
+  void encode_parts(const Request& request, const Names& names);
+  bool encode_whole(const Request& request, const Names& names, std::span<const std::byte> nested);
+  [[nodiscard]] std::vector<std::byte> embed(const Request& request, std::size_t own,
+                                             std::vector<const Request*>& apart);
+  [[nodiscard]] bool is_regular(const Request& request) const;
+  Names names_of(const Request& request, std::array<std::string, 4>& kept);
+
+  EncodeOptions options_;
+  Changes changes_;
+  std::vector<std::byte> bytes_;
+  std::size_t used_ = 0;           // of bytes_
+  std::vector<std::size_t> ends_;  // of the datagrams in bytes_
+  std::vector<Datagram> datagrams_;
+  Request part_;                           // what one of several datagrams holds
+  std::vector<std::uint32_t> part_index_;  // of a text of the request in part_, or none
+};
+
+// A packet that is sent again and again with the same texts, tags and number of timers, and other numbers:
+// they are written in place. Floats have a fixed width anyway; other numbers are padded to five bytes,
+// which all readers take (libprotobuf, protobuf-c, and so Pinba2, classic and collectd).
+class KeptPacket {
+ public:
+  // Nothing if the request does not fit in one datagram, has nested requests, or needs changes to its timers.
+  static std::optional<KeptPacket> make(const Request& request, const EncodeOptions& options = {});
+
+  // Whether patch() may be called with it: all but the numbers is equal.
+  [[nodiscard]] bool fits(const Request& request) const;
+
+  // Takes the numbers of a request for which fits() holds; this is not checked again, beyond the number
+  // of timers. False, and a packet that is as before, if a timer has no hits: encode such a request anew.
+  bool patch(const Request& request);
+
+  // Valid until the next patch() or the end of this object.
+  [[nodiscard]] Datagram bytes() const { return bytes_; }
+
+ private:
+  KeptPacket() = default;
+  Request shape_;
+  std::vector<std::byte> bytes_;
+  // Where in bytes_ the numbers begin: of the request, then of the timers.
+  std::size_t numbers_ = 0;
+  std::size_t hits_ = 0;
+  std::size_t values_ = 0;
+  std::size_t status_ = 0;
+  std::size_t ru_ = 0;
+};
+
+}  // namespace pinba

@@ -1,0 +1,243 @@
+// A Pinba request as plain data, and what is built from it: one page view, job or script run, with timers.
+// The message on the wire: core/proto/pinba.proto; what servers make of it: core/doc/packet.md.
+// Values here may be called from any thread, one object from one thread at a time. Only std::bad_alloc is
+// thrown.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <optional>
+#include <ranges>
+#include <span>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace pinba {
+
+// What stands for a text that is empty where servers need one; Pinba's own engine shows the same.
+inline constexpr std::string_view kEmptyText = "<empty>";
+
+// `text` as every server can take it: bytes that are not UTF-8, and NUL, become \xNN.
+std::string escaped(std::string_view text);
+// Whether `text` needs no escape.
+bool is_clean(std::string_view text);
+
+// The strings that tags point to, each once, in the order in which they came. They are kept as they
+// appear on the wire, so that a whole dictionary is encoded by one copy.
+class Dictionary {
+ public:
+  // The index of `text`, which is added if it is new. What servers cannot take is changed first: see
+  // escaped(), and an empty text becomes kEmptyText; both are counted.
+  std::uint32_t add(std::string_view text);
+
+  // The text at `index`, which must be less than size(); valid until the next add() or clear().
+  [[nodiscard]] std::string_view operator[](std::uint32_t index) const {
+    return std::string_view(wire_).substr(entries_[index].begin, entries_[index].length);
+  }
+  [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(entries_.size()); }
+  // All of it as fields 15 of the message.
+  [[nodiscard]] std::string_view wire() const { return wire_; }
+  [[nodiscard]] std::uint32_t escaped_count() const { return escaped_; }
+  [[nodiscard]] std::uint32_t filled_count() const { return filled_; }
+
+  void clear();  // keeps the memory
+
+  friend bool operator==(const Dictionary& a, const Dictionary& b) { return a.wire_ == b.wire_; }
+
+ private:
+  struct Entry {
+    std::uint32_t begin;
+    std::uint32_t length;
+    std::uint32_t hash;
+  };
+  void grow();
+
+  std::string wire_;
+  std::vector<Entry> entries_;
+  std::vector<std::uint32_t> slots_;  // index + 1 by hash, open addressing; 0 is free
+  std::uint32_t escaped_ = 0;
+  std::uint32_t filled_ = 0;
+};
+
+// One tag: indices into a request's dictionary.
+struct TagRef {
+  std::uint32_t name = 0;
+  std::uint32_t value = 0;
+  friend bool operator==(const TagRef&, const TagRef&) = default;
+};
+
+// One timer entry: `hit_count` events that took `value` seconds together.
+struct Timer {
+  std::uint32_t hit_count = 1;
+  std::uint32_t tag_count = 0;  // so many of Request::timer_tags belong to it
+  double value = 0;             // seconds, over all hits
+  double ru_utime = 0;          // seconds of processor time in the program, and in the system
+  double ru_stime = 0;
+};
+
+class Tags;
+
+struct Request {
+  std::string hostname;             // of the machine
+  std::string server_name;          // virtual host or service
+  std::string script_name;          // script, route or job
+  std::uint32_t request_count = 0;  // served before by this process; servers do not multiply by it
+  std::uint64_t document_size = 0;  // bytes; here and below, what 32 bits do not hold is sent as their most
+  std::uint64_t memory_peak = 0;    // bytes
+  double request_time = 0;          // seconds
+  double ru_utime = 0;
+  double ru_stime = 0;
+  std::vector<Timer> timers;
+  std::vector<TagRef> timer_tags;  // of all timers in a row
+  Dictionary dictionary;
+  std::optional<std::uint32_t> status;            // as of HTTP
+  std::optional<std::uint64_t> memory_footprint;  // bytes
+  std::vector<Request> requests;                  // see EncodeOptions::nested
+  std::optional<std::string> schema;              // http, https
+  std::vector<TagRef> tags;                       // of the request
+
+  TagRef intern(std::string_view name, std::string_view value) {
+    const std::uint32_t name_index = dictionary.add(name);
+    return {name_index, dictionary.add(value)};
+  }
+  void add_tag(std::string_view name, std::string_view value) { tags.push_back(intern(name, value)); }
+  void add_tags(const Tags& added);
+
+  // Appends a timer. The tags must be of this request's dictionary, and not a part of timer_tags. More hits
+  // than an entry holds make several entries, of which the first has the seconds. No hits: nothing is added.
+  void add_timer(std::span<const TagRef> timer_tags_of_it, std::uint64_t hit_count, double value,
+                 double timer_ru_utime = 0, double timer_ru_stime = 0);
+  void add_timer(const Tags& timer_tags_of_it, std::uint64_t hit_count, double value,
+                 double timer_ru_utime = 0, double timer_ru_stime = 0);
+
+  void clear();  // as if new, but keeps the memory
+};
+
+// Adds timers to a request so that each set of tags has one entry, as php-pinba does: hits are added, seconds
+// summed. It finds only timers that were added through it.
+class TimerMerge {
+ public:
+  // As Request::add_timer, for the same request each time. The order of the tags does not matter.
+  void add(Request& request, std::span<const TagRef> tags, std::uint64_t hit_count, double value,
+           double ru_utime = 0, double ru_stime = 0);
+  void add(Request& request, const Tags& tags, std::uint64_t hit_count, double value, double ru_utime = 0,
+           double ru_stime = 0);
+  void clear();  // for the next request; keeps the memory
+
+ private:
+  struct Entry {
+    std::uint32_t hash;
+    std::uint32_t timer;
+    std::uint32_t first_tag;
+  };
+  void grow();
+
+  std::vector<Entry> entries_;
+  std::vector<std::uint32_t> slots_;
+  std::vector<TagRef> scratch_;
+};
+
+namespace detail {
+
+template <class T>
+concept Text = std::convertible_to<const T&, std::string_view>;
+template <class T>
+concept Mapping = std::ranges::input_range<T> && requires {
+  typename T::key_type;
+  typename T::mapped_type;
+};
+template <class T>
+concept Printable = requires(std::ostream& out, const T& value) {
+  out << value;
+};
+template <class>
+inline constexpr bool kNever = false;
+
+std::string number_text(double value);
+inline std::string number_text(std::integral auto value) { return std::to_string(value); }
+
+// What a mapping's key, or a value that is no collection, is called.
+template <class T>
+std::string text_of(const T& value) {
+  if constexpr (Text<T>) {
+    return std::string(std::string_view(value));
+  } else if constexpr (std::same_as<T, bool>) {
+    return value ? "True" : "False";
+  } else if constexpr (std::same_as<T, char>) {
+    return std::string(1, value);
+  } else if constexpr (std::integral<T>) {
+    return number_text(value);
+  } else if constexpr (std::floating_point<T>) {
+    return number_text(static_cast<double>(value));
+  } else if constexpr (Printable<T>) {
+    std::ostringstream out;
+    out << value;
+    return std::move(out).str();
+  } else {
+    static_assert(kNever<T>,
+                  "a tag's value must be text, a number, printable, a range, a mapping or a callable");
+  }
+}
+
+// Calls visit(name, value) for each tag that `value` stands for.
+template <class T, class Visit>
+void flatten(std::string_view name, const T& value, Visit&& visit) {
+  if constexpr (Text<T>) {
+    visit(name, std::string_view(value));
+  } else if constexpr (std::invocable<const T&>) {
+    flatten(name, std::invoke(value), visit);
+  } else if constexpr (Mapping<T>) {
+    for (const auto& [key, element] : value) {
+      flatten(std::string(name) + "." + text_of(key), element, visit);
+    }
+  } else if constexpr (std::ranges::input_range<const T>) {
+    for (const auto& element : value) flatten(name, element, visit);
+  } else {
+    visit(name, std::string_view(text_of(value)));
+  }
+}
+
+}  // namespace detail
+
+// A set of tags as texts: sorted by name and value, each pair once. Flattened as pynba does it: a sequence or
+// set gives a pair for each element, a mapping gives NAME.KEY, recursively, a callable is called at once and
+// its result taken, numbers become text as in Python (1, 0.5, 1.0, 1e-05, True), and so does all that can be
+// printed to a stream.
+class Tags {
+ public:
+  struct Tag {
+    template <class T>
+    Tag(std::string_view name, const T& value) {  // NOLINT(google-explicit-constructor)
+      detail::flatten(name, value,
+                      [this](std::string_view n, std::string_view v) { pairs.emplace_back(n, v); });
+    }
+    std::vector<std::pair<std::string, std::string>> pairs;
+  };
+
+  Tags() = default;
+  Tags(std::initializer_list<Tag> tags);
+
+  template <class T>
+  Tags& add(std::string_view name, const T& value) {
+    detail::flatten(name, value, [this](std::string_view n, std::string_view v) { insert(n, v); });
+    return *this;
+  }
+  Tags& add(const Tags& other);
+
+  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& pairs() const { return pairs_; }
+  friend bool operator==(const Tags&, const Tags&) = default;
+
+ private:
+  void insert(std::string_view name, std::string_view value);
+
+  std::vector<std::pair<std::string, std::string>> pairs_;
+};
+
+}  // namespace pinba

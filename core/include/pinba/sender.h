@@ -1,0 +1,103 @@
+// Datagrams -> Pinba servers, over UDP. Made for the inside of applications: a call never blocks, never
+// throws, and memory stays within the bounds that were set; what cannot be sent is dropped and counted.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mmstats/error.h"
+#include "pinba/encode.h"
+
+namespace pinba {
+
+inline constexpr std::uint16_t kDefaultPort = 30002;
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t length = 0;
+};
+
+// Finds addresses of a host, IPv4 or IPv6; may block; called in a thread of its own. Empty: not found.
+using Resolve = std::function<std::vector<Address>(const std::string& host, const std::string& port)>;
+
+struct SenderOptions {
+  // HOST, HOST:PORT, [IPV6]:PORT; a host is an address or a name.
+  std::vector<std::string> servers = {};
+
+  enum class Spread : std::uint8_t {
+    kAll,       // each server gets every packet
+    kByScript,  // a packet goes to the one that its script name falls to, the same in every process
+  };
+  Spread spread = Spread::kAll;
+
+  // How long a packet may wait for others, to be sent with them in one call. 0: each is sent at once, by
+  // the caller. Otherwise a thread sends, or the caller whose packet makes batch_packets full.
+  std::chrono::milliseconds linger{0};
+  std::size_t batch_packets = 64;
+
+  // Per server, what waits at most: for company, for a name, for room in the socket. Newer ones are dropped.
+  std::size_t queue_bytes = std::size_t{1} << 20U;
+  std::size_t queue_packets = 4096;
+
+  int socket_buffer = 0;  // SO_SNDBUF in bytes; 0: the system's default
+
+  // Names are looked up in the background at the start, then this often, and after a failure (not found,
+  // refused, unreachable) when retry_interval has passed.
+  std::chrono::milliseconds resolve_interval{60'000};
+  std::chrono::milliseconds retry_interval{1'000};
+  Resolve resolve = {};  // empty: getaddrinfo
+};
+
+struct SenderCounts {
+  std::uint64_t sent = 0;     // handed to the system
+  std::uint64_t bytes = 0;    // in these
+  std::uint64_t dropped = 0;  // no room in the queue, too large, no address, or the system said no
+  std::uint64_t refused = 0;  // packets that came back: nobody listened (ICMP); they count as sent too
+  std::uint64_t queued = 0;   // waiting now
+  std::uint64_t calls = 0;    // system calls that sent
+};
+
+// Sends to the servers. All functions may be called from any thread. After fork() the child has a sender of
+// its own: same servers, nothing waiting, counts from 0.
+class Sender {
+ public:
+  // Error: kInvalid if a server's name cannot be read or there is none. A host that cannot be found is
+  // none: it is looked for again and again.
+  static mmstats::Expected<Sender> make(SenderOptions options);
+
+  Sender(Sender&&) noexcept;
+  Sender& operator=(Sender&&) noexcept;
+  // Sends what can be sent at once, drops the rest. Does not wait for look-ups.
+  ~Sender();
+
+  // Sends a datagram, or copies it to a queue. `script_name` matters for kByScript alone. False if a queue
+  // has no room for it, or it is empty or larger than kMaxDatagram; what the system does not take later is
+  // counted alone.
+  bool send(Datagram datagram, std::string_view script_name = {}) noexcept;
+  // The same for several at once, in as few system calls as possible. How many were taken.
+  std::size_t send(std::span<const Datagram> datagrams, std::string_view script_name = {}) noexcept;
+
+  // Sends what waits, as far as the system takes it now. True if nothing waits any more.
+  bool flush() noexcept;
+  // The same until nothing waits, or the time is over.
+  bool flush(std::chrono::milliseconds at_most) noexcept;
+
+  [[nodiscard]] SenderCounts counts() const;                    // over all servers
+  [[nodiscard]] SenderCounts counts(std::size_t server) const;  // index in SenderOptions::servers
+
+ private:
+  struct State;
+  explicit Sender(std::shared_ptr<State> state);
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace pinba

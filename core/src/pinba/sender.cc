@@ -1,0 +1,673 @@
+#include "pinba/sender.h"
+
+#include <fmt/format.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <pthread.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <condition_variable>
+#include <csignal>
+#include <cstring>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <thread>
+#include <utility>
+
+namespace pinba {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+// One call takes so many messages; one message of equal segments so many of them, and bytes.
+constexpr std::size_t kMessages = 64;
+constexpr std::size_t kSegments = 64;
+// Segments are not fragmented, so they must be below the path's MTU; beyond this it is not even tried.
+constexpr std::size_t kLargestSegment = 1452;
+// A refusal that is reported instead of sending is that of an earlier packet, so the next try sends. Errors
+// that stay are those of the packet itself.
+constexpr int kTries = 8;
+constexpr milliseconds kFullRetry{1};  // until the socket may have room again
+
+// Packets in order, back to back, in memory that grows up to a bound.
+class Queue {
+ public:
+  [[nodiscard]] std::size_t count() const { return sizes_.size() - first_; }
+  [[nodiscard]] bool empty() const { return count() == 0; }
+  [[nodiscard]] std::size_t size(std::size_t i) const { return sizes_[first_ + i]; }
+  [[nodiscard]] std::byte* front() { return bytes_.data() + begin_; }
+
+  bool push(Datagram packet, std::size_t most_bytes, std::size_t most_packets) {
+    const std::size_t used = end_ - begin_;
+    if (count() >= most_packets || packet.size() > most_bytes || used > most_bytes - packet.size())
+      return false;
+    if (packet.size() > bytes_.size() - end_) make_room(used + packet.size(), most_bytes);
+    sizes_.push_back(static_cast<std::uint32_t>(packet.size()));
+    std::memcpy(bytes_.data() + end_, packet.data(), packet.size());
+    end_ += packet.size();
+    return true;
+  }
+
+  void pop(std::size_t packets) {
+    for (; packets > 0; --packets) begin_ += sizes_[first_++];
+    if (empty()) clear();
+  }
+
+  void clear() {
+    sizes_.clear();
+    first_ = begin_ = end_ = 0;
+  }
+
+ private:
+  void make_room(std::size_t wanted, std::size_t most) {
+    if (begin_ > 0) {
+      std::memmove(bytes_.data(), front(), end_ - begin_);
+      end_ -= begin_;
+      begin_ = 0;
+      sizes_.erase(sizes_.begin(), sizes_.begin() + static_cast<std::ptrdiff_t>(first_));
+      first_ = 0;
+    }
+    if (wanted > bytes_.size()) bytes_.resize(std::min(most, std::max(wanted, 2 * bytes_.size())));
+  }
+
+  std::vector<std::byte> bytes_;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+  std::vector<std::uint32_t> sizes_;
+  std::size_t first_ = 0;
+};
+
+struct HostPort {
+  std::string host;
+  std::string port;
+};
+
+std::optional<HostPort> parse_server(std::string_view text) {
+  HostPort parts{std::string(text), std::to_string(kDefaultPort)};
+  std::string_view port;
+  if (text.starts_with('[')) {
+    const auto end = text.find(']');
+    if (end == std::string_view::npos) return std::nullopt;
+    parts.host = text.substr(1, end - 1);
+    port = text.substr(end + 1);
+    if (!port.empty() && port[0] != ':') return std::nullopt;
+  } else if (const auto colon = text.find(':'); colon != std::string_view::npos && colon == text.rfind(':')) {
+    parts.host = text.substr(0, colon);
+    port = text.substr(colon);
+  }
+  if (parts.host.empty() || parts.host.find('\0') != std::string::npos) return std::nullopt;
+  if (port.empty()) return parts;
+  port.remove_prefix(1);
+  std::uint16_t number = 0;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (error != std::errc() || end != port.data() + port.size() || number == 0) return std::nullopt;
+  parts.port = std::to_string(number);
+  return parts;
+}
+
+std::vector<Address> look_up(const std::string& host, const std::string& port, int flags) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_DGRAM;
+  hints.ai_flags = flags | AI_NUMERICSERV;
+  addrinfo* list = nullptr;
+  if (::getaddrinfo(host.c_str(), port.c_str(), &hints, &list) != 0) return {};
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(list, ::freeaddrinfo);
+  std::vector<Address> found;
+  for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next) {
+    if (entry->ai_addrlen > sizeof(sockaddr_storage)) continue;
+    Address address;
+    std::memcpy(&address.storage, entry->ai_addr, entry->ai_addrlen);
+    address.length = entry->ai_addrlen;
+    found.push_back(address);
+  }
+  return found;
+}
+
+bool same(const Address& a, const Address& b) {
+  return a.length == b.length && std::memcmp(&a.storage, &b.storage, a.length) == 0;
+}
+
+// FNV-1a: the same in every process and on every machine.
+std::size_t stable_hash(std::string_view text) {
+  std::uint64_t hash = 0xCBF29CE484222325U;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
+  return hash;
+}
+
+// Starts a thread that takes none of the application's signals. False if the system has none to give.
+template <class Run>
+bool start_thread(std::thread& thread, Run run) {
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  bool started = true;
+  try {
+    thread = std::thread(std::move(run));
+  } catch (const std::exception&) {
+    started = false;
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return started;
+}
+
+struct Target {
+  HostPort server;
+  bool is_address = false;  // not a name: nothing to look up
+  std::vector<Address> addresses;
+  std::size_t current = 0;  // of the addresses
+  std::size_t untried = 0;  // addresses left to try before the next look-up
+  int socket = -1;
+  bool segments = true;  // the system can cut a message into equal packets
+  bool resolving = false;
+  Clock::time_point resolve_at;
+  Clock::time_point reopen_at;  // no earlier try to open a socket
+  Clock::time_point send_at;    // when the thread has to send what waits
+  Queue queue;
+  SenderCounts counts;
+};
+
+}  // namespace
+
+// All that threads share; each function but those marked wants the mutex held.
+struct Sender::State : std::enable_shared_from_this<Sender::State> {
+  explicit State(SenderOptions given) : options(std::move(given)) {}
+  [[nodiscard]] std::size_t batch() const { return std::max<std::size_t>(options.batch_packets, 1); }
+
+  bool enqueue(Target& target, Datagram packet);
+  bool drain(Target& target);
+  bool after_error(Target& target, int error, std::size_t packets, bool segmented, int& tries);
+  static void drop_front(Target& target, std::size_t packets);
+  bool open(Target& target);
+  static void close_socket(Target& target);
+  void next_address(Target& target);
+  void resolve_soon(Target& target);
+  void start_resolving(std::size_t index);
+  void resolved(std::size_t index, std::uint64_t of_process, std::vector<Address> found);  // takes the mutex
+  bool need_worker();
+  void work();   // takes the mutex; the worker's body
+  void close();  // takes the mutex
+  void become_child();
+  bool drain_all();
+  template <class Visit>
+  void for_each_target(std::string_view script_name, Visit visit);
+
+  const SenderOptions options;
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::vector<Target> targets;
+  std::thread worker;
+  bool working = false;
+  bool closed = false;
+  std::uint64_t process = 0;  // how often fork() made a child of us
+};
+
+// ---- fork: no thread of the parent may be inside of a sender at that moment
+
+namespace {
+
+template <class State>
+class Forks {
+ public:
+  static Forks& all() {
+    static auto* forks = new Forks;  // never destroyed: senders may be static objects
+    return *forks;
+  }
+  void add(State* state) {
+    const std::lock_guard lock(mutex_);
+    states_.push_back(state);
+  }
+  void remove(State* state) {
+    const std::lock_guard lock(mutex_);
+    std::erase(states_, state);
+  }
+
+ private:
+  Forks() { ::pthread_atfork(before, in_parent, in_child); }
+  static void before() {
+    all().mutex_.lock();
+    for (State* state : all().states_) state->mutex.lock();
+  }
+  static void in_parent() {
+    for (State* state : all().states_) state->mutex.unlock();
+    all().mutex_.unlock();
+  }
+  static void in_child() {
+    for (State* state : all().states_) {
+      state->become_child();
+      state->mutex.unlock();
+    }
+    all().mutex_.unlock();
+  }
+
+  std::mutex mutex_;
+  std::vector<State*> states_;
+};
+
+}  // namespace
+
+// Its threads are not there any more, so what belongs to them is not destroyed but begun anew.
+void Sender::State::become_child() {
+  new (&wake) std::condition_variable;
+  new (&worker) std::thread;
+  working = false;
+  ++process;
+  for (Target& target : targets) {
+    close_socket(target);
+    target.queue.clear();
+    target.counts = {};
+    target.resolving = false;
+    target.reopen_at = {};
+    if (target.addresses.empty()) target.resolve_at = {};
+  }
+}
+
+// ---- one server
+
+void Sender::State::close_socket(Target& target) {
+  if (target.socket >= 0) ::close(target.socket);
+  target.socket = -1;
+}
+
+bool Sender::State::open(Target& target) {
+  if (target.socket >= 0) return true;
+  if (target.addresses.empty()) return false;
+  const auto now = Clock::now();
+  if (now < target.reopen_at) return false;
+  const Address& address = target.addresses[target.current];
+  target.socket = ::socket(address.storage.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (target.socket >= 0 && options.socket_buffer > 0) {
+    ::setsockopt(target.socket, SOL_SOCKET, SO_SNDBUF, &options.socket_buffer, sizeof options.socket_buffer);
+  }
+  if (target.socket >= 0 &&
+      ::connect(target.socket, reinterpret_cast<const sockaddr*>(&address.storage), address.length) == 0) {
+    return true;
+  }
+  close_socket(target);
+  target.reopen_at = now + options.retry_interval;
+  next_address(target);
+  resolve_soon(target);
+  return false;
+}
+
+// A name can have addresses at which nobody listens, as localhost often has.
+void Sender::State::next_address(Target& target) {
+  if (target.untried == 0 || target.addresses.size() < 2) return;
+  --target.untried;
+  target.current = (target.current + 1) % target.addresses.size();
+  close_socket(target);
+  target.reopen_at = {};
+}
+
+void Sender::State::resolve_soon(Target& target) {
+  if (target.is_address || target.resolving) return;
+  target.resolve_at = std::min(target.resolve_at, Clock::now() + options.retry_interval);
+  need_worker();
+}
+
+bool Sender::State::enqueue(Target& target, Datagram packet) {
+  const bool first = target.queue.empty();
+  const bool fits = !packet.empty() && packet.size() <= kMaxDatagram;
+  if (!fits || !target.queue.push(packet, options.queue_bytes, options.queue_packets)) {
+    ++target.counts.dropped;
+    return false;
+  }
+  if (first) target.send_at = Clock::now() + options.linger;
+  return true;
+}
+
+void Sender::State::drop_front(Target& target, std::size_t packets) {
+  target.queue.pop(packets);
+  target.counts.dropped += packets;
+}
+
+// What to do after a message of `packets` could not be sent. False: nothing now, try later.
+bool Sender::State::after_error(Target& target, int error, std::size_t packets, bool segmented, int& tries) {
+  switch (error) {
+    case EINTR:
+      return true;
+    case EAGAIN:
+    case ENOBUFS:
+    case ENOMEM:
+      return false;
+    case ECONNREFUSED:
+      ++target.counts.refused;
+      resolve_soon(target);
+      next_address(target);
+      if (++tries < kTries) return target.socket >= 0 || open(target);
+      break;
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case ENETDOWN:
+      resolve_soon(target);
+      next_address(target);
+      // Once more, as the error may be an earlier packet's.
+      if (++tries < 2) return target.socket >= 0 || open(target);
+      break;
+    default:
+      if (segmented) {
+        target.segments = false;
+        return true;
+      }
+      break;
+  }
+  drop_front(target, packets);
+  tries = 0;
+  return true;
+}
+
+// Sends what waits. True if nothing waits any more.
+bool Sender::State::drain(Target& target) {
+  if (!target.queue.empty() && !open(target)) {
+    target.send_at = Clock::now() + options.retry_interval;
+    return false;
+  }
+  int tries = 0;
+  while (!target.queue.empty()) {
+    std::array<mmsghdr, kMessages> messages;
+    std::array<iovec, kMessages> vectors;
+    std::array<std::size_t, kMessages> packets;
+    struct alignas(cmsghdr) Control {
+      std::array<std::byte, CMSG_SPACE(sizeof(std::uint16_t))> bytes;
+    };
+    std::array<Control, kMessages> controls;
+
+    Queue& queue = target.queue;
+    std::size_t count = 0;
+    std::byte* at = queue.front();
+    for (std::size_t next = 0; next < queue.count() && count < kMessages; ++count) {
+      const std::size_t size = queue.size(next);
+      std::size_t bytes = size;
+      std::size_t run = 1;
+      if (target.segments && size <= kLargestSegment) {
+        while (next + run < queue.count() && run < kSegments && queue.size(next + run) == size &&
+               bytes + size <= kMaxDatagram) {
+          bytes += size;
+          ++run;
+        }
+      }
+      vectors[count] = {at, bytes};
+      packets[count] = run;
+      messages[count] = {};
+      msghdr& header = messages[count].msg_hdr;
+      header.msg_iov = &vectors[count];
+      header.msg_iovlen = 1;
+      if (run > 1) {
+        Control& control = controls[count];
+        header.msg_control = control.bytes.data();
+        header.msg_controllen = control.bytes.size();
+        cmsghdr* option = CMSG_FIRSTHDR(&header);
+        option->cmsg_level = SOL_UDP;
+        option->cmsg_type = UDP_SEGMENT;
+        option->cmsg_len = CMSG_LEN(sizeof(std::uint16_t));
+        const auto segment = static_cast<std::uint16_t>(size);
+        std::memcpy(CMSG_DATA(option), &segment, sizeof segment);
+      }
+      at += bytes;
+      next += run;
+    }
+
+    const int sent =
+        count == 1
+            ? (::sendmsg(target.socket, &messages[0].msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 1)
+            : ::sendmmsg(target.socket, messages.data(), static_cast<unsigned>(count),
+                         MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0) {
+      if (after_error(target, errno, packets[0], packets[0] > 1, tries)) continue;
+      target.send_at = Clock::now() + std::max(kFullRetry, options.linger);
+      return false;
+    }
+    tries = 0;
+    ++target.counts.calls;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(sent); ++i) {
+      target.counts.sent += packets[i];
+      target.counts.bytes += vectors[i].iov_len;
+      queue.pop(packets[i]);
+    }
+  }
+  return true;
+}
+
+bool Sender::State::drain_all() {
+  bool all = true;
+  for (Target& target : targets) all &= drain(target);
+  return all;
+}
+
+// ---- names, in the background
+
+void Sender::State::start_resolving(std::size_t index) {
+  Target& target = targets[index];
+  target.resolving = true;
+  target.resolve_at = Clock::now() + options.resolve_interval;
+  std::thread thread;
+  const bool started =
+      start_thread(thread, [state = shared_from_this(), index, server = target.server, of_process = process] {
+        std::vector<Address> found;
+        try {
+          found = state->options.resolve ? state->options.resolve(server.host, server.port)
+                                         : look_up(server.host, server.port, AI_ADDRCONFIG);
+        } catch (...) {
+          found.clear();  // NOLINT(bugprone-empty-catch): as if not found
+        }
+        state->resolved(index, of_process, std::move(found));
+      });
+  if (started) {
+    // It may take as long as a dead name server lets it, and nobody waits for it.
+    thread.detach();
+  } else {
+    target.resolving = false;
+    target.resolve_at = Clock::now() + options.retry_interval;
+  }
+}
+
+void Sender::State::resolved(std::size_t index, std::uint64_t of_process, std::vector<Address> found) {
+  const std::lock_guard lock(mutex);
+  if (closed || of_process != process) return;
+  Target& target = targets[index];
+  target.resolving = false;
+  if (found.empty()) {
+    // The old addresses may still do.
+    target.resolve_at = Clock::now() + options.retry_interval;
+    wake.notify_all();
+    return;
+  }
+  std::size_t place = 0;
+  if (!target.addresses.empty()) {
+    const Address& now = target.addresses[target.current];
+    const auto known =
+        std::ranges::find_if(found, [&](const Address& address) { return same(address, now); });
+    if (known == found.end()) {
+      close_socket(target);
+    } else {
+      place = static_cast<std::size_t>(known - found.begin());
+    }
+  }
+  target.untried = found.size() - 1;
+  target.addresses = std::move(found);
+  target.current = place;
+  target.reopen_at = {};
+  target.send_at = Clock::now();
+  wake.notify_all();
+}
+
+bool Sender::State::need_worker() {
+  if (closed) return false;
+  if (!working) {
+    working = start_thread(worker, [this] { work(); });
+  } else {
+    wake.notify_all();
+  }
+  return working;
+}
+
+void Sender::State::work() {
+  std::unique_lock lock(mutex);
+  while (!closed) {
+    const auto now = Clock::now();
+    auto next = now + std::chrono::hours(1);
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      Target& target = targets[i];
+      if (!target.is_address && !target.resolving) {
+        if (target.resolve_at <= now) {
+          start_resolving(i);
+        } else {
+          next = std::min(next, target.resolve_at);
+        }
+      }
+      if (target.queue.empty() || target.addresses.empty()) continue;
+      if (target.send_at > now || !drain(target)) next = std::min(next, target.send_at);
+    }
+    wake.wait_until(lock, next);
+  }
+}
+
+void Sender::State::close() {
+  Forks<State>::all().remove(this);
+  {
+    const std::lock_guard lock(mutex);
+    if (closed) return;
+    drain_all();
+    closed = true;
+    for (Target& target : targets) {
+      close_socket(target);
+      target.queue.clear();
+    }
+  }
+  wake.notify_all();
+  if (worker.joinable()) worker.join();
+}
+
+template <class Visit>
+void Sender::State::for_each_target(std::string_view script_name, Visit visit) {
+  if (options.spread == SenderOptions::Spread::kByScript) {
+    visit(targets[stable_hash(script_name) % targets.size()]);
+  } else {
+    for (Target& target : targets) visit(target);
+  }
+}
+
+// ---- the public side
+
+mmstats::Expected<Sender> Sender::make(SenderOptions options) {
+  const auto invalid = [](std::string message) {
+    mmstats::Error error;
+    error.kind = mmstats::ErrorKind::kInvalid;
+    error.message = std::move(message);
+    return tl::unexpected(std::move(error));
+  };
+  if (options.servers.empty()) return invalid("no Pinba server is given: name one as HOST:PORT");
+  auto state = std::make_shared<State>(std::move(options));
+  const auto now = Clock::now();
+  bool names = false;
+  for (const std::string& text : state->options.servers) {
+    auto server = parse_server(text);
+    if (!server) {
+      return invalid(fmt::format("'{}' is no Pinba server: write HOST, HOST:PORT or [IPV6]:PORT",
+                                 mmstats::printable(text)));
+    }
+    Target& target = state->targets.emplace_back();
+    target.server = std::move(*server);
+    target.addresses = look_up(target.server.host, target.server.port, AI_NUMERICHOST);
+    target.is_address = !target.addresses.empty();
+    target.resolve_at = now;
+    names |= !target.is_address;
+  }
+  Forks<State>::all().add(state.get());
+  if (names) {
+    const std::lock_guard lock(state->mutex);
+    state->need_worker();
+  }
+  return Sender(std::move(state));
+}
+
+Sender::Sender(std::shared_ptr<State> state) : state_(std::move(state)) {}
+Sender::Sender(Sender&&) noexcept = default;
+Sender& Sender::operator=(Sender&& other) noexcept {
+  if (this != &other) {
+    if (state_) state_->close();
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+Sender::~Sender() {
+  if (state_) state_->close();
+}
+
+bool Sender::send(Datagram datagram, std::string_view script_name) noexcept {
+  return send(std::span(&datagram, 1), script_name) == 1;
+}
+
+std::size_t Sender::send(std::span<const Datagram> datagrams, std::string_view script_name) noexcept {
+  State& state = *state_;
+  const std::lock_guard lock(state.mutex);
+  std::size_t accepted = 0;
+  for (const Datagram datagram : datagrams) {
+    bool all = true;
+    state.for_each_target(script_name, [&](Target& target) {
+      try {
+        all &= state.enqueue(target, datagram);
+      } catch (const std::bad_alloc&) {
+        ++target.counts.dropped;
+        all = false;
+      }
+      const std::size_t waiting = target.queue.count();
+      if (waiting != 0 && waiting % state.batch() == 0) state.drain(target);
+    });
+    accepted += all ? 1U : 0U;
+  }
+  state.for_each_target(script_name, [&](Target& target) {
+    if (target.queue.empty()) return;
+    if (state.options.linger.count() == 0 && state.drain(target)) return;
+    if (!state.working || target.queue.count() <= datagrams.size()) state.need_worker();
+  });
+  return accepted;
+}
+
+bool Sender::flush() noexcept {
+  const std::lock_guard lock(state_->mutex);
+  return state_->drain_all();
+}
+
+bool Sender::flush(milliseconds at_most) noexcept {
+  const auto deadline = Clock::now() + at_most;
+  std::unique_lock lock(state_->mutex);
+  while (!state_->drain_all()) {
+    const auto now = Clock::now();
+    if (now >= deadline) return false;
+    state_->wake.wait_until(lock, std::min(deadline, now + milliseconds(5)));
+  }
+  return true;
+}
+
+SenderCounts Sender::counts() const {
+  SenderCounts sum;
+  for (std::size_t i = 0; i < state_->targets.size(); ++i) {
+    const SenderCounts one = counts(i);
+    sum.sent += one.sent;
+    sum.bytes += one.bytes;
+    sum.dropped += one.dropped;
+    sum.refused += one.refused;
+    sum.queued += one.queued;
+    sum.calls += one.calls;
+  }
+  return sum;
+}
+
+SenderCounts Sender::counts(std::size_t server) const {
+  const std::lock_guard lock(state_->mutex);
+  SenderCounts counts = state_->targets.at(server).counts;
+  counts.queued = state_->targets[server].queue.count();
+  return counts;
+}
+
+}  // namespace pinba

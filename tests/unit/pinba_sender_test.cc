@@ -1,0 +1,321 @@
+// Sending over real sockets: what arrives, what is counted, and what goes wrong without hurting the caller.
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "pinba/sender.h"
+#include "udp_receiver.h"
+
+using namespace std::chrono_literals;
+using pinba::Sender;
+using pinba::SenderOptions;
+
+// The child of the fork below starts threads, as real ones do.
+extern "C" [[gnu::visibility("default")]] const char* __tsan_default_options() { return "die_after_fork=0"; }
+
+namespace {
+
+pinba::Datagram bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
+
+Sender made(SenderOptions options) {
+  auto sender = Sender::make(std::move(options));
+  REQUIRE(sender);
+  return std::move(*sender);
+}
+
+bool eventually(const std::function<bool()>& holds) {
+  const auto deadline = std::chrono::steady_clock::now() + 20s;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(1ms);
+  }
+  return true;
+}
+
+pinba::Address loopback(std::uint16_t port) {
+  pinba::Address address;
+  auto& v4 = reinterpret_cast<sockaddr_in&>(address.storage);
+  v4.sin_family = AF_INET;
+  v4.sin_port = htons(port);
+  v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.length = sizeof v4;
+  return address;
+}
+
+// A port at which nobody listens.
+std::uint16_t free_port() { return UdpReceiver().port(); }
+
+}  // namespace
+
+TEST_CASE("packets arrive as they are, over IPv4 and IPv6") {
+  UdpReceiver v4;
+  UdpReceiver v6(AF_INET6);
+  Sender sender = made({.servers = {v4.server(), "[::1]:" + std::to_string(v6.port())}});
+  const std::string largest(pinba::kMaxDatagram, 'x');
+  for (const std::string& packet : {std::string("a"), std::string(400, 'b'), largest}) {
+    CHECK(sender.send(bytes_of(packet)));
+    CHECK(v4.receive() == packet);
+    CHECK(v6.receive() == packet);
+  }
+  CHECK(sender.counts(0).sent == 3);
+  CHECK(sender.counts().sent == 6);
+  CHECK(sender.counts().bytes == 2 * (1 + 400 + largest.size()));
+  CHECK(sender.counts().dropped == 0);
+}
+
+TEST_CASE("servers are read as host and port") {
+  for (const char* good : {"localhost", "localhost:30002", "127.0.0.1", "127.0.0.1:1", "::1", "[::1]",
+                           "[::1]:65535", "no-such-host.invalid:30002"}) {
+    CAPTURE(good);
+    CHECK(
+        Sender::make({.servers = {good}, .resolve = [](auto&...) { return std::vector<pinba::Address>{}; }}));
+  }
+  for (const char* bad : {"", ":30002", "localhost:", "localhost:0", "localhost:65536", "localhost:http",
+                          "[::1", "[::1]30002", "[]:1", "localhost:1x"}) {
+    CAPTURE(bad);
+    const auto sender = Sender::make({.servers = {bad}});
+    REQUIRE(!sender);
+    CHECK(sender.error().kind == mmstats::ErrorKind::kInvalid);
+    CHECK(sender.error().message.find("HOST:PORT") != std::string::npos);
+  }
+  CHECK(!Sender::make({}));
+}
+
+TEST_CASE("packets that may wait are sent together, in order") {
+  UdpReceiver server;
+  Sender sender = made({.servers = {server.server()}, .linger = 1h, .batch_packets = 1000});
+  std::vector<std::string> packets;
+  for (int i = 0; i < 300; ++i) {
+    // Runs of equal sizes between others, and some that are too large for a segment.
+    packets.push_back(std::to_string(i) +
+                      std::string(i % 10 < 6 ? 400 : 7 * (i % 10) + (i % 50 == 9 ? 3000 : 0), '.'));
+  }
+  for (const auto& packet : packets) CHECK(sender.send(bytes_of(packet)));
+  CHECK(server.received().empty());
+  CHECK(sender.counts().queued == 300);
+  CHECK(sender.flush());
+  CHECK(server.received() == packets);
+  const auto counts = sender.counts();
+  CHECK(counts.sent == 300);
+  CHECK(counts.queued == 0);
+  CHECK(counts.calls < 10);
+
+  // As many as make a batch are sent without being told to.
+  Sender batches = made({.servers = {server.server()}, .linger = 1h, .batch_packets = 8});
+  for (int i = 0; i < 20; ++i) batches.send(bytes_of(packets[0]));
+  CHECK(server.received().size() == 16);
+
+  // The rest when their time has come.
+  Sender soon = made({.servers = {server.server()}, .linger = 5ms});
+  soon.send(bytes_of("late"));
+  CHECK(server.receive() == "late");
+}
+
+TEST_CASE("several packets at once need few calls") {
+  UdpReceiver server;
+  Sender sender = made({.servers = {server.server()}});
+  const std::vector<std::string> texts{"a", "bb", "ccc", "ccc"};
+  std::vector<pinba::Datagram> datagrams;
+  for (const auto& text : texts) datagrams.push_back(bytes_of(text));
+  CHECK(sender.send(datagrams) == 4);
+  CHECK(server.received() == texts);
+  CHECK(sender.counts().calls == 1);
+}
+
+TEST_CASE("what is no datagram is dropped") {
+  UdpReceiver server;
+  Sender sender = made({.servers = {server.server()}});
+  CHECK(!sender.send(bytes_of(std::string(pinba::kMaxDatagram + 1, 'x'))));
+  CHECK(!sender.send(pinba::Datagram{}));
+  CHECK(sender.counts().dropped == 2);
+  CHECK(sender.send(bytes_of("next")));
+  CHECK(server.receive() == "next");
+}
+
+TEST_CASE("a server that is away costs no packet that is sent after it is back") {
+  const auto port = free_port();
+  Sender sender = made({.servers = {"127.0.0.1:" + std::to_string(port)}});
+  for (int i = 0; i < 10; ++i) CHECK(sender.send(bytes_of("lost")));
+  // Each but the last came back, and was told of by the next.
+  CHECK(sender.counts().sent == 10);
+  CHECK(sender.counts().refused == 9);
+  UdpReceiver server(AF_INET, port);
+  CHECK(sender.send(bytes_of("first")));
+  CHECK(server.receive() == "first");
+  // The same for packets of one size that go together.
+  Sender batch = made({.servers = {server.server()}, .linger = 1h});
+  for (int i = 0; i < 5; ++i) batch.send(bytes_of("equal"));
+  CHECK(batch.flush());
+  CHECK(server.received().size() == 5);
+}
+
+TEST_CASE("a name that is not known yet holds packets back, and no more than the queue has room for") {
+  UdpReceiver server;
+  std::atomic<bool> known = false;
+  std::atomic<int> asked = 0;
+  Sender sender = made({.servers = {"pinba.example:30002"},
+                        .queue_packets = 10,
+                        .retry_interval = 5ms,
+                        .resolve = [&](const std::string& host, const std::string& port) {
+                          CHECK(host == "pinba.example");
+                          CHECK(port == "30002");
+                          ++asked;
+                          return known ? std::vector{loopback(server.port())} : std::vector<pinba::Address>{};
+                        }});
+  for (int i = 0; i < 100; ++i) CHECK(sender.send(bytes_of(std::to_string(i))) == (i < 10));
+  CHECK(eventually([&] { return asked > 3; }));
+  CHECK(sender.counts().queued == 10);
+  CHECK(sender.counts().dropped == 90);
+  known = true;
+  for (int i = 0; i < 10; ++i) CHECK(server.receive() == std::to_string(i));
+  CHECK(sender.counts().sent == 10);
+}
+
+TEST_CASE("memory stays within the bound in bytes too") {
+  Sender sender = made({.servers = {"pinba.example"}, .queue_bytes = 1000, .resolve = [](auto&...) {
+                          return std::vector<pinba::Address>{};
+                        }});
+  const std::string packet(300, 'x');
+  for (int i = 0; i < 1000; ++i) sender.send(bytes_of(packet));
+  CHECK(sender.counts().queued == 3);
+  CHECK(sender.counts().dropped == 997);
+}
+
+TEST_CASE("a look-up that hangs or throws holds nobody up") {
+  std::mutex mutex;
+  std::condition_variable wake;
+  bool over = false;
+  bool left = false;
+  {
+    Sender sender =
+        made({.servers = {"pinba.example"}, .resolve = [&](auto&...) -> std::vector<pinba::Address> {
+                std::unique_lock lock(mutex);
+                wake.wait(lock, [&] { return over; });
+                left = true;
+                wake.notify_all();
+                return {};
+              }});
+    CHECK(sender.send(bytes_of("waits")));
+    CHECK(!sender.flush());
+    CHECK(!sender.flush(20ms));
+  }
+  {
+    std::unique_lock lock(mutex);
+    over = true;
+    wake.notify_all();
+    CHECK(wake.wait_for(lock, 20s, [&] { return left; }));
+  }
+  std::atomic<int> asked = 0;
+  Sender sender = made({.servers = {"pinba.example"},
+                        .retry_interval = 1ms,
+                        .resolve = [&](auto&...) -> std::vector<pinba::Address> {
+                          ++asked;
+                          throw std::runtime_error("no");
+                        }});
+  CHECK(eventually([&] { return asked > 3; }));
+}
+
+TEST_CASE("a server that moved is found again") {
+  UdpReceiver old_place;
+  UdpReceiver new_place;
+  std::atomic<std::uint16_t> port = old_place.port();
+  Sender sender = made({.servers = {"pinba.example"}, .resolve_interval = 5ms, .resolve = [&](auto&...) {
+                          return std::vector{loopback(port)};
+                        }});
+  CHECK(sender.send(bytes_of("one")));
+  CHECK(old_place.receive() == "one");
+  port = new_place.port();
+  CHECK(eventually([&] {
+    sender.send(bytes_of("two"));
+    return !new_place.received().empty();
+  }));
+  CHECK(sender.counts().dropped == 0);
+}
+
+TEST_CASE("of several addresses of a name the one that answers is used") {
+  UdpReceiver server;
+  const auto nobody = free_port();
+  Sender sender = made({.servers = {"pinba.example"}, .resolve = [&](auto&...) {
+                          return std::vector{loopback(nobody), loopback(server.port())};
+                        }});
+  CHECK(eventually([&] {
+    sender.send(bytes_of("text"));
+    return !server.received().empty();
+  }));
+  const auto refused = sender.counts().refused;
+  for (int i = 0; i < 10; ++i) sender.send(bytes_of("text"));
+  CHECK(server.received().size() == 10);
+  CHECK(sender.counts().refused == refused);
+}
+
+TEST_CASE("packets are spread over servers by script, each script to one") {
+  std::vector<UdpReceiver> servers(3);
+  SenderOptions options;
+  for (const auto& server : servers) options.servers.push_back(server.server());
+  options.spread = SenderOptions::Spread::kByScript;
+  Sender sender = made(options);
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 100; ++i) {
+      const auto script = "/route" + std::to_string(i);
+      CHECK(sender.send(bytes_of(script), script));
+    }
+  }
+  std::set<std::string> all;
+  for (auto& server : servers) {
+    const auto packets = server.received();
+    const std::set<std::string> scripts(packets.begin(), packets.end());
+    CHECK(packets.size() == 2 * scripts.size());
+    CHECK(scripts.size() > 10);
+    all.insert(scripts.begin(), scripts.end());
+  }
+  CHECK(all.size() == 100);
+}
+
+TEST_CASE("many threads may send through one sender") {
+  UdpReceiver server;
+  Sender sender = made({.servers = {server.server()}, .linger = 1ms, .queue_packets = 100'000});
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 500; ++i) sender.send(bytes_of(std::to_string(1000 * t + i)));
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  CHECK(sender.flush(20s));
+  const auto packets = server.received();
+  CHECK(packets.size() == 2000);
+  CHECK(std::set<std::string>(packets.begin(), packets.end()).size() == 2000);
+}
+
+TEST_CASE("after fork the child sends for itself, and nothing twice") {
+  UdpReceiver server;
+  std::atomic<bool> known = false;
+  Sender sender = made({.servers = {server.server(), "pinba.example"},
+                        .linger = 1h,
+                        .retry_interval = 1ms,
+                        .resolve = [&](auto&...) {
+                          return known ? std::vector{loopback(server.port())} : std::vector<pinba::Address>{};
+                        }});
+  sender.send(bytes_of("parent"));
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    bool good = sender.counts().queued == 0 && sender.flush();
+    known = true;
+    good = good && sender.send(bytes_of("child")) && sender.flush(20s) && sender.counts().sent == 2;
+    ::_exit(good ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  CHECK(server.received() == std::vector<std::string>{"child", "child"});
+  CHECK(sender.counts().queued == 2);
+  known = true;
+  CHECK(sender.flush(20s));
+  CHECK(server.received() == std::vector<std::string>{"parent", "parent"});
+}

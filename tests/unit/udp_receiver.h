@@ -1,0 +1,73 @@
+// A UDP socket on a free port of this machine, as a Pinba server has one.
+#pragma once
+
+#include <arpa/inet.h>
+#include <doctest/doctest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <vector>
+
+class UdpReceiver {
+ public:
+  // Port 0: any that is free.
+  explicit UdpReceiver(int family = AF_INET, std::uint16_t port = 0) {
+    socket_ = ::socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    REQUIRE(socket_ >= 0);
+    const int buffer = 8 << 20;
+    ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+    sockaddr_storage address{};
+    socklen_t length = 0;
+    if (family == AF_INET) {
+      auto& v4 = reinterpret_cast<sockaddr_in&>(address);
+      v4.sin_family = AF_INET;
+      v4.sin_port = htons(port);
+      v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+      length = sizeof v4;
+    } else {
+      auto& v6 = reinterpret_cast<sockaddr_in6&>(address);
+      v6.sin6_family = AF_INET6;
+      v6.sin6_port = htons(port);
+      v6.sin6_addr = in6addr_loopback;
+      length = sizeof v6;
+    }
+    REQUIRE(::bind(socket_, reinterpret_cast<sockaddr*>(&address), length) == 0);
+    REQUIRE(::getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &length) == 0);
+    port_ = ntohs(reinterpret_cast<sockaddr_in&>(address).sin_port);  // in the same place in both
+  }
+  UdpReceiver(const UdpReceiver&) = delete;
+  UdpReceiver& operator=(const UdpReceiver&) = delete;
+  ~UdpReceiver() { ::close(socket_); }
+
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+  [[nodiscard]] std::string server() const { return "127.0.0.1:" + std::to_string(port_); }
+
+  // The next packet; nothing if none comes in time.
+  std::optional<std::string> receive(std::chrono::milliseconds at_most = std::chrono::seconds(20)) {
+    pollfd waiting{socket_, POLLIN, 0};
+    if (::poll(&waiting, 1, static_cast<int>(at_most.count())) != 1) return std::nullopt;
+    std::string packet(65536, '\0');
+    const auto size = ::recv(socket_, packet.data(), packet.size(), 0);
+    REQUIRE(size >= 0);
+    packet.resize(static_cast<std::size_t>(size));
+    return packet;
+  }
+
+  // All that has arrived.
+  std::vector<std::string> received() {
+    std::vector<std::string> packets;
+    while (auto packet = receive(std::chrono::milliseconds(0))) packets.push_back(std::move(*packet));
+    return packets;
+  }
+
+ private:
+  int socket_ = -1;
+  std::uint16_t port_ = 0;
+};

@@ -248,8 +248,8 @@ std::vector<pinba::Address> find_addresses(const std::string& host, const std::s
     std::memcpy(&address.storage, entry->ai_addr, entry->ai_addrlen);
     address.length = entry->ai_addrlen;
   }
-  std::ranges::stable_partition(
-      found, [](const pinba::Address& address) { return address.storage.ss_family == AF_INET; });
+  std::stable_partition(found.begin(), found.end(),
+                        [](const pinba::Address& address) { return address.storage.ss_family == AF_INET; });
   return found;
 }
 

@@ -9,28 +9,17 @@
 #include <limits>
 #include <new>
 
+#include "utf8.h"
+
 namespace pinba {
+
+using mmstats::utf8_sequence;
+
 namespace {
 
 constexpr std::uint32_t kMaxHits = std::numeric_limits<std::uint32_t>::max();
 
 unsigned byte_at(std::string_view text, std::size_t i) { return static_cast<unsigned char>(text[i]); }
-
-// Length of the well-formed UTF-8 sequence at the front of `text`, 0 if there is none (Unicode, table 3-7).
-std::size_t utf8_sequence(std::string_view text) {
-  const auto in = [&](std::size_t i, unsigned low, unsigned high) {
-    return i < text.size() && byte_at(text, i) >= low && byte_at(text, i) <= high;
-  };
-  const auto tail = [&](std::size_t i) { return in(i, 0x80, 0xBF); };
-  const unsigned first = byte_at(text, 0);
-  if (first < 0x80) return 1;
-  if (first < 0xC2 || first > 0xF4) return 0;
-  if (first < 0xE0) return tail(1) ? 2 : 0;
-  if (first < 0xF0) {
-    return in(1, first == 0xE0 ? 0xA0 : 0x80, first == 0xED ? 0x9F : 0xBF) && tail(2) ? 3 : 0;
-  }
-  return in(1, first == 0xF0 ? 0x90 : 0x80, first == 0xF4 ? 0x8F : 0xBF) && tail(2) && tail(3) ? 4 : 0;
-}
 
 // Eight bytes that are ASCII without NUL, as nearly all are.
 bool is_plain(const char* eight) {

@@ -1,0 +1,754 @@
+"""pinba-run and pinba-dump as people and scripts meet them, and beside real clients and servers."""
+
+import contextlib
+import glob
+import json
+import os
+import pty
+import re
+import resource
+import signal
+import socket
+import subprocess
+import textwrap
+import time
+import unittest
+
+import daemons
+import pinba_packets
+
+RUN = os.environ["MMSTATS_PINBA_RUN"]
+DUMP = os.environ["MMSTATS_PINBA_DUMP"]
+DATA = os.path.join(daemons.HERE, "..", "data", "pinba")
+SECONDS = 20 * daemons.TIME_SCALE
+
+
+def python(text):
+    """The command that runs a Python program."""
+    return ["/usr/bin/python3", "-IS", "-c", textwrap.dedent(text)]
+
+
+def pieces(message):
+    """Protobuf's text format of a message, as (name, value) lines."""
+    return [tuple(line.split(": ", 1)) for line in message.splitlines()]
+
+
+def as_message(text):
+    """What a .txt of the data says, in the shape of pinba_packets.decode."""
+    kinds = {name: (kind, label) for name, kind, label in pinba_packets.FIELDS.values()}
+    message = {name: [] for name, (_, label) in kinds.items() if label == "repeated"}
+    for name, value in pieces(text):
+        kind, label = kinds[name]
+        value = {"string": json.loads, "uint32": int, "float": float}[kind](value)
+        if label == "repeated":
+            message[name].append(value)
+        else:
+            message[name] = value
+    return message
+
+
+def shown(message):
+    """What pinba-dump should say of such a message."""
+    want = {name: value for name, value in message.items() if not isinstance(value, list)}
+    want["tags"] = [list(tag) for tag in pinba_packets.request_tags(message)]
+    count = len(message["timer_hit_count"])
+    times = (message["timer_ru_utime"] or [0] * count, message["timer_ru_stime"] or [0] * count)
+    want["timers"] = [
+        {"hit_count": hits, "value": value, "ru_utime": user, "ru_stime": system, "tags": [list(tag) for tag in tags]}
+        for (hits, value, tags), user, system in zip(pinba_packets.timers(message), *times)
+    ]
+    return want
+
+
+class Process:
+    """A tool that runs, with its streams."""
+
+    def __init__(self, *argv, **options):
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        self.process = subprocess.Popen(argv, **options)
+
+    def __enter__(self):
+        return self.process
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream:
+                stream.close()
+
+
+@contextlib.contextmanager
+def dump(*options):
+    """A pinba-dump that listens on a free port; with its process and that port."""
+    with Process(DUMP, "--listen", "127.0.0.1:0", *options) as process:
+        yield process, int(re.fullmatch(rb"pinba-dump: listening on 127.0.0.1:(\d+)\n", process.stderr.readline())[1])
+
+
+def send(port, *packets):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        for packet in packets:
+            client.sendto(packet, ("127.0.0.1", port))
+
+
+def data(name):
+    with open(os.path.join(DATA, name), "rb") as file:
+        return file.read()
+
+
+class DumpTest(unittest.TestCase):
+    def setUp(self):
+        self.files = 0
+        context = daemons.workspace()
+        self.folder = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+
+    def run_dump(self, *arguments, stdin=b"", code=0):
+        result = subprocess.run([DUMP, *arguments], input=stdin, capture_output=True, timeout=SECONDS, check=False)
+        self.assertEqual(result.returncode, code, result.stderr)
+        return result
+
+    def file(self, content):
+        self.files += 1
+        path = os.path.join(self.folder, f"{self.files}.bin")
+        with open(path, "wb") as file:
+            file.write(content)
+        return path
+
+    def test_packets_of_real_clients_are_what_their_texts_say(self):
+        paths = sorted(glob.glob(os.path.join(DATA, "*.bin")))
+        self.assertEqual(len(paths), 3)
+        lines = self.run_dump("--json", *paths).stdout.decode("ascii").splitlines()
+        for path, line in zip(paths, lines, strict=True):
+            with open(path[:-3] + "txt") as file:
+                want = shown(as_message(file.read()))
+            got = json.loads(line)
+            self.assertEqual(got.pop("file"), path)
+            self.assertEqual(got.pop("bytes"), os.path.getsize(path))
+            got.pop("findings")
+            self.assertEqual(got, want)
+
+    def test_the_text_has_every_value(self):
+        text = self.run_dump(os.path.join(DATA, "php-timers.bin")).stdout.decode()
+        for part in ("188 bytes", "web2", "shop.example.com", "/cart", "https", "0.004808 s", "2097152 bytes",
+                     "2277376 bytes", "app=shop", "2 x, 0.004528 s, 2.3e-05 s user", "group=mysql, op=insert"):
+            self.assertIn(part, text)
+        self.assertNotIn("classic", text)
+
+    def test_standard_input_is_a_packet_too(self):
+        (line,) = self.run_dump("--json", "-", stdin=data("pynba-minimal.bin")).stdout.splitlines()
+        self.assertEqual(json.loads(line)["script_name"], "/index")
+
+    def test_what_servers_do_wrong_with_a_packet_is_said(self):
+        timers = data("pynba-timers.bin")
+        # The tag value "select", index 10, made one that the dictionary does not have.
+        index = timers.index(b"\x70\x0a\x7a")
+        beyond = timers[: index + 1] + b"\x7f" + timers[index + 2 :]
+        rows = [
+            (beyond, {("Pinba2", "crash"), ("classic", "partly lost")}),
+            (timers[:30], {("Pinba2", "dropped"), ("classic", "crash"), ("collectd", "dropped")}),
+            (b"", {("Pinba2", "dropped"), ("classic", "crash"), ("collectd", "dropped")}),
+            (os.urandom(8) + b"\xff" * 20, {("classic", "crash")}),
+        ]
+        for content, want in rows:
+            path = self.file(content)
+            (line,) = self.run_dump("--json", path, code=1).stdout.splitlines()
+            packet = json.loads(line)
+            self.assertLessEqual(want, {(f["server"], f["effect"]) for f in packet["findings"]})
+            self.assertTrue(packet["damage"]["message"])
+            self.assertLessEqual(packet["damage"]["offset"], len(content))
+            text = self.run_dump(path, code=1).stdout.decode()
+            self.assertIn("  damaged: byte ", text)
+            for server, effect in want:
+                self.assertRegex(text, f"  {server}: {effect}, byte ")
+
+    def test_packets_damaged_in_every_way_are_shown_or_refused(self):
+        for name in ("php-timers", "pynba-minimal", "pynba-timers"):
+            packet = data(name + ".bin")
+            damaged = [packet[:size] for size in range(len(packet))]
+            for bit in range(8 * len(packet)):
+                flipped = bytearray(packet)
+                flipped[bit // 8] ^= 1 << bit % 8
+                damaged.append(bytes(flipped))
+            paths = [self.file(content) for content in damaged]
+            for options in ([], ["--json"]):
+                result = self.run_dump(*options, *paths, code=1)
+                self.assertEqual(result.stderr, b"")
+                self.assertNotRegex(result.stdout, rb"[\x00-\x09\x0b-\x1f\x7f]")
+            packets = [json.loads(line) for line in result.stdout.splitlines()]
+            self.assertEqual([packet["file"] for packet in packets], paths)
+            for packet in packets:
+                self.assertEqual("damage" in packet, "hostname" not in packet)
+                self.assertTrue(packet["findings"] or "damage" not in packet)
+
+    def test_texts_of_strangers_cannot_command_the_terminal(self):
+        packet = data("pynba-minimal.bin").replace(b"web1.example.com", b"\x1b[2J\r\x7f\xc2\x9b\xff\n12345\0")
+        path = self.file(packet)
+        self.assertNotRegex(self.run_dump(path).stdout, rb"[\x00-\x09\x0b-\x1f\x7f\x80-\x9f\xff]")
+        line = self.run_dump("--json", path).stdout
+        self.assertNotRegex(line, rb"[^\x20-\x7e\n]")
+        self.assertEqual(json.loads(line)["hostname"], "\x1b[2J\r\x7f\x9b\ufffd\n12345\0")
+
+    def test_files_that_are_no_datagrams_are_reported_and_the_others_shown(self):
+        large = self.file(b"\x0a" * 65508)
+        missing = os.path.join(self.folder, "missing")
+        result = self.run_dump(large, missing, self.folder, os.path.join(DATA, "php-timers.bin"), code=1)
+        self.assertEqual(result.stderr.count(b"\n"), 3)
+        self.assertIn(f"{missing}: cannot be opened: No such file or directory\n".encode(), result.stderr)
+        self.assertIn(b"/cart", result.stdout)
+
+    def test_it_shows_packets_at_once_and_sums_up_when_it_is_ended(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(number), dump("--json") as (process, port):
+                for name in ("php-timers", "pynba-timers"):
+                    send(port, data(name + ".bin"))
+                    packet = json.loads(process.stdout.readline())
+                    self.assertRegex(packet["from"], r"^127\.0\.0\.1:\d+$")
+                    self.assertAlmostEqual(packet["time"], time.time(), delta=SECONDS)
+                process.send_signal(number)
+                out, err = process.communicate(timeout=SECONDS)
+                self.assertEqual((process.returncode, out), (0, b""))
+                self.assertEqual(err, b"pinba-dump: 2 packets, 0 damaged, 1 unsafe for some server, 0 lost\n")
+
+    def test_it_ends_after_a_count_or_a_time(self):
+        with dump("--count", "2") as (process, port):
+            send(port, data("php-timers.bin"), b"bad", data("php-timers.bin"))
+            out, err = process.communicate(timeout=SECONDS)
+            self.assertEqual((process.returncode, out.count(b"==>")), (1, 2))
+            self.assertIn(b"2 packets, 1 damaged", err)
+        with dump("--timeout", "0.2") as (process, _):
+            self.assertEqual(process.wait(SECONDS), 0)
+        with dump("--timeout", "0.2", "--count", "1") as (process, _):
+            self.assertEqual(process.wait(SECONDS), 1)
+
+    def test_a_reader_that_leaves_ends_it_quietly_even_if_nothing_comes(self):
+        for packets in ((), (data("php-timers.bin"),) * 3):
+            with self.subTest(len(packets)), dump() as (process, port):
+                process.stdout.close()
+                send(port, *packets)
+                self.assertEqual(process.wait(SECONDS), -signal.SIGPIPE)
+                self.assertEqual(process.stderr.read(), b"")
+                process.stdout = None
+
+    def test_output_that_cannot_be_written_is_an_error(self):
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run(
+                [DUMP, os.path.join(DATA, "php-timers.bin")], stdout=full, stderr=subprocess.PIPE, check=False
+            )
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"No space left", result.stderr)
+
+    def test_addresses_of_every_kind(self):
+        for where, want, target in (
+            ("[::1]:0", r"\[::1\]:(\d+)", "::1"),
+            ("localhost:0", r".*:(\d+)", None),
+            (":0", r"\[::\]:(\d+)", "127.0.0.1"),
+            ("127.0.0.1:0", r"127.0.0.1:(\d+)", "127.0.0.1"),
+        ):
+            with self.subTest(where), Process(DUMP, "--count", "1", "--listen", where) as process:
+                line = process.stderr.readline().decode()
+                port = int(re.fullmatch(f"pinba-dump: listening on {want}\n", line)[1])
+                if target:
+                    family = socket.AF_INET6 if ":" in target else socket.AF_INET
+                    with socket.socket(family, socket.SOCK_DGRAM) as client:
+                        client.sendto(data("php-timers.bin"), (target, port))
+                    self.assertEqual(process.wait(SECONDS), 0)
+        with pinba_packets.Server() as other:
+            for where in (other.address, "[::1", "[::1]x", "127.0.0.1:http", "127.0.0.1:99999999", "1.2.3.4:9"):
+                result = self.run_dump("--listen", where, code=1)
+                self.assertIn(f"pinba-dump: cannot listen on {where}: ".encode(), result.stderr)
+
+    def test_a_wrong_command_line_is_told_from_bad_packets(self):
+        for options in (["--no-such"], ["--count", "0"], ["--count", "x"], ["--timeout", "-1"]):
+            self.run_dump(*options, code=2)
+        for option in ("--help", "--version"):
+            self.assertTrue(self.run_dump(option).stdout)
+
+    def test_php_sends_to_it(self):
+        program = """
+            pinba_script_name_set("/naïve"); pinba_schema_set("https"); pinba_tag_set("app", "shop");
+            for ($i = 0; $i < 3; ++$i) { pinba_timer_stop(pinba_timer_start(["group" => "mysql", "op" => "get"])); }
+            pinba_timer_add(["group" => "cache"], 0.25);
+            pinba_flush();
+        """
+        with dump("--json", "--count", "1") as (process, port):
+            subprocess.run(
+                ["php", "-n", "-d", "extension=pinba.so", "-d", "pinba.enabled=1", "-d",
+                 f"pinba.server=127.0.0.1:{port}", "-r", program],
+                check=True, timeout=SECONDS,
+            )
+            packet = json.loads(process.stdout.readline())
+            self.assertEqual(process.wait(SECONDS), 0)
+        self.assertNotIn("damage", packet)
+        self.assertEqual((packet["script_name"], packet["schema"]), ("/naïve", "https"))
+        self.assertEqual(packet["hostname"], socket.gethostname())
+        self.assertEqual(packet["tags"], [["app", "shop"]])
+        timers = {tuple(map(tuple, timer["tags"])): timer for timer in packet["timers"]}
+        self.assertEqual(timers[("group", "mysql"), ("op", "get")]["hit_count"], 3)
+        self.assertEqual(timers[(("group", "cache"),)]["value"], 0.25)
+
+
+class RunTest(unittest.TestCase):
+    def setUp(self):
+        self.server = pinba_packets.Server()
+        self.addCleanup(self.server.__exit__)
+
+    def run_command(self, *command, options=(), stdin=b"", server=None, **keywords):
+        """What came of it: the finished process and the one packet."""
+        where = ["--server", server or self.server.address]
+        result = subprocess.run(
+            [RUN, *where, *options, "--", *command], input=stdin, capture_output=True, timeout=SECONDS, check=False,
+            **keywords,
+        )
+        message = self.server.receive()
+        self.assertEqual(self.server.receive_all(), [])
+        return result, message
+
+    def start(self, *command, **keywords):
+        """pinba-run with a command that says when it is ready, in its first line."""
+        running = Process(RUN, "--server", self.server.address, "--", *command, **keywords)
+        self.addCleanup(running.__exit__)
+        self.assertEqual(running.process.stdout.readline(), b"ready\n")
+        return running.process
+
+    def test_a_packet_tells_what_the_command_took(self):
+        program = """
+            import time
+            held = bytearray(80 << 20)
+            end = time.process_time() + 0.3
+            while time.process_time() < end: pass
+            time.sleep(0.2)
+        """
+        before = time.monotonic()
+        result, message = self.run_command(
+            *python(program),
+            options=["--tag", "job=nightly", "--tag", "formula=a=b", "--script", "/jobs/naïve", "--host", "box",
+                     "--server-name", "shop"],
+        )
+        took = time.monotonic() - before
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, b"", b""))
+        self.assertEqual((message["hostname"], message["server_name"]), ("box", "shop"))
+        self.assertEqual((message["script_name"], message["status"]), ("/jobs/naïve", 200))
+        self.assertEqual(
+            sorted(pinba_packets.request_tags(message)), [("exit", "0"), ("formula", "a=b"), ("job", "nightly")]
+        )
+        self.assertGreaterEqual(message["request_time"], 0.5)
+        self.assertLessEqual(message["request_time"], took)
+        self.assertGreaterEqual(message["ru_utime"] + message["ru_stime"], 0.29)
+        self.assertLessEqual(message["ru_utime"] + message["ru_stime"], message["request_time"])
+        for name in ("memory_peak", "memory_footprint"):
+            self.assertGreaterEqual(message[name], 80 << 20)
+            self.assertLess(message[name], 160 << 20)
+
+    def test_names_have_defaults(self):
+        _, message = self.run_command("/bin/true")
+        self.assertEqual(message["hostname"], socket.gethostname())
+        self.assertEqual((message["server_name"], message["script_name"]), ("script", "true"))
+
+    def test_the_exit_status_is_the_commands(self):
+        rows = [
+            (["true"], 0, 200, {"exit": "0"}),
+            (["sh", "-c", "exit 3"], 3, 500, {"exit": "3"}),
+            (["sh", "-c", "exit 255"], 255, 500, {"exit": "255"}),
+            (["sh", "-c", "kill -TERM $$"], 143, 500, {"exit": "143", "signal": "TERM"}),
+            (["sh", "-c", "kill -KILL $$"], 137, 500, {"exit": "137", "signal": "KILL"}),
+            (["sh", "-c", "kill -INT $$"], 130, 500, {"exit": "130", "signal": "INT"}),
+            (["sh", "-c", "kill -40 $$"], 168, 500, {"exit": "168", "signal": "40"}),
+            (["no such command"], 127, 500, {"exit": "127"}),
+            (["/no/such/command"], 127, 500, {"exit": "127"}),
+            (["/etc/passwd"], 126, 500, {"exit": "126"}),
+            (["/"], 126, 500, {"exit": "126"}),
+        ]
+        for command, code, status, tags in rows:
+            with self.subTest(command):
+                result, message = self.run_command(*command)
+                self.assertEqual(result.returncode, code)
+                self.assertEqual(result.stdout, b"")
+                own = b"pinba-run: " + command[0].encode() + b": " if code in (126, 127) else b""
+                self.assertEqual(result.stderr[: len(own) or 1], own)
+                self.assertEqual(message["status"], status)
+                self.assertEqual(dict(pinba_packets.request_tags(message)), tags)
+
+    def test_a_tag_that_is_given_replaces_its_own(self):
+        _, message = self.run_command("false", options=["--tag", "exit=mine", "--tag", "empty="])
+        self.assertEqual(sorted(pinba_packets.request_tags(message)), [("empty", "<empty>"), ("exit", "mine")])
+
+    def test_streams_and_arguments_reach_the_command_as_they_are(self):
+        content = os.urandom(300_000)
+        result, _ = self.run_command("sh", "-c", "cat; echo error >&2", stdin=content)
+        self.assertEqual((result.stdout, result.stderr), (content, b"error\n"))
+        arguments = ["", "--help", "--", "a b", "'\"$x", "--server", "x", "\xff"]
+        for dashes in (["--"], []):
+            result = subprocess.run(
+                [RUN, "--server", self.server.address, *dashes, "printf", "%s\\n", *arguments],
+                capture_output=True, timeout=SECONDS, check=True,
+            )
+            self.assertEqual(result.stdout.decode().split("\n")[:-1], arguments)
+
+    def test_the_command_runs_as_if_started_by_the_caller(self):
+        """Signal masks and dispositions, descriptors, group, session, limits, environment."""
+        program = """
+            import json, os, resource, signal
+            status = {line.split(":")[0]: line.split()[1] for line in open("/proc/self/status") if line.startswith("Sig")}
+            print(json.dumps([{k: status[k] for k in ("SigBlk", "SigIgn")}, sorted(os.listdir("/proc/self/fd"))[:-1],
+                              os.getpgid(0), os.getsid(0), resource.getrlimit(resource.RLIMIT_CORE), dict(os.environ),
+                              os.getcwd()]))
+        """
+
+        def prepare():
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+
+        command, environment = python(program), {"LC_ALL": "C", "A": "b"}
+        keywords = {"capture_output": True, "timeout": SECONDS, "check": True, "env": environment}
+        direct = subprocess.run(command, preexec_fn=prepare, **keywords)
+        through = subprocess.run([RUN, "--server", self.server.address, *command], preexec_fn=prepare, **keywords)
+        self.assertEqual(json.loads(through.stdout), json.loads(direct.stdout))
+        self.assertEqual(self.server.receive()["status"], 200)
+
+    def test_signals_are_passed_on_once(self):
+        program = """
+            import os, signal, sys
+            names = "HUP INT QUIT USR1 USR2 TERM CONT WINCH ALRM ABRT TSTP".split()
+            numbers = {getattr(signal, "SIG" + name) for name in names} | {signal.SIGRTMIN + 3}
+            signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+            print("ready", flush=True)
+            while True:
+                info = signal.sigwaitinfo(numbers)
+                print(info.si_signo, flush=True)
+                if info.si_signo == signal.SIGTERM: sys.exit(7)
+        """
+        process = self.start(*python(program))
+        names = "HUP INT QUIT USR1 USR2 CONT WINCH ALRM ABRT TSTP".split()
+        numbers = [getattr(signal, "SIG" + name) for name in names] + [signal.SIGRTMIN + 3, signal.SIGTERM]
+        for number in numbers:
+            process.send_signal(number)
+            self.assertEqual(int(process.stdout.readline()), number)
+        self.assertEqual((process.wait(SECONDS), process.stdout.read()), (7, b""))
+        self.assertEqual(dict(pinba_packets.request_tags(self.server.receive())), {"exit": "7"})
+
+    def test_a_signal_that_the_command_sends_to_its_group_does_not_come_back(self):
+        program = """
+            import os, signal, time
+            count = 0
+            def caught(*_):
+                global count
+                count += 1
+            signal.signal(signal.SIGUSR1, caught)
+            os.killpg(0, signal.SIGUSR1)
+            time.sleep(0.2)
+            print(count)
+        """
+        result, _ = self.run_command(*python(program), start_new_session=True)
+        self.assertEqual((result.returncode, result.stdout), (0, b"1\n"))
+
+    def test_an_alarm_of_the_caller_reaches_the_command(self):
+        result, message = self.run_command("sleep", "60", preexec_fn=lambda: signal.setitimer(signal.ITIMER_REAL, 0.1))
+        self.assertEqual(result.returncode, 128 + signal.SIGALRM)
+        self.assertLess(message["request_time"], 30)
+
+    def test_killing_it_kills_the_command(self):
+        process = self.start("sh", "-c", "echo ready; exec sleep 100")
+        process.kill()
+        # The command holds the other end: it closes when that is gone.
+        self.assertEqual(process.communicate(timeout=SECONDS), (b"", b""))
+        self.assertEqual(process.returncode, -signal.SIGKILL)
+
+    def test_descendants_count_also_those_whose_parent_has_gone(self):
+        spin = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
+        program = f"""
+            import os, sys, time
+            reader, writer = os.pipe()
+            if os.fork() == 0:
+                if os.fork() == 0:
+                    held = bytearray(60 << 20)
+                    exec({spin!r})
+                    os._exit(0)
+                os._exit(0)
+            os.wait()
+            os.close(writer)
+            os.read(reader, 1)  # until the grandchild is gone
+            time.sleep(0.1)
+        """
+        result, message = self.run_command(*python(program))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertGreaterEqual(message["ru_utime"] + message["ru_stime"], 0.29)
+        self.assertGreaterEqual(message["memory_peak"], 60 << 20)
+
+    def test_it_does_not_wait_for_daemons(self):
+        """A grandchild that stays is neither waited for nor ended."""
+        with daemons.workspace() as folder:
+            fifo = os.path.join(folder, "fifo")
+            os.mkfifo(fifo)
+            before = time.monotonic()
+            result, message = self.run_command(
+                "sh", "-c",
+                f"setsid sh -c 'read line < {fifo}; echo $line > {folder}/said' < /dev/null > /dev/null 2>&1 & exit 4",
+            )
+            self.assertLess(time.monotonic() - before, SECONDS / 2)
+            self.assertEqual((result.returncode, dict(pinba_packets.request_tags(message))), (4, {"exit": "4"}))
+            with open(fifo, "w") as file:
+                file.write("alive\n")
+            said = os.path.join(folder, "said")
+            daemons.wait_until(lambda: daemons.read_log(said) == "alive\n", "the daemon goes on")
+
+    def test_children_that_were_there_before_are_not_counted(self):
+        """A shell that ends with exec leaves its own, and what they took."""
+        spin = "end=$(($(date +%s%N) + 400000000)); while [ $(date +%s%N) -lt $end ]; do :; done"
+        script = f'{spin}; exec "$0" --server "$1" true'
+        subprocess.run(["sh", "-c", script, RUN, self.server.address], check=True, timeout=SECONDS)
+        message = self.server.receive()
+        self.assertLess(message["request_time"], 0.3 * daemons.TIME_SCALE)
+        self.assertLess(message["ru_utime"] + message["ru_stime"], 0.1)
+
+    def test_every_server_gets_the_packet(self):
+        with contextlib.ExitStack() as stack:
+            servers = [stack.enter_context(pinba_packets.Server(host)) for host in ("127.0.0.1", "::1", "127.0.0.2")]
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
+                unused.bind(("127.0.0.1", 0))
+                absent = unused.getsockname()[1]
+            options = [f"--server={server.address}" for server in servers] + [f"--server=127.0.0.1:{absent}"]
+            result, first = self.run_command("false", options=options)
+            self.assertEqual((result.returncode, result.stderr), (1, b""))
+            for server in servers:
+                self.assertEqual(server.receive(), first)
+                self.assertEqual(server.receive_all(), [])
+
+    def test_a_name_with_addresses_of_both_kinds_is_reached(self):
+        """As localhost has them on most machines, with a server at the IPv4 one alone."""
+        with daemons.workspace() as folder:
+            hosts = os.path.join(folder, "hosts")
+            with open(hosts, "w") as file:
+                file.write("::1 both.test\n127.0.0.1 both.test\n")
+            inside = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts]
+            if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode != 0:
+                self.skipTest("needs a name space with other hosts in it")
+            subprocess.run([*inside, RUN, "--server", f"both.test:{self.server.port}", "true"], check=True, timeout=SECONDS)
+            self.server.receive()
+
+    def test_servers_come_from_the_environment_unless_they_are_given(self):
+        with pinba_packets.Server() as other:
+            environment = {**os.environ, "PINBA_SERVER": f" {self.server.address}  {other.address} "}
+            subprocess.run([RUN, "true"], env=environment, check=True, timeout=SECONDS)
+            self.server.receive()
+            other.receive()
+            self.run_command("true", env={**os.environ, "PINBA_SERVER": other.address})
+            self.assertEqual(other.receive_all(), [])
+
+    def test_a_server_that_cannot_be_reached_changes_nothing(self):
+        rows = [
+            (["--server", "no-such-host.invalid"], {}),
+            (["--server", "no-such-host.invalid", "--wait", "0"], {}),
+            (["--server", "127.0.0.1:1"], {}),
+            ([], {"PINBA_SERVER": "no-such-host.invalid"}),
+            ([], {"PINBA_SERVER": "[not an address"}),
+            ([], {"PINBA_SERVER": ""}),
+        ]
+        for options, environment in rows:
+            with self.subTest(options=options, environment=environment):
+                for verbose in ([], ["--verbose"]):
+                    before = time.monotonic()
+                    result = subprocess.run(
+                        [RUN, *options, *verbose, "sh", "-c", "echo out; exit 5"], env={**os.environ, **environment},
+                        capture_output=True, timeout=SECONDS, check=False,
+                    )
+                    self.assertLess(time.monotonic() - before, 2 * daemons.TIME_SCALE)
+                    self.assertEqual((result.returncode, result.stdout), (5, b"out\n"))
+                    self.assertEqual(result.stderr.count(b"\n"), len(verbose))
+                    self.assertEqual(result.stderr[:11], b"pinba-run: " if verbose else b"")
+
+    def test_more_tags_than_fit_do_not_count_the_command_twice(self):
+        tags = [f"--tag=name{number}={'x' * 100}{number}" for number in range(100)]
+        _, message = self.run_command("true", options=tags)
+        self.assertGreater(len(message["tag_name"]), 5)
+
+    def test_tags_and_names_of_every_kind_make_a_safe_packet(self):
+        _, message = self.run_command(
+            "true", options=["--tag", b"t\xffn=v\xfe\x01", "--script", b"\xc3(", "--host", "h" * 3000]
+        )
+        self.assertIn(("t\\xFFn", "v\\xFE\x01"), pinba_packets.request_tags(message))
+        self.assertEqual(message["script_name"], "\\xC3(")
+
+    def test_a_wrong_command_line_runs_nothing(self):
+        for options in ([], ["--"], ["--no-such", "true"], ["--tag", "x", "true"], ["--tag", "=x", "true"],
+                        ["--wait", "-1", "true"], ["--server", "[::1", "true"], ["--server", "h:x", "true"]):
+            result = subprocess.run([RUN, *options], capture_output=True, timeout=SECONDS, check=False)
+            self.assertEqual(result.returncode, 125, options)
+            self.assertTrue(result.stderr)
+        for option in ("--help", "--version"):
+            result = subprocess.run([RUN, option], capture_output=True, timeout=SECONDS, check=True)
+            self.assertTrue(result.stdout)
+
+    def test_nothing_can_be_started_is_its_own_failure(self):
+        if os.getuid() != 0:
+            self.skipTest("needs root, to be somebody who may have no process")
+
+        def prepare():
+            resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+            os.setgroups([])
+            os.setgid(64321)
+            os.setuid(64321)
+
+        result = subprocess.run(
+            [RUN, "true"], capture_output=True, preexec_fn=prepare, timeout=SECONDS, check=False
+        )
+        self.assertEqual(result.returncode, 125)
+        self.assertIn(b"cannot start a process", result.stderr)
+
+
+class TerminalTest(unittest.TestCase):
+    """Job control, as a shell with a terminal sees it."""
+
+    def setUp(self):
+        self.server = pinba_packets.Server()
+        self.addCleanup(self.server.__exit__)
+
+    def on_terminal(self, *command):
+        """Starts a session with a terminal of its own, and a command in its foreground; the terminal's other
+        end. An interactive shell has job control."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execv(command[0], command)
+        self.addCleanup(os.close, terminal)
+        self.addCleanup(self.end, pid)
+        self.said = b""
+        return terminal
+
+    @staticmethod
+    def end(pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+    def expect(self, terminal, text):
+        """Waits for the text; what came before it."""
+        def arrived():
+            ready = text in self.said
+            if not ready:
+                os.set_blocking(terminal, False)
+                with contextlib.suppress(BlockingIOError):
+                    self.said += os.read(terminal, 4096)
+            return ready
+
+        try:
+            daemons.wait_until(arrived, f"{text} in the terminal")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it said {self.said}") from None
+        before, _, self.said = self.said.partition(text)
+        return before
+
+    def shell(self):
+        terminal = self.on_terminal("/bin/bash", "--norc", "--noprofile", "-i")
+        os.write(terminal, b"PS1='pro''mpt '; stty -echo; echo begin''ning\n")
+        self.expect(terminal, b"beginning")
+        self.expect(terminal, b"prompt ")
+        return terminal
+
+    def type(self, terminal, text):
+        os.write(terminal, text.encode())
+
+    def test_a_stopped_command_is_a_stopped_job_and_goes_on(self):
+        terminal = self.shell()
+        self.type(terminal, f"{RUN} --server {self.server.address} sh -c 'echo started; read x; echo got $x; exit 9'\n")
+        self.expect(terminal, b"started")
+        self.type(terminal, "\x1a")
+        self.expect(terminal, b"Stopped")
+        self.expect(terminal, b"prompt ")
+        self.type(terminal, "fg; echo status $?\n")
+        self.expect(terminal, b"sh -c")
+        self.type(terminal, "word\n")
+        self.expect(terminal, b"got word")
+        self.expect(terminal, b"status 9")
+        self.assertEqual(dict(pinba_packets.request_tags(self.server.receive())), {"exit": "9"})
+
+    def test_reading_in_the_background_stops_the_job(self):
+        terminal = self.shell()
+        self.type(terminal, f"{RUN} --server {self.server.address} sh -c 'read x; echo got $x' &\n")
+        self.expect(terminal, b"prompt ")
+        def stopped():
+            self.type(terminal, "jobs\n")
+            return b"Stopped" in self.expect(terminal, b"prompt ")
+
+        daemons.wait_until(stopped, "the job is stopped")
+        self.type(terminal, "fg\n")
+        self.type(terminal, "word\n")
+        self.expect(terminal, b"got word")
+        self.assertEqual(self.server.receive()["status"], 200)
+
+    def test_an_interrupt_reaches_the_command_once_and_ends_the_callers_loop(self):
+        terminal = self.shell()
+        program = (
+            "import os, select, signal, time; n = 0; r, w = os.pipe(); os.set_blocking(w, False); signal.set_wakeup_fd(w); "
+            "signal.signal(2, lambda *_: None)\n"
+            "for i in range(10): print(\"waits\", flush=True); select.select([r], [], []); time.sleep(0.05); "
+            "n += len(os.read(r, 100))\n"
+            "print(\"interrupts\", n, flush=True)"
+        )
+        run = f"{RUN} --server {self.server.address}"
+        self.type(terminal, f"{run} /usr/bin/python3 -c '{program}'\n")
+        # Two of them that meet before the command runs are one, so it is not tried only once.
+        for _ in range(10):
+            self.expect(terminal, b"waits")
+            self.type(terminal, "\x03")
+        self.expect(terminal, b"interrupts 10\r\n")
+        self.assertEqual(self.server.receive()["status"], 200)
+        self.expect(terminal, b"prompt ")
+        self.type(terminal, f"bash -c 'while :; do {run} sh -c \"echo started; exec sleep 60\"; done'\n")
+        self.expect(terminal, b"started")
+        self.type(terminal, "\x03")
+        self.expect(terminal, b"prompt ")
+        self.type(terminal, "echo status $?\n")
+        self.expect(terminal, b"status 130")
+        self.assertEqual(dict(pinba_packets.request_tags(self.server.receive())), {"exit": "130", "signal": "INT"})
+
+
+class CollectdTest(unittest.TestCase):
+    def test_collectds_pinba_plugin_counts_what_pinba_run_sends(self):
+        with daemons.workspace() as folder:
+            port = daemons.free_port()
+            block = textwrap.dedent(
+                f"""\
+                LoadPlugin pinba
+                <Plugin pinba>
+                  Address "127.0.0.1"
+                  Port "{port}"
+                  <View "jobs">
+                    Server "nightly"
+                  </View>
+                  <View "backup">
+                    Host "box"
+                    Server "nightly"
+                    Script "backup"
+                  </View>
+                </Plugin>
+                """
+            )
+            with daemons.Collectd(folder, block) as collectd:
+                for script, program in (("backup", "import time; time.sleep(0.5)"), ("rotate", "held = bytearray(100 << 20)")):
+                    subprocess.run(
+                        [RUN, "--server", f"127.0.0.1:{port}", "--server-name", "nightly", "--host", "box",
+                         "--script", script, *python(program)],
+                        check=True, timeout=SECONDS,
+                    )
+                collectd.wait_for("pinba-jobs/total_requests", 2)
+                times = [collectd.last(f"pinba-{view}/total_time_in_ms") for view in ("jobs", "backup")]
+                self.assertEqual(collectd.last("pinba-backup/total_requests"), 1)
+                self.assertGreaterEqual(times[1], 500)
+                self.assertGreaterEqual(times[0], times[1])
+                self.assertLess(times[0], SECONDS * 1000)
+                daemons.wait_until(lambda: self.get(collectd, "pinba-jobs/memory-peak") > 100 << 20, "the peak is there")
+                self.assertEqual(self.get(collectd, "pinba-backup/total_bytes"), 0)
+
+    def get(self, collectd, name):
+        """A value as collectdctl shows it."""
+        result = subprocess.run(
+            [daemons.program("collectdctl"), "-s", collectd.socket_path, "getval", f"{daemons.HOST}/{name}"],
+            capture_output=True, text=True, check=True, timeout=SECONDS,
+        )
+        return float(result.stdout.split("=")[1])
+
+
+if __name__ == "__main__":
+    unittest.main()

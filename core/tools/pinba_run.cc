@@ -1,10 +1,8 @@
 // pinba-run: runs a command, and sends what it took to Pinba servers. Its man page: packaging/man/pinba-run.1
 
 #include <fmt/format.h>
-#include <netdb.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,7 +17,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <memory>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -234,25 +231,6 @@ class Command {
 
 // ---- the packet
 
-// IPv4 first, where names have both ("localhost" does): the packet is sent once, nobody answers, and a server
-// that listens in one family alone listens in that one.
-std::vector<pinba::Address> find_addresses(const std::string& host, const std::string& port) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_DGRAM;
-  addrinfo* list = nullptr;
-  if (::getaddrinfo(host.c_str(), port.c_str(), &hints, &list) != 0) return {};
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(list, ::freeaddrinfo);
-  std::vector<pinba::Address> found;
-  for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next) {
-    pinba::Address& address = found.emplace_back();
-    std::memcpy(&address.storage, entry->ai_addr, entry->ai_addrlen);
-    address.length = entry->ai_addrlen;
-  }
-  std::stable_partition(found.begin(), found.end(),
-                        [](const pinba::Address& address) { return address.storage.ss_family == AF_INET; });
-  return found;
-}
-
 // Starts to look names up. The command may run for days, so they are looked up again now and then.
 mmstats::Expected<pinba::Sender> make_sender(const std::vector<std::string>& servers) {
   using std::chrono::minutes;
@@ -260,7 +238,6 @@ mmstats::Expected<pinba::Sender> make_sender(const std::vector<std::string>& ser
   options.servers = servers;
   options.resolve_interval = minutes(10);
   options.retry_interval = minutes(1);
-  options.resolve = find_addresses;
   return pinba::Sender::make(std::move(options));
 }
 

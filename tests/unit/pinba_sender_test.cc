@@ -253,6 +253,46 @@ TEST_CASE("of several addresses of a name the one that answers is used") {
   CHECK(sender.counts().refused == refused);
 }
 
+TEST_CASE("what an address of a name refuses is sent to the next, even if nothing more is sent") {
+  UdpReceiver server;
+  const auto first = free_port();
+  const auto second = free_port();
+  const auto make = [&] {
+    return made({.servers = {"pinba.example"}, .linger = 1h, .resolve = [&](auto&...) {
+                   return std::vector{loopback(first), loopback(second), loopback(server.port())};
+                 }});
+  };
+  SUBCASE("when it is flushed") {
+    for (const std::size_t packets : {1, 5}) {
+      Sender sender = make();
+      for (std::size_t i = 0; i < packets; ++i) sender.send(bytes_of("equal"));
+      std::vector<std::string> arrived;
+      CHECK(eventually([&] {
+        sender.flush();
+        std::ranges::move(server.received(), std::back_inserter(arrived));
+        return arrived.size() >= packets;
+      }));
+      CHECK(arrived == std::vector<std::string>(packets, "equal"));
+      CHECK(sender.counts().sent == packets);
+      CHECK(sender.counts().refused == 0);
+    }
+  }
+  SUBCASE("when it is flushed with time for refusals") {
+    Sender sender = make();
+    sender.send(bytes_of("only"));
+    CHECK(sender.flush(20s));
+    CHECK(server.receive() == "only");
+  }
+  SUBCASE("when the sender ends") {
+    CHECK(eventually([&] {
+      Sender sender = make();
+      sender.send(bytes_of("only"));
+      return eventually([&] { return sender.counts().sent == 1; });
+    }));
+    CHECK(server.receive() == "only");
+  }
+}
+
 TEST_CASE("packets are spread over servers by script, each script to one") {
   std::vector<UdpReceiver> servers(3);
   SenderOptions options;

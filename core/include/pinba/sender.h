@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "mmstats/error.h"
+#include "mmstats/export.h"
 #include "pinba/encode.h"
 
 namespace pinba {
@@ -61,14 +62,16 @@ struct SenderCounts {
   std::uint64_t sent = 0;     // handed to the system
   std::uint64_t bytes = 0;    // in these
   std::uint64_t dropped = 0;  // no room in the queue, too large, no address, or the system said no
-  std::uint64_t refused = 0;  // packets that came back: nobody listened (ICMP); they count as sent too
-  std::uint64_t queued = 0;   // waiting now
-  std::uint64_t calls = 0;    // system calls that sent
+  // Packets that came back, as nobody listened (ICMP); they count as sent too. Not those that could be sent
+  // again, to the next address of a name.
+  std::uint64_t refused = 0;
+  std::uint64_t queued = 0;  // waiting now
+  std::uint64_t calls = 0;   // system calls that sent
 };
 
 // Sends to the servers. All functions may be called from any thread. After fork() the child has a sender of
 // its own: same servers, nothing waiting, counts from 0.
-class Sender {
+class MMSTATS_API Sender {
  public:
   // Error: kInvalid if a server's name cannot be read or there is none. A host that cannot be found is
   // none: it is looked for again and again.
@@ -86,9 +89,10 @@ class Sender {
   // The same for several at once, in as few system calls as possible. How many were taken.
   std::size_t send(std::span<const Datagram> datagrams, std::string_view script_name = {}) noexcept;
 
-  // Sends what waits, as far as the system takes it now. True if nothing waits any more.
+  // Sends what waits, as far as the system takes it now, and to a name's next address what the last call
+  // sent if this was refused. True if nothing waits any more.
   bool flush() noexcept;
-  // The same until nothing waits, or the time is over.
+  // The same until nothing waits, or the time is over. Gives a name's addresses a few milliseconds to refuse.
   bool flush(std::chrono::milliseconds at_most) noexcept;
 
   [[nodiscard]] SenderCounts counts() const;                    // over all servers

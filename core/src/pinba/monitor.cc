@@ -67,7 +67,7 @@ struct Slot {
 
 }  // namespace
 
-struct Client::Core {
+struct __attribute__((visibility("hidden"))) Client::Core {
   Core(Sender given, ClientOptions given_options)
       : sender(std::move(given)), options(std::move(given_options)) {
     if (options.hostname.empty()) options.hostname = machine_name();

@@ -36,6 +36,9 @@ constexpr std::size_t kLargestSegment = 1452;
 // that stay are those of the packet itself.
 constexpr int kTries = 8;
 constexpr milliseconds kFullRetry{1};  // until the socket may have room again
+// How long flush() gives an address to refuse, while others of the name could take the packet. On this
+// machine it comes at once.
+constexpr milliseconds kRefusal{10};
 
 // Packets in order, back to back, in memory that grows up to a bound.
 class Queue {
@@ -172,13 +175,17 @@ struct Target {
   Clock::time_point reopen_at;  // no earlier try to open a socket
   Clock::time_point send_at;    // when the thread has to send what waits
   Queue queue;
+  // What the last call sent, equal packets, kept while it may come back and be tried at another address.
+  std::vector<std::byte> sent;
+  std::size_t sent_size = 0;
+  Clock::time_point sent_at;
   SenderCounts counts;
 };
 
 }  // namespace
 
 // All that threads share; each function but those marked wants the mutex held.
-struct Sender::State : std::enable_shared_from_this<Sender::State> {
+struct __attribute__((visibility("hidden"))) Sender::State : std::enable_shared_from_this<Sender::State> {
   explicit State(SenderOptions given) : options(std::move(given)) {}
   [[nodiscard]] std::size_t batch() const { return std::max<std::size_t>(options.batch_packets, 1); }
 
@@ -188,7 +195,10 @@ struct Sender::State : std::enable_shared_from_this<Sender::State> {
   static void drop_front(Target& target, std::size_t packets);
   bool open(Target& target);
   static void close_socket(Target& target);
-  void next_address(Target& target);
+  static bool next_address(Target& target);
+  static void keep(Target& target, const iovec& message, std::size_t packets);
+  void refused(Target& target);
+  void take_refusals(Target& target);
   void resolve_soon(Target& target);
   void start_resolving(std::size_t index);
   void resolved(std::size_t index, std::uint64_t of_process, std::vector<Address> found);  // takes the mutex
@@ -263,6 +273,7 @@ void Sender::State::become_child() {
   for (Target& target : targets) {
     close_socket(target);
     target.queue.clear();
+    target.sent.clear();
     target.counts = {};
     target.resolving = false;
     target.reopen_at = {};
@@ -282,29 +293,73 @@ bool Sender::State::open(Target& target) {
   if (target.addresses.empty()) return false;
   const auto now = Clock::now();
   if (now < target.reopen_at) return false;
-  const Address& address = target.addresses[target.current];
-  target.socket = ::socket(address.storage.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (target.socket >= 0 && options.socket_buffer > 0) {
-    ::setsockopt(target.socket, SOL_SOCKET, SO_SNDBUF, &options.socket_buffer, sizeof options.socket_buffer);
-  }
-  if (target.socket >= 0 &&
-      ::connect(target.socket, reinterpret_cast<const sockaddr*>(&address.storage), address.length) == 0) {
-    return true;
-  }
-  close_socket(target);
+  do {
+    const Address& address = target.addresses[target.current];
+    target.socket = ::socket(address.storage.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (target.socket >= 0 && options.socket_buffer > 0) {
+      ::setsockopt(target.socket, SOL_SOCKET, SO_SNDBUF, &options.socket_buffer,
+                   sizeof options.socket_buffer);
+    }
+    if (target.socket >= 0 &&
+        ::connect(target.socket, reinterpret_cast<const sockaddr*>(&address.storage), address.length) == 0) {
+      return true;
+    }
+    close_socket(target);
+    resolve_soon(target);
+  } while (next_address(target));
   target.reopen_at = now + options.retry_interval;
-  next_address(target);
-  resolve_soon(target);
   return false;
 }
 
-// A name can have addresses at which nobody listens, as localhost often has.
-void Sender::State::next_address(Target& target) {
-  if (target.untried == 0 || target.addresses.size() < 2) return;
+// A name can have addresses at which nobody listens, as localhost often has. False if all were tried.
+bool Sender::State::next_address(Target& target) {
+  if (target.untried == 0) return false;
   --target.untried;
   target.current = (target.current + 1) % target.addresses.size();
   close_socket(target);
-  target.reopen_at = {};
+  return true;
+}
+
+void Sender::State::keep(Target& target, const iovec& message, std::size_t packets) {
+  target.sent.clear();
+  if (target.untried == 0) return;
+  try {
+    const auto* bytes = static_cast<const std::byte*>(message.iov_base);
+    target.sent.assign(bytes, bytes + message.iov_len);
+    target.sent_size = message.iov_len / packets;
+    target.sent_at = Clock::now();
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): sent it is
+  }
+}
+
+// Goes on with the next address, if one is left, and first with what was sent to this one.
+void Sender::State::refused(Target& target) {
+  resolve_soon(target);
+  while (next_address(target) && !target.sent.empty() && open(target)) {
+    std::size_t at = 0;
+    for (; at < target.sent.size(); at += target.sent_size) {
+      ++target.counts.calls;
+      const std::byte* packet = target.sent.data() + at;
+      if (::send(target.socket, packet, target.sent_size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) break;
+    }
+    if (at < target.sent.size()) continue;
+    target.sent_at = Clock::now();
+    if (target.untried == 0) target.sent.clear();
+    return;
+  }
+  ++target.counts.refused;
+  target.sent.clear();
+}
+
+// Those that the next call to send would tell of, which there may never be.
+void Sender::State::take_refusals(Target& target) {
+  while (target.socket >= 0 && !target.sent.empty()) {
+    int error = 0;
+    socklen_t length = sizeof error;
+    ::getsockopt(target.socket, SOL_SOCKET, SO_ERROR, &error, &length);
+    if (error != ECONNREFUSED) break;
+    refused(target);
+  }
 }
 
 void Sender::State::resolve_soon(Target& target) {
@@ -339,9 +394,7 @@ bool Sender::State::after_error(Target& target, int error, std::size_t packets, 
     case ENOMEM:
       return false;
     case ECONNREFUSED:
-      ++target.counts.refused;
-      resolve_soon(target);
-      next_address(target);
+      refused(target);
       if (++tries < kTries) return target.socket >= 0 || open(target);
       break;
     case EHOSTUNREACH:
@@ -428,7 +481,9 @@ bool Sender::State::drain(Target& target) {
     }
     tries = 0;
     ++target.counts.calls;
-    for (std::size_t i = 0; i < static_cast<std::size_t>(sent); ++i) {
+    const auto last = static_cast<std::size_t>(sent) - 1;
+    keep(target, vectors[last], packets[last]);
+    for (std::size_t i = 0; i <= last; ++i) {
       target.counts.sent += packets[i];
       target.counts.bytes += vectors[i].iov_len;
       queue.pop(packets[i]);
@@ -439,7 +494,10 @@ bool Sender::State::drain(Target& target) {
 
 bool Sender::State::drain_all() {
   bool all = true;
-  for (Target& target : targets) all &= drain(target);
+  for (Target& target : targets) {
+    all &= drain(target);
+    take_refusals(target);
+  }
   return all;
 }
 
@@ -641,12 +699,15 @@ bool Sender::flush() noexcept {
 bool Sender::flush(milliseconds at_most) noexcept {
   const auto deadline = Clock::now() + at_most;
   std::unique_lock lock(state_->mutex);
-  while (!state_->drain_all()) {
+  for (;;) {
+    const bool all = state_->drain_all();
     const auto now = Clock::now();
-    if (now >= deadline) return false;
+    const bool may_come_back = std::ranges::any_of(state_->targets, [now](const Target& target) {
+      return !target.sent.empty() && now < target.sent_at + kRefusal;
+    });
+    if (now >= deadline || (all && !may_come_back)) return all;
     state_->wake.wait_until(lock, std::min(deadline, now + milliseconds(5)));
   }
-  return true;
 }
 
 SenderCounts Sender::counts() const {

@@ -19,3 +19,12 @@ install(FILES cmake/mmstats-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/mmstats-con
 
 configure_file(cmake/mmstats.pc.in mmstats.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/mmstats.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# The Pinba client, whose files may be packaged by themselves.
+install(DIRECTORY include/pinba DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+set_target_properties(pinba PROPERTIES EXPORT_NAME pinba_static)
+set_target_properties(pinba_shared PROPERTIES EXPORT_NAME pinba)
+install(TARGETS pinba pinba_shared EXPORT mmstats-pinba-targets)
+install(EXPORT mmstats-pinba-targets NAMESPACE mmstats:: DESTINATION ${package_dir})
+configure_file(cmake/mmstats-pinba.pc.in mmstats-pinba.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/mmstats-pinba.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "mmstats/error.h"
+#include "mmstats/export.h"
 #include "pinba/encode.h"
 #include "pinba/request.h"
 
@@ -18,10 +19,10 @@ namespace pinba {
 // differ in length, or a tag points beyond the dictionary. Unknown fields are skipped; of a field that should
 // be there once, the last counts; lists may be packed. Numbers and names are as in the packet; texts of
 // the dictionary as Dictionary::add() takes them.
-mmstats::Expected<Request> decode(Datagram datagram);
+MMSTATS_API mmstats::Expected<Request> decode(Datagram datagram);
 
 enum class Server : std::uint8_t { kPinba2, kClassic, kCollectd };
-std::string_view name_of(Server server);
+MMSTATS_API std::string_view name_of(Server server);
 
 enum class Effect : std::uint8_t {
   kWrong,    // it is counted, but shown with another name or number
@@ -29,7 +30,7 @@ enum class Effect : std::uint8_t {
   kDropped,  // the packet is lost
   kCrash,    // the server can crash
 };
-std::string_view name_of(Effect effect);
+MMSTATS_API std::string_view name_of(Effect effect);
 
 struct Finding {
   Server server = Server::kPinba2;
@@ -39,6 +40,6 @@ struct Finding {
 };
 
 // What each server would do wrong; nothing for a packet that is safe everywhere. In the order of offsets.
-std::vector<Finding> check(Datagram datagram);
+MMSTATS_API std::vector<Finding> check(Datagram datagram);
 
 }  // namespace pinba

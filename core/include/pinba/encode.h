@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "mmstats/export.h"
 #include "pinba/request.h"
 
 namespace pinba {
@@ -69,13 +70,13 @@ struct Changes {
   std::uint32_t timers_dropped = 0;  // did not fit, or their tags are not of the dictionary
   std::uint32_t tags_dropped = 0;    // of the request, for the same reasons
 
-  void add(const Changes& other);
+  MMSTATS_API void add(const Changes& other);
   [[nodiscard]] bool any() const { return *this != Changes{}; }
   friend bool operator==(const Changes&, const Changes&) = default;
 };
 
 // Owns the memory that it encodes into and keeps it from call to call. Not for several threads at once.
-class Encoder {
+class MMSTATS_API Encoder {
   friend class KeptPacket;
 
  public:
@@ -115,7 +116,7 @@ class Encoder {
 // A packet that is sent again and again with the same texts, tags and number of timers, and other numbers:
 // they are written in place. Floats have a fixed width anyway; other numbers are padded to five bytes,
 // which all readers take (libprotobuf, protobuf-c, and so Pinba2, classic and collectd).
-class KeptPacket {
+class MMSTATS_API KeptPacket {
  public:
   // Nothing if the request does not fit in one datagram, has nested requests, or needs changes to its timers.
   static std::optional<KeptPacket> make(const Request& request, const EncodeOptions& options = {});

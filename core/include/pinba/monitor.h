@@ -25,6 +25,7 @@
 #include <utility>
 
 #include "mmstats/error.h"
+#include "mmstats/export.h"
 #include "pinba/encode.h"
 #include "pinba/request.h"
 #include "pinba/sender.h"
@@ -32,7 +33,7 @@
 namespace pinba {
 
 // What raise_on_fail throws.
-class MonitorError : public std::logic_error {
+class MMSTATS_API MonitorError : public std::logic_error {
   using std::logic_error::logic_error;
 };
 
@@ -67,7 +68,7 @@ class MonitorState;
 
 // The way to the servers, and what requests have in common. May be copied, and used from any thread; monitors
 // keep what they need of it.
-class Client {
+class MMSTATS_API Client {
  public:
   // Error: see Sender::make.
   static mmstats::Expected<Client> make(SenderOptions servers, ClientOptions options = {});
@@ -91,7 +92,7 @@ class TimerScope;
 // Measures how long something takes, once or more often: each start and stop is one hit. At the end of its
 // life it stops. Belongs to a request; what it measures after that was sent is lost. One that is empty,
 // for want of a request, does nothing. For one thread at a time.
-class RequestTimer {
+class MMSTATS_API RequestTimer {
  public:
   RequestTimer() = default;
   RequestTimer(RequestTimer&& other) noexcept = default;
@@ -148,7 +149,7 @@ class [[nodiscard]] TimerScope {
 };
 
 // One request. All functions may be called from any thread at any time, so that threads may share it.
-class RequestMonitor {
+class MMSTATS_API RequestMonitor {
  public:
   // Starts to measure.
   RequestMonitor(const Client& client, std::string_view script_name);
@@ -205,10 +206,10 @@ class RequestMonitor {
 // resumption of a coroutine. A scope may end in any order and in any thread.
 class [[nodiscard]] CurrentScope {
  public:
-  explicit CurrentScope(const RequestMonitor& request);
+  MMSTATS_API explicit CurrentScope(const RequestMonitor& request);
   CurrentScope(const CurrentScope&) = delete;
   CurrentScope& operator=(const CurrentScope&) = delete;
-  ~CurrentScope();
+  MMSTATS_API ~CurrentScope();
 
   struct Entry;
 
@@ -217,13 +218,13 @@ class [[nodiscard]] CurrentScope {
 };
 
 // The current request of this thread, to set names and tags; it does not send when this handle ends.
-std::optional<RequestMonitor> current_request();
+MMSTATS_API std::optional<RequestMonitor> current_request();
 
 // A timer of the current request; an empty one where there is none.
-RequestTimer timer(std::initializer_list<Tags::Tag> tags);
+MMSTATS_API RequestTimer timer(std::initializer_list<Tags::Tag> tags);
 
 // The same for a script or job: its name is the command line of this process.
-class ScriptMonitor : public RequestMonitor {
+class MMSTATS_API ScriptMonitor : public RequestMonitor {
  public:
   explicit ScriptMonitor(const Client& client);
   ScriptMonitor(const Client& client, std::string_view script_name) : RequestMonitor(client, script_name) {}

@@ -19,19 +19,21 @@
 #include <utility>
 #include <vector>
 
+#include "mmstats/export.h"
+
 namespace pinba {
 
 // What stands for a text that is empty where servers need one; Pinba's own engine shows the same.
 inline constexpr std::string_view kEmptyText = "<empty>";
 
 // `text` as every server can take it: bytes that are not UTF-8, and NUL, become \xNN.
-std::string escaped(std::string_view text);
+MMSTATS_API std::string escaped(std::string_view text);
 // Whether `text` needs no escape.
-bool is_clean(std::string_view text);
+MMSTATS_API bool is_clean(std::string_view text);
 
 // The strings that tags point to, each once, in the order in which they came. They are kept as they
 // appear on the wire, so that a whole dictionary is encoded by one copy.
-class Dictionary {
+class MMSTATS_API Dictionary {
  public:
   // The index of `text`, which is added if it is new. What servers cannot take is changed first: see
   // escaped(), and an empty text becomes kEmptyText; both are counted.
@@ -84,7 +86,7 @@ struct Timer {
 
 class Tags;
 
-struct Request {
+struct MMSTATS_API Request {
   std::string hostname;             // of the machine
   std::string server_name;          // virtual host or service
   std::string script_name;          // script, route or job
@@ -122,7 +124,7 @@ struct Request {
 
 // Adds timers to a request so that each set of tags has one entry, as php-pinba does: hits are added, seconds
 // summed. It finds only timers that were added through it.
-class TimerMerge {
+class MMSTATS_API TimerMerge {
  public:
   // As Request::add_timer, for the same request each time. The order of the tags does not matter.
   void add(Request& request, std::span<const TagRef> tags, std::uint64_t hit_count, double value,
@@ -160,7 +162,7 @@ concept Printable = requires(std::ostream& out, const T& value) {
 template <class>
 inline constexpr bool kNever = false;
 
-std::string number_text(double value);
+MMSTATS_API std::string number_text(double value);
 inline std::string number_text(std::integral auto value) { return std::to_string(value); }
 
 // What a mapping's key, or a value that is no collection, is called.
@@ -210,7 +212,7 @@ void flatten(std::string_view name, const T& value, Visit&& visit) {
 // set gives a pair for each element, a mapping gives NAME.KEY, recursively, a callable is called at once and
 // its result taken, numbers become text as in Python (1, 0.5, 1.0, 1e-05, True), and so does all that can be
 // printed to a stream.
-class Tags {
+class MMSTATS_API Tags {
  public:
   // One argument; it may view the texts that it was made from, so it is not to be kept.
   class Tag {

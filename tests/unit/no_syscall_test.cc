@@ -224,6 +224,7 @@ TEST_CASE("every kind of handle is written from C without a system call") {
   ChildProcess child([] {
     EveryHandle handles;
     must(mmstats_model_open(handles.model, nullptr, 0) == 0);
+    handles.write(0);  // sanitizers look at each class with virtual functions once
     allow_no_system_call();
     for (int i = 0; i < kWrites; ++i) {
       handles.write(i);

@@ -341,12 +341,15 @@ TEST_CASE("without a descriptor to spare a program runs without a file") {
     const rlimit none{0, 4096};
     const auto before = names_in(folder.path());
     Program program(folder.path());
+    std::atomic<bool> started{false};
     std::atomic<bool> limited{false};
     // Starts before the limit, as what sanitizers check then takes descriptors.
     std::thread thread([&] {
+      started = true;
       while (!limited) ::sched_yield();
       must(program.writes());
     });
+    while (!started) ::sched_yield();
     must(::setrlimit(RLIMIT_NOFILE, &none) == 0);
     must(program.writes());
     must(program.told.size() == 1);

@@ -26,7 +26,7 @@ class WebServiceTest(unittest.TestCase):
         environment = os.environ | {"MMSTATS_PATH": self.folder}
         self.service = subprocess.Popen([WEB_SERVICE, str(self.port)], env=environment)
         self.addCleanup(self.service.wait)
-        self.addCleanup(self.service.kill)
+        self.addCleanup(self.service.terminate)
         wait_until(lambda: self.ask("/nowhere"), "the service answers")
 
     def ask(self, path):

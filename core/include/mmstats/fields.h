@@ -99,8 +99,8 @@ class Cell {
         return;
       }
 #endif
-      if constexpr (std::is_floating_point_v<T>) {
-        *value = *value + amount;
+      if constexpr (std::is_floating_point_v<T> || std::is_same_v<T, bool>) {
+        *value = static_cast<T>(*value + amount);
       } else {
         T sum{};
         (void)__builtin_add_overflow(*value, amount, &sum);  // it wraps around, as an atomic one does

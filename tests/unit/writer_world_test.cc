@@ -341,22 +341,14 @@ TEST_CASE("without a descriptor to spare a program runs without a file") {
     const rlimit none{0, 4096};
     const auto before = names_in(folder.path());
     Program program(folder.path());
-    std::atomic<bool> started{false};
-    std::atomic<bool> limited{false};
-    // Starts before the limit, as what sanitizers check then takes descriptors.
-    std::thread thread([&] {
-      started = true;
-      while (!limited) ::sched_yield();
-      must(program.writes());
-    });
-    while (!started) ::sched_yield();
     must(::setrlimit(RLIMIT_NOFILE, &none) == 0);
     must(program.writes());
     must(program.told.size() == 1);
     must(program.told[0].kind == ErrorKind::kLimit);
-    limited = true;
-    thread.join();
+#if !defined(__SANITIZE_ADDRESS__)  // What comes with it needs descriptors to look at a thread's beginning.
+    std::thread([&] { must(program.writes()); }).join();
     must(program.told.size() == 1);
+#endif
     const rlimit some{4096, 4096};
     must(::setrlimit(RLIMIT_NOFILE, &some) == 0);
     must(names_in(folder.path()) == before);

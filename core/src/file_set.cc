@@ -190,8 +190,8 @@ void FileSet::describe(std::string_view line, std::vector<Error>& errors) {
     const auto write = [&](std::byte* file) {
       // A NUL ends the text: the first byte makes the line appear.
       std::memcpy(file + metadata_at_ + 1, line.data() + 1, line.size() - 1);
-      std::atomic_thread_fence(std::memory_order_release);
-      *static_cast<volatile char*>(static_cast<void*>(file + metadata_at_)) = line.front();
+      std::atomic_ref(reinterpret_cast<char&>(file[metadata_at_]))
+          .store(line.front(), std::memory_order_release);
     };
     write(image_.data());
     for (Region* region : regions_) write(region->address());

@@ -39,12 +39,16 @@ void allow_no_system_call() {
   if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) ::_exit(ChildProcess::kSkipped);
 }
 
+// As _exit, which sanitizers precede with system calls of their own.
+void end_process() { ::syscall(SYS_exit_group, 0); }
+
 // How a process ends that only does this.
 template <class Do>
 int ends_without_system_calls(Do&& act) {
   return ChildProcess([&] {
            allow_no_system_call();
            act();
+           end_process();
          })
       .wait();
 }
@@ -205,7 +209,7 @@ TEST_CASE("every kind of field is written without a system call") {
       fields.write(i, now + i * std::chrono::milliseconds(i < kWrites / 2 ? 1 : 100));
     }
     for (int i = 0; i < kWrites && timed; ++i) fields.time();
-    ::_exit(0);
+    end_process();
   });
   CHECK(child.wait() == 0);
 }
@@ -220,12 +224,13 @@ TEST_CASE("every kind of handle is written from C without a system call") {
   ChildProcess child([] {
     EveryHandle handles;
     must(mmstats_model_open(handles.model, nullptr, 0) == 0);
+    handles.write(0);  // sanitizers look at each class with virtual functions once
     allow_no_system_call();
     for (int i = 0; i < kWrites; ++i) {
       handles.write(i);
       handles.time();
     }
-    ::_exit(0);
+    end_process();
   });
   CHECK(child.wait() == 0);
   ::unsetenv("MMSTATS_PATH");
@@ -242,7 +247,7 @@ TEST_CASE("a thread without files writes without a system call, too") {
     fields.write(0, now);
     allow_no_system_call();
     for (int i = 0; i < kWrites; ++i) fields.write(i, now);
-    ::_exit(0);
+    end_process();
   });
   CHECK(child.wait() == 0);
 }

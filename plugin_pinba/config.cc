@@ -292,8 +292,8 @@ std::shared_ptr<const re2::RE2> compile(const std::string& pattern) {
 
 class GroupReader {
  public:
-  GroupReader(const toml::table& table, const std::string& place, const std::string& path, Mistakes& mistakes)
-      : table_(table), path_(path), mistakes_(mistakes), place_(place) {}
+  GroupReader(const toml::table& table, std::string place, const std::string& path, Mistakes& mistakes)
+      : table_(table), path_(path), mistakes_(mistakes), place_(std::move(place)) {}
 
   GroupConfig read(const std::vector<std::string>& default_globs) {
     Section section(table_, place_ + ", ", path_, mistakes_);
@@ -438,7 +438,7 @@ void read_server(Section& section, Config& config) {
   // Only whether the names can be read: nothing is looked up.
   const auto nowhere = [](const std::string&, const std::string&) { return std::vector<pinba::Address>(); };
   if (const auto tried = pinba::Sender::make({.servers = config.servers, .resolve = nowhere}); !tried) {
-    section.mistake("server", tried.error().message + "; it takes \"HOST\", \"HOST:PORT\", \"[IPV6]:PORT\"");
+    section.mistake("server", tried.error().message + R"(; it takes "HOST", "HOST:PORT", "[IPV6]:PORT")");
   }
 }
 

@@ -266,7 +266,7 @@ std::uint32_t Forwarder::find_request(const Label& label) {
     if (error == std::errc{} && end == status.data() + status.size() && number <= kMaxStatus) {
       names.status = number;
     } else {
-      complain(fmt::format("label \"{}\": status \"{}\" is no number from 0 to {}, and left out",
+      complain(fmt::format(R"(label "{}": status "{}" is no number from 0 to {}, and left out)",
                            printable(label.text()), printable(status), kMaxStatus));
     }
   }

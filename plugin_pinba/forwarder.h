@@ -107,7 +107,7 @@ class Forwarder {
     std::optional<std::string> schema;
     std::optional<std::uint32_t> status;
     TagTexts tags;
-    auto operator<=>(const RequestNames&) const = default;
+    auto operator<=>(const RequestNames&) const = default;  // NOLINT(modernize-use-nullptr)
   };
   struct RequestSlot {
     RequestNames names;
@@ -120,9 +120,9 @@ class Forwarder {
   void extend(AllSeries series);
   [[nodiscard]] const MetricConfig* metric_of(const mmstats::Series& series) const;
   void bind(std::uint32_t index, const mmstats::Series& series);
-  void find_partner(std::uint32_t index, AllSeries series);
+  void find_partner(std::uint32_t index, AllSeries all);
   void pair_up(std::uint32_t seconds, std::uint32_t hits);
-  void find_target(std::uint32_t index, const mmstats::Series& series);
+  void find_target(std::uint32_t index, const mmstats::Series& named);
   std::uint32_t find_request(const Label& label);
   std::uint32_t find_timer(std::uint32_t request, TagTexts tags);
   TagTexts timer_tags(const Label& label, std::string_view metric, std::int32_t worker) const;

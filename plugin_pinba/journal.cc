@@ -17,7 +17,7 @@ constexpr std::size_t kMaxLine = 2000;  // bytes; a path alone may have 4096
 
 Journal::Journal() : terminal_(::isatty(STDERR_FILENO) == 1), minute_began_(Clock::now()) {}
 
-void Journal::say(Priority priority, std::string_view text) {
+void Journal::say(Priority priority, std::string_view text) const {
   std::string shown = mmstats::printable(text);
   if (shown.size() > kMaxLine) {
     shown.resize(kMaxLine);

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -512,9 +513,11 @@ Expected<void> Discovery::remove(FileKey key) {
   };
   Expected<void> result;
   const bool opened = impl_->with_descriptor(file, [&](const OpenFile& open) {
+    // Writers lock a file that they replace: between the look and the removal no live one takes its name.
+    const bool locked = ::flock(open.fd(), LOCK_EX | LOCK_NB) == 0;
     const WriterLease lease(open.fd());
     struct stat info {};
-    if (lease.mapped() != Mapped::kNo) {
+    if (!locked || lease.mapped() != Mapped::kNo) {
       result = refuse(ErrorKind::kBusy, "is kept: some process may still write it", 0);
     } else if (::fstatat(AT_FDCWD, file.path.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
       result = refuse(ErrorKind::kNotFound, "cannot be removed", errno);
@@ -524,6 +527,7 @@ Expected<void> Discovery::remove(FileKey key) {
       const auto kind = errno == EACCES || errno == EPERM ? ErrorKind::kDenied : ErrorKind::kIo;
       result = refuse(kind, "cannot be removed", errno);
     }
+    if (locked) ::flock(open.fd(), LOCK_UN);
   });
   if (!opened) return refuse(ErrorKind::kChanged, "is another file now; it is kept", 0);
   return result;

@@ -27,7 +27,7 @@ std::string_view whole_characters(std::string_view text, std::size_t size) {
 // The bytes of a text field: what is not UTF-8, at which the original readers fail, becomes '?'.
 void write_text(char* into, std::size_t size, std::string_view text) {
   text = whole_characters(text, size);
-  std::memcpy(into, text.data(), text.size());
+  text.copy(into, text.size());
   std::memset(into + text.size(), 0, size - text.size());
   for (std::string_view rest(into, text.size()); !rest.empty();) {
     const std::size_t length = utf8_sequence(rest);

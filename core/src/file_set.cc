@@ -24,13 +24,30 @@ constexpr std::size_t kMaxSize = UINT16_MAX;       // of a label, a type, a text
 constexpr std::size_t kMetadataSpare = 1024;       // for fields that come later
 constexpr std::size_t kMetadataMore = 4096;        // when that is used up
 constexpr std::size_t kMaxMetadataLines = 60'000;  // bytes in one sys.metadata
-constexpr std::size_t kSystemFields = 8192;        // bytes that they take at most, without the lines
+constexpr std::size_t kSystemFields = 8192;        // bytes that they take at most, without lines and prefixes
+constexpr std::size_t kMaxSystemFields = 32;       // with all sys.metadata that a full file can have
 constexpr std::size_t kCacheLine = 64;
+constexpr std::size_t kMaxHead = kCacheLine + 16;  // bytes of a field beside its label and values
 
 std::string one_line(std::string text) {
   std::replace_if(
       text.begin(), text.end(), [](char c) { return c == '\t' || c == '\n' || c == '\0'; }, ' ');
   return text;
+}
+
+// What a field says of itself. Empty if convention says the same, or if no line can.
+std::string metadata_line(const std::string& label, Kind kind, const About& about) {
+  const bool evident = kind == Kind::kProperty && about.unit.empty() && about.help.empty();
+  if (evident || label != one_line(label)) return {};
+  auto line = label + '\t' + std::string(to_string(kind));
+  if (!about.unit.empty() || !about.help.empty()) line += '\t' + one_line(about.unit);
+  if (!about.help.empty()) line += '\t' + one_line(about.help);
+  line += '\n';
+  return line.size() > kMaxMetadataLines ? std::string{} : line;
+}
+
+std::string not_published(std::string_view label) {
+  return "field \"" + printable(label).substr(0, 100) + "\" is not published: ";
 }
 
 // A field's bytes, and where in them its write buffer byte is.
@@ -84,53 +101,58 @@ std::string FileSet::prefixed(std::string_view label) const {
 }
 
 // What is wrong with it, if anything.
-std::string FileSet::check_label(const std::string& label) const {
-  if (label.empty()) return "is empty, which would end the file's list of fields; give it a label";
-  if (label.size() > kMaxSize) return "has more than 65,535 bytes; shorten it";
-  if (!is_utf8(label)) return "is not UTF-8; encode it";
-  if (labels_.contains(label)) return "is there already; give each field its own";
+std::string FileSet::check(const FieldSpec& spec, const std::string& label) const {
+  if (label.empty()) return "an empty label would end the file's list of fields; give it one";
+  if (label.size() > kMaxSize) return "its label has more than 65,535 bytes; shorten it";
+  if (!is_utf8(label)) return "its label is not UTF-8; encode it";
+  if (labels_.contains(label)) return "its label is there already; give each field its own";
+  if (spec.size == 0 || spec.size > kMaxSize) return "its value must have 1 to 65,535 bytes";
   return {};
+}
+
+// Whether a field fits, and `line` of metadata with it: without that it might be taken for another kind.
+// What is added for alignment is counted in full.
+bool FileSet::has_room(const FieldSpec& spec, std::string_view label, std::string_view line) const {
+  std::size_t end = image_.size() + kMaxHead + label.size() + 2 * spec.size;
+  if (!complete_) {
+    end += kSystemFields + kMaxSystemFields * options_.label_prefix.size() + metadata_.size() + line.size();
+  } else if (metadata_at_ + line.size() > metadata_end_) {
+    end += kMaxHead + prefixed(kMetadataLabel).size() + std::max(kMetadataMore, line.size());
+  }
+  return end <= Region::kFileBytes;
 }
 
 std::uint32_t FileSet::add_field(const FieldSpec& spec, const About& about, std::vector<Error>& errors) {
   const auto label = prefixed(spec.label);
-  auto wrong = check_label(label);
-  if (spec.size == 0 || spec.size > kMaxSize) wrong = "has a value of no bytes, or of more than 65,535";
-  if (wrong.empty()) {
-    const Kind kind = about.kind.value_or(spec.kind);
-    // The convention says the same.
-    const bool evident = kind == Kind::kProperty && about.unit.empty() && about.help.empty();
-    if (options_.system_fields && !evident) describe(label, kind, about, errors);
-    if (const auto at = append(spec, label, errors); at != 0) {
-      labels_.insert(label);
-      return at;
-    }
-  } else {
+  const auto wrong = check(spec, label);
+  const auto line = wrong.empty() && options_.system_fields
+                        ? metadata_line(label, about.kind.value_or(spec.kind), about)
+                        : std::string{};
+  if (!wrong.empty()) {
     errors.push_back({.kind = ErrorKind::kInvalid,
                       .path = {},
                       .offset = 0,
                       .sys_errno = 0,
-                      .message = "the label of field \"" + printable(label).substr(0, 100) + "\" " + wrong +
-                                 ". This field is not published"});
+                      .message = not_published(label) + wrong});
+  } else if (!has_room(spec, label, line)) {
+    errors.push_back({.kind = ErrorKind::kLimit,
+                      .path = {},
+                      .offset = image_.size(),
+                      .sys_errno = 0,
+                      .message = not_published(label) + "the file has no room for it; use several Models"});
+  } else {
+    if (!line.empty()) describe(line, errors);
+    labels_.insert(label);
+    return append(spec, label, errors);
   }
   // As in a file: the write buffer byte, and then the aligned values.
   return add_memory(kCacheLine + 2 * spec.size) + kCacheLine - 1;
 }
 
-// Appends a field to what every file begins with, and to the files that are there. 0: there is no room.
+// Appends a field to what every file begins with, and to the files that are there.
 std::uint32_t FileSet::append(const FieldSpec& spec, std::string_view label, std::vector<Error>& errors) {
   const std::size_t offset = image_.size();
   const auto field = encode(spec, label, offset);
-  const std::size_t kept_free = complete_ ? 2 : kSystemFields + metadata_.size();
-  if (offset + field.bytes.size() + kept_free > Region::kFileBytes) {
-    errors.push_back({.kind = ErrorKind::kLimit,
-                      .path = {},
-                      .offset = offset,
-                      .sys_errno = 0,
-                      .message = "the file has no room for field \"" + printable(label).substr(0, 100) +
-                                 "\", which is not published: use several Models"});
-    return 0;
-  }
   image_.insert(image_.end(), field.bytes.begin(), field.bytes.end());
   for (Region* region : regions_) {
     if (auto appended = region->append(offset, field.bytes); !appended) errors.push_back(appended.error());
@@ -138,7 +160,7 @@ std::uint32_t FileSet::append(const FieldSpec& spec, std::string_view label, std
   return static_cast<std::uint32_t>(offset + field.write_buffer);
 }
 
-// A field that is written once. Returns where its value is; 0 if there is no room.
+// A field that is written once. Returns where its value is.
 std::size_t FileSet::append_property(std::string_view label, std::string_view type, std::size_t size,
                                      const void* value, std::vector<Error>& errors) {
   const FieldSpec spec{.label = label,
@@ -148,8 +170,7 @@ std::size_t FileSet::append_property(std::string_view label, std::string_view ty
                        .shared = false,
                        .kind = Kind::kProperty,
                        .initial = value};
-  const auto write_buffer = append(spec, prefixed(label), errors);
-  return write_buffer == 0 ? 0 : write_buffer + 1;
+  return append(spec, prefixed(label), errors) + 1;
 }
 
 std::uint32_t FileSet::add_memory(std::size_t size) {
@@ -159,14 +180,8 @@ std::uint32_t FileSet::add_memory(std::size_t size) {
   return static_cast<std::uint32_t>(Region::kFileBytes + std::exchange(memory_, end));
 }
 
-// A field's line: in the last sys.metadata, as far as there is room, else in one more.
-void FileSet::describe(std::string_view label, Kind kind, const About& about, std::vector<Error>& errors) {
-  if (label != one_line(std::string(label))) return;
-  auto line = std::string(label) + '\t' + std::string(to_string(kind));
-  if (!about.unit.empty() || !about.help.empty()) line += '\t' + one_line(about.unit);
-  if (!about.help.empty()) line += '\t' + one_line(about.help);
-  line += '\n';
-  if (line.size() > kMaxMetadataLines) return;
+// Adds to the last sys.metadata, as far as there is room, else to one more.
+void FileSet::describe(std::string_view line, std::vector<Error>& errors) {
   if (!complete_) {
     metadata_ += line;
   } else if (metadata_at_ + line.size() > metadata_end_) {
@@ -175,8 +190,8 @@ void FileSet::describe(std::string_view label, Kind kind, const About& about, st
     const auto write = [&](std::byte* file) {
       // A NUL ends the text: the first byte makes the line appear.
       std::memcpy(file + metadata_at_ + 1, line.data() + 1, line.size() - 1);
-      std::atomic_thread_fence(std::memory_order_release);
-      *static_cast<volatile char*>(static_cast<void*>(file + metadata_at_)) = line.front();
+      std::atomic_ref(reinterpret_cast<char&>(file[metadata_at_]))
+          .store(line.front(), std::memory_order_release);
     };
     write(image_.data());
     for (Region* region : regions_) write(region->address());
@@ -190,7 +205,7 @@ void FileSet::append_metadata(std::string_view lines, std::size_t size, std::vec
   const std::size_t at =
       append_property(kMetadataLabel, std::to_string(size) + 's', size, value.data(), errors);
   metadata_at_ = at + lines.size();
-  metadata_end_ = at == 0 ? 0 : at + size;
+  metadata_end_ = at + size;
 }
 
 // Before the first file is made: the fields that every file has.
@@ -231,8 +246,10 @@ Expected<void> FileSet::fill(Region& region, std::string_view thread, std::int64
   write(uid_at_, std::uint64_t{::getuid()});
   write(gid_at_, std::uint64_t{::getgid()});
   write(created_at_, std::chrono::duration<double>(now).count());
-  auto filled = region.fill(image, published_ ? file_path(options_, thread) : std::string{});
+  // First what there may be no memory for: then there is no file either.
   region.provide_memory(memory_);
+  auto filled = region.fill(image, published_ ? file_path(options_, thread) : std::string{});
+  region.provide_memory(memory_);  // without a file all began anew
   regions_.push_back(&region);
   return filled;
 }

@@ -39,13 +39,15 @@ class FileSet {
   [[nodiscard]] const std::vector<Region*>& regions() const { return regions_; }
 
  private:
-  [[nodiscard]] std::string check_label(const std::string& label) const;
+  [[nodiscard]] std::string check(const detail::FieldSpec& spec, const std::string& label) const;
+  [[nodiscard]] bool has_room(const detail::FieldSpec& spec, std::string_view label,
+                              std::string_view line) const;
   [[nodiscard]] Region* find(const std::byte* address) const;
   std::uint32_t append(const detail::FieldSpec& spec, std::string_view label, std::vector<Error>& errors);
   std::size_t append_property(std::string_view label, std::string_view type, std::size_t size,
                               const void* value, std::vector<Error>& errors);
   void complete(std::vector<Error>& errors);
-  void describe(std::string_view label, Kind kind, const About& about, std::vector<Error>& errors);
+  void describe(std::string_view line, std::vector<Error>& errors);
   void append_metadata(std::string_view lines, std::size_t size, std::vector<Error>& errors);
   [[nodiscard]] std::string prefixed(std::string_view label) const;
 

@@ -317,7 +317,12 @@ int mmstats_model_flush(mmstats_model* model, bool async) {
 }
 
 void mmstats_model_remove(mmstats_model* model) {
-  if (model != nullptr && model->model) model->model->remove();
+  if (model == nullptr) return;
+  try {
+    model->get().remove();
+  } catch (const std::bad_alloc&) {
+    // Then there is no file either.
+  }
 }
 
 void mmstats_model_free(mmstats_model* model) { delete model; }

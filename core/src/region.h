@@ -38,7 +38,10 @@ class Region {
   // Makes the first `bytes` of the private memory usable; they are zeros at first.
   void provide_memory(std::size_t bytes);
 
-  // Removes the file if its name still leads to it. The values stay, in private memory.
+  // Lets go of the file. The values stay, in private memory.
+  void detach();
+
+  // Removes the file if its name still leads to it, and lets go of it.
   void remove();
 
   // Back to unused addresses; a file stays where it is. For the child of a fork, and to use it again.

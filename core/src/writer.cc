@@ -36,8 +36,10 @@ namespace {
 
 alignas(64) constinit std::byte nowhere[Region::kFileBytes + Region::kMemoryBytes] = {};
 
-void tell(const ModelOptions& options, const Error& error) {
-  if (options.on_error) return options.on_error(error);
+using OnError = std::function<void(const Error&)>;
+
+void tell(const OnError& on_error, const Error& error) {
+  if (on_error) return on_error(error);
   const auto line = "mmstats: " + error.text() + '\n';
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
 }
@@ -54,6 +56,19 @@ struct Model::Impl {
   bool told = false;             // of that
 
   explicit Impl(ModelOptions options_) : options(std::move(options_)) {}
+
+  // Keeps why there is no file, to be told once.
+  void fail(const Error& error, std::vector<Error>& errors) {
+    no_file = error;
+    if (!std::exchange(told, true)) errors.push_back(error);
+  }
+
+  // For good: no more files are made.
+  void remove() {
+    per_thread.publish_no_more();
+    shared.publish_no_more();
+    for_each_region([](Region& region) { region.remove(); });
+  }
 
   template <class Do>
   void for_each_region(Do&& act) {
@@ -81,8 +96,10 @@ class Models {
    public:
     explicit Lock(const Impl* model) : model_(model) { get().lock(); }
     ~Lock() {
+      // The Model may be gone as soon as the lock is free.
+      const auto on_error = errors.empty() ? OnError{} : model_->options.on_error;
       get().unlock();
-      for (const Error& error : errors) tell(model_->options, error);
+      for (const Error& error : errors) tell(on_error, error);
     }
     Lock(const Lock&) = delete;
     Lock& operator=(const Lock&) = delete;
@@ -114,35 +131,38 @@ class Models {
     models_[slot] = nullptr;
     shared_files[slot].store(nullptr, std::memory_order_relaxed);
     for (std::byte** files : threads_) files[slot] = nullptr;
+    model->for_each_region([](Region& region) { region.detach(); });
     model->per_thread.release(free_regions_);
     model->shared.release(free_regions_);
   }
 
   std::byte* enter_thread(std::uint32_t slot) {
-    return enter(slot, [&](Impl& model, Lock& lock) {
+    const auto begin = [&](Impl& model, Lock& lock) {
       if (std::find(threads_.begin(), threads_.end(), thread_files) == threads_.end()) {
+        // Only threads whose end is noticed: their memory must be left alone then.
+        if (!notices_ends_ || ::pthread_setspecific(thread_end_, thread_files) != 0) throw std::bad_alloc();
         threads_.push_back(thread_files);
-        ::pthread_setspecific(thread_end_, thread_files);
       }
       const auto tid = ::gettid();
-      thread_files[slot] = take_region(model, model.per_thread, std::to_string(tid), tid, lock);
-      return thread_files[slot];
-    });
+      return take_region(model, model.per_thread, std::to_string(tid), tid, lock);
+    };
+    return enter(slot, begin, [&](std::byte* file) { thread_files[slot] = file; });
   }
 
   std::byte* enter_shared(std::uint32_t slot) {
-    return enter(slot, [&](Impl& model, Lock& lock) {
-      auto* file = shared_files[slot].load(std::memory_order_relaxed);
-      if (file == nullptr) file = take_region(model, model.shared, "shared", ::getpid(), lock);
-      shared_files[slot].store(file, std::memory_order_release);
-      return file;
-    });
+    const auto begin = [&](Impl& model, Lock& lock) {
+      auto* const file = shared_files[slot].load(std::memory_order_relaxed);
+      return file != nullptr ? file : take_region(model, model.shared, "shared", ::getpid(), lock);
+    };
+    return enter(slot, begin,
+                 [&](std::byte* file) { shared_files[slot].store(file, std::memory_order_release); });
   }
 
  private:
   Models() {
-    ::pthread_key_create(&thread_end_,
-                         [](void* files) { get().leave_thread(static_cast<std::byte**>(files)); });
+    notices_ends_ = ::pthread_key_create(&thread_end_, [](void* files) {
+                      get().leave_thread(static_cast<std::byte**>(files));
+                    }) == 0;
     ::pthread_atfork([] { get().lock(); }, [] { get().unlock(); }, [] { get().begin_child(); });
     std::atexit([] { get().end_process(); });
   }
@@ -156,17 +176,29 @@ class Models {
     mutex_.unlock();
   }
 
-  template <class Enter>
-  std::byte* enter(std::uint32_t slot, Enter&& enter) {
+  // Gives the file that `begin` finds to `keep`. For want of memory it is nowhere, for good: to try again
+  // would cost each write a system call.
+  template <class Begin, class Keep>
+  std::byte* enter(std::uint32_t slot, Begin&& begin, Keep&& keep) {
     Impl* const model = models_[slot];
     // A Model that is gone has no file, and a signal's handler must not wait for what it interrupted.
     if (model == nullptr || locked_here_) return nowhere;
+    Lock lock(model);
+    // Threads that run on while the process exits may find it gone by now.
+    if (models_[slot] != model) return nowhere;
+    std::byte* file = nowhere;
     try {
-      Lock lock(model);
-      return enter(*model, lock);
+      file = begin(*model, lock);
     } catch (const std::bad_alloc&) {
-      return nowhere;
+      model->fail({.kind = ErrorKind::kLimit,
+                   .path = {},
+                   .offset = 0,
+                   .sys_errno = ENOMEM,
+                   .message = "values are lost: there is no memory for them (ulimit -v), or no thread key"},
+                  lock.errors);
     }
+    keep(file);
+    return file;
   }
 
   // The region for a thread that begins: one that another left, or a new one.
@@ -177,10 +209,7 @@ class Models {
     region.reset();
     auto filled = files.fill(region, thread, tid, lock.errors);
     free_regions_.pop_back();
-    if (!filled) {
-      model.no_file = filled.error();
-      if (!std::exchange(model.told, true)) lock.errors.push_back(filled.error());
-    }
+    if (!filled) model.fail(filled.error(), lock.errors);
     return region.address();
   }
 
@@ -189,7 +218,8 @@ class Models {
     std::erase(threads_, files);
     for (std::uint32_t slot = 0; slot < kMaxModels; ++slot) {
       const auto* const file = std::exchange(files[slot], nullptr);
-      if (file != nullptr && models_[slot] != nullptr) models_[slot]->per_thread.leave(file);
+      Impl* const model = models_[slot];
+      if (file != nullptr && model != nullptr) model->per_thread.leave(file);
     }
     unlock();
   }
@@ -214,8 +244,7 @@ class Models {
   void end_process() {
     lock();
     for (Impl* model : models_) {
-      if (model != nullptr && model->options.remove_at_exit)
-        model->for_each_region([](Region& region) { region.remove(); });
+      if (model != nullptr && model->options.remove_at_exit) model->remove();
     }
     unlock();
   }
@@ -223,11 +252,12 @@ class Models {
   static thread_local constinit bool locked_here_ __attribute__((tls_model("initial-exec")));
 
   std::mutex mutex_;
-  std::array<Impl*, kMaxModels + 1> models_{};  // by slot; the last is of nobody
-  std::vector<std::byte**> threads_;            // the thread_files of those that have any
+  std::array<std::atomic<Impl*>, kMaxModels + 1> models_{};  // by slot; the last is of nobody
+  std::vector<std::byte**> threads_;                         // the thread_files of those that have any
   std::deque<Region> regions_;
   std::vector<Region*> free_regions_;
   pthread_key_t thread_end_{};
+  bool notices_ends_ = false;  // of threads, by that key
 };
 
 thread_local constinit bool Models::locked_here_ = false;
@@ -258,13 +288,15 @@ std::uint32_t Model::add_memory(std::size_t size) {
 }
 
 Expected<void> Model::open() {
+  bool shares = false;
   {
     const Models::Lock lock(impl_.get());
     impl_->told = true;
+    shares = impl_->shared.has_fields();
   }
   const detail::Place begin{slot_, 0};
   const auto* const file = begin.in_thread();
-  const auto* const shared = impl_->shared.has_fields() ? begin.in_shared() : nullptr;
+  const auto* const shared = shares ? begin.in_shared() : nullptr;
   const Models::Lock lock(impl_.get());
   if (impl_->per_thread.is_file(file) && (shared == nullptr || impl_->shared.is_file(shared))) return {};
   return tl::unexpected(
@@ -304,9 +336,7 @@ Expected<void> Model::flush(Flush how) {
 
 void Model::remove() {
   const Models::Lock lock(impl_.get());
-  impl_->per_thread.publish_no_more();
-  impl_->shared.publish_no_more();
-  impl_->for_each_region([](Region& region) { region.remove(); });
+  impl_->remove();
 }
 
 std::vector<std::string> Model::paths() const {

@@ -54,6 +54,8 @@ class Graph:
 
 
 STATUS = "http_response_codes-"
+# Of all workers and of the moment, from two counters.
+MEAN_MS = "scale(divideSeries({}," + METRICS + "derive-latency.count),0.001)"
 GRAPHS = [
     Graph(
         "Requests per second, by status: all workers together",
@@ -67,13 +69,20 @@ GRAPHS = [
         areaMode="stacked",
         areaAlpha=0.85,
     ),
-    Graph("Latency, mean", [("response_time-mean_ms", "#8250df", [], "ms")]),
-    Graph("Requests waiting", [("queue_length-depth", "#bc4c00", [], "in all queues")]),
     Graph(
-        "Workers that are busy",
-        [("count-workers.busy", "#0969da", ['movingAverage({},"5s")'], "of 4, over 5 s")],
-        yMax=4,
-        yStep=1,
+        "Latency, ms: the last 10 s",
+        [
+            ("response_time-latency.p99", "#d29ae0", [], "p99"),
+            ("derive-latency.sum_us", "#8250df", [MEAN_MS], "mean"),
+            ("response_time-latency.p50", "#1b7c83", [], "p50"),
+        ],
+    ),
+    Graph("Requests in progress", [("gauge-in_progress", "#bc4c00", [], "waiting or being answered")]),
+    Graph(
+        "Threads that are busy",
+        [("count-threads.busy", "#0969da", ['movingAverage({},"5s")'], "of 16, over 5 s")],
+        yMax=16,
+        yStep=4,
     ),
 ]
 ALL_METRICS = [METRICS + metric for graph in GRAPHS for metric in graph.metrics]

@@ -49,11 +49,12 @@ def compare(folder):
             if isinstance(field["value"], float) and not math.isfinite(field["value"]):
                 field["value"] = str(field["value"])
         # As texts: 1 is not 1.0, nor is it True.
-        if json.dumps(got, sort_keys=True) != json.dumps(want, sort_keys=True):
+        got, want = ([json.dumps(field, sort_keys=True) for field in fields] for fields in (got, want))
+        if got != want:
             differences += 1
             print(f"{path}: {len(got)} fields here, {len(want)} there")
             for here, there in itertools.zip_longest(got, want):
-                if repr(here) != repr(there):
+                if here != there:
                     print(f"  {here}\n  {there}")
     return differences
 

@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <boost/filesystem.hpp>
-#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -11,32 +10,9 @@
 #include "mmstats/format.h"
 #include "mmstats/parse.h"
 #include "mmstats/settle.h"
+#include "told.h"
 
 using nlohmann::json;
-
-namespace {
-
-// The published value as the original told it; several items cannot occur.
-json told(const mmstats::Field& field) {
-  const auto items = mmstats::decode(field.type_text, field.value);
-  REQUIRE(items.size() == 1);
-  return std::visit(
-      [](const auto& value) -> json {
-        using Item = std::decay_t<decltype(value)>;
-        if constexpr (std::is_same_v<Item, std::monostate>) {
-          return nullptr;
-        } else if constexpr (std::is_same_v<Item, double>) {
-          if (std::isnan(value)) return "nan";
-          if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-          return value;
-        } else {
-          return value;
-        }
-      },
-      items[0]);
-}
-
-}  // namespace
 
 TEST_CASE("every file of the corpus reads as the original reader reads it") {
   std::size_t files = 0;

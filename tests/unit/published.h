@@ -3,10 +3,7 @@
 #pragma once
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
-#include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -14,8 +11,6 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
-#include <type_traits>
-#include <variant>
 #include <vector>
 
 #include "mmstats/format.h"
@@ -24,26 +19,7 @@
 #include "mmstats/writer.h"
 #include "sample.h"
 #include "temporary_folder.h"
-
-// A published value of one item, as JSON has it: no number is infinite or NaN there.
-inline nlohmann::json told(const mmstats::Field& field) {
-  const auto items = mmstats::decode(field.type_text, field.value);
-  REQUIRE(items.size() == 1);
-  return std::visit(
-      [](const auto& value) -> nlohmann::json {
-        using Item = std::decay_t<decltype(value)>;
-        if constexpr (std::is_same_v<Item, std::monostate>) {
-          return nullptr;
-        } else if constexpr (std::is_same_v<Item, double>) {
-          if (std::isnan(value)) return "nan";
-          if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-          return value;
-        } else {
-          return value;
-        }
-      },
-      items[0]);
-}
+#include "told.h"
 
 // Keeps what was read, each file with what our parser says of it, for tests/integration/mmstats_reader.py.
 class SecondReader {

@@ -99,7 +99,13 @@ class Cell {
         return;
       }
 #endif
-      *value = static_cast<T>(*value + amount);
+      if constexpr (std::is_floating_point_v<T>) {
+        *value = *value + amount;
+      } else {
+        T sum{};
+        (void)__builtin_add_overflow(*value, amount, &sum);  // it wraps around, as an atomic one does
+        *value = sum;
+      }
     }
   }
 
@@ -296,8 +302,12 @@ class [[nodiscard]] Scope {
 
   // Adds the time to the field, once. Returns elapsed().
   double stop() noexcept {
-    if (!std::exchange(done_, true)) {
-      elapsed_ = since_start();
+    if (std::exchange(done_, true)) return elapsed_;
+    const auto now = Clock::now();
+    elapsed_ = seconds(now - started_);
+    if constexpr (requires { field_.add(elapsed_, now); }) {
+      field_.add(elapsed_, now);
+    } else {
       field_.add(elapsed_);
     }
     return elapsed_;
@@ -306,11 +316,13 @@ class [[nodiscard]] Scope {
   void cancel() noexcept { done_ = true; }
   [[nodiscard]] bool done() const noexcept { return done_; }
   // Seconds until now, or until it was stopped.
-  [[nodiscard]] double elapsed() const noexcept { return done_ ? elapsed_ : since_start(); }
+  [[nodiscard]] double elapsed() const noexcept {
+    return done_ ? elapsed_ : seconds(Clock::now() - started_);
+  }
 
  private:
-  [[nodiscard]] double since_start() const noexcept {
-    return 1e-9 * static_cast<double>(std::chrono::nanoseconds(Clock::now() - started_).count());
+  static double seconds(Clock::duration duration) noexcept {
+    return 1e-9 * static_cast<double>(std::chrono::nanoseconds(duration).count());
   }
   Field field_;
   Clock::time_point started_;

@@ -117,8 +117,8 @@ MMSTATS_API mmstats_number* mmstats_number_new(mmstats_model* model, mmstats_typ
 MMSTATS_API mmstats_number* mmstats_shared_number_new(mmstats_model* model, mmstats_type type,
                                                       mmstats_kind kind, const char* label, const char* unit,
                                                       const char* help);
-/* Stores or adds `value`, converted to the number's type as C does; a double out of its range is taken to its
- * nearest end, NaN to 0. */
+/* Stores or adds `value`, converted to the number's type as C does; but in a whole number or BOOL, a double
+ * out of range becomes the nearest end of it, and NaN 0. To add anything but 0 sets a BOOL. */
 MMSTATS_API void mmstats_number_set(mmstats_number* number, int64_t value);           /* [signal] */
 MMSTATS_API void mmstats_number_set_unsigned(mmstats_number* number, uint64_t value); /* [signal] */
 MMSTATS_API void mmstats_number_set_double(mmstats_number* number, double value);     /* [signal] */

@@ -56,7 +56,7 @@ struct ModelOptions {
   // The files go with the Model, or when the process exits normally. Otherwise they stay for readers.
   bool remove_at_exit = true;
   // Told what went wrong: why there is no file, once; which field is not published, for each such field.
-  // In the thread to which it happens. Empty: one line on standard error.
+  // In the thread to which it happens. Must not throw. Empty: one line on standard error.
   std::function<void(const Error&)> on_error = {};
 };
 
@@ -79,7 +79,7 @@ struct FieldSpec {
   std::string_view type;   // one struct format without blanks
   std::size_t size = 0;    // bytes of one value
   bool buffered = true;
-  bool shared = false;  // in the file of all threads, at the beginning of a cache line
+  bool shared = false;  // in the file of all threads, in a cache line of its own
   Kind kind = Kind::kGauge;
   const void* initial = nullptr;  // `size` bytes, or null for zeros
 };
@@ -116,7 +116,7 @@ class MMSTATS_API Model {
   // For classes of fields. Adds a field to all files, present and future: readers see it whole or not
   // at all. Returns the offset of its write buffer byte; its values follow, aligned to their size.
   // A field that cannot be published (empty, repeated or too long label, label not UTF-8, no room) is
-  // told, and gets the same place in private memory.
+  // told, and gets the same place in private memory, zeros at first.
   std::uint32_t add_field(const detail::FieldSpec& spec, const About& about);
   // For classes of fields. `size` bytes of memory for each thread, all zeros at first, which readers do
   // not see. Returns their offset, a multiple of 64, from the beginning of the thread's file.

@@ -1,0 +1,21 @@
+# What `cmake --install` puts where for those who build against the library.
+include(CMakePackageConfigHelpers)
+
+# The other headers are for our own programs.
+set(headers error export fields format histogram metadata mmstats parse settle snapshot writer)
+list(TRANSFORM headers REPLACE ".+" "include/mmstats/\\0.h")
+install(FILES ${headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mmstats)
+
+set_target_properties(mmstats PROPERTIES EXPORT_NAME static)
+set_target_properties(mmstats_shared PROPERTIES EXPORT_NAME mmstats)
+install(TARGETS mmstats mmstats_shared EXPORT mmstats-targets)
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/mmstats)
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/mmstats-config-version.cmake
+  COMPATIBILITY SameMinorVersion)
+install(EXPORT mmstats-targets NAMESPACE mmstats:: DESTINATION ${package_dir})
+install(FILES cmake/mmstats-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/mmstats-config-version.cmake
+  DESTINATION ${package_dir})
+
+configure_file(cmake/mmstats.pc.in mmstats.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/mmstats.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

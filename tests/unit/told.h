@@ -1,0 +1,32 @@
+// A field's value as JSON has it, to be compared with what other readers say.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <type_traits>
+#include <variant>
+
+#include "mmstats/format.h"
+#include "mmstats/parse.h"
+
+// The published value, of one item. No number is infinite or NaN in JSON.
+inline nlohmann::json told(const mmstats::Field& field) {
+  const auto items = mmstats::decode(field.type_text, field.value);
+  REQUIRE(items.size() == 1);
+  return std::visit(
+      [](const auto& value) -> nlohmann::json {
+        using Item = std::decay_t<decltype(value)>;
+        if constexpr (std::is_same_v<Item, std::monostate>) {
+          return nullptr;
+        } else if constexpr (std::is_same_v<Item, double>) {
+          if (std::isnan(value)) return "nan";
+          if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
+          return value;
+        } else {
+          return value;
+        }
+      },
+      items[0]);
+}

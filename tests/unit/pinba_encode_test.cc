@@ -7,6 +7,7 @@
 #include <iterator>
 #include <limits>
 #include <random>
+#include <sstream>
 
 #include "packet_check.h"
 #include "pinba/decode.h"
@@ -439,4 +440,29 @@ TEST_CASE("limits are kept within what a datagram can be") {
   CHECK(pinba::datagram_of_mtu(1500) == 1452);
   CHECK(pinba::datagram_of_mtu(0) == 256);
   CHECK(pinba::datagram_of_mtu(65536) == 65488);
+}
+
+TEST_CASE("the packet in the documentation is the one that is made") {
+  std::ifstream file(PACKET_DOC);
+  std::vector<std::byte> documented;
+  bool inside = false;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("```")) {
+      inside = !inside;
+    } else if (inside) {
+      std::istringstream bytes(line.substr(0, 31));
+      for (unsigned byte = 0; bytes >> std::hex >> byte;) documented.push_back(static_cast<std::byte>(byte));
+    }
+  }
+  Request request;
+  request.hostname = "web1";
+  request.server_name = "srv";
+  request.script_name = "/";
+  request.request_time = 0.25;
+  request.status = 200;
+  request.schema = "http";
+  request.add_timer(Tags{{"op", "get"}}, 2, 0.5);
+  Encoder encoder;
+  CHECK(std::ranges::equal(encoder.encode(request).front(), documented));
+  CHECK(broken_rule(documented) == "");
 }

@@ -2,17 +2,18 @@
 #pragma once
 
 #include <arpa/inet.h>
-#include <doctest/doctest.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 class UdpReceiver {
@@ -20,7 +21,7 @@ class UdpReceiver {
   // Port 0: any that is free.
   explicit UdpReceiver(int family = AF_INET, std::uint16_t port = 0) {
     socket_ = ::socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    REQUIRE(socket_ >= 0);
+    require(socket_ >= 0);
     const int buffer = 8 << 20;
     ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
     sockaddr_storage address{};
@@ -38,8 +39,8 @@ class UdpReceiver {
       v6.sin6_addr = in6addr_loopback;
       length = sizeof v6;
     }
-    REQUIRE(::bind(socket_, reinterpret_cast<sockaddr*>(&address), length) == 0);
-    REQUIRE(::getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &length) == 0);
+    require(::bind(socket_, reinterpret_cast<sockaddr*>(&address), length) == 0);
+    require(::getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &length) == 0);
     port_ = ntohs(reinterpret_cast<sockaddr_in&>(address).sin_port);  // in the same place in both
   }
   UdpReceiver(const UdpReceiver&) = delete;
@@ -55,7 +56,7 @@ class UdpReceiver {
     if (::poll(&waiting, 1, static_cast<int>(at_most.count())) != 1) return std::nullopt;
     std::string packet(65536, '\0');
     const auto size = ::recv(socket_, packet.data(), packet.size(), 0);
-    REQUIRE(size >= 0);
+    require(size >= 0);
     packet.resize(static_cast<std::size_t>(size));
     return packet;
   }
@@ -67,7 +68,21 @@ class UdpReceiver {
     return packets;
   }
 
+  // Throws away what arrives, until nothing does for so long.
+  void discard(std::chrono::milliseconds quiet) {
+    std::array<char, 65536> packet;
+    pollfd waiting{socket_, POLLIN, 0};
+    while (::poll(&waiting, 1, static_cast<int>(quiet.count())) == 1) {
+      while (::recv(socket_, packet.data(), packet.size(), MSG_DONTWAIT) >= 0) {
+      }
+    }
+  }
+
  private:
+  static void require(bool holds) {
+    if (!holds) throw std::system_error(errno, std::generic_category(), "a socket for a test");
+  }
+
   int socket_ = -1;
   std::uint16_t port_ = 0;
 };

@@ -99,10 +99,11 @@ class Encoder {
   [[nodiscard]] std::vector<std::byte> embed(const Request& request, std::size_t own,
                                              std::vector<const Request*>& apart);
   [[nodiscard]] bool is_regular(const Request& request) const;
-  Names names_of(const Request& request, std::array<std::string, 4>& kept);
+  Names names_of(const Request& request);
 
   EncodeOptions options_;
   Changes changes_;
+  std::array<std::string, 4> escaped_;  // names that had to be
   std::vector<std::byte> bytes_;
   std::size_t used_ = 0;           // of bytes_
   std::vector<std::size_t> ends_;  // of the datagrams in bytes_

@@ -212,13 +212,31 @@ void flatten(std::string_view name, const T& value, Visit&& visit) {
 // printed to a stream.
 class Tags {
  public:
-  struct Tag {
+  // One argument; it may view the texts that it was made from, so it is not to be kept.
+  class Tag {
+   public:
     template <class T>
-    Tag(std::string_view name, const T& value) {  // NOLINT(google-explicit-constructor)
-      detail::flatten(name, value,
-                      [this](std::string_view n, std::string_view v) { pairs.emplace_back(n, v); });
+    Tag(std::string_view name, const T& value) : name_(name) {  // NOLINT(google-explicit-constructor)
+      if constexpr (detail::Text<T>) {
+        text_ = value;
+      } else {
+        is_one_ = false;
+        detail::flatten(name, value,
+                        [this](std::string_view n, std::string_view v) { pairs_.emplace_back(n, v); });
+      }
     }
-    std::vector<std::pair<std::string, std::string>> pairs;
+
+    template <class Visit>
+    void visit(Visit&& visit_pair) const {
+      if (is_one_) visit_pair(name_, text_);
+      for (const auto& [name, value] : pairs_) visit_pair(std::string_view(name), std::string_view(value));
+    }
+
+   private:
+    std::string_view name_;
+    std::string_view text_;
+    bool is_one_ = true;
+    std::vector<std::pair<std::string, std::string>> pairs_;
   };
 
   Tags() = default;

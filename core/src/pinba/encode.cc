@@ -23,9 +23,14 @@ constexpr std::size_t text_size(std::string_view text, std::size_t key_size = 1)
 // The key of a field: its number and wire type, as the one or two bytes of its varint.
 enum WireType : std::uint8_t { kVarint = 0, kBytes = 2, kFloat = 5 };
 
-template <unsigned kField, WireType kType>
+// How numbers are written: as short as can be; padded, to be replaced later; or replaced, where the keys are
+// there already.
+enum class Mode : std::uint8_t { kShort, kPadded, kReplace };
+
+template <unsigned kField, WireType kType, Mode kMode = Mode::kShort>
 std::byte* put_key(std::byte* at) {
   constexpr unsigned kKey = (kField << 3U) | kType;
+  if constexpr (kMode == Mode::kReplace) return at + (kKey < 0x80 ? 1 : 2);
   if constexpr (kKey < 0x80) {
     *at = std::byte{kKey};
     return at + 1;
@@ -54,12 +59,15 @@ std::byte* put_padded(std::byte* at, std::uint32_t value) {
   return at + 5;
 }
 
-template <bool kPadded>
+template <unsigned kField, Mode kMode>
 std::byte* put_number(std::byte* at, std::uint32_t value) {
-  return kPadded ? put_padded(at, value) : put_varint(at, value);
+  at = put_key<kField, kVarint, kMode>(at);
+  return kMode == Mode::kShort ? put_varint(at, value) : put_padded(at, value);
 }
 
+template <unsigned kField, Mode kMode>
 std::byte* put_float(std::byte* at, float value) {
+  at = put_key<kField, kFloat, kMode>(at);
   std::memcpy(at, &value, sizeof value);
   return at + sizeof value;
 }
@@ -75,12 +83,15 @@ std::byte* put_text(std::byte* at, std::string_view text) {
 
 // Seconds as servers can take them: a normal number or 0. What is none, or negative, is 0.
 float seconds(double value, Changes& changes) {
-  constexpr double kLeast = std::numeric_limits<float>::min();
-  constexpr double kLargest = std::numeric_limits<float>::max();
-  if (value >= kLeast && value <= kLargest) [[likely]]
-    return static_cast<float>(value);
+  const auto number = static_cast<float>(value);
+  const auto bits = std::bit_cast<std::uint32_t>(number);
+  // From the least normal number to the largest, in the order of their bits.
+  constexpr auto kLeast = std::bit_cast<std::uint32_t>(std::numeric_limits<float>::min());
+  constexpr auto kInfinite = std::bit_cast<std::uint32_t>(std::numeric_limits<float>::infinity());
+  if (bits - kLeast < kInfinite - kLeast || bits == 0) [[likely]]
+    return number;
   // So little is 0 already to a float that is not subnormal.
-  if (!(value >= 0 && value < kLeast)) ++changes.numbers;
+  if (!(value >= 0 && bits < kLeast) && value != 0) ++changes.numbers;
   return 0;
 }
 
@@ -102,80 +113,89 @@ struct Places {
 
 // ---- fields in runs; each ends where the next begins
 
-template <bool kPadded>
+template <Mode kMode>
 std::byte* put_own_numbers(std::byte* at, const Request& request, Changes& changes) {
-  at = put_number<kPadded>(put_key<4, kVarint>(at), request.request_count);
-  at = put_number<kPadded>(put_key<5, kVarint>(at), number(request.document_size, changes));
-  at = put_number<kPadded>(put_key<6, kVarint>(at), number(request.memory_peak, changes));
-  at = put_float(put_key<7, kFloat>(at), seconds(request.request_time, changes));
-  at = put_float(put_key<8, kFloat>(at), seconds(request.ru_utime, changes));
-  return put_float(put_key<9, kFloat>(at), seconds(request.ru_stime, changes));
+  at = put_number<4, kMode>(at, request.request_count);
+  at = put_number<5, kMode>(at, number(request.document_size, changes));
+  at = put_number<6, kMode>(at, number(request.memory_peak, changes));
+  at = put_float<7, kMode>(at, seconds(request.request_time, changes));
+  at = put_float<8, kMode>(at, seconds(request.ru_utime, changes));
+  return put_float<9, kMode>(at, seconds(request.ru_stime, changes));
 }
 
-template <bool kPadded>
+template <Mode kMode>
 std::byte* put_hits(std::byte* at, const Request& request) {
-  for (const Timer& timer : request.timers)
-    at = put_number<kPadded>(put_key<10, kVarint>(at), timer.hit_count);
+  for (const Timer& timer : request.timers) at = put_number<10, kMode>(at, timer.hit_count);
   return at;
 }
 
+template <Mode kMode>
 std::byte* put_values(std::byte* at, const Request& request, Changes& changes) {
-  for (const Timer& timer : request.timers)
-    at = put_float(put_key<11, kFloat>(at), seconds(timer.value, changes));
+  for (const Timer& timer : request.timers) at = put_float<11, kMode>(at, seconds(timer.value, changes));
   return at;
 }
 
-template <bool kPadded>
+template <Mode kMode>
 std::byte* put_status(std::byte* at, const Request& request, Changes& changes) {
-  if (request.status) at = put_number<kPadded>(put_key<16, kVarint>(at), *request.status);
+  if (request.status) at = put_number<16, kMode>(at, *request.status);
   if (request.memory_footprint) {
-    at = put_number<kPadded>(put_key<17, kVarint>(at), number(*request.memory_footprint, changes));
+    at = put_number<17, kMode>(at, number(*request.memory_footprint, changes));
   }
   return at;
 }
 
+template <Mode kMode>
 std::byte* put_timer_rusage(std::byte* at, const Request& request, Changes& changes) {
   for (const Timer& timer : request.timers) {
-    at = put_float(put_key<22, kFloat>(at), seconds(timer.ru_utime, changes));
+    at = put_float<22, kMode>(at, seconds(timer.ru_utime, changes));
   }
   for (const Timer& timer : request.timers) {
-    at = put_float(put_key<23, kFloat>(at), seconds(timer.ru_stime, changes));
+    at = put_float<23, kMode>(at, seconds(timer.ru_stime, changes));
   }
   return at;
 }
 
+// Nearly every dictionary is so small that each index has one byte.
 template <unsigned kField, std::uint32_t TagRef::*kPart>
-std::byte* put_tags(std::byte* at, const std::vector<TagRef>& tags) {
-  for (const TagRef& tag : tags) at = put_varint(put_key<kField, kVarint>(at), tag.*kPart);
+std::byte* put_tags(std::byte* at, const std::vector<TagRef>& tags, std::uint32_t texts) {
+  if (texts <= 0x80) {
+    for (const TagRef& tag : tags) {
+      at = put_key<kField, kVarint>(at);
+      *at++ = static_cast<std::byte>(tag.*kPart);
+    }
+  } else {
+    for (const TagRef& tag : tags) at = put_varint(put_key<kField, kVarint>(at), tag.*kPart);
+  }
   return at;
 }
 
 // All of a request whose timers and tags are in order. At most most_bytes() of it.
-template <bool kPadded, class Names>
+template <Mode kMode, class Names>
 std::byte* put_request(std::byte* at, const Request& request, const Names& names,
                        std::span<const std::byte> nested, Changes& changes, Places& places) {
+  const std::uint32_t texts = request.dictionary.size();
   at = put_text(put_key<1, kBytes>(at), names.hostname);
   at = put_text(put_key<2, kBytes>(at), names.server_name);
   at = put_text(put_key<3, kBytes>(at), names.script_name);
   places.numbers = at;
-  at = put_own_numbers<kPadded>(at, request, changes);
+  at = put_own_numbers<kMode>(at, request, changes);
   places.hits = at;
-  at = put_hits<kPadded>(at, request);
+  at = put_hits<kMode>(at, request);
   places.values = at;
-  at = put_values(at, request, changes);
+  at = put_values<kMode>(at, request, changes);
   for (const Timer& timer : request.timers) at = put_varint(put_key<12, kVarint>(at), timer.tag_count);
-  at = put_tags<13, &TagRef::name>(at, request.timer_tags);
-  at = put_tags<14, &TagRef::value>(at, request.timer_tags);
+  at = put_tags<13, &TagRef::name>(at, request.timer_tags, texts);
+  at = put_tags<14, &TagRef::value>(at, request.timer_tags, texts);
   at = put_bytes(at, request.dictionary.wire());
   places.status = at;
-  at = put_status<kPadded>(at, request, changes);
+  at = put_status<kMode>(at, request, changes);
   if (!nested.empty()) std::memcpy(at, nested.data(), nested.size());
   at += nested.size();
   if (names.has_schema) at = put_text(put_key<19, kBytes>(at), names.schema);
-  at = put_tags<20, &TagRef::name>(at, request.tags);
-  at = put_tags<21, &TagRef::value>(at, request.tags);
+  at = put_tags<20, &TagRef::name>(at, request.tags, texts);
+  at = put_tags<21, &TagRef::value>(at, request.tags, texts);
   places.ru = at;
-  return put_timer_rusage(at, request, changes);
+  return put_timer_rusage<kMode>(at, request, changes);
 }
 
 template <class Names>
@@ -234,15 +254,15 @@ std::span<const Datagram> Encoder::encode(const Request& request) {
   return datagrams_;
 }
 
-Encoder::Names Encoder::names_of(const Request& request, std::array<std::string, 4>& kept) {
+Encoder::Names Encoder::names_of(const Request& request) {
   std::array<std::string_view, 4> names{request.hostname, request.server_name, request.script_name};
   if (request.schema) names[3] = *request.schema;
   constexpr std::array<std::size_t, 4> kClassicMost{kClassicName, kClassicName, kClassicScript,
                                                     kClassicSchema};
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (!is_clean(names[i])) {
-      kept[i] = escaped(names[i]);
-      names[i] = kept[i];
+      escaped_[i] = escaped(names[i]);
+      names[i] = escaped_[i];
       ++changes_.escaped;
     }
     if (names[i].empty() && options_.fill_empty) {
@@ -271,15 +291,18 @@ Encoder::Names Encoder::names_of(const Request& request, std::array<std::string,
 // Whether all of it can be sent as it is, but for its length.
 bool Encoder::is_regular(const Request& request) const {
   const std::uint32_t texts = request.dictionary.size();
-  const auto known = [texts](const TagRef& tag) { return tag.name < texts && tag.value < texts; };
+  // Without early ends, so that compilers make vectors of it.
   std::uint64_t tags = 0;
+  bool empty = false;
   for (const Timer& timer : request.timers) {
-    if (timer.hit_count == 0 || timer.tag_count == 0) return false;
+    empty |= timer.hit_count == 0 || timer.tag_count == 0;
     tags += timer.tag_count;
   }
-  if (tags != request.timer_tags.size()) return false;
-  if (!std::ranges::all_of(request.timer_tags, known) || !std::ranges::all_of(request.tags, known))
-    return false;
+  if (empty || tags != request.timer_tags.size()) return false;
+  std::uint32_t most = 0;
+  for (const TagRef& tag : request.timer_tags) most = std::max({most, tag.name, tag.value});
+  for (const TagRef& tag : request.tags) most = std::max({most, tag.name, tag.value});
+  if (most >= texts && !(request.timer_tags.empty() && request.tags.empty())) return false;
   if (options_.classic) {
     for (std::uint32_t i = 0; i < texts; ++i) {
       if (request.dictionary[i].size() > kClassicText) return false;
@@ -289,15 +312,16 @@ bool Encoder::is_regular(const Request& request) const {
 }
 
 void Encoder::encode_one(const Request& request) {
-  std::array<std::string, 4> kept;
-  const Names names = names_of(request, kept);
+  const Names names = names_of(request);
   changes_.escaped += request.dictionary.escaped_count();
   changes_.filled += request.dictionary.filled_count();
-  std::vector<const Request*> apart;
-  std::vector<std::byte> nested;
   const bool regular = is_regular(request);
-  if (!request.requests.empty())
-    nested = embed(request, regular ? most_bytes(request, names) : kMaxDatagram, apart);
+  if (request.requests.empty()) {
+    if (!regular || !encode_whole(request, names, {})) encode_parts(request, names);
+    return;
+  }
+  std::vector<const Request*> apart;
+  const auto nested = embed(request, regular ? most_bytes(request, names) : kMaxDatagram, apart);
   if (!regular || !encode_whole(request, names, nested)) encode_parts(request, names);
   for (const Request* other : apart) encode_one(*other);
 }
@@ -337,7 +361,7 @@ bool Encoder::encode_whole(const Request& request, const Names& names, std::span
   Places places;
   const Changes before = changes_;
   std::byte* begin = bytes_.data() + used_;
-  const std::byte* end = put_request<false>(begin, request, names, nested, changes_, places);
+  const std::byte* end = put_request<Mode::kShort>(begin, request, names, nested, changes_, places);
   const auto size = static_cast<std::size_t>(end - begin);
   if (size > options_.max_bytes) {
     changes_ = before;
@@ -453,15 +477,14 @@ void Encoder::encode_parts(const Request& request, const Names& names) {
 std::optional<KeptPacket> KeptPacket::make(const Request& request, const EncodeOptions& options) {
   Encoder encoder(options);
   if (!encoder.is_regular(request) || !request.requests.empty()) return std::nullopt;
-  std::array<std::string, 4> kept;
-  const auto names = encoder.names_of(request, kept);
+  const auto names = encoder.names_of(request);
   KeptPacket packet;
   packet.shape_ = request;
   packet.bytes_.resize(most_bytes(request, names));
   Changes changes;
   Places places;
   std::byte* begin = packet.bytes_.data();
-  const std::byte* end = put_request<true>(begin, request, names, {}, changes, places);
+  const std::byte* end = put_request<Mode::kPadded>(begin, request, names, {}, changes, places);
   packet.bytes_.resize(static_cast<std::size_t>(end - begin));
   if (packet.bytes_.size() > encoder.options().max_bytes) return std::nullopt;
   packet.numbers_ = static_cast<std::size_t>(places.numbers - begin);
@@ -494,11 +517,11 @@ bool KeptPacket::patch(const Request& request) {
   if (!all_hit) return false;
   Changes changes;
   std::byte* begin = bytes_.data();
-  put_own_numbers<true>(begin + numbers_, request, changes);
-  put_hits<true>(begin + hits_, request);
-  put_values(begin + values_, request, changes);
-  put_status<true>(begin + status_, request, changes);
-  put_timer_rusage(begin + ru_, request, changes);
+  put_own_numbers<Mode::kReplace>(begin + numbers_, request, changes);
+  put_hits<Mode::kReplace>(begin + hits_, request);
+  put_values<Mode::kReplace>(begin + values_, request, changes);
+  put_status<Mode::kReplace>(begin + status_, request, changes);
+  put_timer_rusage<Mode::kReplace>(begin + ru_, request, changes);
   return true;
 }
 

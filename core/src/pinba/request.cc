@@ -86,13 +86,15 @@ void rebuild_slots(std::vector<std::uint32_t>& slots, const Entries& entries) {
 }  // namespace
 
 bool is_clean(std::string_view text) {
+  // Nearly every text is plain ASCII: the last eight bytes are looked at together too, some of them again.
+  std::size_t at = 0;
+  while (text.size() - at >= 8 && is_plain(text.data() + at)) at += 8;
+  if (text.size() >= 8 && text.size() - at < 8 && is_plain(text.data() + text.size() - 8)) return true;
+  text.remove_prefix(at);
   while (!text.empty()) {
-    if (text.size() >= 8 && is_plain(text.data())) {
-      text.remove_prefix(8);
-      continue;
-    }
-    const std::size_t length = utf8_sequence(text);
-    if (length == 0 || text[0] == '\0') return false;
+    const auto first = static_cast<unsigned char>(text[0]);
+    const std::size_t length = first < 0x80 ? 1 : utf8_sequence(text);
+    if (length == 0 || first == 0) return false;
     text.remove_prefix(length);
   }
   return true;
@@ -240,8 +242,9 @@ void TimerMerge::clear() {
 }
 
 Tags::Tags(std::initializer_list<Tag> tags) {
+  pairs_.reserve(tags.size());
   for (const Tag& tag : tags) {
-    for (const auto& [name, value] : tag.pairs) insert(name, value);
+    tag.visit([this](std::string_view name, std::string_view value) { insert(name, value); });
   }
 }
 

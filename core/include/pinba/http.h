@@ -1,0 +1,20 @@
+// What any HTTP server calls around a request. For cpp-httplib it is done already: pinba/httplib.h.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "pinba/monitor.h"
+
+namespace pinba {
+
+// Begins to measure a request. `target` is its path, whose query is left away; `host` the Host header, whose
+// port is; both are foreign input, and may be anything. A route's pattern in place of the path keeps the
+// number of scripts at the server small. Put a CurrentScope beside the monitor where the handler runs.
+RequestMonitor begin_http(const Client& client, std::string_view target, std::string_view host = {},
+                          std::string_view schema = "http");
+
+// Ends and sends it: with the response's status and body size in bytes. As RequestMonitor::send.
+bool end_http(RequestMonitor& request, std::uint32_t status, std::uint64_t body_bytes);
+
+}  // namespace pinba

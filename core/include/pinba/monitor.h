@@ -1,0 +1,244 @@
+// Measuring requests and scripts from inside of a program, after pynba's model: a monitor per request, which
+// code anywhere below reaches as the thread's current one, to make timers. It is sent when the request ends.
+//
+//   const auto client = pinba::Client::make({.servers = {"pinba.example.com"}}, {.prefix = "/shop"});
+//   {
+//     pinba::RequestMonitor request(*client, "/cart");
+//     const pinba::CurrentScope current(request);
+//     ...
+//     const auto timed = pinba::timer({{"group", "mysql"}, {"op", "insert"}}).scope();  // anywhere below
+//     ...
+//   }  // sent
+//
+// Nothing here throws at the application, but with raise_on_fail; misuse is told to the log function.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "mmstats/error.h"
+#include "pinba/encode.h"
+#include "pinba/request.h"
+#include "pinba/sender.h"
+
+namespace pinba {
+
+// What raise_on_fail throws.
+class MonitorError : public std::logic_error {
+  using std::logic_error::logic_error;
+};
+
+struct ClientOptions {
+  std::string hostname = {};     // empty: this machine's
+  std::string server_name = {};  // of requests that set none
+  std::string schema = {};       // of requests that set none
+  std::string prefix = {};       // put before each script name
+  Tags tags = {};                // of each request
+  bool enabled = true;           // false: requests are measured, but not sent
+
+  enum class Rusage : std::uint8_t {
+    kProcess,  // processor time of the whole process, as pynba has it
+    kThread,   // of the thread; right where a request stays in one
+    kNone,
+  };
+  Rusage rusage = Rusage::kProcess;
+  bool timer_rusage = false;  // of timers too, each in its thread; costs a timer two system calls
+
+  // One entry for each timer, as in pynba. Otherwise timers with equal tags are one, as in PHP.
+  bool separate_timers = false;
+  std::size_t max_timers = 10'000;  // of a request; what comes later is not measured
+
+  // Told what went wrong, from any thread; must not throw. Losses that go on are told at powers of two.
+  std::function<void(std::string_view message)> log = {};
+  bool raise_on_fail = false;  // misuse (starting twice, stopping twice) throws MonitorError too
+
+  EncodeOptions encode = {};
+};
+
+class MonitorState;
+
+// The way to the servers, and what requests have in common. May be copied, and used from any thread; monitors
+// keep what they need of it.
+class Client {
+ public:
+  // Error: see Sender::make.
+  static mmstats::Expected<Client> make(SenderOptions servers, ClientOptions options = {});
+
+  [[nodiscard]] Sender& sender() const;
+  [[nodiscard]] const ClientOptions& options() const;
+
+  // Sends a request that was measured elsewhere, as it is. False if a datagram of it was dropped.
+  bool send(const Request& request) const noexcept;  // NOLINT(modernize-use-nodiscard): may be ignored
+
+  struct Core;
+
+ private:
+  friend class RequestMonitor;
+  explicit Client(std::shared_ptr<Core> core) : core_(std::move(core)) {}
+  std::shared_ptr<Core> core_;
+};
+
+class TimerScope;
+
+// Measures how long something takes, once or more often: each start and stop is one hit. At the end of its
+// life it stops. Belongs to a request; what it measures after that was sent is lost. One that is empty,
+// for want of a request, does nothing. For one thread at a time.
+class RequestTimer {
+ public:
+  RequestTimer() = default;
+  RequestTimer(RequestTimer&& other) noexcept = default;
+  RequestTimer& operator=(RequestTimer&& other) noexcept;
+  ~RequestTimer() { release(); }
+
+  // Starting twice, or stopping what does not run, is an error and changes nothing.
+  void start();
+  void stop();
+  [[nodiscard]] bool started() const;
+  // Seconds from the last start to its stop, or to now; nothing if it never ran.
+  [[nodiscard]] std::optional<double> elapsed() const;
+
+  // Starts it, and stops it when the scope ends, if it still runs then.
+  [[nodiscard]] TimerScope scope() &;
+  [[nodiscard]] TimerScope scope() &&;
+
+  // Another timer with the same tags, of the same request, that has not run.
+  [[nodiscard]] RequestTimer clone() const;
+  // Nothing that it measured counts; it is empty afterwards.
+  void discard();
+
+  // A function that calls `function`, measured by a clone each time, so that it may be called by itself
+  // and from several threads at once.
+  template <class Function>
+  [[nodiscard]] auto wrap(Function function) &&;
+
+ private:
+  friend class RequestMonitor;
+  friend class TimerScope;
+  RequestTimer(std::shared_ptr<MonitorState> state, std::uint32_t slot)
+      : state_(std::move(state)), slot_(slot) {}
+  void stop_if_running() noexcept;
+  void release() noexcept;
+
+  std::shared_ptr<MonitorState> state_;
+  std::uint32_t slot_ = 0;
+};
+
+// See RequestTimer::scope.
+class [[nodiscard]] TimerScope {
+ public:
+  explicit TimerScope(RequestTimer& timer) : timer_(&timer) { timer.start(); }
+  explicit TimerScope(RequestTimer&& timer) : own_(std::move(timer)) { own_.start(); }
+  TimerScope(const TimerScope&) = delete;
+  TimerScope& operator=(const TimerScope&) = delete;
+  ~TimerScope() {
+    if (timer_ != nullptr) timer_->stop_if_running();
+  }
+
+ private:
+  RequestTimer* timer_ = nullptr;
+  RequestTimer own_;  // stops by itself
+};
+
+// One request. All functions may be called from any thread at any time, so that threads may share it.
+class RequestMonitor {
+ public:
+  // Starts to measure.
+  RequestMonitor(const Client& client, std::string_view script_name);
+  RequestMonitor(RequestMonitor&&) noexcept = default;
+  RequestMonitor& operator=(RequestMonitor&& other) noexcept;
+  ~RequestMonitor() { finish(); }  // sends, unless that was done
+
+  void set_script_name(std::string_view name);
+  void set_hostname(std::string_view name);
+  void set_server_name(std::string_view name);
+  void set_schema(std::string_view name);
+  void set_status(std::uint32_t status);  // 200 if not set
+  void set_document_size(std::uint64_t bytes);
+  void set_memory_peak(std::uint64_t bytes);
+  void set_memory_footprint(std::uint64_t bytes);  // 0 if not set
+  void add_tags(std::initializer_list<Tags::Tag> tags) { add_tags(Tags(tags)); }
+  void add_tags(const Tags& tags);
+  void set_enabled(bool enabled);  // whether it will be sent
+
+  [[nodiscard]] RequestTimer timer(std::initializer_list<Tags::Tag> tags) const;
+  [[nodiscard]] RequestTimer timer(const Tags& tags) const;
+
+  // A timer that was measured elsewhere.
+  void add_timer(const Tags& tags, std::uint64_t hit_count, double seconds);
+
+  // It runs from its making. Starting anew while it runs, and stopping twice, are errors and change nothing.
+  void start();
+  void stop();  // its running timers stop too
+  [[nodiscard]] bool started() const;
+  [[nodiscard]] double elapsed() const;  // seconds
+
+  // Sends what was measured, stopping it first if it runs, and starts over, with the same names, tags,
+  // status and sizes, and without timers: those of before count no more.
+  void flush();
+  // Stops it if it runs, and sends it: once; what comes later has no effect. False if that was done before,
+  // it is not enabled, or a datagram was dropped.
+  bool send();
+  void discard();  // it will not be sent
+
+ private:
+  friend class CurrentScope;
+  friend std::optional<RequestMonitor> current_request();
+  friend RequestTimer timer(std::initializer_list<Tags::Tag> tags);
+  explicit RequestMonitor(std::shared_ptr<MonitorState> state, bool owner)
+      : state_(std::move(state)), owner_(owner) {}
+  void finish() noexcept;
+
+  std::shared_ptr<MonitorState> state_;
+  bool owner_ = true;
+};
+
+// Makes a request the current one of this thread, until the scope ends; scopes nest, and the innermost
+// counts. To hand a request over, make a scope where it goes on: in the other thread, or around each
+// resumption of a coroutine. A scope may end in any order and in any thread.
+class [[nodiscard]] CurrentScope {
+ public:
+  explicit CurrentScope(const RequestMonitor& request);
+  CurrentScope(const CurrentScope&) = delete;
+  CurrentScope& operator=(const CurrentScope&) = delete;
+  ~CurrentScope();
+
+  struct Entry;
+
+ private:
+  std::shared_ptr<Entry> entry_;
+};
+
+// The current request of this thread, to set names and tags; it does not send when this handle ends.
+std::optional<RequestMonitor> current_request();
+
+// A timer of the current request; an empty one where there is none.
+RequestTimer timer(std::initializer_list<Tags::Tag> tags);
+
+// The same for a script or job: its name is the command line of this process.
+class ScriptMonitor : public RequestMonitor {
+ public:
+  explicit ScriptMonitor(const Client& client);
+  ScriptMonitor(const Client& client, std::string_view script_name) : RequestMonitor(client, script_name) {}
+};
+
+inline TimerScope RequestTimer::scope() & { return TimerScope(*this); }
+inline TimerScope RequestTimer::scope() && { return TimerScope(std::move(*this)); }
+
+template <class Function>
+auto RequestTimer::wrap(Function function) && {
+  return [timer = std::make_shared<RequestTimer>(std::move(*this)),
+          function = std::move(function)](auto&&... args) mutable -> decltype(auto) {
+    const TimerScope scope(timer->clone());
+    return std::invoke(function, std::forward<decltype(args)>(args)...);
+  };
+}
+
+}  // namespace pinba

@@ -1,0 +1,89 @@
+/* The Pinba client for C: what monitor.h is for C++, which explains more. No function blocks, aborts, or lets
+ * an exception out. NULL where an object is wanted does nothing; texts end with NUL and are copied. */
+#ifndef PINBA_PINBA_H
+#define PINBA_PINBA_H
+
+/* NOLINTBEGIN(modernize-*): this is C. */
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pinba_client pinba_client;   /* any thread */
+typedef struct pinba_request pinba_request; /* any thread; not while another one sends or discards it */
+typedef struct pinba_timer pinba_timer;     /* one thread at a time */
+typedef struct pinba_scope pinba_scope;
+
+typedef struct pinba_tag {
+  const char* name;
+  const char* value;
+} pinba_tag;
+
+/* All zero is a good start: {0}. */
+typedef struct pinba_options {
+  const char* hostname;    /* NULL: this machine's */
+  const char* server_name; /* of requests that set none */
+  const char* schema;      /* of requests that set none */
+  const char* prefix;      /* put before each script name */
+  const pinba_tag* tags;   /* of each request */
+  size_t tag_count;
+  size_t max_datagram;                          /* bytes; 0: below the usual MTU */
+  int disabled;                                 /* measures, but sends nothing */
+  void (*log)(void* user, const char* message); /* NULL, or told what went wrong, from any thread */
+  void* user;
+} pinba_options;
+
+typedef struct pinba_counts {
+  uint64_t sent, bytes, dropped, refused, queued; /* as SenderCounts in sender.h */
+} pinba_counts;
+
+/* The client for `servers`: HOST, HOST:PORT or [IPV6]:PORT, several with commas between them; each gets every
+ * packet. `options` may be NULL. On error NULL, and the reason in `error` of `error_size` bytes, if there is
+ * one. */
+pinba_client* pinba_client_new(const char* servers, const pinba_options* options, char* error,
+                               size_t error_size);
+/* Requests that are still measured may be used and sent after this. */
+void pinba_client_free(pinba_client* client);
+pinba_counts pinba_client_counts(const pinba_client* client);
+
+/* Begins to measure. NULL only if memory is short. */
+pinba_request* pinba_request_start(pinba_client* client, const char* script_name);
+void pinba_request_set_script_name(pinba_request* request, const char* name);
+void pinba_request_set_hostname(pinba_request* request, const char* name);
+void pinba_request_set_server_name(pinba_request* request, const char* name);
+void pinba_request_set_schema(pinba_request* request, const char* name);
+void pinba_request_set_status(pinba_request* request, uint32_t status); /* 200 if not set */
+void pinba_request_set_document_size(pinba_request* request, uint64_t bytes);
+void pinba_request_set_memory_peak(pinba_request* request, uint64_t bytes);
+void pinba_request_set_memory_footprint(pinba_request* request, uint64_t bytes);
+void pinba_request_add_tag(pinba_request* request, const char* name, const char* value);
+/* Sends what was measured, and starts over without timers. */
+void pinba_request_flush(pinba_request* request);
+/* Sends and frees it. 1 if every packet of it was taken, 0 otherwise. */
+int pinba_request_send(pinba_request* request);
+/* Frees it unsent. */
+void pinba_request_discard(pinba_request* request);
+
+/* Makes it the current request of this thread, until pinba_leave, which frees the scope; scopes nest. */
+pinba_scope* pinba_enter(pinba_request* request);
+void pinba_leave(pinba_scope* scope);
+
+/* Starts a timer of `request`, or of the current one if that is NULL. NULL where there is none. */
+pinba_timer* pinba_timer_start(pinba_request* request, const pinba_tag* tags, size_t tag_count);
+/* Stops, counts and frees it; its seconds. What goes on after its request was sent does not count. */
+double pinba_timer_stop(pinba_timer* timer);
+/* Frees it uncounted. */
+void pinba_timer_discard(pinba_timer* timer);
+/* A timer that was measured elsewhere. */
+void pinba_timer_add(pinba_request* request, const pinba_tag* tags, size_t tag_count, uint64_t hit_count,
+                     double seconds);
+
+#ifdef __cplusplus
+}
+#endif
+
+/* NOLINTEND(modernize-*) */
+
+#endif

@@ -18,14 +18,17 @@
 class WorkerFiles {
  public:
   // `fields` per file: half counters, half gauges, labels of some 25 bytes. On tmpfs, as /run is. File i
-  // belongs to owners[i]; without owners all belong to this process.
-  WorkerFiles(int files, int fields, const std::vector<pid_t>& owners = {}) {
+  // belongs to owners[i]; without owners all belong to this process. With `own_labels` no two files have a
+  // label in common; their labels are of one length, so that all files have one shape of bytes.
+  WorkerFiles(int files, int fields, const std::vector<pid_t>& owners = {}, bool own_labels = false) {
     std::string name = "/dev/shm/mmstats-bench-XXXXXX";
     folder_ = ::mkdtemp(name.data());
     for (int file = 0; file < files; ++file) {
       MadeFile made;
       for (int i = 0; i < fields; ++i) {
-        const auto label = "web.stats.requests.kind" + std::to_string(i);
+        const auto label = (own_labels ? "web.stats." + std::to_string(100'000 + file) + ".kind"
+                                       : "web.stats.requests.kind") +
+                           std::to_string(i);
         if (file == 0) hot_.push_back(made.bytes().size() + 2 + label.size() + 3);
         if (i % 2 == 0) {
           made.buffered(label, "Q", static_cast<std::uint64_t>(file));

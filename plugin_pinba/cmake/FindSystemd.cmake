@@ -1,0 +1,11 @@
+# libsystemd, which says of itself only what pkg-config knows: target Systemd::Systemd.
+find_package(PkgConfig QUIET)
+if(PkgConfig_FOUND)
+  pkg_check_modules(SYSTEMD QUIET IMPORTED_TARGET libsystemd)
+endif()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(Systemd REQUIRED_VARS SYSTEMD_LIBRARIES VERSION_VAR SYSTEMD_VERSION)
+if(Systemd_FOUND AND NOT TARGET Systemd::Systemd)
+  add_library(Systemd::Systemd INTERFACE IMPORTED)
+  target_link_libraries(Systemd::Systemd INTERFACE PkgConfig::SYSTEMD)
+endif()

@@ -1,0 +1,35 @@
+// Log lines on standard error, for journald: with their priority in front, unless that is a terminal.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string_view>
+
+namespace mmstats_pinba {
+
+// As in syslog.
+enum class Priority : std::uint8_t { kError = 3, kWarning = 4, kNotice = 5, kInfo = 6 };
+
+// One thread at a time.
+class Journal {
+ public:
+  static constexpr unsigned kPerMinute = 30;
+
+  Journal();
+
+  // One line, with what is no printable text escaped, and cut if it is very long.
+  void say(Priority priority, std::string_view text) const;
+
+  // A warning, unless there were too many in this minute: whoever can write into a watched folder can
+  // make complaints, and the log must not become their target. How many were left out is told later.
+  void complain(std::string_view text);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  bool terminal_;
+  Clock::time_point minute_began_;
+  unsigned left_ = kPerMinute;
+  std::uint64_t refused_ = 0;
+};
+
+}  // namespace mmstats_pinba

@@ -1,0 +1,444 @@
+"""mmstats-pinba against a server that checks every packet, against collectd's own pinba plugin, and through that
+into Graphite."""
+
+import os
+import random
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import unittest
+
+import daemons
+import mmstats_writer as writer
+import own_pids
+from chaos_test import Worker
+from graphite_test import write_graphite
+from pinba_packets import Server, free_udp_port
+from series_names import fnv1a
+
+DAEMON = os.environ["MMSTATS_PINBA"]
+DATA = os.path.join(daemons.HERE, "..", "data")
+SECONDS = float(os.environ.get("MMSTATS_CHAOS_SECONDS", "10"))
+SEED = int(os.environ.get("MMSTATS_CHAOS_SEED") or random.SystemRandom().randrange(2**32))
+
+
+class Forwarder(daemons.Daemon):
+    """`config`: TOML; none: all defaults, for the files in <workspace>/run."""
+
+    def __init__(self, workspace, server, config="", interval=0.1, name="forwarder", env=None, options=()):
+        folder = os.path.join(workspace, name)
+        os.makedirs(folder, exist_ok=True)
+        self.config = os.path.join(folder, "pinba.toml")
+        self.write(config)
+        argv = [DAEMON, "--config", self.config, "--server", server, "--interval", str(interval), *options]
+        super().__init__(name, argv, folder, {"MMSTATS_PATH": os.path.join(workspace, "run"), **(env or {})})
+
+    def write(self, config):
+        with open(self.config, "w") as file:
+            file.write(config)
+
+    def ready(self):
+        return ">sends " in self.log()
+
+    def reload(self):
+        """SIGHUP, and what the log says to it."""
+        before = len(self.log())
+        self.process.send_signal(signal.SIGHUP)
+        return daemons.wait_until(lambda: self.log()[before:].endswith(("again\n", "goes on\n")) and self.log()[before:],
+                                  "the configuration was read again")
+
+    def resident(self):
+        with open(f"/proc/{self.pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def run(*options, env=None):
+    return subprocess.run([DAEMON, *options], capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})},
+                          check=False)
+
+
+class PinbaForwardTest(unittest.TestCase):
+    def setUp(self):
+        workspace = daemons.workspace()
+        self.workspace = workspace.__enter__()
+        self.addCleanup(workspace.__exit__, None, None, None)
+        self.folder = os.path.join(self.workspace, "run")
+        os.mkdir(self.folder)
+
+    def file(self, name, *fields, **options):
+        return writer.MmstatsFile(os.path.join(self.folder, f"{name}.mmstats"), fields, **options)
+
+    def wait_for_hits(self, server, want, **tags):
+        daemons.wait_until(lambda: server.hits(**tags) >= want, f"{want} hits of {tags}")
+        self.assertEqual(server.hits(**tags), want)
+
+    def test_without_configuration_every_metric_has_a_timer_with_its_label(self):
+        with Server() as server, Forwarder(self.workspace, server.address):
+            self.file("one", writer.counter("hits", 5), writer.gauge("queue", 3.5), writer.Field("ready", "?", False, True))
+            self.file("two", writer.counter("hits", 7), writer.gauge("queue", 4.5), writer.counter("errors", 1))
+            self.wait_for_hits(server, 12, metric="hits")
+            self.wait_for_hits(server, 1, metric="errors")
+            packet = server.packets()[-1]
+            self.assertEqual(packet.timer(metric="queue").value, 4)
+            self.assertEqual(packet.timer(metric="queue").hits, 1)
+            self.assertEqual(packet.timer(metric="ready").value, 1)
+            self.assertEqual((packet.server_name, packet.script_name), ("mmstats", "mmstats"))
+            self.assertEqual(packet.hostname, socket.gethostname())
+
+    def test_what_was_there_before_the_daemon_is_not_sent(self):
+        old = self.file("old", writer.counter("hits", 1000), writer.gauge("level", 1.0))
+        with Server() as server:
+            for _ in range(2):  # nor is it when the daemon was restarted
+                began = time.time()
+                with Forwarder(self.workspace, server.address):
+                    daemons.wait_until(lambda: server.hits(since=began, metric="level") > 2, "some ticks")
+                    old.incr("hits", 3)
+                    daemons.wait_until(lambda: server.hits(since=began, metric="hits") == 3, "the new hits arrive")
+            self.assertEqual(server.hits(metric="hits"), 6)
+
+    def test_every_increment_of_workers_that_are_killed_and_replaced_arrives_once(self):
+        print(f"MMSTATS_CHAOS_SEED={SEED}", flush=True)
+        dice = random.Random(SEED)
+        truth, lives, serial = 0, 0, 0
+        with Server() as server, Forwarder(self.workspace, server.address) as forwarder:
+
+            def looks(since):
+                return sum(packet.timer(metric="chaos.alive") is not None for packet in server.packets(since))
+
+            def hire():
+                nonlocal lives, serial
+                lives += 1
+                serial += 1
+                return Worker(os.path.join(self.folder, f"worker-{serial}.mmstats"), dice)
+
+            workers = [hire() for _ in range(5)]
+            try:
+                deadline = time.monotonic() + SECONDS
+                reloads = 0
+                while time.monotonic() < deadline:
+                    index = dice.randrange(len(workers))
+                    worker = workers[index]
+                    # A life that nobody looked at is not known: the product's condition.
+                    if looks(worker.life.began) >= 2:
+                        how = dice.choice(["anew", "unlink", "exit", "kill"])
+                        if how == "anew":
+                            lives += 1
+                            truth += worker.anew().counted()[0]
+                        else:
+                            truth += worker.end(how).counted()[0]
+                            workers[index] = hire()
+                    elif dice.random() < 0.02 and reloads < 5:
+                        reloads += 1
+                        forwarder.process.send_signal(signal.SIGHUP)
+                    time.sleep(0.01)
+                for worker in workers:
+                    daemons.wait_until(lambda: looks(worker.life.began) >= 2, "the last lives are seen")
+                    truth += worker.end(dice.choice(["unlink", "exit", "kill"])).counted()[0]
+                workers = []
+            finally:
+                for worker in workers:
+                    os.kill(worker.pid, signal.SIGKILL)
+                    os.waitpid(worker.pid, 0)
+            self.assertGreater(lives, 5)
+            print(f"{lives} lives, {truth} requests", flush=True)
+            self.wait_for_hits(server, truth, metric="chaos.requests")
+            forwarder.stop()
+            self.wait_for_hits(server, truth, metric="chaos.requests")
+
+    def test_a_mapping_makes_statuses_tags_and_fields_of_labels(self):
+        config = f"""\
+[[group]]
+name = "shop"
+files = "{self.folder}/shop-*.mmstats"
+strip_prefix = "com.shop"
+server_name = "shop.example"
+script_name = "/shop"
+hostname = "web-1"
+schema = "https"
+tags = {{ dc = "fra" }}
+request_tags = {{ app = "shop" }}
+[[group.metric]]
+match = 'status\\.(\\d+)'
+status = '\\1'
+tags = {{ metric = "status" }}
+[[group.metric]]
+match = 'bytes'
+as = "request_field"
+field = "document_size"
+[[group.metric]]
+match = 'secret'
+as = "ignore"
+[[group.metric]]
+match = '(.*)\\.latency_ms'
+scale = 0.001
+hits = '\\1.calls'
+"""
+        with Server() as server, Forwarder(self.workspace, server.address, config):
+            fields = [writer.counter("status.404"), writer.counter("status.200"), writer.counter("bytes"),
+                      writer.counter("secret", 9), writer.counter("db.calls"), writer.gauge("db.latency_ms", 250.0)]
+            shop = self.file("shop-1", *fields, prefix="com.shop.")
+            self.file("other", writer.counter("hits", 3))
+            daemons.wait_until(lambda: server.hits(metric="db.latency_ms") == 0 and server.packets(), "a tick")
+            shop.incr("status.404", 5)
+            shop.incr("status.200", 50)
+            shop.incr("bytes", 12345)
+            shop.incr("db.calls", 8)
+            self.wait_for_hits(server, 55, metric="status")
+            self.wait_for_hits(server, 8, metric="db.latency_ms", dc="fra")
+            self.assertEqual(server.seconds(metric="db.latency_ms"), 2.0)
+            daemons.wait_until(lambda: sum(p.document_size for p in server.packets()) == 12345, "the bytes")
+            by_status = {}
+            for packet in server.packets():
+                self.assertEqual((packet.server_name, packet.script_name, packet.hostname, packet.schema, packet.tags),
+                                 ("shop.example", "/shop", "web-1", "https", (("app", "shop"),)))
+                for timer in packet.timers:
+                    if ("metric", "status") in timer.tags:
+                        by_status[packet.status] = by_status.get(packet.status, 0) + timer.hits
+            self.assertEqual(by_status, {404: 5, 200: 50})
+            self.assertEqual(server.hits(metric="secret"), 0)
+            self.assertEqual(server.hits(metric="hits"), 0)
+
+    def test_labels_of_every_kind_arrive_as_texts_of_their_own(self):
+        labels = ["a/b", "a_b", 'quo"te', "new\nline", b"nul\0byte", b"nul\\x00byte", b"\xff\xfe", b"\\xFF\\xFE",
+                  "<empty>", "caf\u00e9 \u2603", "x" * 60000 + "1", "x" * 60000 + "2", "hash-0123456789ab"]
+        shutil.copy(os.path.join(DATA, "corpus", "odd_values.mmstats"), self.folder)
+        made = [label if isinstance(label, bytes) else label.encode() for label in labels]
+        self.file("odd", *[writer.Field(label, "Q", True, number + 1) for number, label in enumerate(made)])
+        with Server() as server:
+            result = run("--once", "--server", server.address, env={"MMSTATS_PATH": self.folder})
+            self.assertEqual((result.returncode, result.stdout), (0, ""), result.stderr)
+            daemons.wait_until(server.packets, "a packet")
+            got = {}
+            for packet in server.packets():
+                for timer in packet.timers:
+                    (name, text), = timer.tags
+                    self.assertEqual(name, "metric")
+                    self.assertNotIn(text, got)
+                    got[text] = timer.hits
+            for number, label in enumerate(made):
+                full = fnv1a(label)
+                ending = f"-{(full ^ full >> 48) % 2**48:012x}"
+                found = [text for text in got if text.encode() == label or text.endswith(ending)]
+                self.assertEqual([got[text] for text in found], [number + 1], label[:40])
+            self.assertEqual(got["m\u00e9trique.\u2603.total"], 7)
+
+    def test_once_sends_what_the_files_hold_and_ends(self):
+        self.file("job", writer.counter("rows", 42), writer.gauge("level", 2.5))
+        with Server() as server:
+            result = run("--once", "--server", server.address, env={"MMSTATS_PATH": self.folder})
+            self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+            self.wait_for_hits(server, 42, metric="rows")
+            self.assertEqual(server.packets()[0].timer(metric="level").value, 2.5)
+
+    def test_a_dry_run_prints_what_would_be_sent_and_sends_nothing(self):
+        self.file("job", writer.counter("rows", 42), writer.gauge("level", 2.5))
+        with Server() as server:
+            result = run("--once", "--dry-run", "--server", server.address, env={"MMSTATS_PATH": self.folder})
+            lines = result.stdout.splitlines()
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertRegex(lines[0], r"^request hostname=\S+ server_name=mmstats script_name=mmstats \(\d+ bytes in 1 datagram\)$")
+            self.assertEqual(lines[1:], ["  timer hits=42 value=0 metric=rows", "  timer hits=1 value=2.5 metric=level"])
+            time.sleep(0.1)
+            self.assertEqual(server.packets(), [])
+
+    def test_a_configuration_is_checked_without_being_used(self):
+        path = os.path.join(self.workspace, "c.toml")
+        with open(path, "w") as file:
+            file.write('[[group]]\nname = "a"\nfiles = "x"\nfoo = 1\n')
+        result = run("--check-config", "--config", path)
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertEqual([line.split(", ")[0] for line in result.stderr.splitlines()],
+                         [f'{path}:3: [[group]] "a"', f'{path}:4: [[group]] "a"'])
+        with open(path, "w") as file:
+            file.write('[[group]]\nname = "a"\n')
+        result = run("--check-config", "--config", path)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertIn("no mistakes; 1 group", result.stdout)
+        self.assertEqual(run("--check-config", "--config", path + "x").returncode, 1)
+        for wrong in (["--interval", "0"], ["--foo"], ["--once", "--check-config"], ["extra"]):
+            self.assertEqual(run(*wrong).returncode, 2, wrong)
+
+    def test_sighup_takes_a_new_mapping_and_loses_and_repeats_nothing(self):
+        group = f'[[group]]\nname = "g"\nfiles = "{self.folder}/*.mmstats"\n'
+        app = self.file("app", writer.counter("hits", 100), writer.gauge("level", 1.0))
+        with Server() as server, Forwarder(self.workspace, server.address, group) as forwarder:
+            app.incr("hits", 3)
+            self.wait_for_hits(server, 3, metric="hits")
+            forwarder.write(group + 'tags = { dc = "fra" }\nserver_name = "new"\n')
+            app.incr("hits", 4)
+            self.assertIn("read again", forwarder.reload())
+            app.incr("hits", 5)
+            self.wait_for_hits(server, 12, metric="hits")
+            daemons.wait_until(lambda: server.packets()[-1].server_name == "new", "the new name")
+
+            forwarder.write(group + "tags = 1\n")
+            said = forwarder.reload()
+            self.assertIn(f"<3>{forwarder.config}:4: [[group]] \"g\", tags: 1 is not possible", said)
+            self.assertIn("the configuration before goes on", said)
+            app.incr("hits", 6)
+            self.wait_for_hits(server, 18, metric="hits")
+            self.assertEqual(server.packets()[-1].server_name, "new")
+
+            # Other series: what the old ones counted is sent, and the new ones begin here.
+            forwarder.write(group + "[[group.metric]]\nmatch = 'hits'\nscale = 1\nkind = 'counter'\ntags = { x = 'y' }\n")
+            app.incr("hits", 7)
+            forwarder.reload()
+            self.wait_for_hits(server, 25, metric="hits")
+            app.incr("hits", 8)
+            self.wait_for_hits(server, 8, metric="hits", x="y")
+            self.wait_for_hits(server, 33, metric="hits")
+
+    def test_sigterm_sends_what_is_pending(self):
+        app = self.file("app", writer.counter("hits"))
+        with Server() as server:
+            with Forwarder(self.workspace, server.address, interval=3600) as forwarder:
+                app.incr("hits", 9)
+                forwarder.stop()
+            self.wait_for_hits(server, 9, metric="hits")
+
+    def test_a_server_that_is_absent_or_restarted_is_told_and_missed(self):
+        self.file("app", writer.gauge("level", 1.0))
+        port = free_udp_port()
+        with Forwarder(self.workspace, f"127.0.0.1:{port}", interval=0.05) as forwarder:
+            for number in (1, 2):
+                daemons.wait_until(lambda: forwarder.log().count("packets are lost") == number, "the loss is told")
+                with Server(port) as server:
+                    daemons.wait_until(lambda: server.hits(metric="level") > 3, "packets arrive")
+                    daemons.wait_until(lambda: forwarder.log().count("takes packets again") == number, "that is told")
+            self.assertLess(len(forwarder.log().splitlines()), 8)
+
+    def test_ten_thousand_files_arrive_whole_and_memory_stays(self):
+        files = 10_000
+        with Server() as server, Forwarder(self.workspace, server.address, interval=0.5) as forwarder:
+            for number in range(files):
+                content, _ = writer.encode([writer.counter("hits", number), writer.counter(f"own.{number}", 1),
+                                            *writer.sys_fields()])
+                path = os.path.join(self.folder, f"w{number}")
+                with open(path, "wb") as file:
+                    file.write(content)
+                os.rename(path, path + ".mmstats")
+            truth = files * (files - 1) // 2
+            daemons.wait_until(lambda: server.hits(metric="hits") == truth, "all hits", seconds=60)
+            daemons.wait_until(lambda: sum(len(p.timers) for p in server.packets()) >= files, "all labels", seconds=60)
+            own = [t for p in server.packets() for t in p.timers if t.tags[0][1].startswith("own.")]
+            self.assertEqual((len(own), {timer.hits for timer in own}), (files, {1}))
+            before = forwarder.resident()
+            with open(os.path.join(self.folder, "w1.mmstats"), "r+b") as file:
+                _, offsets = writer.encode([writer.counter("hits", 1)])
+                for value in range(2, 12):
+                    file.seek(offsets["hits"])
+                    file.write(bytes([1]) + value.to_bytes(8, "little"))
+                    file.flush()
+                    self.wait_for_hits(server, truth + value - 1, metric="hits")
+            self.assertLess(forwarder.resident(), before + (1 << 20))
+
+    def test_complaints_are_limited(self):
+        with Server() as server, Forwarder(self.workspace, server.address, interval=0.05) as forwarder:
+            for number in range(500):
+                with open(os.path.join(self.folder, f"bad{number}.mmstats"), "wb") as file:
+                    file.write(b"no mmstats")
+            self.file("good", writer.counter("hits", 1))
+            self.wait_for_hits(server, 1, metric="hits")
+            self.assertLess(len(forwarder.log().splitlines()), 40)
+            self.assertIn("bad", forwarder.log())
+
+    def test_systemd_is_told_how_it_goes(self):
+        path = os.path.join(self.workspace, "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            listener.bind(path)
+            told = []
+
+            def heard(word):
+                while select.select([listener], [], [], 0)[0]:
+                    told.append(listener.recv(4096).decode())
+                return any(word in message for message in told)
+
+            env = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "100000"}
+            with Server() as server, Forwarder(self.workspace, server.address, interval=3600, env=env) as forwarder:
+                daemons.wait_until(lambda: heard("READY=1"), "READY")
+                daemons.wait_until(lambda: heard("STATUS=0 files"), "STATUS")
+                for _ in range(3):
+                    told.clear()
+                    daemons.wait_until(lambda: heard("WATCHDOG=1"), "WATCHDOG, though the interval is long")
+                told.clear()
+                forwarder.reload()
+                daemons.wait_until(lambda: heard("RELOADING=1\nMONOTONIC_USEC=") and heard("READY=1"), "RELOADING")
+                forwarder.stop()
+                daemons.wait_until(lambda: heard("STOPPING=1"), "STOPPING")
+
+    def test_the_road_from_a_file_over_collectds_pinba_plugin_to_graphite(self):
+        config = f"""\
+server_kind = "collectd"
+[[group]]
+name = "shop"
+files = "{self.folder}/*.mmstats"
+[[group.metric]]
+match = 'bytes'
+as = "request_field"
+field = "document_size"
+[[group.metric]]
+match = 'busy'
+kind = "counter"
+as = "request_field"
+field = "request_time"
+[[group.metric]]
+match = 'rss'
+as = "request_field"
+field = "memory_peak"
+"""
+        port = free_udp_port()
+        carbon = daemons.Carbon(self.workspace)
+        web = daemons.GraphiteWeb(self.workspace, carbon)
+        blocks = f"""\
+LoadPlugin pinba
+<Plugin pinba>
+  Address "127.0.0.1"
+  Port "{port}"
+  <View "shop">
+    Server "shop"
+  </View>
+  <View "other">
+    Server "another"
+  </View>
+</Plugin>
+{write_graphite(carbon.line_port)}"""
+        with web, carbon, daemons.Collectd(self.workspace, blocks) as collectd:
+            with Forwarder(self.workspace, f"127.0.0.1:{port}", config):
+                app = self.file("app", writer.counter("bytes", 5000), writer.gauge("busy", 1.5),
+                                writer.gauge("rss", 4096, "I"))
+                names = daemons.wait_until(lambda: [n for n in collectd.names() if n.startswith("pinba-shop/")],
+                                           "collectd knows the view")
+                sizes = next(name for name in names if "size" in name or "bytes" in name)
+                memory = next(name for name in names if "memory" in name)
+                requests = next(name for name in names if "requests" in name)
+                collectd.wait_for(sizes, 5000)
+                collectd.wait_for(memory, 4096)
+                for _ in range(10):
+                    app.incr("bytes", 700)
+                collectd.wait_for(sizes, 12000)
+                self.assertGreater(collectd.last(requests), 3)
+                other = [name for name in collectd.names() if name.startswith("pinba-other/") and "requests" in name]
+                self.assertEqual([collectd.last(name) for name in other], [0])
+                shown = subprocess.run(["collectdctl", "-s", collectd.socket_path, "getval", f"{daemons.HOST}/{memory}"],
+                                       capture_output=True, text=True, check=True)
+                self.assertEqual(float(shown.stdout.split("=")[1]), 4096)
+
+                def drawn():
+                    target = "collectd.testhost." + memory.replace("/", ".")
+                    return {value for _, value in web.points(target)} - {0.0} == {4096.0}
+
+                daemons.wait_until(drawn, "Graphite draws the memory")
+
+                def added_up():
+                    points = web.points("collectd.testhost." + sizes.replace("/", "."))
+                    return sum(value for _, value in points) > 6000
+
+                daemons.wait_until(added_up, "Graphite draws the sizes")
+
+
+if __name__ == "__main__":
+    own_pids.enter()
+    unittest.main()

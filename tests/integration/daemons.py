@@ -274,7 +274,8 @@ class Collectd(Daemon):
             for line in lines:
                 when, value = line.split(",")
                 result.append((float(when), float(value) if "." in value or "n" in value else int(value)))
-        return result
+        # collectd writes with several threads, of which one may overtake another.
+        return sorted(result, key=lambda sample: sample[0])
 
     def last(self, name):
         samples = self.samples(name)

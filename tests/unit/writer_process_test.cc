@@ -429,7 +429,7 @@ struct Acknowledged {
   std::array<std::atomic<std::uint64_t>, kMostModels> counts;   // of each Model
   std::array<std::atomic<std::uint64_t>, kMostModels> fields;   // added to each Model
   std::array<std::atomic<std::uint64_t>, kMostModels> threads;  // each of which counts ten times
-  std::atomic<int> models;
+  std::atomic<int> steps;                                       // all of this
 };
 
 // Makes Models, adds fields, and counts, for ever.
@@ -442,11 +442,12 @@ void work_until_killed(const TemporaryFolder& folder, Acknowledged& done) {
     models.push_back(std::make_unique<Model>(options));
     Counter count(*models.back(), "count");
     Counter in_threads(*models.back(), "in_threads");
-    ++done.models;
+    ++done.steps;
     for (std::uint64_t round = 0; round < 10; ++round) {
       for (int i = 0; i < 10; ++i) {
         count.incr();
         done.counts[m].store(done.counts[m] + 1, std::memory_order_relaxed);
+        ++done.steps;
       }
       Counter field(*models.back(), "f" + std::to_string(round) + std::string(150, 'x'),
                     {.help = "A field that makes the file grow"});
@@ -454,6 +455,7 @@ void work_until_killed(const TemporaryFolder& folder, Acknowledged& done) {
       field.incr();
       std::thread([&] { in_threads.incr(10); }).join();
       ++done.threads[m];
+      ++done.steps;
     }
   }
   for (;;) ::pause();
@@ -471,12 +473,11 @@ TEST_CASE(
     const TemporaryFolder folder;
     const SharedMemory<Acknowledged> done;
     ChildProcess child([&] { work_until_killed(folder, *done); });
-    // Some are killed while their first Model begins, some in the middle of many.
-    const auto delay = std::chrono::microseconds(dice() % (n % 2 == 0 ? 2'000 : 20'000) * kSlowness / 2);
-    const auto deadline = std::chrono::steady_clock::now() + delay;
-    while (std::chrono::steady_clock::now() < deadline) {
-      if (n % 3 == 0) ::sched_yield();
-    }
+    // Some are killed while they make their first file, some amid the first Model, some amid many.
+    constexpr std::array<unsigned, 3> kSteps{1, 100, 500};
+    wait_for(done->steps, static_cast<int>(dice() % kSteps[static_cast<std::size_t>(n) % kSteps.size()]));
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::microseconds(dice() % 500);
+    while (std::chrono::steady_clock::now() < deadline) ::sched_yield();
     CHECK(child.kill() == 128 + SIGKILL);
 
     const auto files = content_of(folder.path());

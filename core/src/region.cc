@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "lease.h"
+#include "mmstats/format.h"
 #include "mmstats/snapshot.h"
 
 namespace mmstats {
@@ -98,12 +99,20 @@ bool leads_to(const std::string& path, FileId id) {
   return ::lstat(path.c_str(), &there) == 0 && FileId{.device = there.st_dev, .inode = there.st_ino} == id;
 }
 
+// Whether it can be one of ours: of version 1, or not filled yet. Somebody's letters are not replaced.
+bool looks_like_mmstats(const OpenFile& file) {
+  std::byte first{};
+  const ssize_t got = file.read_at(0, {&first, 1});
+  return got == 0 || (got == 1 && (first == kVersion1 || first == std::byte{0}));
+}
+
 // Puts `temporary` in the place of the file `path` if nobody writes that any more. Of two processes that
 // both find it abandoned, one replaces it: the lock is on the file, and counts while the name leads to it.
 bool replace_abandoned(const std::string& temporary, const std::string& path) {
   const auto file = OpenFile::open(AT_FDCWD, path.c_str(), path);
-  return file && ::flock(file->fd(), LOCK_EX | LOCK_NB) == 0 && leads_to(path, file->id()) &&
-         WriterLease(file->fd()).mapped() == Mapped::kNo && ::rename(temporary.c_str(), path.c_str()) == 0;
+  return file && looks_like_mmstats(*file) && ::flock(file->fd(), LOCK_EX | LOCK_NB) == 0 &&
+         leads_to(path, file->id()) && WriterLease(file->fd()).mapped() == Mapped::kNo &&
+         ::rename(temporary.c_str(), path.c_str()) == 0;
 }
 
 // Puts fresh memory at addresses that are ours.

@@ -387,6 +387,14 @@ TEST_CASE("the file of a process that is gone is replaced") {
   CHECK(count_in(folder / "web.1.mmstats") == 7);
 }
 
+TEST_CASE("a file of another kind is not replaced, whoever left it") {
+  const TemporaryFolder folder;
+  write_text(folder / "web.mmstats", "precious");
+  const auto writer = other_writer(folder.path(), "web.mmstats", 5);
+  CHECK(text_in(folder / "web.mmstats") == "precious");
+  CHECK(count_in(folder / "web.1.mmstats") == 5);
+}
+
 TEST_CASE("of ten processes that race for one abandoned name each gets a file") {
   for (int round = 0; round < 20; ++round) {
     const TemporaryFolder folder;

@@ -49,7 +49,8 @@ struct ModelOptions {
   // {TID}, and %PID% and %TID% of old versions; {TID} of the file of shared fields is "shared".
   // path, if empty: $MMSTATS_PATH, else /run/mmstats if that can be written to, else $TMPDIR, else /tmp.
   // file_name, if empty: $MMSTATS_FILES, else "{CMD}-{PID}-{TID}.mmstats".
-  // A name that a live process uses gets a number before its ending: "web.1.mmstats".
+  // If a live process uses the name, or what has it is no mmstats file, the file gets a number before
+  // its ending: "web.1.mmstats".
   std::string path = {};
   std::string file_name = {};
   bool system_fields = true;  // sys.pid, sys.tid, sys.uid, sys.gid, sys.created, sys.metadata

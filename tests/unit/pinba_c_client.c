@@ -25,7 +25,9 @@ int main(int count, char** arguments) {
   CHECK(count == 2);
   CHECK(pinba_client_new("", NULL, error, sizeof error) == NULL && strstr(error, "HOST:PORT") != NULL);
   CHECK(pinba_client_new(NULL, NULL, NULL, 0) == NULL);
-  CHECK(pinba_client_new("a:b:c:d]", NULL, error, 4) != NULL || strlen(error) == 3);
+  client = pinba_client_new("a:b:c:d]", NULL, error, 4);
+  CHECK(client != NULL || strlen(error) == 3);
+  pinba_client_free(client);
 
   options.hostname = "web1";
   options.prefix = "/c";

@@ -40,7 +40,7 @@ inline std::optional<Served>& served() {
 
 // Installs it; before the server listens. The server keeps a copy of the client. A request whose connection
 // broke before its answer is sent when the thread serves the next.
-inline void monitor(httplib::Server& server, Client client, HttplibOptions options = {}) {
+inline void monitor(httplib::Server& server, const Client& client, HttplibOptions options = {}) {
   const auto begin = [client, name = options.script_name,
                       schema = options.schema](const httplib::Request& request) {
     return begin_http(client, name ? name(request) : request.path, request.get_header_value("Host"), schema);

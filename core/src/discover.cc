@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fnmatch.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include <utility>
 
 #include "lease.h"
+#include "mmstats/remove.h"
 
 namespace mmstats {
 namespace {
@@ -507,30 +507,16 @@ Mapped Discovery::mapped(FileKey key) noexcept {
 
 Expected<void> Discovery::remove(FileKey key) {
   const File& file = impl_->files[key];
-  const auto refuse = [&](ErrorKind kind, const char* message, int sys_errno) {
-    return tl::unexpected(
-        Error{.kind = kind, .path = file.path, .offset = 0, .sys_errno = sys_errno, .message = message});
-  };
   Expected<void> result;
-  const bool opened = impl_->with_descriptor(file, [&](const OpenFile& open) {
-    // Writers lock a file that they replace: between the look and the removal no live one takes its name.
-    const bool locked = ::flock(open.fd(), LOCK_EX | LOCK_NB) == 0;
-    const WriterLease lease(open.fd());
-    struct stat info {};
-    if (!locked || lease.mapped() != Mapped::kNo) {
-      result = refuse(ErrorKind::kBusy, "is kept: some process may still write it", 0);
-    } else if (::fstatat(AT_FDCWD, file.path.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
-      result = refuse(ErrorKind::kNotFound, "cannot be removed", errno);
-    } else if (FileId{info.st_dev, info.st_ino} != file.id) {
-      result = refuse(ErrorKind::kChanged, "is another file now; it is kept", 0);
-    } else if (::unlink(file.path.c_str()) != 0) {
-      const auto kind = errno == EACCES || errno == EPERM ? ErrorKind::kDenied : ErrorKind::kIo;
-      result = refuse(kind, "cannot be removed", errno);
-    }
-    if (locked) ::flock(open.fd(), LOCK_UN);
-  });
-  if (!opened) return refuse(ErrorKind::kChanged, "is another file now; it is kept", 0);
-  return result;
+  if (impl_->with_descriptor(file,
+                             [&](const OpenFile& open) { result = remove_unwritten(open, file.path); })) {
+    return result;
+  }
+  return tl::unexpected(Error{.kind = ErrorKind::kChanged,
+                              .path = file.path,
+                              .offset = 0,
+                              .sys_errno = 0,
+                              .message = "is another file now; it is kept"});
 }
 
 void Discovery::forget(FileKey key) {

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <climits>
 #include <csignal>
+#include <cstring>
 #include <string_view>
 
 namespace mmstats {
@@ -49,6 +50,27 @@ double read_boot_time(const std::string& proc) {
 }
 
 }  // namespace
+
+Owner owner_of(const ParsedFile& content) {
+  Owner owner;
+  const auto number = [](const Field& field) {
+    std::uint64_t raw = 0;
+    std::memcpy(&raw, field.value.data() + field.type.first_item, field.type.item_size);
+    return to_double(field.type.code, field.type.swapped, raw);
+  };
+  // What no process or thread can have is not said.
+  const auto id = [&](const Field& field) {
+    const double value = number(field);
+    return value >= 1 && value <= INT_MAX ? static_cast<std::uint64_t>(value) : 0;
+  };
+  for (const Field& field : content.fields) {
+    if (!field.type.is_scalar_number()) continue;
+    if (label_has_suffix(field.label, "sys.pid")) owner.pid = id(field);
+    if (label_has_suffix(field.label, "sys.tid")) owner.tid = id(field);
+    if (label_has_suffix(field.label, "sys.created")) owner.created = number(field);
+  }
+  return owner;
+}
 
 Owners::Owners(std::string proc) : proc_(std::move(proc)) {}
 

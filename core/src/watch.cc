@@ -79,12 +79,20 @@ struct Watch::Impl {
   std::vector<FileKey> doubtful;  // at the last tick, sorted
   std::vector<FileKey> doubtful_now;
   TickReport report;
+  std::function<bool(const std::string&, const ParsedFile&)> keep;
+  std::uint64_t max_file_size;
+  enum class Kept : std::uint8_t { kNotAsked, kYes, kNo };
+  std::vector<Kept> kept;  // by FileKey
+  std::vector<std::byte> bytes;
+  ParsedFile content;
 
   Impl(WatchOptions options, Rules rules)
       : discovery(std::move(options.globs), options.discovery),
         fold(std::move(rules), options.fold,
              [this](const Fold::OwnerQuestion& question) { return owner_of(question); }),
-        stale(options.stale) {}
+        stale(options.stale),
+        keep(std::move(options.keep)),
+        max_file_size(options.fold.max_file_size) {}
 
   OwnerState owner_of(const Fold::OwnerQuestion& question) {
     const auto state = owners.state(question.pid, question.created, now);
@@ -98,7 +106,25 @@ struct Watch::Impl {
     if (complaints.is_new(error) && report.errors.size() < kMaxErrorsPerTick) report.errors.push_back(error);
   }
 
+  bool wanted(FileKey file) {
+    if (!keep) return true;
+    if (kept.size() <= file) kept.resize(file + 1, Kept::kNotAsked);
+    if (kept[file] != Kept::kNotAsked) return kept[file] == Kept::kYes;
+    const std::int64_t size = discovery.size(file);
+    content.fields.clear();
+    if (size > 0 && static_cast<std::uint64_t>(size) <= max_file_size) {
+      bytes.resize(static_cast<std::size_t>(size));
+      const ssize_t got = discovery.read_at(file, 0, bytes);
+      if (got > 0) parse(std::span(bytes).first(static_cast<std::size_t>(got)), content);
+    }
+    // What has no fields is for the fold to complain of.
+    if (content.fields.empty()) return true;
+    kept[file] = keep(discovery.path(file), content) ? Kept::kYes : Kept::kNo;
+    return kept[file] == Kept::kYes;
+  }
+
   void read(FileKey file) {
+    if (!wanted(file)) return;
     DiscoveredBytes bytes(discovery, file);
     const Error* error = fold.read(file, discovery.path(file), bytes);
     if (error == nullptr) return;
@@ -145,6 +171,7 @@ const TickReport& Watch::tick(std::chrono::system_clock::time_point now,
     DiscoveredBytes bytes(self.discovery, file);
     self.fold.end_life(file, self.discovery.is_held(file) ? &bytes : nullptr);
     self.discovery.forget(file);
+    if (file < self.kept.size()) self.kept[file] = Impl::Kept::kNotAsked;
   }
   self.doubtful_now.clear();
   for (const FileKey file : self.discovery.files()) self.read(file);

@@ -4,21 +4,14 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <cmath>
 #include <csignal>
 #include <cstddef>
-#include <cstdio>
 #include <exception>
-#include <iterator>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "mmstats/discover.h"
@@ -27,110 +20,21 @@
 #include "mmstats/parse.h"
 #include "mmstats/settle.h"
 #include "mmstats/watch.h"
+#include "output.h"
+#include "value_text.h"
 
 namespace {
 
+using mmstats::json_text;
+using mmstats::Output;
+
 enum ExitStatus : int { kAllClean = 0, kSomeBad = 1, kUsage = 2 };
 
+constexpr std::string_view kProgram = "slurpstats";
+
 // A longer label does not push the values of all others to the right: a stranger wrote it.
-constexpr std::size_t kWidestLabel = 128;    // characters
-constexpr std::size_t kMostNamed = 5;        // labels in a note
-constexpr std::size_t kChunk = 256U << 10U;  // bytes
-
-// Standard output, in chunks. After a failure, which failed() tells, it takes everything and writes nothing.
-class Output {
- public:
-  Output& operator<<(std::string_view text) {
-    buffer_ += text;
-    if (buffer_.size() >= kChunk) flush();
-    return *this;
-  }
-
-  void flush() {
-    if (error_ == 0 && (std::fwrite(buffer_.data(), 1, buffer_.size(), stdout) != buffer_.size() ||
-                        std::fflush(stdout) != 0)) {
-      error_ = errno;
-    }
-    buffer_.clear();
-  }
-
-  [[nodiscard]] bool failed() const { return error_ != 0; }
-  [[nodiscard]] int error() const { return error_; }
-
- private:
-  std::string buffer_;
-  int error_ = 0;
-};
-
-void complain(std::string_view text) {
-  const std::string line = fmt::format("slurpstats: {}\n", text);
-  std::fwrite(line.data(), 1, line.size(), stderr);
-}
-
-// As Python writes it: the fewest digits that read back as the same number, and never as a whole one.
-std::string float_text(double value) {
-  if (std::isnan(value)) return "nan";
-  std::string text = fmt::format("{}", value);
-  if (text.find_first_not_of("-0123456789") == std::string::npos) text += ".0";
-  return text;
-}
-
-std::string item_text(const mmstats::Scalar& item) {
-  return std::visit(
-      [](const auto& value) -> std::string {
-        using Item = std::decay_t<decltype(value)>;
-        if constexpr (std::is_same_v<Item, std::monostate>) {
-          return {};
-        } else if constexpr (std::is_same_v<Item, bool>) {
-          return value ? "True" : "False";
-        } else if constexpr (std::is_same_v<Item, double>) {
-          return float_text(value);
-        } else if constexpr (std::is_same_v<Item, std::string_view>) {
-          return mmstats::printable(value);
-        } else {
-          return fmt::to_string(value);
-        }
-      },
-      item);
-}
-
-std::string json_text(std::string_view text) {
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-std::string item_json(const mmstats::Scalar& item) {
-  return std::visit(
-      [](const auto& value) -> std::string {
-        using Item = std::decay_t<decltype(value)>;
-        if constexpr (std::is_same_v<Item, std::monostate>) {
-          return "null";
-        } else if constexpr (std::is_same_v<Item, bool>) {
-          return value ? "true" : "false";
-        } else if constexpr (std::is_same_v<Item, double>) {
-          return std::isfinite(value) ? float_text(value) : json_text(float_text(value));
-        } else if constexpr (std::is_same_v<Item, std::string_view>) {
-          return json_text(value);
-        } else {
-          return fmt::to_string(value);
-        }
-      },
-      item);
-}
-
-// Writes a field's value: `none` if it has no item, brackets around several. Item by item, since a
-// foreign file may hold millions of them in one value.
-void write_value(Output& out, const mmstats::Field& field, std::string_view none,
-                 std::string (*text_of)(const mmstats::Scalar&)) {
-  const bool several = field.type.items > 1;
-  if (field.type.items == 0) out << none;
-  if (several) out << "[";
-  bool first = true;
-  mmstats::for_each_item(field.type_text, field.value, [&](const mmstats::Scalar& item) {
-    if (!std::exchange(first, false)) out << ", ";
-    out << text_of(item);
-  });
-  if (several) out << "]";
-}
+constexpr std::size_t kWidestLabel = 128;  // characters
+constexpr std::size_t kMostNamed = 5;      // labels in a note
 
 std::size_t width(std::string_view utf8) {
   return static_cast<std::size_t>(std::count_if(
@@ -167,7 +71,7 @@ class TextReport final : public Report {
       const std::string label = mmstats::printable(field.label);
       const std::size_t used = width(label);
       out << "  " << label << std::string(1 + (used < column ? column - used : 0), ' ');
-      write_value(out, field, "", item_text);
+      mmstats::write_value(field, "", mmstats::item_text, [&](std::string_view piece) { out << piece; });
       out << "\n";
     }
     out << "\n";
@@ -190,7 +94,7 @@ class JsonReport final : public Report {
       out << "{\"label\": " << json_text(field.label)
           << ", \"type\": " << json_text(mmstats::trimmed_type(field.type_text))
           << ", \"buffered\": " << (field.buffered ? "true" : "false") << ", \"value\": ";
-      write_value(out, field, "null", item_json);
+      mmstats::write_value(field, "null", mmstats::item_json, [&](std::string_view piece) { out << piece; });
       out << "}";
     }
     end_file(content.damage ? &*content.damage : nullptr);
@@ -252,8 +156,8 @@ class Run {
     std::ranges::sort(paths);
     for (const auto* error : look.errors) unreadable(*error);
     if (paths.empty() && look.errors.empty()) {
-      complain(fmt::format("no mmstats files match {}",
-                           mmstats::printable(fmt::format("{}", fmt::join(globs, ", ")))));
+      mmstats::complain(kProgram, fmt::format("no mmstats files match {}",
+                                              mmstats::printable(fmt::format("{}", fmt::join(globs, ", ")))));
     }
     for (const auto& path : paths) {
       if (out_.failed()) return;
@@ -289,7 +193,7 @@ class Run {
   // Standard output first, so that on a terminal a complaint stands behind the file that it is about.
   void say(std::string_view text) {
     out_.flush();
-    complain(text);
+    mmstats::complain(kProgram, text);
   }
 
   static std::string unsettled_note(const mmstats::Reading& reading) {
@@ -338,20 +242,9 @@ int run(int argc, char** argv) {
     run.named(files);
   }
   report.end();
-  out.flush();
 
-  if (out.error() == EPIPE) {
-    // As any filter ends that does not know of signals.
-    std::signal(SIGPIPE, SIG_DFL);
-    std::raise(SIGPIPE);
-  }
-  if (out.failed()) {
-    complain(mmstats::Error{.kind = mmstats::ErrorKind::kIo,
-                            .path = {},
-                            .offset = 0,
-                            .sys_errno = out.error(),
-                            .message = "cannot write the output"}
-                 .text());
+  if (const auto failure = out.failure()) {
+    mmstats::complain(kProgram, *failure);
     return kSomeBad;
   }
   return run.clean() ? kAllClean : kSomeBad;
@@ -363,9 +256,7 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {
-    std::fputs("slurpstats: ", stderr);
-    std::fputs(error.what(), stderr);
-    std::fputs("\n", stderr);
+    mmstats::complain(kProgram, error.what());
     return kSomeBad;
   }
 }

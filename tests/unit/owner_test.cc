@@ -8,6 +8,7 @@
 #include <chrono>
 #include <ctime>
 
+#include "made_file.h"
 #include "temporary_folder.h"
 
 using namespace mmstats;
@@ -39,6 +40,26 @@ struct Child {
 };
 
 }  // namespace
+
+TEST_CASE("a file says who writes it, under whatever prefix; what nobody can be is not said") {
+  const auto said = [](const MadeFile& file) {
+    ParsedFile content;
+    parse(file.bytes(), content);
+    return owner_of(content);
+  };
+  const Owner full = said(MadeFile()
+                              .unbuffered("web.sys.pid", "I", std::uint32_t{17})
+                              .unbuffered("web.sys.tid", "q", std::int64_t{18})
+                              .unbuffered("web.sys.created", "d", 1.5));
+  CHECK(full.pid == 17);
+  CHECK(full.tid == 18);
+  CHECK(full.created == 1.5);
+  CHECK(said(MadeFile().unbuffered("mysys.pid", "I", std::uint32_t{17})).pid == 0);
+  CHECK(said(MadeFile().unbuffered("sys.pid", "q", std::int64_t{-1})).pid == 0);
+  CHECK(said(MadeFile().unbuffered("sys.pid", "I", std::uint32_t{0xFFFFFFFF})).pid == 0);
+  CHECK(said(MadeFile().text("sys.pid", "17", 4)).pid == 0);
+  CHECK(said(MadeFile().unbuffered("sys.pid", ">I", std::uint32_t{0x11000000})).pid == 17);
+}
 
 TEST_CASE("a process that began before the file is alive, one that began after it is not its owner") {
   Owners owners;

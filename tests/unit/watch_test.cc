@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <ctime>
@@ -19,19 +20,19 @@ namespace {
 std::atomic<std::size_t> allocations{0};
 }
 
-// Counts what a tick allocates.
-void* operator new(std::size_t size) {
+// Counts what a tick allocates. Not inlined: the compiler takes the pairs for unequal ones.
+[[gnu::noinline]] void* operator new(std::size_t size) {
   ++allocations;
   void* memory = std::malloc(size);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   ++allocations;
   return std::malloc(size);
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 using namespace mmstats;
 using namespace std::chrono_literals;
@@ -186,6 +187,43 @@ TEST_CASE("a tick allocates nothing once it has seen the files") {
     watched.tick();
     CHECK(allocations.load() == before);
   }
+}
+
+TEST_CASE("files that are not wanted are not read, and each is asked about once") {
+  TemporaryFolder folder;
+  std::vector<std::string> asked;
+  Watch watch({.globs = {folder / "*.mmstats"},
+               .discovery = {},
+               .fold = {},
+               .stale = {},
+               .keep =
+                   [&](const std::string& path, const ParsedFile& content) {
+                     asked.push_back(fs::path(path).filename().string());
+                     return content.fields.front().label == "wanted";
+                   }},
+              Rules{});
+  const auto tick = [&] {
+    watch.tick(std::chrono::system_clock::now(), std::chrono::steady_clock::now());
+    std::vector<std::string> names;
+    for (const Series& series : watch.series()) names.push_back(series.name);
+    return names;
+  };
+  using Names = std::vector<std::string>;
+  folder.write("a.mmstats", MadeFile().buffered("wanted", "Q", std::uint64_t{1}).padded());
+  folder.write("b.mmstats", MadeFile().buffered("unwanted", "Q", std::uint64_t{1}).padded());
+  folder.write("later.mmstats", MadeFile().padded());
+  CHECK(tick() == Names{"wanted"});
+  folder.write("later.mmstats", MadeFile().buffered("wanted", "Q", std::uint64_t{2}).padded());
+  CHECK(tick() == Names{"wanted"});
+  CHECK(watch.series()[0].total == 3);
+  std::ranges::sort(asked);
+  CHECK(asked == Names{"a.mmstats", "b.mmstats", "later.mmstats"});
+  // Another file under the name is asked about anew.
+  fs::remove(folder / "b.mmstats");
+  tick();
+  folder.write("b.mmstats", MadeFile().buffered("wanted", "Q", std::uint64_t{4}).padded());
+  tick();
+  CHECK(watch.series()[0].total == 7);
 }
 
 TEST_CASE("the globs of the environment come first, then its folder, then the usual places") {

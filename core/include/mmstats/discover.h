@@ -71,9 +71,7 @@ class Discovery {
   // Whether some process writes the file.
   Mapped mapped(FileKey key) noexcept;
 
-  // Removes the file from its folder. The next look reports it gone.
-  // Errors, with the file kept: kChanged (its name leads to another file now), kBusy (some process
-  // writes it, or that cannot be ruled out), kNotFound, kDenied, kIo.
+  // Removes the file from its folder, as remove_unwritten does. The next look reports it gone.
   Expected<void> remove(FileKey key);
 
   // Ends what `gone` began: closes the file and frees its key. Call it for each before the next look.

@@ -9,7 +9,19 @@
 #include <string>
 #include <unordered_map>
 
+#include "mmstats/parse.h"
+
 namespace mmstats {
+
+// What a file says of the process and thread that write it, in fields `sys.*` whatever their prefix.
+struct Owner {
+  std::uint64_t pid = 0;  // 0: not said
+  std::uint64_t tid = 0;  // 0: not said
+  double created = 0;     // when the file was made, Unix seconds; 0: not said
+};
+
+// Pure. Where labels repeat, the last one counts, as it does for the original cleanstats.
+Owner owner_of(const ParsedFile& content);
 
 enum class OwnerState : std::uint8_t { kAlive, kDead, kUnknown };
 

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -12,6 +13,7 @@
 #include "mmstats/discover.h"
 #include "mmstats/error.h"
 #include "mmstats/fold.h"
+#include "mmstats/parse.h"
 #include "mmstats/rules.h"
 
 namespace mmstats {
@@ -27,6 +29,9 @@ struct WatchOptions {
   DiscoveryLimits discovery;
   FoldLimits fold;
   Stale stale = Stale::kKeep;
+  // Which files count: asked once of each, when it has fields; none: all do. One that grows is not asked
+  // again.
+  std::function<bool(const std::string& path, const ParsedFile& content)> keep = {};
 };
 
 // Where readers look when nothing is configured: MMSTATS_GLOB if it is set, else below MMSTATS_PATH

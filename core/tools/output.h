@@ -1,0 +1,31 @@
+// Standard output of a tool: written in chunks, and no failure lost.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace mmstats {
+
+// After a failure, which failed() tells, it takes everything and writes nothing. Have SIGPIPE ignored, so
+// that a reader who leaves is a failure like others. One thread at a time.
+class Output {
+ public:
+  Output& operator<<(std::string_view text);
+  void flush();
+
+  [[nodiscard]] bool failed() const { return error_ != 0; }
+
+  // Why not all was written, for people, after what was left to write; none: it was. If the reader left, this
+  // ends the process by SIGPIPE instead, as any filter ends that does not know of signals.
+  std::optional<std::string> failure();
+
+ private:
+  std::string buffer_;
+  int error_ = 0;
+};
+
+// One line on standard error: "PROGRAM: TEXT".
+void complain(std::string_view program, std::string_view text);
+
+}  // namespace mmstats

@@ -24,7 +24,9 @@ class Worker:
     """Two processes from their first files to their last increments."""
 
     def __init__(self, folder, name, truth):
-        known = {entry.inode() for entry in os.scandir(folder)}
+        # Held open until this worker has its own files: no new one can get the inode of one that it replaces.
+        held = [os.open(entry.path, os.O_RDONLY) for entry in os.scandir(folder)]
+        known = {os.fstat(file).st_ino for file in held}
         self.truth = truth
         self.process = subprocess.Popen(
             [os.environ["MMSTATS_COUNTING_WORKER"], folder, name, truth],
@@ -44,6 +46,8 @@ class Worker:
             return len(self.files) >= FILES
 
         daemons.wait_until(born, "a worker has all its files")
+        for file in held:
+            os.close(file)
         assert len(self.files) == FILES, f"a worker has {len(self.files)} files"
         self.began = time.time()
 

@@ -1,9 +1,10 @@
 // Numbers for people. Nothing here gives out foreign text but `unit`, and that only where it is said.
 
+// Steps, the biggest first.
 const kSmall = [
-  [1e-9, "n"],
-  [1e-6, "µ"],
   [1e-3, "m"],
+  [1e-6, "µ"],
+  [1e-9, "n"],
 ];
 const kBig = [
   [1e12, "T"],
@@ -18,6 +19,7 @@ const kLong = [
 ];
 
 const kMinus = "\u2212";
+const kMostUnit = 40; // characters of a foreign one
 const kThin = "\u202f"; // between a number and its unit
 
 // Making a formatter takes longer than using it a hundred times.
@@ -70,7 +72,7 @@ export function quantity(value, unit = "", { perSecond = false, digits = 3 } = {
   else if (known === "B") scale = scaled(size, kBig, digits);
   else if (size >= 1e9 && size < 1e15) scale = scaled(size, kBig, Math.max(4, digits));
   if (scale) return { number: sign + scale.text, unit: known === "s" && !perSecond ? scale.prefix : scale.prefix + word + each };
-  if (size >= 1e15 || (size !== 0 && size < 1e-6)) return { number: sign + size.toExponential(2).replace("e+", "e"), unit: word + each };
+  if (size >= 1e15 || (size !== 0 && size < 1e-6)) return { number: sign + size.toExponential(digits - 1).replace("e+", "e"), unit: word + each };
   return { number: sign + (size >= 1000 ? formatters[0].format(size) : rounded(size, digits)), unit: word + each };
 }
 
@@ -83,7 +85,7 @@ export function inWords(value, unit = "", options = {}) {
 export function exact(value, unit = "") {
   if (value === null || Number.isNaN(value)) return "no value now";
   const digits = typeof value === "bigint" || Number.isInteger(value) ? BigInt(value).toLocaleString("en") : String(value);
-  return unit === "" ? digits : `${digits} ${unit}`;
+  return unit === "" ? digits : `${digits} ${unit.length > kMostUnit ? `${unit.slice(0, kMostUnit)}…` : unit}`;
 }
 
 // A moment, as what has passed since: "12 s", "3 min", "4 h", "2 d". In words that need no "ago".

@@ -13,18 +13,17 @@ export function partsOf(label) {
   return parts;
 }
 
-// A label for people: what cannot be seen, or would turn the text around it, is shown as a sign that stands
-// for it; what is longer than `most` is cut.
+const kEscapes = { "\t": "\\t", "\n": "\\n", "\r": "\\r" };
+
+// A label for people: what cannot be seen, or would turn the text around it, is escaped; what is longer than
+// `most` is cut.
 export function shown(label, most = 200) {
   if (label === "") return "(empty)";
   const text = label.length > most ? `${label.slice(0, most)}…` : label;
-  return text
-    .replace(/[\u0000-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)))
-    .replace(/\u007f/g, "\u2421")
-    .replace(
-      /[\u0080-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
-      (c) => `‹U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}›`,
-    );
+  return text.replace(
+    /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+    (sign) => kEscapes[sign] ?? `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 // The same of several, a line each; empty ones are left out.

@@ -42,8 +42,8 @@ export function parseValues(text) {
 class Refused extends Error {}
 
 // Events, each with its data in `detail`:
-//   series     {added}                      new ones; each has a `key` that outlives the server
-//   epoch                                   the server started anew: series will come again, with other ids
+//   series     {added, anew}                new ones; each has a `key` that outlives the server. anew: the
+//                                           server has started, and its series have other ids than before
 //   values     {time, readings, glance}     readings: [series, value] of each wanted series
 //   processes  {processes, paths, host}
 //   state      {state, message}             "connecting", "live", "paused", "away", "lost"
@@ -183,6 +183,7 @@ export class Live extends EventTarget {
       this.#startOver();
       return;
     }
+    const anew = this.#epoch === null;
     this.#epoch = answer.epoch;
     this.#known = from + answer.series.length;
     for (const series of answer.series) {
@@ -194,7 +195,7 @@ export class Live extends EventTarget {
       if (!this.#byLabel.has(series.label)) this.#byLabel.set(series.label, series);
       this.series.push(series);
     }
-    if (answer.series.length > 0) this.#tell("series", { added: answer.series });
+    if (anew || answer.series.length > 0) this.#tell("series", { added: answer.series, anew });
   }
 
   #startOver() {
@@ -203,7 +204,6 @@ export class Live extends EventTarget {
     this.#byKey.clear();
     this.#byLabel.clear();
     this.#processesAt = -Infinity;
-    this.#tell("epoch", {});
   }
 
   // {epoch, time, series, readings}; of several answers, the last one's time.

@@ -52,16 +52,15 @@ function wantedSeries() {
 
 // ---- data ----
 
-live.addEventListener("series", ({ detail }) => {
-  tree.add(detail.added);
+live.addEventListener("series", ({ detail: { added, anew } }) => {
+  if (anew) {
+    // Labels are what they were: so what was plotted goes on.
+    history.breakRates();
+    tree.clear();
+  }
+  tree.add(added);
   for (const plot of plots.plots) plot.write();
   showBlanks();
-});
-
-live.addEventListener("epoch", () => {
-  // Ids are others now, labels are not: so what was plotted goes on.
-  history.breakRates();
-  tree.clear();
 });
 
 live.addEventListener("values", ({ detail }) => {
@@ -70,7 +69,8 @@ live.addEventListener("values", ({ detail }) => {
     history.glance(time, readings);
   } else {
     history.tick(time, readings);
-    history.keepOnly(new Set(readings.map(([series]) => series.key)));
+    // Rows may have come into sight since that was asked.
+    history.keepOnly(new Set([...readings.map(([series]) => series), ...wantedSeries()].map((series) => series.key)));
     plots.draw();
   }
   tree.refresh();

@@ -235,23 +235,23 @@ class Plot {
   }
 
   // The axis: a bit more than what is there, never nothing.
-  #range(least, most) {
+  #range(least, most, asTime) {
     if (least > most) return [0, 1];
     if (this.#fromZero) {
       if (least === 0 && most === 0) return [0, 1];
       return [Math.min(0, least * 1.08), Math.max(0, most * 1.08)];
     }
-    const pad = (most - least) * 0.08 || Math.abs(most) * 0.001 || 1;
+    const pad = (most - least) * 0.08 || (asTime ? 60 : Math.abs(most) * 0.001) || 1;
     return [least - pad, most + pad];
   }
 
   draw() {
     const { least, most } = this.#compute();
     if (this.#rows.length === 0 || this.#canvas.clientWidth === 0) return;
-    const range = this.#range(least, most);
     const all = this.keys.map((_, at) => this.#series(at));
     const units = new Set(all.map((series) => series?.unit ?? ""));
     const asTime = all.every((series) => series?.kind === "timestamp" && !this.#asRate(series));
+    const range = this.#range(least, most, asTime);
     // Only units that we know may go through innerHTML.
     const unit = units.size === 1 && ["bytes", "seconds", "percent"].includes([...units][0]) ? [...units][0] : "";
     const perSecond = all.every((series) => this.#asRate(series));
@@ -260,7 +260,8 @@ class Plot {
     const label = (number) => (asTime ? clockOf(number) : inWords(Math.abs(number) < size * 1e-9 ? 0 : number, unit, { perSecond: perSecond && unit === "bytes", digits }));
     const last = this.#rows[this.#rows.length - 1][0];
     const window = [Math.min(this.#rows[0][0], last - kLeastSamples * this.#context.settings.rate), last];
-    const changing = { dateWindow: window, valueRange: range, axes: { y: { axisLabelFormatter: label } } };
+    const labelWidth = 62 + Math.max(0, digits - 6) * 7;
+    const changing = { dateWindow: window, valueRange: range, axes: { y: { axisLabelFormatter: label, axisLabelWidth: labelWidth } } };
     if (this.dygraph) {
       this.dygraph.updateOptions({ file: this.#rows, ...changing });
     } else {
@@ -284,8 +285,8 @@ class Plot {
         highlightCallback: (event, x) => this.#plots.point(x),
         unhighlightCallback: () => this.#plots.point(null),
         axes: {
-          x: { drawGrid: false, axisLabelWidth: 64, pixelsPerLabel: 90, axisLabelFormatter: (date) => clockOf(date / 1000) },
-          y: { axisLabelFormatter: label, axisLabelWidth: 62, pixelsPerLabel: 28 },
+          x: { drawGrid: false, axisLabelWidth: 64, pixelsPerLabel: 64, axisLabelFormatter: (date) => clockOf(date / 1000) },
+          y: { axisLabelFormatter: label, axisLabelWidth: labelWidth, pixelsPerLabel: 28 },
         },
       });
     }

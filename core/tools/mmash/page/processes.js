@@ -47,8 +47,18 @@ export class Processes {
     this.#element.setAttribute("aria-rowcount", sorted.length + 1);
     this.#element.style.setProperty("--rows", Math.min(sorted.length, 6));
     const counts = Object.keys(kOrder).map((state) => [sorted.filter((process) => process.state === state).length, state]);
-    this.#summary.textContent = sorted.length === 0 ? "none" : counts.filter(([count]) => count > 0).map(([count, state]) => `${count.toLocaleString("en")} ${state}`).join(", ");
-    this.#summary.classList.toggle("some-dead", counts[2][0] > 0);
+    this.#summary.replaceChildren(
+      ...counts
+        .filter(([count]) => count > 0)
+        .map(([count, state]) => {
+          const part = document.createElement("span");
+          part.dataset.state = state;
+          part.textContent = `${count.toLocaleString("en")} ${state}`;
+          return part;
+        }),
+    );
+    if (sorted.length === 0) this.#summary.textContent = "none";
+    this.#element.hidden = sorted.length === 0;
   }
 
   #fill(row, process) {

@@ -6,6 +6,7 @@ import { VirtualList } from "./list.js";
 import { drawSparkline } from "./sparkline.js";
 
 const kRowHeight = 26;
+const kInSeconds = new Set(["seconds", "second", "s"]); // of which a rate is a plain number
 
 function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
@@ -274,7 +275,7 @@ export class Tree {
     element.classList.toggle("gone", track !== undefined && latest === null);
     setNumber(value, track ? safe(reading(series, latest, this.#history.now)) : { number: "", unit: "" }, track ? shown(exactReading(series, latest)) : "");
     if (isCounter && track) {
-      setNumber(rate, safe(quantity(track.rate, series.unit, { perSecond: true })), Number.isNaN(track.rate) ? "" : shown(exact(track.rate, `${series.unit}/s`)));
+      setNumber(rate, safe(quantity(track.rate, kInSeconds.has(series.unit) ? "" : series.unit)), Number.isNaN(track.rate) ? "" : shown(exact(track.rate, `${series.unit}/s`)));
     } else {
       setNumber(rate, { number: "", unit: "" }, "");
     }
@@ -301,7 +302,7 @@ export class Tree {
     }
     const track = this.#history.track(series.key);
     const facts = [series.kind];
-    if (series.unit) facts.push(series.unit.slice(0, 40));
+    if (series.unit && !track) facts.push(series.unit.slice(0, 40));
     if (track) facts.push(exactReading(series, track.latest));
     if (track && series.kind === "counter" && !Number.isNaN(track.rate)) facts.push(inWords(track.rate, series.unit, { perSecond: true }));
     setText(part(".facts"), shown(facts.join(" · "), 400));

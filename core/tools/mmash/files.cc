@@ -12,7 +12,6 @@ Files::Files(std::vector<std::string> globs) : discovery_(std::move(globs)) {}
 void Files::look() {
   looked_at_ = std::chrono::steady_clock::now();
   const auto& look = discovery_.look(std::chrono::system_clock::now());
-  unusable_ = look.errors.size();
   for (const FileKey file : look.gone) discovery_.forget(file);
   const auto by_path = [&](FileKey a, FileKey b) { return discovery_.path(a) < discovery_.path(b); };
   if (!look.gone.empty() || !look.appeared.empty()) {

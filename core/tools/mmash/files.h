@@ -41,9 +41,6 @@ class Files {
   mmstats::OwnerState owner_state(mmstats::FileKey file, const mmstats::Owner& owner, mmstats::Owners& owners,
                                   std::chrono::steady_clock::time_point now);
 
-  // Files and folders that the last look could not use.
-  [[nodiscard]] std::size_t unusable() const { return unusable_; }
-
  private:
   bool look_at(mmstats::FileKey file, std::vector<std::byte>& bytes);
   const mmstats::ParsedFile* settle(mmstats::FileKey file);
@@ -51,7 +48,6 @@ class Files {
   mmstats::Discovery discovery_;
   std::vector<mmstats::FileKey> sorted_;
   std::optional<std::chrono::steady_clock::time_point> looked_at_;
-  std::size_t unusable_ = 0;
   std::vector<std::byte> first_;
   std::vector<std::byte> second_;
   mmstats::ParsedFile content_;

@@ -53,11 +53,23 @@ const std::string* Request::parameter(std::string_view name) const {
   return found == parameters.end() ? nullptr : &found->second;
 }
 
-Response error_response(unsigned status, std::string_view message) {
-  return {.status = status,
-          .content_type = "application/json",
+Response in_pieces(Response response, NextPiece next) {
+  Piece first = next();
+  response.body += first.text;
+  if (!first.last) response.more = std::move(next);
+  return response;
+}
+
+Response json_response(std::string body) {
+  return {.content_type = "application/json",
           .headers = {{"Cache-Control", "no-store"}},
-          .body = fmt::format("{{\"error\": {}}}", json_string(message))};
+          .body = std::move(body)};
+}
+
+Response error_response(unsigned status, std::string_view message) {
+  auto response = json_response(fmt::format("{{\"error\": {}}}", json_string(message)));
+  response.status = status;
+  return response;
 }
 
 std::string_view reason(unsigned status) {

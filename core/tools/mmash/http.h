@@ -23,10 +23,15 @@ struct Request {
   [[nodiscard]] const std::string* parameter(std::string_view name) const;
 };
 
-// The next piece of a long answer; empty: that was all. Called when the client has taken the piece before,
-// which may be long after the request. May throw: then the connection is cut, so that the client sees an
-// answer that is not whole.
-using NextPiece = std::function<std::string()>;
+// A part of a long answer.
+struct Piece {
+  std::string text;
+  bool last = false;
+};
+
+// Makes the next piece. Called when the client has taken the one before, which may be long after the request.
+// May throw: then the connection is cut, so that the client sees that the answer is not whole.
+using NextPiece = std::function<Piece()>;
 
 struct Response {
   unsigned status = 200;
@@ -35,6 +40,12 @@ struct Response {
   std::string body = {};  // all of it, or the first piece where `more` follows
   NextPiece more = {};
 };
+
+// Makes the first piece, after what `response` has already; it is the whole answer if no more follow.
+Response in_pieces(Response response, NextPiece next);
+
+// Of this moment, and for no cache.
+Response json_response(std::string body);
 
 // {"error": MESSAGE}
 Response error_response(unsigned status, std::string_view message);

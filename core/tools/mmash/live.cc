@@ -40,12 +40,6 @@ std::string new_epoch() {
   return json_string(fmt::format("{:08x}{:08x}", part(), part()));
 }
 
-Response json_response(std::string body) {
-  return {.content_type = "application/json",
-          .headers = {{"Cache-Control", "no-store"}},
-          .body = std::move(body)};
-}
-
 bool read_number(std::string_view text, std::size_t& into) {
   const auto read = std::from_chars(text.data(), text.data() + text.size(), into);
   return read.ec == std::errc{} && read.ptr == text.data() + text.size();
@@ -142,23 +136,17 @@ Response Live::series(const Request& request) {
   }
   // What appears while the answer is on its way is told in the next one.
   const std::size_t end = watch_.series().size();
-  auto next = [this, at = from, end, begun = false, ended = false]() mutable -> std::string {
-    if (ended) return {};
-    std::string piece;
-    if (!std::exchange(begun, true)) piece = fmt::format("{{\"epoch\": {}, \"series\": [", epoch_);
-    for (bool first = !piece.empty(); at < end && piece.size() < kPiece; ++at) {
-      if (!std::exchange(first, false)) piece += ", ";
-      piece += series_json(at, watch_.series()[at]);
-    }
-    if (at >= end) {
-      ended = true;
-      piece += "]}";
-    }
-    return piece;
-  };
-  auto response = json_response(next());
-  if (from < end) response.more = std::move(next);
-  return response;
+  return in_pieces(json_response(fmt::format("{{\"epoch\": {}, \"series\": [", epoch_)),
+                   [this, at = from, first = true, end]() mutable {
+                     Piece piece;
+                     for (; at < end && piece.text.size() < kPiece; ++at) {
+                       if (!std::exchange(first, false)) piece.text += ", ";
+                       piece.text += series_json(at, watch_.series()[at]);
+                     }
+                     piece.last = at >= end;
+                     if (piece.last) piece.text += "]}";
+                     return piece;
+                   });
 }
 
 Response Live::values(const Request& request) {

@@ -49,6 +49,7 @@ using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
 
 constexpr std::uint32_t kMaxHead = 16U << 10U;  // bytes
 constexpr int kSocketBuffer = 256 << 10;        // bytes that the system keeps for a client who is slow
+constexpr std::size_t kSlice = 64U << 10U;      // bytes of an answer that are sent at once
 constexpr std::size_t kMaxRefusing = 16;        // connections at once that are told that there are too many
 constexpr std::chrono::milliseconds kFarewell{
     1'000};                                       // for what a client still sends when it was told enough
@@ -271,7 +272,7 @@ class Server::Impl::Session : public std::enable_shared_from_this<Session> {
     if (head_only_) {
       more_ = nullptr;
     } else if (more_) {
-      add_piece(response.body);
+      add_piece(response.body, false);
     } else {
       sent_ = response.body.size();
       out_ += response.body;
@@ -279,41 +280,42 @@ class Server::Impl::Session : public std::enable_shared_from_this<Session> {
     write();
   }
 
-  void add_piece(std::string_view piece) {
-    if (piece.empty() && old_) return;
+  // As a chunk; a chunk of no bytes tells the end.
+  void add_piece(std::string_view piece, bool last) {
     sent_ += piece.size();
-    if (old_) {
-      out_ += piece;
-    } else {
-      // A piece of no bytes is how the end is told.
-      out_ += fmt::format("{:x}\r\n", piece.size());
-      out_ += piece;
-      out_ += "\r\n";
-    }
+    if (!piece.empty())
+      out_ += old_ ? std::string(piece) : fmt::format("{:x}\r\n{}\r\n", piece.size(), piece);
+    if (last && !old_) out_ += "0\r\n\r\n";
   }
 
+  // In slices, so that each has its time.
   void write() {
     stream_.expires_after(server_.options.patience);
-    asio::async_write(
-        stream_, asio::buffer(out_),
-        [self = shared_from_this()](error_code error, std::size_t) { self->on_written(error); });
+    const auto slice = asio::buffer(asio::buffer(out_) + written_, kSlice);
+    asio::async_write(stream_, slice, [self = shared_from_this()](error_code error, std::size_t bytes) {
+      self->written_ += bytes;
+      self->on_written(error);
+    });
   }
 
   void on_written(error_code error) {
     if (error) return log(" cut off");
-    if (!more_) {
-      log("");
-      return await_request();
-    }
+    if (written_ < out_.size()) return write();
     out_.clear();
+    written_ = 0;
     try {
-      const std::string piece = more_();
-      if (piece.empty()) more_ = nullptr;
-      add_piece(piece);
+      while (more_ && out_.empty()) {
+        const Piece piece = more_();
+        add_piece(piece.text, piece.last);
+        if (piece.last) more_ = nullptr;
+      }
     } catch (const std::exception&) {
       return log(" failed");
     }
-    write();
+    if (!out_.empty()) return write();
+    std::string().swap(out_);  // and its memory
+    log("");
+    await_request();
   }
 
   void log(std::string_view note) {
@@ -350,6 +352,7 @@ class Server::Impl::Session : public std::enable_shared_from_this<Session> {
   std::string server_address_;
   std::string client_address_;
   std::string out_;
+  std::size_t written_ = 0;  // of out_
   NextPiece more_;
   bool old_ = false;  // HTTP/1.0: no chunks, and closed unless it is asked for
   bool head_only_ = false;

@@ -16,7 +16,7 @@ namespace mmash {
 struct ServerOptions {
   std::size_t max_connections = 100;
   // For the head of a request, from the connection or, on a connection that is kept, from its first byte; and
-  // for each piece of an answer to be taken.
+  // for every 64 KiB of an answer to be taken.
   std::chrono::milliseconds patience{10'000};
   std::chrono::milliseconds idle{60'000};  // that a connection is kept without a request
 };

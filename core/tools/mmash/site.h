@@ -10,14 +10,16 @@
 #include "files.h"
 #include "http.h"
 #include "live.h"
+#include "metrics.h"
 #include "page.h"
+#include "stats.h"
 
 namespace mmash {
 
 class Site {
  public:
   // `complain` is told of files that cannot be used, once each.
-  Site(std::vector<std::string> globs, HostNames hosts, Page page,
+  Site(const std::vector<std::string>& globs, HostNames hosts, Page page,
        std::function<void(std::string_view)> complain);
   Site(const Site&) = delete;
   Site& operator=(const Site&) = delete;
@@ -32,6 +34,7 @@ class Site {
  private:
   Response route(const Request& request);
   Response health();
+  Response metrics(const Request& request);
   void tick();
 
   HostNames hosts_;
@@ -39,6 +42,8 @@ class Site {
   std::function<void(std::string_view)> complain_;
   Files files_;
   Live live_;
+  Stats stats_;
+  MetricNames names_;
   std::chrono::steady_clock::time_point started_;
 };
 

@@ -411,9 +411,10 @@ class MmashPageTest(unittest.TestCase):
         self.mmash.stop()
         self.wait("mmash.live.state === 'lost'", "the page sees it")
         self.wait("!document.getElementById('notice').hidden && document.getElementById('notice').textContent.includes('does not answer')", "and says it")
-        # The new server knows another series first, so that ids are others; and its totals begin anew.
+        # The new server knows another series first, so that ids are others; and its totals have nothing to do
+        # with those before.
         self.publish("a-first", writer.gauge("another", 7))
-        file.set("requests", 3)
+        file.set("requests", 50_000)
         file.set("level", 2.0)
         port = self.mmash.port
         self.mmash = Mmash(self.folder, [os.path.join(self.folder, "*.mmstats")], port)

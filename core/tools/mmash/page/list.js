@@ -35,6 +35,7 @@ export class VirtualList {
   show(rows, active) {
     this.rows = rows;
     this.active = Math.min(active, rows.length - 1);
+    this.#element.style.setProperty("--rows", rows.length);
     this.#sizer.style.height = `${rows.length * this.#rowHeight}px`;
     for (const element of this.#pool) element.shownRow = null;
     this.#place();

@@ -278,6 +278,7 @@ class Plot {
         axisLineWidth: 1,
         axisLabelFontSize: 11,
         rightGap: 10,
+        xAxisHeight: 22,
         resizable: "passive",
         interactionModel: {},
         highlightCircleSize: 3,
@@ -285,7 +286,7 @@ class Plot {
         highlightCallback: (event, x) => this.#plots.point(x),
         unhighlightCallback: () => this.#plots.point(null),
         axes: {
-          x: { drawGrid: false, axisLabelWidth: 64, pixelsPerLabel: 64, axisLabelFormatter: (date) => clockOf(date / 1000) },
+          x: { drawGrid: false, axisTickSize: 6, axisLabelWidth: 64, pixelsPerLabel: 64, axisLabelFormatter: (date) => clockOf(date / 1000) },
           y: { axisLabelFormatter: label, axisLabelWidth: labelWidth, pixelsPerLabel: 28 },
         },
       });
@@ -296,10 +297,10 @@ class Plot {
   // A line through all plots where the pointer is.
   #point(g, context, x, y, colour, radius) {
     const { y: top, h: height } = g.getArea();
-    context.fillStyle = style("--muted");
-    context.globalAlpha = 0.45;
+    context.globalCompositeOperation = "destination-over"; // below the points that are there
+    context.fillStyle = style("--hairline");
     context.fillRect(Math.round(x), top, 1, height);
-    context.globalAlpha = 1;
+    context.globalCompositeOperation = "source-over";
     context.fillStyle = colour;
     context.beginPath();
     context.arc(x, y, radius, 0, 2 * Math.PI);

@@ -45,7 +45,6 @@ export class Processes {
     );
     this.#list.show(sorted, -1);
     this.#element.setAttribute("aria-rowcount", sorted.length + 1);
-    this.#element.style.setProperty("--rows", Math.min(sorted.length, 6));
     const counts = Object.keys(kOrder).map((state) => [sorted.filter((process) => process.state === state).length, state]);
     this.#summary.replaceChildren(
       ...counts

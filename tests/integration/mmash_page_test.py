@@ -317,10 +317,10 @@ class MmashPageTest(unittest.TestCase):
         self.view("rate=50&plot=value;gauge:level")
         daemons.wait_until(lambda: self.last() == 1.0, "a value")
         self.press("p")
-        self.wait("mmash.live.state === 'paused'", "paused")
+        self.wait("mmash.live.state === 'paused' && !mmash.plots.drawing", "paused")
         requests, picture = self.js("mmash.live.requests"), self.pixels()
         file.set("level", 2.0)
-        # Longer than ten ticks of another page, which has its own clock.
+        # There is no sign that nothing will come: so as long as ten ticks would take.
         self.browser.execute_async_script("setTimeout(arguments[0], 500)")
         self.assertEqual((self.js("mmash.live.requests"), self.pixels(), self.last()), (requests, picture, 1.0))
         self.press("p")
@@ -462,7 +462,7 @@ class MmashPageTest(unittest.TestCase):
         self.js(hide, True)
         self.wait("mmash.live.state === 'away'", "nobody looks")
         requests = self.js("mmash.live.requests")
-        self.browser.execute_async_script("setTimeout(arguments[0], 300)")
+        self.browser.execute_async_script("setTimeout(arguments[0], 300)")  # as above
         self.assertEqual(self.js("mmash.live.requests"), requests)
         self.js(hide, False)
         self.wait("mmash.live.state === 'live'", "somebody looks")

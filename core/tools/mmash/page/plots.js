@@ -417,6 +417,11 @@ export class Plots {
     }
   }
 
+  // Whether something is still to be drawn.
+  get drawing() {
+    return this.#frame !== 0 || this.#later !== 0;
+  }
+
   // Draws those in sight at the next frame; later, if that took long the last time.
   draw() {
     if (this.#frame || this.#later) return;

@@ -136,7 +136,7 @@ Response Live::series(const Request& request) {
   }
   // What appears while the answer is on its way is told in the next one.
   const std::size_t end = watch_.series().size();
-  return in_pieces(json_response(fmt::format("{{\"epoch\": {}, \"series\": [", epoch_)),
+  return in_pieces(json_response(fmt::format(R"({{"epoch": {}, "series": [)", epoch_)),
                    [this, at = from, first = true, end]() mutable {
                      Piece piece;
                      for (; at < end && piece.text.size() < kPiece; ++at) {
@@ -157,7 +157,7 @@ Response Live::values(const Request& request) {
   }
   const auto all = watch_.series();
   // In one piece, as the next tick may come before the client takes a second one.
-  std::string body = fmt::format("{{\"epoch\": {}, \"time\": {}, \"series\": {}, \"values\": [", epoch_,
+  std::string body = fmt::format(R"({{"epoch": {}, "time": {}, "series": {}, "values": [)", epoch_,
                                  mmstats::float_text(unix_seconds(time_)), all.size());
   bool first = true;
   for (const auto& range : *ranges) {
@@ -192,17 +192,17 @@ Response Live::processes(Files& files) {
       process.labels.push_back(std::hash<std::string_view>{}(field.label));
     }
   }
-  processes_ = fmt::format("{{\"epoch\": {}, \"processes\": [", epoch_);
+  processes_ = fmt::format(R"({{"epoch": {}, "processes": [)", epoch_);
   bool first = true;
   for (auto& [who, process] : found) {
     if (!std::exchange(first, false)) processes_ += ", ";
     std::ranges::sort(process.labels);
-    const auto repeated = std::ranges::unique(process.labels);
+    const auto repeated = std::unique(process.labels.begin(), process.labels.end());
     processes_ += fmt::format(
         R"({{"command": {}, "pid": {}, "created": {}, "files": {}, "state": "{}", "labels": {}}})",
         json_string(process.command), std::get<0>(who),
         std::isfinite(process.created) ? mmstats::float_text(process.created) : "0", process.files,
-        state_word(std::get<1>(who)), process.labels.size() - repeated.size());
+        state_word(std::get<1>(who)), repeated - process.labels.begin());
   }
   processes_ += "]}";
   processes_at_ = now;

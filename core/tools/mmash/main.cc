@@ -86,8 +86,8 @@ int run(int argc, char** argv) {
   if (!page) return fail(page.error());
   if (globs.empty()) globs = mmstats::default_globs();
   mmash::Log log;
-  mmash::Site site(std::move(globs), mmash::HostNames(host_names(std::move(hosts), addresses)),
-                   std::move(*page), [&](std::string_view text) { log.complain(text); });
+  mmash::Site site(globs, mmash::HostNames(host_names(std::move(hosts), addresses)), std::move(*page),
+                   [&](std::string_view text) { log.complain(text); });
   mmash::Server server(
       options, [&](const mmash::Request& request) { return site.answer(request); },
       access_log ? mmash::Log::line : std::function<void(std::string_view)>());

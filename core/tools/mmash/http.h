@@ -12,12 +12,12 @@
 namespace mmash {
 
 struct Request {
-  std::string path;                                             // percent-decoded bytes; the first is '/'
-  std::vector<std::pair<std::string, std::string>> parameters;  // decoded, in order
-  std::optional<std::string> host;                              // as the client wrote it, port included
-  std::string server_address;  // the address that it came to, without port; empty: a Unix socket
-  std::string accept;
-  std::string if_none_match;
+  std::string path;  // percent-decoded bytes; the first is '/'
+  std::vector<std::pair<std::string, std::string>> parameters = {};  // decoded, in order
+  std::optional<std::string> host = {};                              // as the client wrote it, port included
+  std::string server_address = {};  // the address that it came to, without port; empty: a Unix socket
+  std::string accept = {};
+  std::string if_none_match = {};
 
   // The first parameter of that name; null if there is none.
   [[nodiscard]] const std::string* parameter(std::string_view name) const;

@@ -27,7 +27,7 @@ constexpr std::chrono::seconds kProcessesShare{1};
 
 struct IdRange {
   std::size_t first = 0;
-  std::size_t last = 0;
+  std::size_t count = 0;
 };
 
 double unix_seconds(system_clock::time_point time) {
@@ -53,13 +53,14 @@ std::optional<std::vector<IdRange>> read_ids(std::string_view text) {
     const auto comma = std::min(text.find(','), text.size());
     const auto one = text.substr(0, comma);
     const auto dash = std::min(one.find('-'), one.size());
-    IdRange range;
-    if (!read_number(one.substr(0, dash), range.first)) return std::nullopt;
-    range.last = range.first;
-    if (dash != one.size() && !read_number(one.substr(dash + 1), range.last)) return std::nullopt;
-    if (range.last < range.first || range.last - range.first >= Live::kMaxIds - ids) return std::nullopt;
-    ids += range.last - range.first + 1;
-    ranges.push_back(range);
+    std::size_t first = 0;
+    if (!read_number(one.substr(0, dash), first)) return std::nullopt;
+    std::size_t last = first;
+    if (dash != one.size() && !read_number(one.substr(dash + 1), last)) return std::nullopt;
+    if (last < first || last - first >= Live::kMaxIds - ids) return std::nullopt;
+    const std::size_t count = last - first + 1;
+    ids += count;
+    ranges.push_back({first, count});
     if (comma + 1 == text.size()) return std::nullopt;  // a comma at the end
     text.remove_prefix(std::min(comma + 1, text.size()));
   }
@@ -136,7 +137,7 @@ Response Live::series(const Request& request) {
   }
   // What appears while the answer is on its way is told in the next one.
   const std::size_t end = watch_.series().size();
-  return in_pieces(json_response(fmt::format("{{\"epoch\": {}, \"series\": [", epoch_)),
+  return in_pieces(json_response(fmt::format(R"({{"epoch": {}, "series": [)", epoch_)),
                    [this, at = from, first = true, end]() mutable {
                      Piece piece;
                      for (; at < end && piece.text.size() < kPiece; ++at) {
@@ -157,13 +158,15 @@ Response Live::values(const Request& request) {
   }
   const auto all = watch_.series();
   // In one piece, as the next tick may come before the client takes a second one.
-  std::string body = fmt::format("{{\"epoch\": {}, \"time\": {}, \"series\": {}, \"values\": [", epoch_,
+  std::string body = fmt::format(R"({{"epoch": {}, "time": {}, "series": {}, "values": [)", epoch_,
                                  mmstats::float_text(unix_seconds(time_)), all.size());
   bool first = true;
   for (const auto& range : *ranges) {
-    for (std::size_t id = range.first; id <= range.last; ++id) {
+    for (std::size_t i = 0; i < range.count; ++i) {
       if (!std::exchange(first, false)) body += ", ";
-      body += id < all.size() ? value_json(all[id]) : "null";
+      // Not the other way round: the sum may be too large.
+      body += range.first < all.size() && i < all.size() - range.first ? value_json(all[range.first + i])
+                                                                       : "null";
     }
   }
   return json_response(std::move(body += "]}"));
@@ -192,17 +195,17 @@ Response Live::processes(Files& files) {
       process.labels.push_back(std::hash<std::string_view>{}(field.label));
     }
   }
-  processes_ = fmt::format("{{\"epoch\": {}, \"processes\": [", epoch_);
+  processes_ = fmt::format(R"({{"epoch": {}, "processes": [)", epoch_);
   bool first = true;
   for (auto& [who, process] : found) {
     if (!std::exchange(first, false)) processes_ += ", ";
     std::ranges::sort(process.labels);
-    const auto repeated = std::ranges::unique(process.labels);
+    const auto repeated = std::unique(process.labels.begin(), process.labels.end());
     processes_ += fmt::format(
         R"({{"command": {}, "pid": {}, "created": {}, "files": {}, "state": "{}", "labels": {}}})",
         json_string(process.command), std::get<0>(who),
         std::isfinite(process.created) ? mmstats::float_text(process.created) : "0", process.files,
-        state_word(std::get<1>(who)), process.labels.size() - repeated.size());
+        state_word(std::get<1>(who)), repeated - process.labels.begin());
   }
   processes_ += "]}";
   processes_at_ = now;

@@ -58,11 +58,11 @@ int run(int argc, char** argv) {
   app.add_option("--listen", addresses, "HOST:PORT, [IPV6]:PORT or unix:PATH; may be given more than once")
       ->capture_default_str()
       ->take_all()
-      ->expected(1);
+      ->allow_extra_args(false);
   app.add_option("--host", hosts,
                  "A name that browsers may call this server by, beside those that it listens on")
       ->take_all()
-      ->expected(1);
+      ->allow_extra_args(false);
   app.add_option("--max-connections", options.max_connections, "Clients at once")
       ->capture_default_str()
       ->check(CLI::Range(1, 200));
@@ -71,8 +71,10 @@ int run(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(0.1, 3600.0));
   app.add_flag("--access-log", access_log, "A line on standard output for each answer");
-  app.add_option("--page", page_folder, "The folder with the page's files")->capture_default_str();
-  app.add_option("--javascript", javascript, "The folder with dygraphs/")->capture_default_str();
+  app.add_option("--page", page_folder, "The folder with the page's files")
+      ->capture_default_str()
+      ->take_last();
+  app.add_option("--javascript", javascript, "The folder with dygraphs/")->capture_default_str()->take_last();
   app.set_version_flag("--version", "mmash " MMSTATS_VERSION);
   try {
     app.parse(argc, argv);
@@ -86,8 +88,8 @@ int run(int argc, char** argv) {
   if (!page) return fail(page.error());
   if (globs.empty()) globs = mmstats::default_globs();
   mmash::Log log;
-  mmash::Site site(std::move(globs), mmash::HostNames(host_names(std::move(hosts), addresses)),
-                   std::move(*page), [&](std::string_view text) { log.complain(text); });
+  mmash::Site site(globs, mmash::HostNames(host_names(std::move(hosts), addresses)), std::move(*page),
+                   [&](std::string_view text) { log.complain(text); });
   mmash::Server server(
       options, [&](const mmash::Request& request) { return site.answer(request); },
       access_log ? mmash::Log::line : std::function<void(std::string_view)>());

@@ -198,6 +198,7 @@ class Server::Impl::Session : public std::enable_shared_from_this<Session> {
     if (error == http::error::header_limit || error == http::error::buffer_overflow) {
       return reject(error_response(431, fmt::format("the head of a request has {} bytes at most", kMaxHead)));
     }
+    if (error == http::error::body_limit) return reject(no_body());
     if (error && error.category() == http::make_error_code(http::error::bad_target).category() &&
         error != http::error::end_of_stream && error != http::error::partial_message) {
       return reject(error_response(400, fmt::format("not a request of HTTP/1: {}", error.message())));
@@ -219,7 +220,7 @@ class Server::Impl::Session : public std::enable_shared_from_this<Session> {
       return reject(std::move(response));
     }
     if (parser_->chunked() || parser_->content_length().value_or(0) != 0) {
-      return reject(error_response(413, "a request has no body here"));
+      return reject(no_body());
     }
     Request request;
     const auto hosts = head.count(http::field::host);
@@ -241,6 +242,8 @@ class Server::Impl::Session : public std::enable_shared_from_this<Session> {
     }
     answer(std::move(response));
   }
+
+  static Response no_body() { return error_response(413, "a request has no body here"); }
 
   // After which we do not know where the next request begins, or do not want to.
   void reject(Response response) {
@@ -423,6 +426,8 @@ mmstats::Expected<std::string> Server::Impl::listen_unix(const std::string& addr
         error == asio::error::address_in_use ? mmstats::ErrorKind::kBusy : mmstats::ErrorKind::kIo, address,
         error.value(), "cannot listen there"));
   }
+  // As open as a port of this machine. Who wants less puts it into a folder that is closed.
+  ::chmod(path.c_str(), 0666);
   return address;
 }
 

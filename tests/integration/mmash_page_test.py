@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -253,7 +254,7 @@ class MmashPageTest(unittest.TestCase):
             daemons.wait_until(lambda want=found: want in self.names(), f"{found} is shown as it is")
             search.send_keys(Keys.ARROW_DOWN)  # its details are shown
             self.wait("document.querySelector('#detail .label').textContent !== ''", "its details")
-        self.assertEqual(self.js("[document.querySelectorAll('script').length, document.querySelectorAll('main img').length, document.title]"), [3, 0, "mmash"])
+        self.assertEqual(self.js("[document.querySelectorAll('script').length, document.querySelectorAll('main img').length, document.title]"), [3, 0, f"{socket.gethostname()} · mmash"])
         # The view with all of them is a link, and the link is such a view.
         self.wait("location.hash.includes('%3Cscript%3E')", "the link names the label")
         count = self.js("mmash.plots.plots.length")
@@ -472,6 +473,9 @@ class MmashPageTest(unittest.TestCase):
         self.serve()
         self.view("rate=50")
         self.wait("document.getElementById('no-series').checkVisibility()", "the advice")
+        self.wait("document.getElementById('paths').textContent !== ''", "the processes' answer")
+        self.assertEqual(self.js("document.getElementById('paths').textContent"), f"{self.folder}/*.mmstats")
+        self.assertEqual(self.js("document.title"), f"{socket.gethostname()} · mmash")
         self.picture("empty")
         self.publish("app", writer.gauge("level", 1.0))
         self.wait("mmash.live.series.length === 1 && !document.getElementById('no-series').checkVisibility()", "it finds what comes later")

@@ -1,9 +1,12 @@
 #include "live.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <climits>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -98,6 +101,15 @@ struct Process {
   std::vector<std::size_t> labels;  // their hashes
 };
 
+// Which machine this is, and which files of it are shown.
+std::string where(const std::vector<std::string>& globs) {
+  std::array<char, HOST_NAME_MAX + 1> host{};
+  if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '\0';
+  std::string json = fmt::format(R"("host": {}, "paths": [)", json_string(host.data()));
+  for (std::size_t i = 0; i < globs.size(); ++i) json += (i == 0 ? "" : ", ") + json_string(globs[i]);
+  return json + "]";
+}
+
 }  // namespace
 
 std::string command_of(std::string_view path, std::uint64_t pid) {
@@ -113,9 +125,10 @@ std::string command_of(std::string_view path, std::uint64_t pid) {
   return std::string(name);
 }
 
-Live::Live(std::vector<std::string> globs)
+Live::Live(const std::vector<std::string>& globs)
     : epoch_(new_epoch()),
-      watch_({.globs = std::move(globs), .discovery = {}, .fold = {}}, mmstats::Rules{}) {}
+      where_(where(globs)),
+      watch_({.globs = globs, .discovery = {}, .fold = {}}, mmstats::Rules{}) {}
 
 bool Live::tick() {
   const auto now = steady_clock::now();
@@ -195,7 +208,7 @@ Response Live::processes(Files& files) {
       process.labels.push_back(std::hash<std::string_view>{}(field.label));
     }
   }
-  processes_ = fmt::format(R"({{"epoch": {}, "processes": [)", epoch_);
+  processes_ = fmt::format(R"({{"epoch": {}, {}, "processes": [)", epoch_, where_);
   bool first = true;
   for (auto& [who, process] : found) {
     if (!std::exchange(first, false)) processes_ += ", ";

@@ -18,7 +18,7 @@ class Live {
   static constexpr std::chrono::milliseconds kShare{50};
   static constexpr std::size_t kMaxIds = 100'000;  // in one request for values
 
-  explicit Live(std::vector<std::string> globs);
+  explicit Live(const std::vector<std::string>& globs);
 
   // Looks, if the last look is older than kShare. True if it did: then report() is new.
   bool tick();
@@ -34,6 +34,7 @@ class Live {
 
  private:
   std::string epoch_;  // as a JSON string
+  std::string where_;  // JSON members that tell the machine and the globs
   mmstats::Watch watch_;
   const mmstats::TickReport* report_ = nullptr;
   std::chrono::steady_clock::time_point ticked_at_;

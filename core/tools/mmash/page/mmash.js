@@ -98,7 +98,9 @@ live.addEventListener("state", ({ detail: { state, message } }) => {
   byId("status-text").textContent = words[state];
   if (state === "lost") {
     lostAt ||= Date.now() / 1000;
-    byId("notice").textContent = `${message} What is shown is of ${clockOf(lostAt)}.`;
+    const notice = `${message} What is shown is of ${clockOf(lostAt)}.`;
+    // Screen readers read it again when it is set.
+    if (byId("notice").textContent !== notice) byId("notice").textContent = notice;
   } else {
     lostAt = 0;
   }

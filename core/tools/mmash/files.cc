@@ -1,0 +1,72 @@
+#include "files.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace mmash {
+
+using mmstats::FileKey;
+
+Files::Files(std::vector<std::string> globs) : discovery_(std::move(globs)) {}
+
+void Files::look() {
+  looked_at_ = std::chrono::steady_clock::now();
+  const auto& look = discovery_.look(std::chrono::system_clock::now());
+  for (const FileKey file : look.gone) discovery_.forget(file);
+  const auto by_path = [&](FileKey a, FileKey b) { return discovery_.path(a) < discovery_.path(b); };
+  if (!look.gone.empty() || !look.appeared.empty()) {
+    const auto files = discovery_.files();
+    sorted_.assign(files.begin(), files.end());
+  }
+  // A file may have been renamed, too.
+  if (!std::ranges::is_sorted(sorted_, by_path)) std::ranges::sort(sorted_, by_path);
+}
+
+void Files::look_again(std::chrono::steady_clock::duration quiet) {
+  if (looked_at_ && std::chrono::steady_clock::now() - *looked_at_ >= quiet) look();
+}
+
+bool Files::look_at(FileKey file, std::vector<std::byte>& bytes) {
+  const auto size = discovery_.size(file);
+  if (size <= 0 || static_cast<std::uint64_t>(size) > mmstats::kDefaultMaxFileSize) return false;
+  bytes.resize(static_cast<std::size_t>(size));
+  const auto got = discovery_.read_at(file, 0, bytes);
+  bytes.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  return !bytes.empty() && bytes[0] == mmstats::kVersion1;
+}
+
+const mmstats::ParsedFile* Files::read(FileKey file, Care care) {
+  if (!look_at(file, first_)) return nullptr;
+  // Mostly nothing changes between two looks, and all is said.
+  if (care == Care::kSettled && (!look_at(file, second_) || first_ != second_)) return settle(file);
+  mmstats::parse(first_, content_);
+  return &content_;
+}
+
+const mmstats::ParsedFile* Files::settle(FileKey file) {
+  mmstats::Settler settler;
+  const auto add = [&](const std::vector<std::byte>& bytes) {
+    return settler.add({.path = path(file),
+                        .id = discovery_.id(file),
+                        .file_size = bytes.size(),
+                        .modified = {},
+                        .bytes = bytes});
+  };
+  bool settled = add(first_);
+  if (!settled && !second_.empty()) settled = add(second_);
+  for (int looks = 2; !settled && looks < mmstats::kMostLooks && look_at(file, second_); ++looks) {
+    settled = add(second_);
+  }
+  reading_ = std::move(settler).finish();
+  return &reading_.content;
+}
+
+mmstats::OwnerState Files::owner_state(FileKey file, const mmstats::Owner& owner, mmstats::Owners& owners,
+                                       std::chrono::steady_clock::time_point now) {
+  const auto state = owners.state(owner.pid, owner.created, now);
+  // It may be a pid of another namespace: then somebody writes the file.
+  if (state != mmstats::OwnerState::kDead) return state;
+  return discovery_.mapped(file) == mmstats::Mapped::kYes ? mmstats::OwnerState::kUnknown : state;
+}
+
+}  // namespace mmash

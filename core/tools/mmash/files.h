@@ -1,0 +1,57 @@
+// The files of the server's globs as they are now, one by one: for answers that do not fold them.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "mmstats/discover.h"
+#include "mmstats/owner.h"
+#include "mmstats/parse.h"
+#include "mmstats/settle.h"
+
+namespace mmash {
+
+enum class Care : std::uint8_t {
+  kOneLook,  // labels, and values that never change: a look is enough
+  kSettled,  // no torn value, see mmstats/settle.h
+};
+
+// One thread at a time.
+class Files {
+ public:
+  explicit Files(std::vector<std::string> globs);
+
+  // Finds out which files there are. Cheap if the folders did not change.
+  void look();
+  // The same, if there was a look, and none for `quiet`.
+  void look_again(std::chrono::steady_clock::duration quiet);
+
+  // All, in the order of their paths; valid until the next look.
+  [[nodiscard]] std::span<const mmstats::FileKey> sorted() const { return sorted_; }
+  [[nodiscard]] const std::string& path(mmstats::FileKey file) const { return discovery_.path(file); }
+
+  // What the file says; null if nothing can be read. Valid until the next read.
+  const mmstats::ParsedFile* read(mmstats::FileKey file, Care care);
+
+  mmstats::OwnerState owner_state(mmstats::FileKey file, const mmstats::Owner& owner, mmstats::Owners& owners,
+                                  std::chrono::steady_clock::time_point now);
+
+ private:
+  bool look_at(mmstats::FileKey file, std::vector<std::byte>& bytes);
+  const mmstats::ParsedFile* settle(mmstats::FileKey file);
+
+  mmstats::Discovery discovery_;
+  std::vector<mmstats::FileKey> sorted_;
+  std::optional<std::chrono::steady_clock::time_point> looked_at_;
+  std::vector<std::byte> first_;
+  std::vector<std::byte> second_;
+  mmstats::ParsedFile content_;
+  mmstats::Reading reading_;
+};
+
+}  // namespace mmash

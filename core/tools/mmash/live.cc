@@ -1,0 +1,228 @@
+#include "live.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <climits>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <optional>
+#include <random>
+#include <tuple>
+#include <utility>
+
+#include "value_text.h"
+
+namespace mmash {
+namespace {
+
+using mmstats::OwnerState;
+using mmstats::Series;
+using std::chrono::steady_clock;
+using std::chrono::system_clock;
+
+constexpr std::size_t kPiece = 64U << 10U;  // bytes, about
+constexpr std::chrono::seconds kProcessesShare{1};
+
+struct IdRange {
+  std::size_t first = 0;
+  std::size_t count = 0;
+};
+
+double unix_seconds(system_clock::time_point time) {
+  return std::chrono::duration<double>(time.time_since_epoch()).count();
+}
+
+std::string new_epoch() {
+  std::random_device random;
+  const auto part = [&] { return static_cast<unsigned>(random()); };
+  return json_string(fmt::format("{:08x}{:08x}", part(), part()));
+}
+
+bool read_number(std::string_view text, std::size_t& into) {
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), into);
+  return read.ec == std::errc{} && read.ptr == text.data() + text.size();
+}
+
+// "0-9,12"; none if it is malformed or too much.
+std::optional<std::vector<IdRange>> read_ids(std::string_view text) {
+  std::vector<IdRange> ranges;
+  std::size_t ids = 0;
+  while (!text.empty()) {
+    const auto comma = std::min(text.find(','), text.size());
+    const auto one = text.substr(0, comma);
+    const auto dash = std::min(one.find('-'), one.size());
+    std::size_t first = 0;
+    if (!read_number(one.substr(0, dash), first)) return std::nullopt;
+    std::size_t last = first;
+    if (dash != one.size() && !read_number(one.substr(dash + 1), last)) return std::nullopt;
+    if (last < first || last - first >= Live::kMaxIds - ids) return std::nullopt;
+    const std::size_t count = last - first + 1;
+    ids += count;
+    ranges.push_back({first, count});
+    if (comma + 1 == text.size()) return std::nullopt;  // a comma at the end
+    text.remove_prefix(std::min(comma + 1, text.size()));
+  }
+  return ranges;
+}
+
+std::string value_json(const Series& series) {
+  if (!series.present) return "null";
+  if (series.integral) return fmt::to_string(series.total);
+  return std::isfinite(series.value) ? mmstats::float_text(series.value) : "null";
+}
+
+std::string series_json(std::size_t id, const Series& series) {
+  return fmt::format(R"({{"id": {}, "label": {}, "kind": "{}", "unit": {}, "help": {}}})", id,
+                     json_string(series.name), mmstats::to_string(series.kind), json_string(series.unit),
+                     json_string(series.help));
+}
+
+std::string_view state_word(OwnerState state) {
+  switch (state) {
+    case OwnerState::kAlive:
+      return "alive";
+    case OwnerState::kDead:
+      return "dead";
+    default:
+      return "unknown";
+  }
+}
+
+// What one process has in all its files.
+struct Process {
+  std::string command;
+  double created = 0;  // of its oldest file
+  std::size_t files = 0;
+  std::vector<std::size_t> labels;  // their hashes
+};
+
+// Which machine this is, and which files of it are shown.
+std::string where(const std::vector<std::string>& globs) {
+  std::array<char, HOST_NAME_MAX + 1> host{};
+  if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '\0';
+  std::string json = fmt::format(R"("host": {}, "paths": [)", json_string(host.data()));
+  for (std::size_t i = 0; i < globs.size(); ++i) json += (i == 0 ? "" : ", ") + json_string(globs[i]);
+  return json + "]";
+}
+
+}  // namespace
+
+std::string command_of(std::string_view path, std::uint64_t pid) {
+  std::string_view name = path.substr(path.rfind('/') + 1);
+  if (name.ends_with(".mmstats")) name.remove_suffix(std::string_view(".mmstats").size());
+  if (pid != 0) {
+    const std::string part = fmt::format("-{}", pid);
+    for (auto at = name.find(part); at != std::string_view::npos; at = name.find(part, at + 1)) {
+      const auto after = at + part.size();
+      if (at != 0 && (after == name.size() || name[after] == '-')) return std::string(name.substr(0, at));
+    }
+  }
+  return std::string(name);
+}
+
+Live::Live(const std::vector<std::string>& globs)
+    : epoch_(new_epoch()),
+      where_(where(globs)),
+      watch_({.globs = globs, .discovery = {}, .fold = {}}, mmstats::Rules{}) {}
+
+bool Live::tick() {
+  const auto now = steady_clock::now();
+  if (report_ != nullptr && now - ticked_at_ < kShare) return false;
+  ticked_at_ = now;
+  time_ = system_clock::now();
+  report_ = &watch_.tick(time_, now);
+  return true;
+}
+
+steady_clock::duration Live::since_tick() const {
+  return report_ == nullptr ? steady_clock::duration::zero() : steady_clock::now() - ticked_at_;
+}
+
+Response Live::series(const Request& request) {
+  std::size_t from = 0;
+  if (const auto* text = request.parameter("from"); text != nullptr && !read_number(*text, from)) {
+    return error_response(400, "from is no number");
+  }
+  // What appears while the answer is on its way is told in the next one.
+  const std::size_t end = watch_.series().size();
+  return in_pieces(json_response(fmt::format(R"({{"epoch": {}, "series": [)", epoch_)),
+                   [this, at = from, first = true, end]() mutable {
+                     Piece piece;
+                     for (; at < end && piece.text.size() < kPiece; ++at) {
+                       if (!std::exchange(first, false)) piece.text += ", ";
+                       piece.text += series_json(at, watch_.series()[at]);
+                     }
+                     piece.last = at >= end;
+                     if (piece.last) piece.text += "]}";
+                     return piece;
+                   });
+}
+
+Response Live::values(const Request& request) {
+  const auto* text = request.parameter("ids");
+  const auto ranges = read_ids(text == nullptr ? "" : *text);
+  if (!ranges) {
+    return error_response(400, fmt::format("ids is no list like 0-9,12 of at most {} numbers", kMaxIds));
+  }
+  const auto all = watch_.series();
+  // In one piece, as the next tick may come before the client takes a second one.
+  std::string body = fmt::format(R"({{"epoch": {}, "time": {}, "series": {}, "values": [)", epoch_,
+                                 mmstats::float_text(unix_seconds(time_)), all.size());
+  bool first = true;
+  for (const auto& range : *ranges) {
+    for (std::size_t i = 0; i < range.count; ++i) {
+      if (!std::exchange(first, false)) body += ", ";
+      // Not the other way round: the sum may be too large.
+      body += range.first < all.size() && i < all.size() - range.first ? value_json(all[range.first + i])
+                                                                       : "null";
+    }
+  }
+  return json_response(std::move(body += "]}"));
+}
+
+Response Live::processes(Files& files) {
+  const auto now = steady_clock::now();
+  if (!processes_.empty() && now - processes_at_ < kProcessesShare) return json_response(processes_);
+
+  // By pid and whether it lives: a pid that came round again is another process. Where no pid is said, by
+  // command.
+  std::map<std::tuple<std::uint64_t, OwnerState, std::string>, Process> found;
+  files.look();
+  for (const auto file : files.sorted()) {
+    const auto* content = files.read(file, Care::kOneLook);
+    if (content == nullptr) continue;
+    const auto owner = mmstats::owner_of(*content);
+    std::string command = command_of(files.path(file), owner.pid);
+    Process& process =
+        found[{owner.pid, files.owner_state(file, owner, owners_, now), owner.pid == 0 ? command : ""}];
+    if (process.files++ == 0) process.command = std::move(command);
+    if (owner.created > 0 && (process.created == 0 || owner.created < process.created)) {
+      process.created = owner.created;
+    }
+    for (const auto& field : content->fields) {
+      process.labels.push_back(std::hash<std::string_view>{}(field.label));
+    }
+  }
+  processes_ = fmt::format(R"({{"epoch": {}, {}, "processes": [)", epoch_, where_);
+  bool first = true;
+  for (auto& [who, process] : found) {
+    if (!std::exchange(first, false)) processes_ += ", ";
+    std::ranges::sort(process.labels);
+    const auto repeated = std::unique(process.labels.begin(), process.labels.end());
+    processes_ += fmt::format(
+        R"({{"command": {}, "pid": {}, "created": {}, "files": {}, "state": "{}", "labels": {}}})",
+        json_string(process.command), std::get<0>(who),
+        std::isfinite(process.created) ? mmstats::float_text(process.created) : "0", process.files,
+        state_word(std::get<1>(who)), repeated - process.labels.begin());
+  }
+  processes_ += "]}";
+  processes_at_ = now;
+  return json_response(processes_);
+}
+
+}  // namespace mmash

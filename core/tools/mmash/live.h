@@ -1,0 +1,51 @@
+// Answers for the page: series over all workers, at one tick, and the processes behind them.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "files.h"
+#include "http.h"
+#include "mmstats/owner.h"
+#include "mmstats/watch.h"
+
+namespace mmash {
+
+// What the fold knows, looked at when somebody asks: all who ask within kShare get the same tick.
+class Live {
+ public:
+  static constexpr std::chrono::milliseconds kShare{50};
+  static constexpr std::size_t kMaxIds = 100'000;  // in one request for values
+
+  explicit Live(const std::vector<std::string>& globs);
+
+  // Looks, if the last look is older than kShare. True if it did: then report() is new.
+  bool tick();
+  [[nodiscard]] const mmstats::TickReport& report() const { return *report_; }
+  [[nodiscard]] const mmstats::Watch& watch() const { return watch_; }
+  [[nodiscard]] std::chrono::steady_clock::duration since_tick() const;  // 0: there was none
+
+  // The three below: core/tools/mmash/page has the other end. They tick().
+  Response series(const Request& request);
+  Response values(const Request& request);
+  // Reads `files`, once a second at most.
+  Response processes(Files& files);
+
+ private:
+  std::string epoch_;  // as a JSON string
+  std::string where_;  // JSON members that tell the machine and the globs
+  mmstats::Watch watch_;
+  const mmstats::TickReport* report_ = nullptr;
+  std::chrono::steady_clock::time_point ticked_at_;
+  std::chrono::system_clock::time_point time_;
+  mmstats::Owners owners_;
+  std::string processes_;  // the answer
+  std::chrono::steady_clock::time_point processes_at_;
+};
+
+// The command that a file's name tells of, if it is of the form CMD-PID-TID.mmstats or so; else the name
+// without its ending.
+std::string command_of(std::string_view path, std::uint64_t pid);
+
+}  // namespace mmash

@@ -1,0 +1,117 @@
+// mmash: serves what mmstats files hold, as a page, as JSON and for Prometheus. Its man page:
+// packaging/man/mmash.8
+
+#include <fmt/format.h>
+#include <systemd/sd-daemon.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <csignal>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "log.h"
+#include "mmstats/watch.h"
+#include "output.h"
+#include "page.h"
+#include "server.h"
+#include "site.h"
+
+namespace {
+
+enum ExitStatus : int { kGood = 0, kFailed = 1, kUsage = 2 };
+
+constexpr std::chrono::seconds kQuiet{60};
+
+int fail(const mmstats::Error& error) {
+  mmstats::complain("mmash", error.text());
+  return error.kind == mmstats::ErrorKind::kInvalid ? kUsage : kFailed;
+}
+
+// A name that it was told to listen on is one that it may be called.
+std::vector<std::string> host_names(std::vector<std::string> names,
+                                    const std::vector<std::string>& addresses) {
+  for (const auto& address : addresses) {
+    if (!address.starts_with("unix:") && !address.starts_with("[")) {
+      names.push_back(address.substr(0, address.rfind(':')));
+    }
+  }
+  return names;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Serves what mmstats files hold: as a web page, as JSON, and for Prometheus.", "mmash");
+  std::vector<std::string> globs;
+  std::vector<std::string> addresses{"127.0.0.1:5002"};
+  std::vector<std::string> hosts;
+  std::string page_folder = MMASH_PAGE;
+  std::string javascript = MMASH_JAVASCRIPT;
+  bool access_log = false;
+  mmash::ServerOptions options;
+  double patience = 10;
+  app.add_option("GLOB", globs,
+                 "Files to read; default: those that MMSTATS_GLOB or MMSTATS_PATH names,\n"
+                 "else /run/mmstats/*.mmstats and /tmp/*.mmstats");
+  app.add_option("--listen", addresses, "HOST:PORT, [IPV6]:PORT or unix:PATH; may be given more than once")
+      ->capture_default_str()
+      ->take_all()
+      ->allow_extra_args(false);
+  app.add_option("--host", hosts,
+                 "A name that browsers may call this server by, beside those that it listens on")
+      ->take_all()
+      ->allow_extra_args(false);
+  app.add_option("--max-connections", options.max_connections, "Clients at once")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 200));
+  app.add_option("--timeout", patience,
+                 "Seconds that a client has to send a request, or to take a piece of an answer")
+      ->capture_default_str()
+      ->check(CLI::Range(0.1, 3600.0));
+  app.add_flag("--access-log", access_log, "A line on standard output for each answer");
+  app.add_option("--page", page_folder, "The folder with the page's files")
+      ->capture_default_str()
+      ->take_last();
+  app.add_option("--javascript", javascript, "The folder with dygraphs/")->capture_default_str()->take_last();
+  app.set_version_flag("--version", "mmash " MMSTATS_VERSION);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kGood : kUsage;
+  }
+  options.patience = std::chrono::milliseconds(static_cast<std::int64_t>(patience * 1e3));
+
+  std::signal(SIGPIPE, SIG_IGN);
+  auto page = mmash::Page::load(page_folder, javascript);
+  if (!page) return fail(page.error());
+  if (globs.empty()) globs = mmstats::default_globs();
+  mmash::Log log;
+  mmash::Site site(globs, mmash::HostNames(host_names(std::move(hosts), addresses)), std::move(*page),
+                   [&](std::string_view text) { log.complain(text); });
+  mmash::Server server(
+      options, [&](const mmash::Request& request) { return site.answer(request); },
+      access_log ? mmash::Log::line : std::function<void(std::string_view)>());
+  for (const auto& address : addresses) {
+    const auto listening = server.listen(address);
+    if (!listening) return fail(listening.error());
+    mmash::Log::line(fmt::format("mmash: serves {}", *listening));
+  }
+  server.every(kQuiet, [&] { site.look_after(kQuiet); });
+  ::sd_notify(0, "READY=1");
+  server.run();
+  ::sd_notify(0, "STOPPING=1");
+  return kGood;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    mmstats::complain("mmash", error.what());
+    return kFailed;
+  }
+}

@@ -1,0 +1,160 @@
+// What was seen of the series that somebody looks at, in rings: memory is bounded by their number, whatever
+// the time. One tick of the server is one slot of every ring, so that series can be put side by side.
+//
+// A counter's rate is the difference of exact values over the time between them; where a total fell, or is
+// of another life of the server, there is none.
+
+// Exact difference of two values, of which either may be a BigInt.
+export function difference(now, before) {
+  if (typeof now === "bigint" || typeof before === "bigint") {
+    if (typeof now === "number" && !Number.isInteger(now)) return now - Number(before);
+    if (typeof before === "number" && !Number.isInteger(before)) return Number(now) - before;
+    return Number(BigInt(now) - BigInt(before));
+  }
+  return now - before;
+}
+
+class Track {
+  latest = null; // exact: a number, or a BigInt beyond 2^53
+  rate = NaN; // per second
+  #before = null; // {value, time} that the next rate starts from
+
+  constructor(slots, counts) {
+    this.counts = counts;
+    this.values = new Float64Array(slots).fill(NaN);
+    this.rates = new Float64Array(slots).fill(NaN);
+  }
+
+  take(value, time) {
+    this.latest = value;
+    if (value === null) {
+      this.rate = NaN;
+      if (!this.counts) this.#before = null;
+      return;
+    }
+    const before = this.#before;
+    if (before && time > before.time) {
+      const gained = difference(value, before.value);
+      this.rate = this.counts && gained < 0 ? NaN : gained / (time - before.time);
+    }
+    if (!before || time > before.time) this.#before = { value, time };
+  }
+
+  forget() {
+    this.#before = null;
+    this.rate = NaN;
+  }
+
+  resize(order, slots) {
+    const copy = (ring) => {
+      const next = new Float64Array(slots).fill(NaN);
+      order.forEach((from, to) => (next[to] = ring[from]));
+      return next;
+    };
+    this.values = copy(this.values);
+    this.rates = copy(this.rates);
+  }
+}
+
+export class History {
+  #tracks = new Map(); // key of a series -> Track
+  #times;
+  #count = 0; // ticks ever; the slot of tick n is n % slots
+
+  constructor(slots) {
+    this.#times = new Float64Array(slots).fill(NaN);
+  }
+
+  get slots() {
+    return this.#times.length;
+  }
+
+  get length() {
+    return Math.min(this.#count, this.slots);
+  }
+
+  // Unix seconds of the last tick, or NaN.
+  get now() {
+    return this.#count === 0 ? NaN : this.#times[(this.#count - 1) % this.slots];
+  }
+
+  // Slots of what is known, the oldest first.
+  order() {
+    const first = this.#count - this.length;
+    return Array.from({ length: this.length }, (_, at) => (first + at) % this.slots);
+  }
+
+  timeAt(slot) {
+    return this.#times[slot];
+  }
+
+  track(key) {
+    return this.#tracks.get(key);
+  }
+
+  get tracked() {
+    return this.#tracks.size;
+  }
+
+  // `readings`: [series, value] of one tick. Series that are not among them have a gap.
+  tick(time, readings) {
+    if (time < this.now) this.#restart(); // a clock that was set back
+    if (time !== this.now) {
+      const slot = this.#count++ % this.slots;
+      this.#times[slot] = time;
+      for (const track of this.#tracks.values()) track.values[slot] = track.rates[slot] = NaN;
+    }
+    const slot = (this.#count - 1) % this.slots;
+    for (const [series, value] of readings) {
+      const track = this.#have(series);
+      track.take(value, time);
+      track.values[slot] = value === null ? NaN : Number(value);
+      track.rates[slot] = track.rate;
+    }
+  }
+
+  // Between two ticks: a value to show at once, without a slot of its own.
+  glance(time, readings) {
+    for (const [series, value] of readings) this.#have(series).take(value, time);
+  }
+
+  // Values to come are of another life of the server.
+  breakRates() {
+    for (const track of this.#tracks.values()) track.forget();
+  }
+
+  // Drops what nobody looks at any more.
+  keepOnly(keys) {
+    for (const key of this.#tracks.keys()) {
+      if (!keys.has(key)) this.#tracks.delete(key);
+    }
+  }
+
+  resize(slots) {
+    if (slots === this.slots) return;
+    const order = this.order().slice(-slots);
+    const times = new Float64Array(slots).fill(NaN);
+    order.forEach((from, to) => (times[to] = this.#times[from]));
+    this.#times = times;
+    this.#count = order.length;
+    for (const track of this.#tracks.values()) track.resize(order, slots);
+  }
+
+  #have(series) {
+    let track = this.#tracks.get(series.key);
+    if (!track) {
+      track = new Track(this.slots, series.kind === "counter");
+      this.#tracks.set(series.key, track);
+    }
+    return track;
+  }
+
+  #restart() {
+    this.#count = 0;
+    for (const track of this.#tracks.values()) {
+      track.forget();
+      track.values.fill(NaN);
+      track.rates.fill(NaN);
+    }
+  }
+}

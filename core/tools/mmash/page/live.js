@@ -1,0 +1,243 @@
+// Talks to the server: one batched request a tick, for the series that somebody looks at. Whatever goes
+// wrong, it says so, tries again, and goes on where it was.
+
+const kProcessesMs = 2000; // how often processes are asked for, at most
+const kSeriesMs = 1000; // the same, for new series
+const kHiddenMs = 10_000; // how often a page that nobody sees asks, if it has plots
+const kPatienceMs = 10_000; // for one answer
+const kRetryMs = [500, 1000, 2000, 4000, 5000];
+const kMostIdText = 7000; // of one URL: servers take 8 KB
+
+// "0-9,12" of sorted ids.
+export function idRanges(ids) {
+  const ranges = [];
+  for (let at = 0; at < ids.length; ) {
+    let end = at;
+    while (end + 1 < ids.length && ids[end + 1] === ids[end] + 1) end++;
+    ranges.push(end === at ? `${ids[at]}` : `${ids[at]}-${ids[end]}`);
+    at = end + 1;
+  }
+  return ranges.join(",");
+}
+
+// Sorted ids, in as few lists as have ranges of `most` characters.
+export function batches(ids, most = kMostIdText) {
+  if (idRanges(ids).length <= most || ids.length < 2) return [ids];
+  const half = ids.length >> 1;
+  return [...batches(ids.slice(0, half), most), ...batches(ids.slice(half), most)];
+}
+
+// JSON whose whole numbers beyond 2^53 keep all their digits, as BigInt. Only for answers of numbers:
+// texts that look like them are none of their concern.
+export function parseValues(text) {
+  const answer = JSON.parse(text.replace(/(?<=[[,:]\s*)-?\d{16,}(?=\s*[,\]}])/g, '"$&"'));
+  answer.values = answer.values.map((value) => {
+    if (typeof value !== "string") return value;
+    const whole = BigInt(value);
+    return whole >= -BigInt(Number.MAX_SAFE_INTEGER) && whole <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(whole) : whole;
+  });
+  return answer;
+}
+
+class Refused extends Error {}
+
+// Events, each with its data in `detail`:
+//   series     {added, anew}                new ones; each has a `key` that outlives the server. anew: the
+//                                           server has started, and its series have other ids than before
+//   values     {time, readings, glance}     readings: [series, value] of each wanted series
+//   processes  {processes, paths, host}
+//   state      {state, message}             "connecting", "live", "paused", "away", "lost"
+export class Live extends EventTarget {
+  series = [];
+  rateMs = 2000;
+  requests = 0; // ever: for the tests, and for those who wonder
+  #wanted;
+  #hasPlots;
+  #byKey = new Map();
+  #byLabel = new Map();
+  #epoch = null;
+  #known = 0; // how many series the server has
+  #seriesAt = -Infinity;
+  #processesAt = -Infinity;
+  #failures = 0;
+  #paused = false;
+  #state = "";
+  #timer = 0;
+  #busy = false;
+  #again = false; // something changed while it was busy
+
+  // `wanted()`: the series to ask values of; `hasPlots()`: whether a page that is not seen goes on.
+  constructor(wanted, hasPlots) {
+    super();
+    this.#wanted = wanted;
+    this.#hasPlots = hasPlots;
+    document.addEventListener("visibilitychange", () => this.wake());
+    window.addEventListener("online", () => this.wake());
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  get paused() {
+    return this.#paused;
+  }
+
+  set paused(paused) {
+    if (paused === this.#paused) return;
+    this.#paused = paused;
+    this.wake();
+  }
+
+  // By key; else, for links that outlive a change of kind, by label.
+  find(key) {
+    return this.#byKey.get(key) ?? this.#byLabel.get(key.slice(key.indexOf(":") + 1));
+  }
+
+  // Asks now, and from now on at the rate.
+  wake() {
+    if (this.#busy) {
+      this.#again = true;
+      return;
+    }
+    clearTimeout(this.#timer);
+    this.#turn();
+  }
+
+  // Asks for the values of some series between two ticks, to show them at once.
+  async glance(series) {
+    if (this.#state !== "live" || series.length === 0) return;
+    try {
+      const epoch = this.#epoch;
+      const answer = await this.#values(series);
+      if (epoch === this.#epoch && answer.epoch === epoch) this.#tell("values", { ...answer, glance: true });
+    } catch {
+      // The next turn will see what is wrong.
+    }
+  }
+
+  async #turn() {
+    this.#busy = true;
+    this.#again = false;
+    const started = performance.now();
+    let wait;
+    try {
+      wait = await this.#ask(started);
+      this.#failures = 0;
+    } catch (error) {
+      wait = kRetryMs[Math.min(this.#failures++, kRetryMs.length - 1)];
+      const why = error instanceof Refused ? error.message : "The server does not answer";
+      this.#enter("lost", `${why}. Trying again every ${wait < 1000 ? "moment" : wait === 1000 ? "second" : `${wait / 1000} seconds`}.`);
+    }
+    this.#busy = false;
+    if (this.#again) {
+      this.wake();
+    } else if (wait !== Infinity) {
+      this.#timer = setTimeout(() => this.#turn(), Math.max(0, wait - (performance.now() - started)));
+    }
+  }
+
+  // One turn. Returns milliseconds from its start to the next one; Infinity: not before wake().
+  async #ask(now) {
+    if (this.#paused && this.#epoch !== null) {
+      this.#enter("paused");
+      return Infinity;
+    }
+    if (document.hidden && this.#epoch !== null && !this.#hasPlots()) {
+      this.#enter("away");
+      return Infinity;
+    }
+    if (this.#epoch === null) {
+      if (this.#state === "") this.#enter("connecting");
+      await this.#fetchSeries(now);
+    }
+    const wanted = this.#wanted();
+    if (wanted.length > 0) {
+      const answer = await this.#values(wanted);
+      if (answer.epoch !== this.#epoch) {
+        this.#startOver();
+        return 0;
+      }
+      this.#known = answer.series;
+      this.#enter("live");
+      this.#tell("values", { ...answer, glance: false });
+    }
+    if ((wanted.length === 0 || this.#known > this.series.length) && now - this.#seriesAt >= kSeriesMs) {
+      await this.#fetchSeries(now);
+      if (this.#epoch === null) return 0;
+      this.#enter("live");
+    }
+    if (!document.hidden && now - this.#processesAt >= kProcessesMs) {
+      this.#processesAt = now;
+      const answer = JSON.parse(await this.#get("/live/processes"));
+      if (answer.epoch === this.#epoch) this.#tell("processes", answer);
+    }
+    return document.hidden ? Math.max(kHiddenMs, this.rateMs) : this.rateMs;
+  }
+
+  async #fetchSeries(now) {
+    const from = this.#epoch === null ? 0 : this.series.length;
+    const answer = JSON.parse(await this.#get(`/live/series?from=${from}`));
+    this.#seriesAt = now;
+    if (this.#epoch !== null && answer.epoch !== this.#epoch) {
+      this.#startOver();
+      return;
+    }
+    const anew = this.#epoch === null;
+    this.#epoch = answer.epoch;
+    this.#known = from + answer.series.length;
+    for (const series of answer.series) {
+      // The same label may be there in several kinds, or even twice in one.
+      let kind = series.kind;
+      for (let more = 2; this.#byKey.has(`${kind}:${series.label}`); more++) kind = `${series.kind}#${more}`;
+      series.key = `${kind}:${series.label}`;
+      this.#byKey.set(series.key, series);
+      if (!this.#byLabel.has(series.label)) this.#byLabel.set(series.label, series);
+      this.series.push(series);
+    }
+    if (anew || answer.series.length > 0) this.#tell("series", { added: answer.series, anew });
+  }
+
+  #startOver() {
+    this.#epoch = null;
+    this.series = [];
+    this.#byKey.clear();
+    this.#byLabel.clear();
+    this.#processesAt = -Infinity;
+  }
+
+  // {epoch, time, series, readings}; of several answers, the last one's time.
+  async #values(wanted) {
+    const sorted = [...wanted].sort((a, b) => a.id - b.id);
+    const answers = await Promise.all(
+      batches(sorted.map((series) => series.id)).map(async (ids) => parseValues(await this.#get(`/live/values?ids=${idRanges(ids)}`))),
+    );
+    const last = answers[answers.length - 1];
+    const values = answers.flatMap((answer) => answer.values);
+    return { epoch: last.epoch, time: last.time, series: last.series, readings: sorted.map((series, at) => [series, values[at] ?? null]) };
+  }
+
+  async #get(path) {
+    this.requests++;
+    const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(kPatienceMs) });
+    const text = await answer.text();
+    if (answer.ok) return text;
+    let why = `status ${answer.status}`;
+    try {
+      why = JSON.parse(text).error ?? why;
+    } catch {
+      // A proxy's page: the status says enough.
+    }
+    throw new Refused(`The server refuses: ${why}`);
+  }
+
+  #enter(state, message = "") {
+    if (state === this.#state && message === "") return;
+    this.#state = state;
+    this.#tell("state", { state, message });
+  }
+
+  #tell(event, detail) {
+    this.dispatchEvent(new CustomEvent(event, { detail }));
+  }
+}

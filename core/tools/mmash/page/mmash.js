@@ -1,0 +1,263 @@
+// The page: puts the parts together, and keeps the view in its address.
+import { clockOf } from "./format.js";
+import { History } from "./history.js";
+import { fromFragment, kDefaults, limited, toFragment } from "./link.js";
+import { Live } from "./live.js";
+import { Plots } from "./plots.js";
+import { Processes } from "./processes.js";
+import { forgetColours } from "./sparkline.js";
+import { Tree } from "./tree.js";
+
+const kSettleMs = 150; // before a new view is written to the address, or rows that came into sight are asked for
+const kNoticeMs = 4000;
+
+const byId = (id) => document.getElementById(id);
+const settings = { ...kDefaults };
+const history = new History(settings.history);
+
+// ---- the parts ----
+
+const live = new Live(wantedSeries, () => plots.plots.length > 0);
+const plots = new Plots(byId("plots"), { find: (key) => live.find(key), history, settings, changed: viewChanged });
+const processes = new Processes(byId("processes"), byId("process-count"));
+const tree = new Tree({
+  element: byId("tree"),
+  search: byId("search"),
+  found: byId("found"),
+  detail: byId("detail"),
+  history,
+  actions: {
+    plot: (series) => plots.toggle(series.key),
+    together: (series, apart) => {
+      const keys = series.map((one) => one.key);
+      if (keys.length === 0) return;
+      if (apart) plots.add({ keys });
+      else plots.join(keys);
+    },
+    plotted: (key) => plots.has(key),
+    changed: viewChanged,
+    moved: glanceSoon,
+  },
+});
+
+// What somebody looks at: rows in sight, and plots.
+function wantedSeries() {
+  const wanted = new Set(tree.inSight);
+  for (const key of plots.keys) {
+    const series = live.find(key);
+    if (series) wanted.add(series);
+  }
+  return [...wanted];
+}
+
+// ---- data ----
+
+live.addEventListener("series", ({ detail: { added, anew } }) => {
+  if (anew) {
+    // Labels are what they were: so what was plotted goes on.
+    history.breakRates();
+    tree.clear();
+  }
+  tree.add(added);
+  for (const plot of plots.plots) plot.write();
+  showBlanks();
+});
+
+live.addEventListener("values", ({ detail }) => {
+  const { time, readings, glance } = detail;
+  if (glance) {
+    history.glance(time, readings);
+  } else {
+    history.tick(time, readings);
+    // Rows may have come into sight since that was asked.
+    history.keepOnly(new Set([...readings.map(([series]) => series), ...wantedSeries()].map((series) => series.key)));
+    plots.draw();
+  }
+  tree.refresh();
+});
+
+live.addEventListener("processes", ({ detail }) => {
+  processes.show(detail.processes);
+  const host = detail.host ?? "";
+  byId("host").textContent = host;
+  document.title = host ? `${host} · mmash` : "mmash";
+  const paths = detail.paths ?? ["the files that mmash was started with"];
+  byId("paths").replaceChildren(
+    ...paths.map((path) => {
+      const item = document.createElement("li");
+      item.textContent = path;
+      return item;
+    }),
+  );
+});
+
+let lostAt = 0;
+live.addEventListener("state", ({ detail: { state, message } }) => {
+  const words = { connecting: "Connecting", live: "Live", paused: "Paused", away: "Waiting until it is seen", lost: "No answer" };
+  document.documentElement.dataset.state = state;
+  byId("status-text").textContent = words[state];
+  if (state === "lost") {
+    lostAt ||= Date.now() / 1000;
+    const notice = `${message} What is shown is of ${clockOf(lostAt)}.`;
+    // Screen readers read it again when it is set.
+    if (byId("notice").textContent !== notice) byId("notice").textContent = notice;
+  } else {
+    lostAt = 0;
+  }
+  byId("notice").hidden = state !== "lost";
+});
+
+let glanceTimer = 0;
+function glanceSoon() {
+  clearTimeout(glanceTimer);
+  glanceTimer = setTimeout(() => {
+    live.glance(tree.inSight.filter((series) => !history.track(series.key)));
+  }, kSettleMs);
+}
+
+function showBlanks() {
+  const none = live.series.length === 0;
+  byId("no-series").hidden = !none || plots.plots.length > 0;
+  byId("no-plots").hidden = none || plots.plots.length > 0;
+}
+
+// ---- the view, which is in the address ----
+
+let writeTimer = 0;
+let written = "";
+
+function viewChanged() {
+  tree.refresh();
+  showBlanks();
+  clearTimeout(writeTimer);
+  writeTimer = setTimeout(writeView, kSettleMs);
+}
+
+function writeView() {
+  clearTimeout(writeTimer);
+  written = toFragment({
+    plots: plots.plots.map((plot) => plot.plain),
+    search: tree.search,
+    open: tree.open,
+    paused: live.paused,
+    ...settings,
+  });
+  window.history.replaceState(null, "", written === "" ? location.pathname : `#${written}`);
+}
+
+function readView() {
+  const view = fromFragment(location.hash);
+  for (const name of Object.keys(kDefaults)) set(name, view[name]);
+  plots.clear();
+  for (const plot of view.plots) plots.add(plot);
+  tree.restore(view.open, view.search);
+  pause(view.paused);
+}
+
+window.addEventListener("hashchange", () => {
+  if (location.hash !== `#${written}`) readView();
+});
+
+// ---- settings ----
+
+function set(name, value) {
+  const number = limited(name, value, settings[name]);
+  byId(name).value = number;
+  if (settings[name] === number) return;
+  settings[name] = number;
+  if (name === "rate") {
+    live.rateMs = number;
+    live.wake();
+  } else if (name === "history") {
+    history.resize(number);
+  }
+  plots.draw();
+}
+
+for (const name of Object.keys(kDefaults)) {
+  byId(name).addEventListener("change", (event) => {
+    set(name, event.target.value);
+    viewChanged();
+  });
+}
+
+function pause(paused) {
+  live.paused = paused;
+  byId("pause").setAttribute("aria-pressed", paused);
+  byId("pause").textContent = paused ? "Go on" : "Pause";
+}
+
+function togglePause() {
+  pause(!live.paused);
+  viewChanged();
+}
+
+function showTheme() {
+  byId("theme").textContent = { system: "Auto", light: "Light", dark: "Dark" }[mmashTheme.current];
+}
+
+function coloursChanged() {
+  forgetColours();
+  plots.drawAnew();
+  tree.refresh();
+}
+
+function nextTheme() {
+  const { names, current } = mmashTheme;
+  mmashTheme.apply(names[(names.indexOf(current) + 1) % names.length]);
+  showTheme();
+  coloursChanged();
+}
+
+let linkTimer = 0;
+async function copyLink() {
+  writeView();
+  let said = "Copied";
+  try {
+    await navigator.clipboard.writeText(location.href);
+  } catch {
+    said = "See the address"; // only pages of this machine or with TLS may copy
+  }
+  byId("link").textContent = said;
+  clearTimeout(linkTimer);
+  linkTimer = setTimeout(() => (byId("link").textContent = "Copy link"), kNoticeMs);
+}
+
+const help = byId("help-dialog");
+byId("pause").addEventListener("click", togglePause);
+byId("theme").addEventListener("click", nextTheme);
+byId("link").addEventListener("click", copyLink);
+byId("help").addEventListener("click", () => help.showModal());
+byId("help-close").addEventListener("click", () => help.close());
+window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", coloursChanged);
+window.addEventListener("resize", forgetColours);
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.altKey || event.metaKey || help.open) return;
+  const typing = event.target.matches("input");
+  if (event.key === "Escape") {
+    if (tree.search !== "") {
+      tree.search = "";
+      viewChanged();
+    } else if (typing) {
+      event.target.blur();
+    } else {
+      return;
+    }
+    event.preventDefault();
+    return;
+  }
+  if (typing) return;
+  const does = { "/": () => byId("search").focus(), p: togglePause, t: nextTheme, l: copyLink, "?": () => help.showModal() }[event.key];
+  if (!does) return;
+  event.preventDefault();
+  does();
+});
+
+showTheme();
+readView();
+showBlanks();
+live.wake();
+
+// For the console, and for tests.
+globalThis.mmash = Object.freeze({ live, history, plots, tree, settings });

@@ -1,0 +1,42 @@
+// A client's glob. It is matched against the paths of files that the server's own globs found, and so can
+// only make them fewer: no path is ever opened because of it.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mmstats/error.h"
+
+namespace re2 {
+class RE2;
+}
+
+namespace mmash {
+
+// What a client's globs are relative to: of each of the server's globs the folders before its first wildcard.
+std::vector<std::string> glob_folders(std::span<const std::string> globs);
+
+// Movable. Matching takes time linear in the path's length, whatever the glob is.
+class PathFilter {
+ public:
+  // `glob`: as in the shell, `*`, `?` and `[...]` match no slash; empty matches all.
+  // Error: kInvalid, with a reason for people: it is absolute, climbs with "..", holds NUL, or a bracket is
+  // wrong.
+  static mmstats::Expected<PathFilter> make(std::string_view glob, std::vector<std::string> folders);
+  PathFilter(PathFilter&&) noexcept;
+  PathFilter& operator=(PathFilter&&) noexcept;
+  ~PathFilter();
+
+  [[nodiscard]] bool matches(std::string_view path) const;
+
+ private:
+  PathFilter(std::unique_ptr<re2::RE2> pattern, std::vector<std::string> folders);
+
+  std::unique_ptr<re2::RE2> pattern_;  // none: all
+  std::vector<std::string> folders_;
+};
+
+}  // namespace mmash

@@ -1,0 +1,146 @@
+#include "site.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+#include "value_text.h"
+
+namespace mmash {
+namespace {
+
+using mmstats::Kind;
+using std::chrono::steady_clock;
+
+constexpr std::string_view kStats = "/stats/";
+constexpr std::string_view kFiles = "/files/";
+constexpr std::size_t kPiece = 64U << 10U;  // bytes, about
+
+// What /metrics tells of mmash itself.
+struct OwnMetric {
+  const char* family;
+  const char* unit;
+  const char* help;
+  Kind kind;
+  double (*value)(const mmstats::FoldStats&, const mmstats::TickReport&);
+};
+
+using mmstats::FoldStats;
+using mmstats::TickReport;
+
+constexpr std::array<OwnMetric, 8> kOwnMetrics{{
+    {"mmash_files", "", "Files that were read at the last look", Kind::kGauge,
+     [](const FoldStats& stats, const TickReport&) { return static_cast<double>(stats.files); }},
+    {"mmash_damaged_files", "", "Of these, with damage, unfinished or unreadable", Kind::kGauge,
+     [](const FoldStats& stats, const TickReport&) { return static_cast<double>(stats.damaged); }},
+    {"mmash_dead_files", "", "Of these, of processes that are dead", Kind::kGauge,
+     [](const FoldStats& stats, const TickReport&) { return static_cast<double>(stats.dead); }},
+    {"mmash_series", "", "Series that have a value", Kind::kGauge,
+     [](const FoldStats& stats, const TickReport&) { return static_cast<double>(stats.series); }},
+    {"mmash_refused_series", "", "Fields left out because there are too many series", Kind::kCounter,
+     [](const FoldStats& stats, const TickReport&) { return static_cast<double>(stats.series_refused); }},
+    {"mmash_complaints", "", "What the last look found wrong with files and folders", Kind::kGauge,
+     [](const FoldStats&, const TickReport& report) { return static_cast<double>(report.complaints); }},
+    {"mmash_unsettled_values", "", "Values that did not stand still while they were read", Kind::kCounter,
+     [](const FoldStats& stats, const TickReport&) { return static_cast<double>(stats.unstable); }},
+    {"mmash_look_seconds", "seconds", "How long the last look at all files took", Kind::kGauge,
+     [](const FoldStats&, const TickReport& report) { return report.elapsed.count(); }},
+}};
+
+Response redirect(unsigned status, std::string_view to) {
+  return {.status = status, .headers = {{"Location", std::string(to)}}};
+}
+
+}  // namespace
+
+Site::Site(const std::vector<std::string>& globs, HostNames hosts, Page page,
+           std::function<void(std::string_view)> complain)
+    : hosts_(std::move(hosts)),
+      page_(std::move(page)),
+      complain_(std::move(complain)),
+      files_(globs),
+      live_(globs),
+      stats_(files_, globs),
+      started_(steady_clock::now()) {
+  for (const auto& own : kOwnMetrics) names_.reserve(own.family, own.kind);
+}
+
+Response Site::answer(const Request& request) {
+  return hosts_.allow(request)
+             ? route(request)
+             : error_response(421, "this is not the server of that name; --host adds names");
+}
+
+Response Site::route(const Request& request) {
+  const std::string& path = request.path;
+  if (path == "/graph" || path == "/graph/") return redirect(302, "/");
+  if (path == "/stats") return redirect(308, "/stats/");
+  if (path == "/files") return redirect(308, "/files/");
+  if (path == "/live/series") {
+    tick();
+    return live_.series(request);
+  }
+  if (path == "/live/values") {
+    tick();
+    return live_.values(request);
+  }
+  if (path == "/live/processes") return live_.processes(files_);
+  if (path == "/metrics") return metrics(request);
+  if (path == "/healthz") return health();
+  if (path == kStats) return stats_.labels(request);
+  if (path.starts_with(kStats)) return stats_.values(std::string_view(path).substr(kStats.size()), request);
+  if (path.starts_with(kFiles)) return stats_.files(std::string_view(path).substr(kFiles.size()));
+  if (auto response = page_.answer(request)) return std::move(*response);
+  return error_response(404, "there is no such page");
+}
+
+void Site::tick() {
+  if (!live_.tick()) return;
+  for (const auto& error : live_.report().errors) complain_(error.text());
+}
+
+Response Site::health() {
+  tick();
+  if (live_.report().nothing_readable) return error_response(503, "no folder can be listed");
+  const std::chrono::duration<double> uptime = steady_clock::now() - started_;
+  return {.content_type = "application/json",
+          .headers = {{"Cache-Control", "no-store"}},
+          .body = fmt::format(R"({{"files": {}, "damaged": {}, "uptime": {:.3f}}})",
+                              live_.watch().stats().files, live_.watch().stats().damaged, uptime.count())};
+}
+
+Response Site::metrics(const Request& request) {
+  tick();
+  const auto format = metrics_format(request.accept);
+  std::string first;
+  for (const auto& own : kOwnMetrics) {
+    mmstats::Series series;
+    series.kind = own.kind;
+    series.present = true;
+    series.value = own.value(live_.watch().stats(), live_.report());
+    write_family(format, {own.family, own.unit}, own.help, series, first);
+  }
+  names_.extend(live_.watch().series());
+  // A client that is slow gets values of a later look in later pieces, but the same families.
+  return in_pieces({.content_type = std::string(content_type(format)),
+                    .headers = {{"Cache-Control", "no-store"}, {"Vary", "Accept"}},
+                    .body = std::move(first)},
+                   [this, format, at = std::size_t{0}, end = names_.size()]() mutable {
+                     Piece piece;
+                     for (; at < end && piece.text.size() < kPiece; ++at) {
+                       const auto& series = live_.watch().series()[at];
+                       write_family(format, names_[at], help_of(series), series, piece.text);
+                     }
+                     piece.last = at == end;
+                     if (piece.last && format == MetricsFormat::kOpenMetrics) piece.text += "# EOF\n";
+                     return piece;
+                   });
+}
+
+void Site::look_after(std::chrono::seconds quiet) {
+  if (live_.since_tick() >= quiet) tick();
+  files_.look_again(quiet);
+}
+
+}  // namespace mmash

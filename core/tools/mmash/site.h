@@ -1,0 +1,50 @@
+// All answers of mmash, by path. No sockets here.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "files.h"
+#include "http.h"
+#include "live.h"
+#include "metrics.h"
+#include "page.h"
+#include "stats.h"
+
+namespace mmash {
+
+class Site {
+ public:
+  // `complain` is told of files that cannot be used, once each.
+  Site(const std::vector<std::string>& globs, HostNames hosts, Page page,
+       std::function<void(std::string_view)> complain);
+  Site(const Site&) = delete;
+  Site& operator=(const Site&) = delete;
+
+  // The answer's later pieces need this object.
+  Response answer(const Request& request);
+
+  // Looks at the files if somebody asked once, and nobody for `quiet`: so that files that were removed are
+  // let go, and counted to their end.
+  void look_after(std::chrono::seconds quiet);
+
+ private:
+  Response route(const Request& request);
+  Response health();
+  Response metrics(const Request& request);
+  void tick();
+
+  HostNames hosts_;
+  Page page_;
+  std::function<void(std::string_view)> complain_;
+  Files files_;
+  Live live_;
+  Stats stats_;
+  MetricNames names_;
+  std::chrono::steady_clock::time_point started_;
+};
+
+}  // namespace mmash

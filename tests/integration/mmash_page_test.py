@@ -1,0 +1,567 @@
+"""mmash's page in a real browser: what somebody sees, presses and shares."""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import unittest
+
+import daemons
+import mmstats_writer as writer
+from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+MMASH = os.environ["MMSTATS_MMASH"]
+PAGE = os.environ["MMSTATS_MMASH_PAGE"]
+PICTURES = os.environ["MMSTATS_PICTURES"]  # where screenshots are left, to be looked at
+CORPUS = os.path.join(daemons.HERE, "..", "data", "corpus")
+
+SWITCHES = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--window-size=1400,900",
+    "--no-proxy-server",
+]
+
+
+class Mmash(daemons.Daemon):
+    def __init__(self, workspace, globs, port=None):
+        self.port = port or daemons.free_port()
+        argv = [MMASH, "--listen", f"127.0.0.1:{self.port}", "--page", PAGE, *globs]
+        super().__init__("mmash", argv, os.path.join(workspace, "mmash"))
+
+    def ready(self):
+        return daemons.port_answers(self.port)
+
+
+def start_browser(folder):
+    options = Options()
+    options.binary_location = daemons.program("chromium")
+    for switch in [*SWITCHES, f"--user-data-dir={folder}/profile"]:
+        options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    # All that a browser leaves behind stays in the folder.
+    env = {**os.environ, "HOME": folder, "TMPDIR": folder, "XDG_CONFIG_HOME": folder, "XDG_CACHE_HOME": folder}
+    return webdriver.Chrome(service=Service(daemons.program("chromedriver"), env=env), options=options)
+
+
+def label_key(label, kind="counter"):
+    return f"{kind}:{label}"
+
+
+class MmashPageTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        os.makedirs(PICTURES, exist_ok=True)
+        # A path of its own: a socket's in it must be short.
+        cls.profile = tempfile.mkdtemp(prefix="mmb", dir="/tmp")
+        cls.addClassCleanup(shutil.rmtree, cls.profile, ignore_errors=True)
+        cls.browser = start_browser(cls.profile)
+        cls.addClassCleanup(cls.browser.quit)
+
+    def setUp(self):
+        context = daemons.workspace()
+        self.folder = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+        self.mmash = None
+        self.size(1400, 900)
+        self.media("light")
+        self.browser.get("about:blank")
+        self.browser.get_log("browser")
+
+    def tearDown(self):
+        # Nothing may go wrong unseen: no exception, no refused file, nothing that the policy blocked.
+        self.assertEqual(self.complaints(), [])
+        self.browser.get("about:blank")
+
+    # ---- tools ----
+
+    def publish(self, name, *fields, **options):
+        file = writer.MmstatsFile(os.path.join(self.folder, f"{name}.mmstats"), fields, **options)
+        self.addCleanup(file.close)
+        return file
+
+    def serve(self, *globs):
+        globs = globs or (os.path.join(self.folder, "*.mmstats"),)
+        self.mmash = Mmash(self.folder, globs)
+        self.mmash.__enter__()
+        self.addCleanup(lambda: self.mmash.__exit__(None, None, None))
+
+    def view(self, fragment="", wait_for="live"):
+        """Opens the page anew, and waits until it shows values."""
+        self.browser.get("about:blank")
+        self.browser.get(f"http://127.0.0.1:{self.mmash.port}/{'#' if fragment else ''}{fragment}")
+        self.wait("globalThis.mmash !== undefined", "the page's script runs")
+        # Storage outlives a page: a test begins with none.
+        self.js("localStorage.clear()")
+        if wait_for:
+            self.wait(f"mmash.live.state === {json.dumps(wait_for)}", f"the page is {wait_for}")
+
+    def js(self, script, *arguments):
+        return self.browser.execute_script(f"return {script}", *arguments)
+
+    def wait(self, condition, what, seconds=10):
+        return daemons.wait_until(lambda: self.js(condition), what, seconds)
+
+    def imported(self, module, expression, *arguments):
+        """What `expression` is of a module `m` of the page."""
+        answer = self.browser.execute_async_script(
+            f"""const done = arguments[arguments.length - 1], args = [...arguments].slice(0, -1);
+            import("/static/{module}").then((m) => done([{expression}])).catch((e) => done([String(e)]));""",
+            *arguments,
+        )
+        return answer[0]
+
+    def press(self, *keys):
+        ActionChains(self.browser).send_keys(*keys).perform()
+
+    def shift_enter(self):
+        ActionChains(self.browser).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
+
+    def size(self, width, height):
+        self.browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
+        )
+
+    def media(self, scheme, motion="no-preference"):
+        features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
+        self.browser.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": [{"name": name, "value": value} for name, value in features.items()]}
+        )
+
+    def complaints(self, but=()):
+        log = [entry for entry in self.browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+        return [entry["message"] for entry in log if not any(text in entry["message"] for text in but)]
+
+    def rows(self):
+        """(label part, value, rate) of each row in sight, in order."""
+        return self.js(
+            """[...document.querySelectorAll("#tree .sizer .row:not([hidden])")]
+            .sort((a, b) => a.dataset.at - b.dataset.at)
+            .map((row) => [".text", ".value", ".rate"].map((part) => row.querySelector(part).textContent))"""
+        )
+
+    def names(self):
+        return [row[0] for row in self.rows()]
+
+    def points(self, plot=0, column=1):
+        """[seconds, value] that the plot draws, without gaps."""
+        rows = self.js(
+            """((g) => g ? Array.from({length: g.numRows()}, (_, at) => [g.getValue(at, 0) / 1000, g.getValue(at, arguments[1])]) : [])
+            (mmash.plots.plots[arguments[0]]?.dygraph)""",
+            plot,
+            column,
+        )
+        # What is no number comes as None.
+        return [(when, value) for when, value in rows if value is not None]
+
+    def last(self, plot=0, column=1):
+        points = self.points(plot, column)
+        return points[-1][1] if points else None
+
+    def pixels(self, plot=0):
+        return self.js("mmash.plots.plots[arguments[0]].element.querySelector('canvas').toDataURL()", plot)
+
+    def picture(self, name):
+        path = os.path.join(PICTURES, f"{name}.png")
+        self.assertTrue(self.browser.save_screenshot(path))
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+
+    # ---- tests ----
+
+    def test_it_loads_from_its_own_server_alone_and_shows_processes_series_and_values(self):
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        self.publish("mine", writer.counter("requests", 1234567), writer.gauge("load", 0.25), prefix="shop.")
+        # What nobody maps any more.
+        self.publish("gone", writer.counter("requests", 1), prefix="shop.", pid=gone.pid).close()
+        self.serve()
+        self.view("rate=100")
+        self.wait("document.querySelectorAll('#processes .sizer .row:not([hidden])').length === 2", "two processes")
+        processes = lambda: self.js(
+            """Object.fromEntries([...document.querySelectorAll("#processes .sizer .row:not([hidden])")]
+            .map((row) => [row.querySelector(".pid").textContent, row.querySelector(".state").textContent]))"""
+        )
+        states = {str(os.getpid()): "alive", str(gone.pid): "dead"}
+        daemons.wait_until(lambda: processes() == states, "whose owner is alive and whose is not")
+        daemons.wait_until(lambda: ["requests", "1,234,568", "0"] in self.rows(), "the sum over both files")
+        self.assertIn(["load", "0.25", ""], self.rows())
+        # Every file came from the server itself.
+        foreign = self.js("performance.getEntriesByType('resource').map((r) => r.name).filter((name) => !name.startsWith(location.origin))")
+        self.assertEqual(foreign, [])
+
+    def test_a_plot_draws_what_is_published_and_moves(self):
+        file = self.publish("app", writer.gauge("level", 5.0), writer.counter("requests", 100))
+        self.serve()
+        self.view(f"rate=50&history=1000&plot=auto;{label_key('level', 'gauge')}&plot=auto;{label_key('requests')}")
+        published = [5.0]
+        daemons.wait_until(lambda: self.last() == 5.0, "the first value")
+        pictures = {self.pixels()}
+        for level in (7.5, 2.25, 1e6):
+            file.set("level", level)
+            file.incr("requests", 1000)
+            published.append(level)
+            daemons.wait_until(lambda want=level: self.last() == want, f"{level} is drawn")
+            pictures.add(self.pixels())
+        self.assertEqual(len(pictures), 4)
+        seen = [value for _, value in self.points()]
+        changes = [value for at, value in enumerate(seen) if at == 0 or seen[at - 1] != value]
+        self.assertEqual(changes, published)
+        # A counter is drawn as its rate: over all ticks, rates times time are what was counted.
+        daemons.wait_until(lambda: self.last(1) == 0, "the last change is over")
+        rows = self.js("((g) => Array.from({length: g.numRows()}, (_, at) => [g.getValue(at, 0) / 1000, g.getValue(at, 1)]))(mmash.plots.plots[1].dygraph)")
+        counted = sum(rate * (when - rows[at][0]) for at, (when, rate) in enumerate(rows[1:]) if rate is not None)
+        self.assertAlmostEqual(counted, 3000, delta=0.01)
+
+    def test_hostile_labels_are_text_and_nothing_else(self):
+        evil = '<img src=x onerror="document[`title`]=1">'
+        labels = [".", "...", "a..b", ".a", "a.", "." * 60000, "x" * 60000, evil, "a.b\x00\x1b[31m", "\u202eright", "a", "same", "a.__proto__.constructor"]
+        metadata = "".join(f"{label}\tgauge\t{evil[:20]}\t{evil}\n" for label in ("a", "same"))
+        self.publish("hostile", *[writer.gauge(label.encode(), at) for at, label in enumerate(labels)], with_sys=False)
+        self.publish("other", writer.counter("same", 3), writer.text("sys.metadata", metadata, 1024))
+        self.serve(os.path.join(self.folder, "*.mmstats"), os.path.join(CORPUS, "odd_values.mmstats"))
+        self.view("rate=100")
+        series = self.js("mmash.live.series.map((one) => one.label)")
+        script = 'quote"<script>alert(1)</script>;\t'
+        self.assertTrue(set(labels) | {script} <= set(series), [label[:40] for label in series])
+        # All of them are opened, plotted and found.
+        self.js("mmash.live.series.forEach((one) => mmash.plots.toggle(one.key))")
+        self.js("mmash.plots.add({keys: mmash.live.series.map((one) => one.key)})")
+        self.wait("mmash.plots.plots.every((plot) => !plot.inSight || plot.dygraph)", "all plots are drawn")
+        self.js("document.querySelector('.stage').scrollTo(0, 1e6)")
+        self.wait("mmash.plots.plots[mmash.plots.plots.length - 1].dygraph !== null", "the last plot is drawn")
+        search = self.browser.find_element(By.ID, "search")
+        for words, found in (("<script>", 'quote"<script>alert(1)</script>;\\t'), ("onerror", evil), ("[31m", "b\\u0000\\u001b[31m")):
+            search.clear()
+            search.send_keys(words)
+            daemons.wait_until(lambda want=found: want in self.names(), f"{found} is shown as it is")
+            search.send_keys(Keys.ARROW_DOWN)  # its details are shown
+            self.wait("document.querySelector('#detail .label').textContent !== ''", "its details")
+        self.assertEqual(self.js("[document.querySelectorAll('script').length, document.querySelectorAll('main img').length, document.title]"), [3, 0, f"{socket.gethostname()} · mmash"])
+        # The view with all of them is a link, and the link is such a view.
+        self.wait("location.hash.includes('%3Cscript%3E')", "the link names the label")
+        count = self.js("mmash.plots.plots.length")
+        self.browser.refresh()
+        self.wait(f"globalThis.mmash?.plots.plots.length === {count}", "the view is back")
+        self.wait("mmash.live.state === 'live'", "live again")
+        self.assertEqual(self.js("mmash.plots.plots.flatMap((plot) => plot.keys).filter((key) => !mmash.live.find(key))"), [])
+
+    def test_search_narrows_the_tree_and_escape_clears_it(self):
+        self.publish("app", *[writer.counter(f"web.status.{code}", code) for code in (200, 404, 500)], writer.gauge("db.pool.size", 4))
+        self.serve()
+        self.view("rate=200")
+        self.press("/")
+        self.press("STATUS 4")
+        daemons.wait_until(lambda: self.names() == ["web", "status", "404"], "one series and its branches are left")
+        self.wait("document.getElementById('found').textContent === '1 of 4'", "how many were found")
+        daemons.wait_until(lambda: self.rows()[-1][1] == "404", "with its value")
+        self.press(Keys.ESCAPE)
+        daemons.wait_until(lambda: self.names() == ["db", "web"], "the tree as before")
+        self.press("nothing like this")
+        daemons.wait_until(lambda: self.names() == [], "nothing is found")
+
+    def test_the_keyboard_alone_opens_a_branch_plots_and_pauses(self):
+        self.publish("app", writer.counter("web.requests", 5), writer.gauge("web.time.p50", 0.01), writer.gauge("web.time.p99", 0.09), writer.gauge("disk", 1))
+        self.serve()
+        self.view("rate=100")
+        for _ in range(20):
+            if self.js("document.activeElement.id") == "tree":
+                break
+            self.press(Keys.TAB)
+        self.assertEqual(self.js("document.activeElement.id"), "tree")
+        active = "document.getElementById(document.getElementById('tree').getAttribute('aria-activedescendant'))"
+        self.wait(f"{active}?.querySelector('.text').textContent === 'disk'", "the first row is active")
+        self.press(Keys.ARROW_DOWN)
+        self.assertEqual(self.js(f"{active}.getAttribute('aria-expanded')"), "false")
+        self.press(Keys.ARROW_RIGHT)
+        self.assertEqual(self.js(f"{active}.getAttribute('aria-expanded')"), "true")
+        self.assertEqual(self.names(), ["disk", "web", "requests", "time"])
+        self.press(Keys.ARROW_RIGHT, Keys.ENTER)
+        self.assertEqual(self.js("mmash.plots.plots.map((plot) => plot.keys)"), [["counter:web.requests"]])
+        self.assertEqual(self.js(f"[{active}.getAttribute('aria-selected'), {active}.getAttribute('aria-level')]"), ["true", "2"])
+        self.press(Keys.ARROW_DOWN)
+        self.shift_enter()  # a branch's series, in one plot
+        self.assertEqual(self.js("mmash.plots.plots[1].keys"), ["gauge:web.time.p50", "gauge:web.time.p99"])
+        self.press(Keys.ARROW_LEFT)  # it is closed: to its parent
+        self.assertEqual(self.js(f"{active}.querySelector('.text').textContent"), "web")
+        self.press(Keys.END, Keys.HOME, Keys.ENTER)
+        self.assertEqual(self.js("mmash.plots.plots.length"), 3)
+        self.press(Keys.ENTER)
+        self.assertEqual(self.js("mmash.plots.plots.length"), 2)
+        self.press("p")
+        self.wait("mmash.live.state === 'paused'", "paused")
+        self.press("?")
+        self.wait("document.getElementById('help-dialog').open", "help")
+        self.press(Keys.ESCAPE)
+        self.wait("!document.getElementById('help-dialog').open", "no help")
+
+    def test_pause_stops_everything_and_goes_on(self):
+        file = self.publish("app", writer.gauge("level", 1.0))
+        self.serve()
+        self.view("rate=50&plot=value;gauge:level")
+        daemons.wait_until(lambda: self.last() == 1.0, "a value")
+        self.press("p")
+        self.wait("mmash.live.state === 'paused' && !mmash.plots.drawing", "paused")
+        requests, picture = self.js("mmash.live.requests"), self.pixels()
+        file.set("level", 2.0)
+        # There is no sign that nothing will come: so as long as ten ticks would take.
+        self.browser.execute_async_script("setTimeout(arguments[0], 500)")
+        self.assertEqual((self.js("mmash.live.requests"), self.pixels(), self.last()), (requests, picture, 1.0))
+        self.press("p")
+        daemons.wait_until(lambda: self.last() == 2.0, "it goes on")
+
+    def test_a_shared_link_restores_the_view_in_another_browser(self):
+        self.publish("app", writer.counter("web.requests", 5), writer.gauge("web.time.p50", 0.01), writer.gauge("web.time.p99", 0.09), writer.gauge("disk/a b&c;d,e:f=#1", 1))
+        self.serve()
+        self.view("rate=100")
+        self.js("mmash.tree.restore(['web', 'web.time'], 'e')")
+        self.js("[mmash.plots.add({keys: ['counter:web.requests'], mode: 'value', zero: true}) && 1]")
+        self.js("[mmash.plots.add({keys: ['gauge:web.time.p50', 'gauge:web.time.p99']}) && 1]")
+        self.js("[mmash.plots.add({keys: ['gauge:disk/a b&c;d,e:f=#1'], mode: 'rate', zero: false}) && 1]")
+        for name, value in (("rate", 250), ("history", 50), ("average", 3)):
+            self.js("((input) => { input.value = arguments[1]; input.dispatchEvent(new Event('change')); })(document.getElementById(arguments[0]))", name, value)
+        self.browser.find_element(By.ID, "link").click()
+        state = "[mmash.plots.plots.map((plot) => plot.plain), {...mmash.settings}, mmash.tree.search, [...mmash.tree.open], mmash.live.rateMs, mmash.history.slots]"
+        wanted = self.js(state)
+        self.assertEqual(wanted[1:], [{"rate": 250, "history": 50, "average": 3}, "e", ["web", "web.time"], 250, 50])
+        link = self.js("location.href")
+        rows = self.names()
+        with tempfile.TemporaryDirectory(prefix="mmb", dir="/tmp", ignore_cleanup_errors=True) as folder:
+            first, self.browser = self.browser, start_browser(folder)
+            try:
+                self.size(1400, 900)
+                self.browser.get(link)
+                self.wait("globalThis.mmash?.live.state === 'live'", "the other page is live")
+                self.assertEqual(self.js(state), wanted)
+                self.assertEqual(self.names(), rows)
+                self.wait("mmash.plots.plots.every((plot) => plot.dygraph)", "its plots are drawn")
+                self.assertEqual(self.complaints(), [])
+            finally:
+                self.browser.quit()
+                self.browser = first
+        # Another link, pasted into the page that is open, is taken as well.
+        self.js("void (location.hash = '#rate=500&plot=value;counter:web.requests&paused')")
+        self.wait("mmash.plots.plots.length === 1 && mmash.live.state === 'paused' && mmash.live.rateMs === 500", "the pasted link")
+
+    def test_nonsense_in_a_link_is_left_out(self):
+        self.publish("app", writer.gauge("level", 1.0))
+        self.serve()
+        self.view("rate=-5&history=1e9&average=x&plot=&plot=odd;gauge:a&plot=value&plot=value;%E0%A4%A&open=%ZZ&constructor=1&__proto__=2&&=&plot=value,fit;level")
+        self.assertEqual(self.js("{...mmash.settings}"), {"rate": 50, "history": 1000, "average": 1})
+        # By hand, a label is enough.
+        self.assertEqual(self.js("mmash.plots.plots.map((plot) => plot.plain)"), [{"keys": ["level"], "mode": "value", "zero": False}])
+        daemons.wait_until(lambda: self.last() == 1.0, "the label's value")
+
+    def test_ten_thousand_series_cost_no_more_than_what_is_in_sight(self):
+        self.publish("big", *[writer.counter(f"shop{at % 10}.part{at // 10 % 10}.metric{at}", at) for at in range(10_000)])
+        self.serve()
+        self.view("rate=50")
+        self.assertEqual(self.js("mmash.live.series.length"), 10_000)
+        self.js("mmash.live.series.slice(0, 4000).filter((_, at) => at % 100 === 0).forEach((one) => mmash.plots.toggle(one.key))")
+        took = self.js(
+            """((box) => { const at = performance.now(); box.value = "metric"; box.dispatchEvent(new Event("input")); return performance.now() - at; })
+            (document.getElementById("search"))"""
+        )
+        self.assertLess(took, 500 * daemons.TIME_SCALE)
+        self.wait("document.getElementById('found').textContent === '10,000 of 10,000'", "all are found")
+        self.js("document.getElementById('tree').scrollTo(0, 1e9)")
+        daemons.wait_until(lambda: self.names()[-1:] == ["metric9999"], "the last row")
+        daemons.wait_until(lambda: self.rows()[-1][1] == "9,999", "the last row's value")
+        self.assertLess(self.js("document.querySelectorAll('*').length"), 2500)
+        # One request a tick, however many plots and rows.
+        self.js("performance.clearResourceTimings()")
+        self.browser.execute_async_script(
+            """const done = arguments[0]; let ticks = 0;
+            mmash.live.addEventListener("values", ({detail}) => { if (!detail.glance && ++ticks === 20) done(); });"""
+        )
+        asked = self.js("performance.getEntriesByType('resource').map((one) => one.name.slice(location.origin.length))")
+        values = [path for path in asked if path.startswith("/live/values?")]
+        self.assertLessEqual(len(values), 22)
+        self.assertLessEqual(len(asked), 25)
+        self.assertLess(max(map(len, asked)), 8000)
+        # What is out of sight is forgotten, and what is in sight is little.
+        self.assertLess(self.js("mmash.history.tracked"), 150)
+        for top in range(0, 200_000, 20_000):
+            self.js("document.getElementById('tree').scrollTo(0, arguments[0])", top)
+            self.browser.execute_async_script("requestAnimationFrame(() => arguments[0]())")
+        self.wait("mmash.history.tracked < 150", "history of rows in sight and plots alone")
+
+    def test_it_says_calmly_that_the_server_is_gone_and_recovers_with_its_history(self):
+        file = self.publish("app", writer.counter("requests", 1000), writer.gauge("level", 1.0))
+        self.serve()
+        self.view("rate=50&history=1000&plot=auto;counter:requests&plot=auto;gauge:level")
+        daemons.wait_until(lambda: len(self.points(1)) > 5, "some history")
+        before = self.points(1)[0]
+        self.mmash.stop()
+        self.wait("mmash.live.state === 'lost'", "the page sees it")
+        self.wait("!document.getElementById('notice').hidden && document.getElementById('notice').textContent.includes('does not answer')", "and says it")
+        # The new server knows another series first, so that ids are others; and its totals have nothing to do
+        # with those before.
+        self.publish("a-first", writer.gauge("another", 7))
+        file.set("requests", 50_000)
+        file.set("level", 2.0)
+        port = self.mmash.port
+        self.mmash = Mmash(self.folder, [os.path.join(self.folder, "*.mmstats")], port)
+        self.mmash.__enter__()
+        self.wait("mmash.live.state === 'live'", "it goes on by itself")
+        daemons.wait_until(lambda: self.last(1) == 2.0, "new values")
+        self.assertEqual(self.points(1)[0], before)
+        self.assertTrue(self.js("document.getElementById('notice').hidden"))
+        self.assertEqual([value for _, value in self.points(0) if value != 0], [])
+        daemons.wait_until(lambda: "another" in self.names(), "the new series")
+        self.assertEqual(self.complaints(but=["ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"]), [])
+
+    def test_rates_and_values_are_exact_beyond_the_doubles_whole_numbers(self):
+        start = 2**64 - 1_000_000
+        file = self.publish("app", writer.counter("huge", start))
+        self.serve()
+        self.view("rate=50&history=1000&plot=auto;counter:huge")
+        daemons.wait_until(lambda: len(self.points()) > 2, "the first rates")
+        self.assertEqual({value for _, value in self.points()}, {0})
+        file.incr("huge", 7)
+        daemons.wait_until(lambda: self.js("String(mmash.history.track('counter:huge').latest)") == str(start + 7), "every digit")
+        daemons.wait_until(lambda: any(value > 0 for _, value in self.points()) and self.last() == 0, "a rate")
+        rows = self.js("((g) => Array.from({length: g.numRows()}, (_, at) => [g.getValue(at, 0) / 1000, g.getValue(at, 1)]))(mmash.plots.plots[0].dygraph)")
+        counted = sum(rate * (when - rows[at][0]) for at, (when, rate) in enumerate(rows[1:]) if rate is not None)
+        self.assertAlmostEqual(counted, 7, delta=0.001)
+        title = "[...document.querySelectorAll('#tree .row .value')].map((cell) => cell.title)"
+        daemons.wait_until(lambda: f"{start + 7:,}" in self.js(title), "every digit where one points at the number")
+
+    def test_values_that_end_leave_a_gap_and_the_page_tells(self):
+        file = self.publish("app", writer.gauge("level", 1.0))
+        self.publish("rest", writer.counter("requests", 1))
+        self.serve()
+        self.view("rate=50&plot=value;gauge:level")
+        daemons.wait_until(lambda: self.last() == 1.0, "a value")
+        os.unlink(file.path)
+        daemons.wait_until(lambda: ["level", "–", ""] in self.rows(), "no value any more")
+        self.assertTrue(all(value == 1.0 for _, value in self.points()))
+
+    def test_a_page_out_of_sight_asks_rarely_and_without_plots_not_at_all(self):
+        self.publish("app", writer.gauge("level", 1.0))
+        self.serve()
+        self.view("rate=50")
+        # What a browser tells a page in a tab behind another one.
+        hide = "Object.defineProperty(document, 'hidden', {value: arguments[0], configurable: true}), document.dispatchEvent(new Event('visibilitychange'))"
+        self.js(hide, True)
+        self.wait("mmash.live.state === 'away'", "nobody looks")
+        requests = self.js("mmash.live.requests")
+        self.browser.execute_async_script("setTimeout(arguments[0], 300)")  # as above
+        self.assertEqual(self.js("mmash.live.requests"), requests)
+        self.js(hide, False)
+        self.wait("mmash.live.state === 'live'", "somebody looks")
+        self.wait(f"mmash.live.requests > {requests} + 3", "at the rate again")
+
+    def test_an_empty_page_tells_where_it_looks(self):
+        self.serve()
+        self.view("rate=50")
+        self.wait("document.getElementById('no-series').checkVisibility()", "the advice")
+        self.wait("document.getElementById('paths').textContent !== ''", "the processes' answer")
+        self.assertEqual(self.js("document.getElementById('paths').textContent"), f"{self.folder}/*.mmstats")
+        self.assertEqual(self.js("document.title"), f"{socket.gethostname()} · mmash")
+        self.picture("empty")
+        self.publish("app", writer.gauge("level", 1.0))
+        self.wait("mmash.live.series.length === 1 && !document.getElementById('no-series').checkVisibility()", "it finds what comes later")
+
+    def test_light_and_dark_follow_the_system_and_the_switch_and_can_be_read(self):
+        self.publish("app", writer.counter("web.requests", 5), writer.gauge("web.time.p50", 0.01))
+        self.serve()
+        contrast = """(() => {
+          const style = getComputedStyle(document.documentElement);
+          const light = (name) => {
+            const [r, g, b] = style.getPropertyValue(name).trim().match(/[0-9a-f]{2}/g).map((hex) => parseInt(hex, 16) / 255)
+              .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+          };
+          const pairs = ["--ink", "--soft", "--muted", "--accent", "--bad"].flatMap((ink) => ["--panel", "--ground", "--raised"].map((paper) => [ink, paper, 4.5]));
+          pairs.push(["--accent", "--accent-soft", 4.5], ["--ink", "--accent-soft", 4.5], ["--bad", "--bad-soft", 4.5]);
+          for (let at = 0; at < 8; at++) pairs.push([`--series-${at}`, "--panel", 3]);
+          return pairs.map(([ink, paper, least]) => {
+            const [dim, bright] = [light(ink), light(paper)].sort((a, b) => a - b);
+            return [ink, paper, (bright + 0.05) / (dim + 0.05), least];
+          }).filter(([, , ratio, least]) => ratio < least);
+        })()"""
+        pictures = {}
+        ground = "getComputedStyle(document.body).backgroundColor"
+        for scheme in ("light", "dark"):
+            self.media(scheme)
+            self.view("rate=100&open=web&plot=auto;counter:web.requests&plot=auto;gauge:web.time.p50")
+            daemons.wait_until(lambda: len(self.points(1)) > 3, "some values")
+            self.assertEqual(self.js(contrast), [], scheme)
+            pictures[scheme] = self.picture(scheme), self.js(ground)
+        self.assertNotEqual(pictures["light"], pictures["dark"])
+        self.press("t")  # system -> light, and kept
+        self.wait(f"{ground} === {json.dumps(pictures['light'][1])}", "light where the system is dark")
+        self.browser.refresh()
+        self.wait(f"globalThis.mmash && {ground} === {json.dumps(pictures['light'][1])}", "still light")
+
+    def test_a_phone_shows_all_of_it_without_scrolling_aside(self):
+        self.publish("app", writer.counter("web.requests", 5), writer.gauge("x" * 300, 0.01))
+        self.serve()
+        self.size(390, 844)
+        self.view("rate=100&plot=auto;counter:web.requests")
+        daemons.wait_until(lambda: len(self.points()) > 3, "some values")
+        self.assertLessEqual(self.js("document.documentElement.scrollWidth"), 390)
+        self.picture("phone")
+
+    def test_numbers_are_written_for_people(self):
+        self.serve()
+        self.view(wait_for=None)
+        for value, unit, options, want in (
+            (0, "", {}, "0"),
+            (12.3456, "", {}, "12.3"),
+            (1234567, "", {}, "1,234,567"),
+            (-1500.4, "", {}, "−1,500"),
+            (2500000000, "", {}, "2.5 G"),
+            (0.000123, "", {}, "0.000123"),
+            (1e-9, "", {}, "1.00e-9"),
+            (1.8446744e19, "", {}, "1.84e19"),
+            (999, "bytes", {}, "999 B"),
+            (999.9, "bytes", {}, "1 kB"),
+            (1536, "bytes", {}, "1.54 kB"),
+            (999999, "bytes", {}, "1 MB"),
+            (2.5e9, "bytes", {"perSecond": True}, "2.5 GB/s"),
+            (0.0421, "seconds", {}, "42.1 ms"),
+            (0.0000421, "seconds", {}, "42.1 µs"),
+            (0.9999, "seconds", {}, "1,000 ms"),
+            (90, "seconds", {}, "90 s"),
+            (5400, "seconds", {}, "1.5 h"),
+            (200000, "seconds", {}, "2.31 d"),
+            (0.5, "seconds", {"perSecond": True}, "0.5 s/s"),
+            (42.5, "percent", {}, "42.5%"),
+            (3, "a very long unit", {}, "3 a very long…"),
+            (float("nan"), "bytes", {}, "–"),
+        ):
+            said = self.imported("format.js", "m.inWords(args[0] ?? NaN, args[1], args[2])", None if value != value else value, unit, options)
+            self.assertEqual(said.replace("\u202f", " "), want, (value, unit, options))
+        for ids, want in (([], ""), ([0], "0"), ([0, 1, 2, 5, 7, 8], "0-2,5,7-8")):
+            self.assertEqual(self.imported("live.js", "m.idRanges(args[0])", ids), want)
+        # Ids without neighbours: no list is longer than a URL may be, and none gets lost.
+        ids = list(range(100_000, 130_000, 2))
+        lists = self.imported("live.js", "m.batches(args[0]).map((ids) => [m.idRanges(ids).length, ids])", ids)
+        self.assertLess(max(length for length, _ in lists), 7001)
+        self.assertEqual([one for _, part in lists for one in part], ids)
+
+
+if __name__ == "__main__":
+    try:
+        unittest.main()
+    except WebDriverException as failure:
+        raise SystemExit(f"no browser: {failure}") from failure

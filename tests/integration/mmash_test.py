@@ -1,0 +1,680 @@
+"""mmash as a server: what it answers over real sockets, to good clients and to bad ones."""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import time
+import unittest
+import urllib.parse
+import urllib.request
+
+import daemons
+import mmstats_writer as writer
+
+MMASH = os.environ["MMSTATS_MMASH"]
+SOURCE = os.path.join(daemons.HERE, "..", "..")
+PAGE = os.path.join(SOURCE, "core", "tools", "mmash", "page")
+CORPUS = os.path.join(daemons.HERE, "..", "data", "corpus")
+SECONDS = 20 * daemons.TIME_SCALE
+OPEN_METRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+
+
+class Mmash(daemons.Daemon):
+    def __init__(self, folder, *options, globs=(), listen=("127.0.0.1:0",), name="mmash", user=None):
+        argv = [MMASH, "--page", PAGE, *options, *(word for one in listen for word in ("--listen", one)), *globs]
+        super().__init__(name, argv, os.path.join(folder, name), {"MMSTATS_PATH": folder}, user)
+        self.listens = len(listen)
+
+    def ready(self):
+        return len(self.urls()) == self.listens
+
+    def urls(self):
+        return re.findall(r"^mmash: serves (\S+)$", self.log(), re.M)
+
+    @property
+    def port(self):
+        return urllib.parse.urlsplit(self.urls()[0]).port
+
+    def connect(self):
+        connection = socket.create_connection(("127.0.0.1", self.port), SECONDS)
+        connection.settimeout(SECONDS)
+        return connection
+
+    def get(self, target, method="GET", **headers):
+        """(status, headers in lower case, body)"""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
+        with contextlib.closing(connection):
+            connection.request(method, target, headers={name.replace("_", "-"): text for name, text in headers.items()})
+            answer = connection.getresponse()
+            return answer.status, {name.lower(): text for name, text in answer.getheaders()}, answer.read()
+
+    def json(self, target):
+        status, headers, body = self.get(target)
+        assert status == 200, (target, status, body)
+        assert headers["content-type"] == "application/json", headers
+        return json.loads(body)
+
+    def exchange(self, request):
+        """Sends bytes, and returns all that comes until the server closes the connection."""
+        with self.connect() as connection:
+            connection.sendall(request)
+            return everything(connection)
+
+    def memory(self, what="VmHWM"):
+        """Bytes: the most that it ever had, or has now."""
+        with open(f"/proc/{self.pid}/status") as file:
+            return int(re.search(rf"{what}:\s+(\d+) kB", file.read())[1]) << 10
+
+    def live(self):
+        """label -> value, of all series that have one."""
+        series = self.json("/live/series")["series"]
+        values = self.json(f"/live/values?ids=0-{len(series)}")["values"]
+        return {one["label"]: value for one, value in zip(series, values) if value is not None}
+
+
+def everything(connection):
+    data = b""
+    while chunk := connection.recv(1 << 16):
+        data += chunk
+    return data
+
+
+class MmashTest(unittest.TestCase):
+    def setUp(self):
+        context = daemons.workspace()
+        self.folder = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+
+    def start(self, *options, **more):
+        server = Mmash(self.folder, *options, **more)
+        server.__enter__()
+        self.addCleanup(server.__exit__, None, None, None)
+        return server
+
+    def publish(self, name, *fields, **more):
+        file = writer.MmstatsFile(os.path.join(self.folder, name), fields, **more)
+        self.addCleanup(file.close)
+        return file
+
+    # ---- what it answers
+
+    def test_the_corpus_is_told_as_the_original_reader_does(self):
+        server = self.start(globs=[os.path.join(CORPUS, "*.mmstats")])
+        want = {}
+        for path in sorted(pathlib.Path(CORPUS).glob("*.json")):
+            for field in json.loads(path.read_text())["fields"]:
+                want.setdefault(field["label"], []).append(field["value"])
+        self.assertEqual(server.get("/stats/")[2].decode(), json.dumps({"stats": sorted(want)}))
+        for prefix in ("app.", "every.", "a label", "m\u00e9t", 'quote"<script>', "nan"):
+            some = {label: want[label] for label in sorted(want) if label.startswith(prefix)}
+            self.assertTrue(some)
+            target = "/stats/" + urllib.parse.quote(prefix, safe="")
+            self.assertEqual(server.get(target)[2].decode(), json.dumps(some))
+        self.assertEqual(server.json("/stats/app.requests?aggr=sum&exact=1"), {"app.requests": sum(want["app.requests"])})
+        self.assertEqual(
+            server.json("/files/web*"), {"files": [os.path.join(CORPUS, "web.mmstats")]}
+        )
+        for target in ("/stats/app?aggr=no", "/stats/app?aggr=sum", "/stats/app?glob=../*", "/files/%2Fetc%2F*"):
+            status, headers, body = server.get(target)
+            self.assertEqual((status, headers["content-type"]), (400, "application/json"), target)
+            self.assertEqual(list(json.loads(body)), ["error"])
+        self.assertEqual(server.get("/nothing")[0], 404)
+        self.assertEqual(server.get("/static/../index.html")[0], 404)
+        self.assertEqual(server.get("/stats")[1]["location"], "/stats/")
+        self.assertEqual(server.get("/graph/")[1]["location"], "/")
+
+    def test_series_are_the_sum_over_workers_and_processes_are_told(self):
+        server = self.start()
+        self.publish(f"web-{os.getpid()}-1.mmstats", writer.counter("hits", 2**63), writer.gauge("load", 0.5))
+        second = self.publish(f"web-{os.getpid()}-2.mmstats", writer.counter("hits", 5), writer.gauge("load", float("nan")))
+        with subprocess.Popen(["true"]) as gone:
+            gone.wait()
+            self.publish(f"job-{gone.pid}-{gone.pid}.mmstats", writer.counter("done", 3), pid=gone.pid).close()
+        self.publish("plain.mmstats", writer.counter("plain", 1), with_sys=False)
+        answer = server.json("/live/series")
+        self.assertEqual([one["id"] for one in answer["series"]], list(range(len(answer["series"]))))
+        self.assertEqual(
+            next(one for one in answer["series"] if one["label"] == "hits") | {"id": 0},
+            {"id": 0, "label": "hits", "kind": "counter", "unit": "", "help": ""},
+        )
+        self.assertEqual(server.live(), {"hits": 2**63 + 5, "load": 0.5, "done": 3, "plain": 1})
+        processes = server.json("/live/processes")
+        self.assertEqual(processes["epoch"], answer["epoch"])
+        told = [(one["command"], one["pid"], one["files"], one["state"], one["labels"]) for one in processes["processes"]]
+        self.assertCountEqual(
+            told,
+            [("plain", 0, 1, "unknown", 1), ("web", os.getpid(), 2, "alive", 7), ("job", gone.pid, 1, "dead", 6)],
+        )
+        # A worker goes, another comes: the total goes on.
+        second.remove()
+        self.publish(f"web-{os.getpid()}-3.mmstats", writer.counter("hits", 10))
+        daemons.wait_until(lambda: server.live()["hits"] == 2**63 + 15, "the total goes on")
+        # Ids stay, and more can be asked for alone.
+        later = server.json("/live/series")["series"]
+        self.assertEqual(later[: len(answer["series"])], answer["series"])
+        self.publish("more.mmstats", writer.counter("more", 1))
+        more = daemons.wait_until(lambda: server.json(f"/live/series?from={len(later)}")["series"], "a new series")
+        self.assertEqual([(one["id"], one["label"]) for one in more], [(len(later), "more")])
+
+    def test_lists_of_ids(self):
+        server = self.start()
+        self.publish("a.mmstats", writer.counter("a", 1), writer.counter("b", 2), with_sys=False)
+        server.json("/live/series")
+        for ids, want in {
+            "": [],
+            "0": [1],
+            "0-1": [1, 2],
+            "1,0,1": [2, 1, 2],
+            "1-3": [2, None, None],
+            "18446744073709551615": [None],
+        }.items():
+            answer = server.json(f"/live/values?ids={ids}")
+            self.assertEqual((answer["values"], answer["series"]), (want, 2), ids)
+            self.assertLess(abs(answer["time"] - time.time()), 60)
+        self.assertEqual(server.json("/live/values")["values"], [])
+        for ids in ("a", "1-", "-1", "2-1", "1,", ",1", "1,,2", "0-4000000000", "0-100000", "+1", "0x1", "99999999999999999999"):
+            self.assertEqual(server.get(f"/live/values?ids={urllib.parse.quote(ids)}")[0], 400, ids)
+        self.assertEqual(server.get("/live/series?from=x")[0], 400)
+
+    def test_health(self):
+        server = self.start()
+        self.publish("a.mmstats", writer.counter("a", 1))
+        pathlib.Path(self.folder, "bad.mmstats").write_text("no such thing")
+        health = server.json("/healthz")
+        self.assertEqual((health["files"], health["damaged"]), (2, 1))
+        self.assertGreaterEqual(health["uptime"], 0)
+
+    def test_a_folder_that_cannot_be_listed_is_no_health(self):
+        closed = os.path.join(self.folder, "closed")
+        os.mkdir(closed, 0o700 if os.getuid() == 0 else 0)
+        user = 65534 if os.getuid() == 0 else None
+        # Not everybody may read the checkout.
+        server = Mmash(self.folder, globs=[os.path.join(closed, "*.mmstats")], user=user)
+        shutil.copytree(PAGE, os.path.join(self.folder, "page"))
+        program = shutil.copy(MMASH, os.path.join(self.folder, "program"))
+        server.argv = [
+            {MMASH: program, PAGE: os.path.join(self.folder, "page")}.get(word, word) for word in server.argv
+        ]
+        with server:
+            status, _, body = server.get("/healthz")
+            self.assertEqual((status, json.loads(body)), (503, {"error": "no folder can be listed"}))
+            self.assertIn("closed: cannot list the folder: Permission denied", server.log())
+
+    def test_the_page_may_load_nothing_from_elsewhere(self):
+        server = self.start()
+        status, headers, body = server.get("/")
+        self.assertEqual(status, 200)
+        self.assertIn(b"<html", body)
+        self.assertEqual(headers["content-type"], "text/html; charset=utf-8")
+        self.assertEqual(
+            headers["content-security-policy"],
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        )
+        status, headers, body = server.get("/static/dygraph.min.js")
+        self.assertEqual((status, headers["content-type"]), (200, "text/javascript; charset=utf-8"))
+        self.assertIn(b"Dygraph", body)
+        status, again, nothing = server.get("/static/dygraph.min.js", If_None_Match=headers["etag"])
+        self.assertEqual((status, nothing), (304, b""))
+        for target in ("/", "/stats/", "/live/series", "/metrics", "/nothing"):
+            headers = server.get(target)[1]
+            self.assertEqual(headers["x-content-type-options"], "nosniff", target)
+            self.assertEqual(headers["referrer-policy"], "no-referrer", target)
+            self.assertEqual(headers["cross-origin-resource-policy"], "same-origin", target)
+
+    def test_labels_that_are_code_are_data(self):
+        server = self.start(globs=[os.path.join(CORPUS, "odd_values.mmstats")])
+        label = 'quote"<script>alert(1)</script>;\t'
+        self.assertEqual(server.live()[label], 2)
+        for target in ("/stats/", "/live/series"):
+            self.assertEqual(server.get(target)[1]["content-type"], "application/json")
+        self.check_metrics(server)
+        text = server.get("/metrics")[2].decode()
+        self.assertRegex(text, r"(?m)^quote__script_alert_1___script____[0-9a-f]{12}_total 2$")
+
+    def test_numbers_that_are_none_are_told_in_the_words_of_each_format(self):
+        gauges = {"not_one": float("nan"), "great": float("inf"), "low": float("-inf"), "zero": 0.0}
+        self.publish("a.mmstats", *(writer.gauge(label, value) for label, value in gauges.items()), with_sys=False)
+        server = self.start()
+        self.check_metrics(server)
+        text = server.get("/metrics")[2].decode()
+        for line in ("great +Inf", "low -Inf", "zero 0.0"):
+            self.assertIn(f"\n{line}\n", text)
+        # Over all workers, one that has no number has no value.
+        self.assertNotIn("not_one", text)
+        self.assertEqual(server.live(), {"zero": 0})
+        self.assertEqual(
+            server.get("/stats/")[2].decode() + server.get("/stats/not_one")[2].decode(),
+            '{"stats": ["great", "low", "not_one", "zero"]}{"not_one": ["nan"]}',
+        )
+
+    # ---- Prometheus
+
+    def check_metrics(self, server):
+        """promtool has nothing to say of them."""
+        text = server.get("/metrics")[2]
+        result = subprocess.run(
+            [daemons.program("promtool"), "check", "metrics"], input=text, capture_output=True, check=False, timeout=SECONDS
+        )
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, b"", b""), text.decode())
+
+    def test_prometheus_scrapes_it(self):
+        metadata = "web.requests\tcounter\t\tRequests \"answered\"\nweb.latency\tgauge\tseconds\tFrom accept to \\ answer\n"
+        self.publish(
+            "web.mmstats",
+            writer.counter("web.requests", 2**53 + 7),
+            writer.gauge("web.latency", 0.25),
+            writer.counter("web.odd label", 9),
+            writer.counter("one.two", 1),
+            writer.counter("one_two", 2),
+            writer.text("sys.metadata", metadata, 256),
+        )
+        server = self.start()
+        self.check_metrics(server)
+        port = daemons.free_port()
+        config = os.path.join(self.folder, "prometheus.yml")
+        with open(config, "w") as file:
+            file.write(
+                f"""\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+- job_name: mmash
+  static_configs: [{{targets: ["127.0.0.1:{server.port}"]}}]
+"""
+            )
+        prometheus = daemons.Daemon(
+            "prometheus",
+            [
+                daemons.program("prometheus"),
+                f"--config.file={config}",
+                f"--storage.tsdb.path={self.folder}/tsdb",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            os.path.join(self.folder, "prometheus"),
+        )
+        prometheus.ready = lambda: daemons.port_answers(port)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+        def ask(path, **query):
+            url = f"http://127.0.0.1:{port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+            with opener.open(url, timeout=SECONDS) as answer:
+                return json.load(answer)["data"]
+
+        def value(name):
+            result = ask("query", query=name)["result"]
+            return float(result[0]["value"][1]) if len(result) == 1 else None
+
+        with prometheus:
+            daemons.wait_until(lambda: value("web_requests_total") == 2**53 + 8, "Prometheus has the value", 60)
+            self.assertEqual(value("web_latency_seconds"), 0.25)
+            self.assertEqual(value('{__name__=~"web_odd_label_[0-9a-f]{12}_total"}'), 9)
+            both = {value("one_two_total"), value('{__name__=~"one_two_[0-9a-f]{12}_total"}')}
+            self.assertEqual(both, {1, 2})
+            self.assertEqual(value("up"), 1)
+            self.assertEqual(value("mmash_files"), 1)
+            about = ask("metadata")
+            self.assertEqual(
+                about["web_requests"], [{"type": "counter", "unit": "", "help": 'Requests "answered"'}]
+            )
+            self.assertEqual(
+                about["web_latency_seconds"],
+                [{"type": "gauge", "unit": "seconds", "help": "From accept to \\ answer"}],
+            )
+            targets = ask("targets")["activeTargets"]
+            self.assertEqual([(one["health"], one["lastError"]) for one in targets], [("up", "")])
+
+    def test_the_end_of_open_metrics_is_told(self):
+        self.publish("a.mmstats", writer.counter("a", 1))
+        server = self.start()
+        status, headers, body = server.get("/metrics", Accept=OPEN_METRICS)
+        self.assertEqual(headers["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8")
+        self.assertTrue(body.endswith(b"\na_total 1\n# EOF\n"))
+        status, headers, body = server.get("/metrics", Accept="text/plain")
+        self.assertEqual(headers["content-type"], "text/plain; version=0.0.4; charset=utf-8")
+        self.assertTrue(body.endswith(b"\na_total 1\n"))
+
+    # ---- the protocol
+
+    def test_requests_in_one_go_are_answered_in_their_order(self):
+        server = self.start()
+        with server.connect() as connection:
+            connection.sendall(
+                b"GET /stats/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                b"HEAD /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                b"GET /files/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+                b"GET /files/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            )
+            data = everything(connection)
+        self.assertEqual(re.findall(rb"HTTP/1.1 (\d+)", data), [b"200", b"200", b"404", b"200"])
+        self.assertTrue(data.endswith(b'\r\n\r\n{"files": []}'))
+
+    def test_a_connection_is_kept_and_old_clients_are_served(self):
+        server = self.start()
+        with server.connect() as connection:
+            for _ in range(3):
+                connection.sendall(b"GET /stats/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                answer = b""
+                while not answer.endswith(b'{"stats": []}'):
+                    answer += connection.recv(4096)
+        old = server.exchange(b"GET /stats/ HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        self.assertIn(b"\r\nConnection: close\r\n", old)
+        self.assertTrue(old.endswith(b'\r\n\r\n{"stats": []}'))
+
+    def test_head_is_get_without_its_body(self):
+        self.publish("a.mmstats", *(writer.counter(f"label.{i}", i) for i in range(3000)))
+        server = self.start()
+        server.get("/live/series")
+        for target in ("/", "/stats/", "/stats/label", "/files/", "/live/series", "/live/values?ids=0", "/live/processes",
+                       "/healthz", "/metrics", "/nothing", "/static/dygraph.min.js", "/stats/x?aggr=y"):
+            status, headers, _ = server.get(target)
+            only, head, body = server.get(target, "HEAD")
+            self.assertEqual((only, body), (status, b""), target)
+            self.assertEqual(sorted(head), sorted(headers), target)
+            self.assertEqual(head["content-type"], headers["content-type"], target)
+
+    def test_only_get_and_head_and_never_a_body(self):
+        server = self.start()
+        for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "BREW"):
+            answer = server.exchange(f"{method} /stats/ HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            self.assertTrue(answer.startswith(b"HTTP/1.1 405 "), (method, answer))
+            self.assertIn(b"\r\nAllow: GET, HEAD\r\n", answer)
+            self.assertIn(b'\r\n\r\n{"error": "', answer)
+        for body in (b"Content-Length: 5\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+                     b"Content-Length: 99999999999\r\n\r\n"):
+            answer = server.exchange(b"GET /stats/ HTTP/1.1\r\nHost: localhost\r\n" + body)
+            self.assertTrue(answer.startswith(b"HTTP/1.1 413 "), answer)
+
+    def test_what_is_no_request_is_refused(self):
+        server = self.start()
+        for text, status in {
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03": 400,  # TLS
+            b"hello\r\n\r\n": 400,
+            b"GET /\r\n\r\n": 400,
+            b"GET / HTTP/2.0\r\nHost: localhost\r\n\r\n": 400,
+            b"GET stats HTTP/1.1\r\nHost: localhost\r\n\r\n": 400,
+            b"GET / HTTP/1.1\r\n\r\n": 400,
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n": 400,
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n": 400,
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n": 400,
+            b"GET /\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n": 400,
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 20000 + b"\r\n\r\n": 431,
+            b"GET /" + b"x" * 20000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n": 431,
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: x\r\n" * 20000: 431,
+        }.items():
+            with self.subTest(text=text[:60]):
+                answer = server.exchange(text)
+                self.assertTrue(answer.startswith(b"HTTP/1.1 %d " % status), answer[:200])
+                self.assertIn(b'\r\n\r\n{"error": "', answer)
+        self.assertEqual(server.json("/stats/"), {"stats": []})
+
+    def test_a_strangers_name_for_this_machine_is_refused(self):
+        server = self.start("--host", "metrics.example")
+        for host in ("evil.example", f"evil.example:{server.port}", "", "localhost.evil.example", "127.0.0.2"):
+            for target in ("/", "/stats/", "/live/series", "/metrics", "/healthz"):
+                status, _, body = server.get(target, Host=host)
+                self.assertEqual(status, 421, (host, target))
+                self.assertEqual(list(json.loads(body)), ["error"])
+        for host in ("localhost", f"127.0.0.1:{server.port}", "metrics.example:8443", "[::1]"):
+            self.assertEqual(server.get("/stats/", Host=host)[0], 200, host)
+        absolute = server.exchange(b"GET http://evil.example/stats/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        self.assertTrue(absolute.startswith(b"HTTP/1.1 421 "), absolute)
+        old = server.exchange(b"GET /stats/ HTTP/1.0\r\n\r\n")
+        self.assertTrue(old.startswith(b"HTTP/1.1 421 "), old)
+
+    # ---- clients that take their time
+
+    def test_a_head_that_trickles_in_is_cut_off(self):
+        server = self.start("--timeout", "1")
+        began = time.monotonic()
+        with server.connect() as connection:
+            connection.settimeout(0.1)
+            closed = False
+            for byte in b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 1000:
+                try:
+                    connection.send(bytes([byte]))
+                    closed = connection.recv(100) == b""
+                except TimeoutError:
+                    continue
+                except ConnectionError:
+                    closed = True
+                if closed:
+                    break
+                self.assertLess(time.monotonic() - began, SECONDS)
+            self.assertTrue(closed)
+        # Nor does who says nothing at all stay.
+        with server.connect() as connection:
+            self.assertEqual(everything(connection), b"")
+        self.assertEqual(server.json("/stats/"), {"stats": []})
+
+    def big_folder(self):
+        """Files whose values are an answer of some 60 MB."""
+        for i in range(100):
+            self.publish(
+                f"{i:03}.mmstats", *(writer.text(f"label.{j:02}", "v" * 19990, 20000) for j in range(30)), with_sys=False
+            )
+
+    def test_who_takes_nothing_of_a_big_answer_costs_little_and_is_cut_off(self):
+        self.big_folder()
+        server = self.start("--timeout", "2", "--access-log")
+        server.json("/stats/")
+        before = server.memory()
+        with contextlib.ExitStack() as stack:
+            slow = [stack.enter_context(server.connect()) for _ in range(10)]
+            for connection in slow:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                connection.sendall(b"GET /stats/label HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            # Meanwhile others are served, and one of them takes all of it.
+            self.assertEqual(len(server.json("/stats/label")), 30)
+            daemons.wait_until(lambda: server.log().count(" cut off") == 10, "slow clients are cut off")
+        # Ten answers of 60 MB each went on at a time.
+        self.assertLess(server.memory() - before, 80 << 20)
+
+    def test_who_takes_a_big_answer_slowly_gets_all_of_it(self):
+        for i in range(20):
+            self.publish(f"{i}.mmstats", *(writer.text(f"label.{j:02}", "v" * 9990, 10000) for j in range(20)), with_sys=False)
+        server = self.start("--timeout", "3")
+        with server.connect() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            connection.sendall(b"GET /stats/label HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            connection.shutdown(socket.SHUT_WR)
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            self.assertEqual(answer.getheader("transfer-encoding"), "chunked")
+            body = b""
+            while piece := answer.read(100_000):
+                body += piece
+                time.sleep(0.02)  # that is how slow this client is
+            self.assertEqual(json.loads(body), {f"label.{j:02}": ["v" * 9990] * 20 for j in range(20)})
+
+    def test_who_leaves_in_the_middle_of_an_answer_harms_nobody(self):
+        self.big_folder()
+        server = self.start()
+        for _ in range(20):
+            with server.connect() as connection:
+                connection.sendall(b"GET /stats/label HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5)
+                connection.recv(1000)
+                # So that the connection is reset.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.assertEqual(len(server.json("/stats/")["stats"]), 30)
+
+    def test_too_many_connections_are_refused_and_those_there_are_go_on(self):
+        server = self.start("--max-connections", "3")
+        with contextlib.ExitStack() as stack:
+            request = b"GET /stats/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            kept = [stack.enter_context(server.connect()) for _ in range(3)]
+            for connection in kept:
+                connection.sendall(request)
+                self.assertTrue(connection.recv(1000).startswith(b"HTTP/1.1 200 "))
+            for _ in range(3):
+                answer = server.exchange(request)
+                self.assertTrue(answer.startswith(b"HTTP/1.1 503 "), answer)
+                self.assertIn(b"Connection: close\r\n", answer)
+            # Who does not even listen to that: closed at once, after so many.
+            crowd = [stack.enter_context(server.connect()) for _ in range(40)]
+            self.assertEqual([everything(one)[:13] for one in crowd].count(b""), 40 - 16)
+            for connection in kept:
+                connection.sendall(request)
+                self.assertTrue(connection.recv(1000).startswith(b"HTTP/1.1 200 "))
+        daemons.wait_until(lambda: server.get("/stats/")[0] == 200, "there is room again")
+
+    # ---- the process
+
+    def run_once(self, *arguments):
+        return subprocess.run(
+            [MMASH, "--page", PAGE, *arguments],
+            env={"PATH": "/usr/bin:/bin", "MMSTATS_PATH": self.folder},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+    def test_mistakes_on_the_command_line_are_named(self):
+        for arguments in (
+            ["--listen", "5002"],
+            ["--listen", "localhost"],
+            ["--listen", ":5002"],
+            ["--listen", "localhost:http"],
+            ["--listen", "127.0.0.1:65536"],
+            ["--listen", "::1:5002"],
+            ["--listen", "[127.0.0.1:5002"],
+            ["--listen", "unix:"],
+            ["--listen", "unix:" + "x" * 200],
+            ["--listen", "no such name.invalid:5002"],
+            ["--max-connections", "0"],
+            ["--timeout", "0"],
+            ["--nothing"],
+        ):
+            result = self.run_once(*arguments)
+            self.assertEqual((result.returncode, result.stdout), (2, ""), (arguments, result))
+            self.assertIn(arguments[-1], result.stderr)
+        self.assertEqual(self.run_once("--version").returncode, 0)
+
+    def test_a_port_that_is_taken_and_a_page_that_is_missing_are_failures(self):
+        server = self.start()
+        result = self.run_once("--listen", f"127.0.0.1:{server.port}")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertEqual(
+            result.stderr, f"mmash: 127.0.0.1:{server.port}: cannot listen there: Address already in use\n"
+        )
+        result = self.run_once("--page", self.folder, "--listen", "127.0.0.1:0")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertIn("index.html: cannot be read; --page names", result.stderr)
+        result = self.run_once("--javascript", self.folder, "--listen", "127.0.0.1:0")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("install libjs-dygraphs", result.stderr)
+
+    def test_a_socket_file_is_listened_on_replaced_and_removed(self):
+        path = os.path.join(self.folder, "s")
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(path)
+        server = Mmash(self.folder, listen=(f"unix:{path}", "127.0.0.1:0", "[::1]:0", "localhost:0"))
+        with server:
+            self.assertEqual(server.urls()[0], f"unix:{path}")
+            self.assertRegex(server.urls()[2], r"^http://\[::1\]:\d+/$")
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(path)
+                # By a socket file any name may be used, as a proxy does.
+                connection.sendall(b"GET /stats/ HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\r\n")
+                self.assertTrue(everything(connection).endswith(b'{"stats": []}'))
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            for url in server.urls()[1:]:
+                with opener.open(url + "stats/", timeout=SECONDS) as answer:
+                    self.assertEqual(answer.read(), b'{"stats": []}')
+            result = self.run_once("--listen", f"unix:{path}")
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("Address already in use", result.stderr)
+        self.assertFalse(os.path.exists(path))
+
+    def test_it_ends_at_once_whoever_is_connected(self):
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.ExitStack() as stack:
+                server = stack.enter_context(Mmash(self.folder, name=f"mmash{stop}"))
+                silent, idle = (stack.enter_context(server.connect()) for _ in range(2))
+                idle.sendall(b"GET /stats/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                idle.recv(1000)
+                silent.sendall(b"GET /")
+                began = time.monotonic()
+                server.process.send_signal(stop)
+                self.assertEqual(server.process.wait(SECONDS), 0)
+                self.assertLess(time.monotonic() - began, 1.5 * daemons.TIME_SCALE)
+
+    def test_the_access_log_holds_nothing_but_text(self):
+        server = self.start("--access-log")
+        server.exchange(
+            b"GET /stats/%1b[2J\xc3\xa9\" HTTP/1.1\r\nHost: localhost\r\nReferer: \"quoted\" \\\r\n"
+            b"User-Agent: \xff\xfe <script>\r\nConnection: close\r\n\r\n"
+        )
+        server.exchange(b"POST / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        lines = daemons.wait_until(lambda: re.findall(r"^127\.0\.0\.1 .*$", server.log(), re.M)[1:] and server.log(), "lines")
+        lines = re.findall(r"^127\.0\.0\.1 .*$", lines, re.M)
+        time_part = r"\[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]"
+        self.assertRegex(
+            lines[0],
+            rf'^127\.0\.0\.1 - - {time_part} "GET /stats/%1b\[2J\u00e9\\x22 HTTP/1\.1" 200 2 '
+            r'"\\x22quoted\\x22 \\" "\\xFF\\xFE <script>"$',
+        )
+        self.assertRegex(lines[1], rf'^127\.0\.0\.1 - - {time_part} "POST / HTTP/1\.1" 405 \d+ "" ""$')
+
+    # ---- a proxy before it
+
+    def test_nginx_before_it_as_the_manual_says(self):
+        page = pathlib.Path(SOURCE, "packaging", "man", "mmash.8").read_text()
+        snippet = re.search(r"^server \{\n.*?^\}\n", page, re.M | re.S)[0].replace("\\-", "-").replace("\\e", "\\")
+        port = daemons.free_port()
+        path = os.path.join(self.folder, "http.sock")
+        certificate = os.path.join(self.folder, "cert.pem")
+        subprocess.run(
+            [daemons.program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=metrics.example",
+             "-keyout", certificate + ".key", "-out", certificate],
+            check=True, capture_output=True, timeout=60 * daemons.TIME_SCALE,
+        )
+        for theirs, ours in {
+            "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
+            "/etc/ssl/certs/metrics.example.pem": certificate,
+            "/etc/ssl/private/metrics.example.key": certificate + ".key",
+            "/etc/nginx/mmash.passwd": os.path.join(self.folder, "passwd"),
+            "/run/mmash/http.sock": path,
+        }.items():
+            self.assertIn(theirs, snippet)
+            snippet = snippet.replace(theirs, ours)
+        pathlib.Path(self.folder, "passwd").write_text("joe:{PLAIN}secret\n")
+        config = os.path.join(self.folder, "nginx.conf")
+        temporary = "".join(f"{kind}_temp_path {self.folder}/{kind};\n" for kind in
+                            ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        with open(config, "w") as file:
+            file.write(
+                f"daemon off; worker_processes 1; pid {self.folder}/nginx.pid; error_log stderr;\n"
+                f"events {{ worker_connections 64; }}\n"
+                f"http {{ access_log off;\n{temporary}{snippet}}}\n"
+            )
+        os.chmod(self.folder, 0o755)
+        self.publish("a.mmstats", writer.counter("a/b", 7), with_sys=False)
+        nginx = daemons.Daemon("nginx", [daemons.program("nginx"), "-e", "stderr", "-c", config],
+                               os.path.join(self.folder, "nginx"))
+        nginx.ready = lambda: daemons.port_answers(port)
+        curl = [daemons.program("curl"), "--silent", "--noproxy", "*", "--cacert", certificate,
+                "--resolve", f"metrics.example:{port}:127.0.0.1", "--write-out", " %{http_code}"]
+
+        def ask(target, *options):
+            url = f"https://metrics.example:{port}{target}"
+            return subprocess.run([*curl, *options, url], check=True, capture_output=True, text=True, timeout=SECONDS).stdout
+
+        with Mmash(self.folder, listen=(f"unix:{path}",)), nginx:
+            self.assertTrue(ask("/stats/").endswith(" 401"))
+            self.assertEqual(ask("/stats/a%2Fb", "--user", "joe:secret"), '{"a/b": [7]} 200')
+            self.assertTrue(ask("/stats/", "--user", "joe:wrong").endswith(" 401"))
+
+
+if __name__ == "__main__":
+    unittest.main()

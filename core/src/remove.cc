@@ -56,8 +56,8 @@ Expected<void> if_unwritten(const OpenFile& file, const std::string& path, Act a
   if (lease.mapped() == Mapped::kUnknown) {
     const bool strange = lease.sys_errno() == EACCES || lease.sys_errno() == EPERM;
     return refuse(ErrorKind::kBusy,
-                  strange ? "is kept: only root or its owner may ask whether some process still writes it"
-                          : "is kept: its file system cannot tell whether some process still writes it",
+                  strange ? "only root or its owner may ask whether some process still writes it"
+                          : "its file system cannot tell whether some process still writes it",
                   lease.sys_errno());
   }
   const auto slash = path.rfind('/');

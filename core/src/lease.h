@@ -21,12 +21,12 @@ class WriterLease {
   // `fd` is open for reading only, and stays open while this lives.
   explicit WriterLease(int fd) : fd_(fd) {
     // Who wants to write meanwhile makes the kernel send a signal; SIGIO, the default, would end us.
-    if (::fcntl(fd_, F_SETSIG, SIGURG) != 0) return;
-    if (::fcntl(fd_, F_SETLEASE, F_RDLCK) == 0) {
+    if (::fcntl(fd_, F_SETSIG, SIGURG) == 0 && ::fcntl(fd_, F_SETLEASE, F_RDLCK) == 0) {
       mapped_ = Mapped::kNo;
-    } else if (errno == EAGAIN) {
-      mapped_ = Mapped::kYes;
+      return;
     }
+    sys_errno_ = errno;
+    if (sys_errno_ == EAGAIN) mapped_ = Mapped::kYes;
   }
   ~WriterLease() {
     if (mapped_ == Mapped::kNo) ::fcntl(fd_, F_SETLEASE, F_UNLCK);
@@ -36,10 +36,13 @@ class WriterLease {
 
   // kUnknown: the file is another user's and we are not root, or its file system knows no leases.
   [[nodiscard]] Mapped mapped() const { return mapped_; }
+  // Why it is unknown.
+  [[nodiscard]] int sys_errno() const { return sys_errno_; }
 
  private:
   int fd_;
   Mapped mapped_ = Mapped::kUnknown;
+  int sys_errno_ = 0;
 };
 
 }  // namespace mmstats

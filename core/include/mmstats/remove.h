@@ -10,8 +10,12 @@ namespace mmstats {
 
 // Removes the file `path` if it is still `file` and no process has it open or mapped for writing; whoever
 // held it open for reading reads on. Preconditions: file.is_open().
-// Errors, with the file kept: kChanged (the name leads to another file now), kBusy (some process writes
-// it, or that cannot be ruled out: another user's file, asked without being root), kNotFound, kDenied, kIo.
+// Errors, with the file kept: kChanged (the name leads to another file now), kBusy (some process writes it;
+// or, with sys_errno set, that cannot be ruled out: another user's file, asked without being root, or a file
+// system that does not know), kNotFound, kDenied, kIo.
 Expected<void> remove_unwritten(const OpenFile& file, const std::string& path);
+
+// The same question without the removal: what the system's permissions say to that is not asked.
+Expected<void> check_unwritten(const OpenFile& file, const std::string& path);
 
 }  // namespace mmstats

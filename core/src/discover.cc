@@ -16,6 +16,7 @@
 #include <map>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "lease.h"
@@ -96,6 +97,8 @@ struct File {
 
 struct Folder {
   std::string path;
+  // A shell makes thousands of literal names of one glob: they are looked up, not tried one by one.
+  std::unordered_set<std::string, StringHash, std::equal_to<>> literals;
   std::vector<std::string> patterns;
   DIR* directory = nullptr;
   FileId id;
@@ -123,9 +126,18 @@ struct Folder {
   }
 
   [[nodiscard]] bool matches(const char* name) const {
-    return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
-      return ::fnmatch(pattern.c_str(), name, FNM_PERIOD | FNM_PATHNAME) == 0;
-    });
+    return literals.find(std::string_view(name)) != literals.end() ||
+           std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+             return ::fnmatch(pattern.c_str(), name, FNM_PERIOD | FNM_PATHNAME) == 0;
+           });
+  }
+
+  // False if it is there already.
+  bool add_pattern(const std::string& pattern) {
+    if (pattern.find_first_of("*?[\\") == std::string::npos) return literals.insert(pattern).second;
+    if (std::find(patterns.begin(), patterns.end(), pattern) != patterns.end()) return false;
+    patterns.push_back(pattern);
+    return true;
   }
 };
 
@@ -188,11 +200,7 @@ void Discovery::Impl::add_folder(const fs::path& folder, const std::string& patt
     entry->path = folder.native();
   }
   entry->in_globs = true;
-  auto& known = entry->patterns;
-  if (std::find(known.begin(), known.end(), pattern) == known.end()) {
-    known.push_back(pattern);
-    entry->list_next_time = true;
-  }
+  if (entry->add_pattern(pattern)) entry->list_next_time = true;
 }
 
 void Discovery::Impl::expand(const fs::path& known, const fs::path::const_iterator& part,

@@ -1,0 +1,232 @@
+#include "column_report.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+#include "file_filter.h"
+#include "mmstats/discover.h"
+#include "mmstats/parse.h"
+#include "mmstats/rules.h"
+#include "mmstats/snapshot.h"
+#include "mmstats/watch.h"
+#include "output.h"
+
+namespace pollstats {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::string_view kProgram = "pollstats";
+
+enum Level : int { kErrors, kWarnings, kInfo, kDebug };
+
+extern "C" void on_interrupt(int) {
+  // All lines that are written are whole ones. It may be writing that we are stuck in.
+  if (::isatty(STDOUT_FILENO) != 0) {
+    [[maybe_unused]] const auto written = ::write(STDOUT_FILENO, "\n", 1);
+  }
+  ::_exit(0);
+}
+
+Look look_at_output(bool rate) {
+  Look look{.rate = rate};
+  if (::isatty(STDOUT_FILENO) == 0) return look;
+  winsize size{};
+  const bool known = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  look.terminal_width = known ? size.ws_col : std::size_t{80};
+  const char* no_colour = std::getenv("NO_COLOR");
+  const char* type = std::getenv("TERM");
+  look.colour =
+      (no_colour == nullptr || *no_colour == '\0') && type != nullptr && std::string_view(type) != "dumb";
+  return look;
+}
+
+// Waits for `until`; false if meanwhile nobody is left to read the output.
+bool wait(steady_clock::time_point until) {
+  while (true) {
+    const auto left = std::chrono::ceil<std::chrono::nanoseconds>(until - steady_clock::now());
+    if (left.count() <= 0) return true;
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
+    const timespec timeout{seconds.count(), (left - seconds).count()};
+    pollfd output{STDOUT_FILENO, 0, 0};
+    if (::ppoll(&output, 1, &timeout, nullptr) > 0 && (output.revents & (POLLERR | POLLNVAL)) != 0)
+      return false;
+    if ((output.revents & POLLHUP) != 0) return false;
+  }
+}
+
+// Which of `labels` some file has.
+std::vector<std::string> known_labels(const std::vector<std::string>& globs, const Options& options,
+                                      std::vector<std::string> labels) {
+  mmstats::Discovery discovery(globs, {.max_held = 0});
+  discovery.look(std::chrono::system_clock::now());
+  std::vector<std::string> known;
+  mmstats::ParsedFile content;
+  for (const auto file : discovery.files()) {
+    if (labels.empty()) break;
+    const auto snapshot = mmstats::read_snapshot(discovery.path(file));
+    if (!snapshot) continue;
+    mmstats::parse(snapshot->bytes, content);
+    if (!passes(options.filters, content)) continue;
+    std::erase_if(labels, [&](const std::string& label) {
+      const bool has = std::ranges::any_of(content.fields,
+                                           [&](const mmstats::Field& field) { return field.label == label; });
+      if (has) known.push_back(label);
+      return has;
+    });
+  }
+  return known;
+}
+
+class Report {
+ public:
+  Report(const Options& options, Columns columns, const std::vector<std::string>& globs, mmstats::Rules rules)
+      : options_(options),
+        columns_(std::move(columns)),
+        globs_(globs),
+        watch_(watch_options(), std::move(rules)) {}
+
+  int run() {
+    Cadence cadence(steady_clock::now(), options_.delay);
+    for (std::uint64_t line = 0; !options_.count || line < *options_.count; ++line) {
+      if (!wait(cadence.next())) break;
+      const auto at = std::chrono::system_clock::now();
+      look(at);
+      write(line, at);
+      if (out_.failed()) break;
+      if (const auto missed = cadence.advance(steady_clock::now()); missed > 0) {
+        say(kWarnings, fmt::format("the last line took longer than the delay; left out: {}", missed));
+      }
+    }
+    // If nobody reads any more, this ends the process as it ends any filter.
+    if (const auto failure = out_.failure()) {
+      mmstats::complain(kProgram, *failure);
+      return 1;
+    }
+    return 0;
+  }
+
+ private:
+  mmstats::WatchOptions watch_options() {
+    mmstats::WatchOptions watch;
+    watch.globs = globs_;
+    if (!options_.filters.empty()) {
+      watch.keep = [this](const std::string&, const mmstats::ParsedFile& content) {
+        return passes(options_.filters, content);
+      };
+    }
+    return watch;
+  }
+
+  void say(Level level, std::string_view text) const {
+    if (options_.verbosity >= level) mmstats::complain(kProgram, text);
+  }
+
+  void look(std::chrono::system_clock::time_point at) {
+    const auto now = steady_clock::now();
+    const auto& report = watch_.tick(at, now);
+    samples_.take(watch_.series(), now);
+    const bool changed = columns_.update(watch_.series());
+    new_columns_ = new_columns_ || changed;
+    for (const auto& error : report.errors) mmstats::complain(kProgram, error.text());
+    tell(report);
+    if (samples_.looks() == 1) tell_what_is_missing();
+  }
+
+  // On -vv and -vvv.
+  void tell(const mmstats::TickReport& report) {
+    const mmstats::FoldStats& now = watch_.stats();
+    if (now.lives != told_.lives) say(kInfo, fmt::format("lives begun: {}", now.lives - told_.lives));
+    if (now.resets != told_.resets) {
+      say(kInfo, fmt::format("counters that began again: {}", now.resets - told_.resets));
+    }
+    if (now.truncated_lives != told_.truncated_lives) {
+      say(kInfo, fmt::format("files that another process took over in place: {}",
+                             now.truncated_lives - told_.truncated_lives));
+    }
+    if (now.unstable != told_.unstable) {
+      say(kInfo, fmt::format("values that changed too fast to be read: {}", now.unstable - told_.unstable));
+    }
+    say(kDebug, fmt::format("{} files, {} of dead processes, {} with problems, {} series, read in {:.3f} ms",
+                            now.files, now.dead, now.damaged, now.series, report.elapsed.count() * 1000));
+    told_ = now;
+  }
+
+  void tell_what_is_missing() {
+    if (watch_.files() == 0) {
+      mmstats::complain(kProgram,
+                        fmt::format("no mmstats files match {}",
+                                    mmstats::printable(fmt::format("{}", fmt::join(globs_, ", ")))));
+      return;
+    }
+    const auto missing = columns_.missing();
+    if (missing.empty()) return;
+    for (const auto& label : known_labels(globs_, options_, missing)) {
+      mmstats::complain(kProgram,
+                        fmt::format("{} is a text, or written once: it has no changes to show; slurpstats "
+                                    "shows what it is",
+                                    mmstats::printable(label)));
+    }
+    for (const auto& label : missing) {
+      say(kWarnings, fmt::format("{}: no file has it as a value over time", mmstats::printable(label)));
+    }
+  }
+
+  void write(std::uint64_t line, std::chrono::system_clock::time_point at) {
+    if (options_.json) {
+      out_ << columns_.json(samples_, at) << "\n";
+    } else {
+      const Look look = look_at_output(options_.rate);
+      const bool due = line == 0 || (options_.headers > 0 && lines_since_header_ >= options_.headers);
+      if (due || new_columns_ || look.terminal_width != width_) {
+        out_ << columns_.header(look) << "\n";
+        lines_since_header_ = 0;
+      }
+      width_ = look.terminal_width;
+      new_columns_ = false;
+      out_ << columns_.line(samples_, look) << "\n";
+      ++lines_since_header_;
+    }
+    out_.flush();
+  }
+
+  const Options& options_;
+  Columns columns_;
+  const std::vector<std::string>& globs_;
+  mmstats::Watch watch_;
+  Samples samples_{0};
+  mmstats::Output out_;
+  mmstats::FoldStats told_;
+  bool new_columns_ = false;
+  std::uint64_t lines_since_header_ = 0;
+  std::optional<std::size_t> width_;
+};
+
+}  // namespace
+
+int report_columns(const Options& options, Columns columns, const std::vector<std::string>& globs) {
+  mmstats::Rules rules;
+  for (const auto& pattern : columns.patterns()) {
+    if (const auto added = rules.include(pattern); !added) {
+      mmstats::complain(kProgram, added.error().text());
+      return 2;
+    }
+  }
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;
+  ::sigaction(SIGINT, &action, nullptr);
+  // So that a reader who leaves shows as a failed write.
+  std::signal(SIGPIPE, SIG_IGN);
+  return Report(options, std::move(columns), globs, std::move(rules)).run();
+}
+
+}  // namespace pollstats

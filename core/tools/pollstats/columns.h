@@ -1,0 +1,83 @@
+// The fields that were asked for, as columns: which series each shows, and the lines of a report.
+// Pure: nothing here reads files or writes.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "field_pattern.h"
+#include "mmstats/error.h"
+#include "mmstats/fold.h"
+#include "samples.h"
+
+namespace pollstats {
+
+constexpr std::size_t kColumnWidth = 20;  // cells, where no terminal says otherwise
+
+// How lines look.
+struct Look {
+  bool colour = false;
+  bool rate = false;                            // a column FIELD/s beside each
+  std::optional<std::size_t> terminal_width{};  // cells; none: no terminal, columns of kColumnWidth
+};
+
+class Columns {
+ public:
+  // `fields`: FIELD,FIELD... as it was given. Each is put behind `prefix`, which headers leave out. Errors:
+  // kInvalid: a field is empty, or too long to be looked for.
+  static mmstats::Expected<Columns> parse(std::string_view fields, const std::string& prefix);
+
+  // For Rules::include: RE2 patterns of all labels that can become a column.
+  [[nodiscard]] std::vector<std::string> patterns() const;
+
+  // Takes series that came since the last call into account. A field without wildcards has one column
+  // whatever there is. One with wildcards has a column for each series that matches, by name, and one for
+  // itself until there is any. True: there are other columns now. `series` as for Samples::take.
+  bool update(std::span<const mmstats::Series> series);
+
+  // Labels without wildcards that no series has.
+  [[nodiscard]] std::vector<std::string> missing() const;
+
+  // Without a newline. Names are cut to the width of a column: on a terminal at their beginning, else at
+  // their end.
+  [[nodiscard]] std::string header(const Look& look) const;
+
+  // The change of counters, the value of others, "-" where no file has the field.
+  [[nodiscard]] std::string line(const Samples& samples, const Look& look) const;
+
+  // {"time": seconds since 1970, "fields": {label: {"kind": text, "value": number, "change": number,
+  // "rate": number}, ...}}: null for a field that no file has, and for what cannot be known.
+  [[nodiscard]] std::string json(const Samples& samples, std::chrono::system_clock::time_point at) const;
+
+ private:
+  struct Column {
+    std::string label;
+    std::vector<std::uint32_t>
+        series;  // counters first; a label may mean different things to different files
+  };
+  struct Field {
+    std::string text;  // with the prefix
+    std::optional<FieldPattern> pattern;
+    std::vector<Column> columns;
+  };
+
+  void add(Column& column, std::span<const mmstats::Series> series, std::uint32_t index) const;
+  [[nodiscard]] std::string_view title(const Column& column) const;
+  [[nodiscard]] std::size_t width(const Look& look) const;
+  template <class Visit>
+  void for_each_column(Visit&& visit) const;
+
+  std::string prefix_;
+  std::vector<Field> fields_;
+  std::unordered_multimap<std::string, std::size_t> by_label_;  // fields without wildcards
+  std::size_t seen_ = 0;                                        // series
+};
+
+}  // namespace pollstats

@@ -1,0 +1,96 @@
+#include "field_pattern.h"
+
+#include <fmt/format.h>
+#include <re2/re2.h>
+
+#include <cstddef>
+#include <utility>
+
+namespace pollstats {
+namespace {
+
+// One character of UTF-8, or one byte that belongs to none.
+constexpr std::string_view kOneCharacter = R"((?:[\xC2-\xF4][\x80-\xBF]+|[\x00-\xFF]))";
+
+// The set that begins at text[at], a `[`, as RE2 writes it, and where it ends. Empty: it has no end, and the
+// `[` means itself.
+std::pair<std::string, std::size_t> set_at(std::string_view text, std::size_t at) {
+  std::string set = "[";
+  std::size_t next = at + 1;
+  if (next < text.size() && (text[next] == '!' || text[next] == '^')) {
+    set += '^';
+    ++next;
+  }
+  for (bool first = true; next < text.size(); first = false, ++next) {
+    if (text[next] == ']' && !first) return {set + ']', next + 1};
+    const bool between = text[next] == '-' && !first && next + 1 < text.size() && text[next + 1] != ']';
+    if (text[next] == '\\' && next + 1 < text.size()) ++next;
+    set += between ? "-" : quoted_re2(text.substr(next, 1));
+  }
+  return {};
+}
+
+std::string re2_of(std::string_view text) {
+  std::string pattern;
+  for (std::size_t at = 0; at < text.size();) {
+    const char c = text[at];
+    if (c == '*') {
+      pattern += ".*";
+    } else if (c == '?') {
+      pattern += kOneCharacter;
+    } else if (c == '[') {
+      if (const auto [set, end] = set_at(text, at); end != 0) {
+        pattern += set;
+        at = end;
+        continue;
+      }
+      pattern += "\\[";
+    } else {
+      if (c == '\\' && at + 1 < text.size()) ++at;
+      pattern += quoted_re2(text.substr(at, 1));
+    }
+    ++at;
+  }
+  return pattern;
+}
+
+}  // namespace
+
+bool has_wildcard(std::string_view text) { return text.find_first_of("*?[") != std::string_view::npos; }
+
+std::string quoted_re2(std::string_view text) { return RE2::QuoteMeta({text.data(), text.size()}); }
+
+struct FieldPattern::Impl {
+  RE2 pattern;
+  Impl(const std::string& text, const RE2::Options& options) : pattern(text, options) {}
+};
+
+FieldPattern::FieldPattern(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+FieldPattern::FieldPattern(FieldPattern&&) noexcept = default;
+FieldPattern& FieldPattern::operator=(FieldPattern&&) noexcept = default;
+FieldPattern::~FieldPattern() = default;
+
+mmstats::Expected<FieldPattern> FieldPattern::compile(std::string_view text, std::string_view prefix) {
+  RE2::Options options;
+  options.set_log_errors(false);
+  options.set_encoding(RE2::Options::EncodingLatin1);
+  options.set_dot_nl(true);
+  auto impl = std::make_unique<const Impl>(quoted_re2(prefix) + re2_of(text), options);
+  if (!impl->pattern.ok()) {
+    return tl::unexpected(mmstats::Error{.kind = mmstats::ErrorKind::kInvalid,
+                                         .path = {},
+                                         .offset = 0,
+                                         .sys_errno = 0,
+                                         .message = fmt::format("field \"{}\": {}", mmstats::printable(text),
+                                                                mmstats::printable(impl->pattern.error()))});
+  }
+  return FieldPattern(std::move(impl));
+}
+
+bool FieldPattern::matches(std::string_view label) const {
+  return RE2::FullMatch({label.data(), label.size()}, impl_->pattern);
+}
+
+const std::string& FieldPattern::re2() const { return impl_->pattern.pattern(); }
+
+}  // namespace pollstats

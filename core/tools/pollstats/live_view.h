@@ -1,0 +1,144 @@
+// The full-screen view: its state, what keys do to it, and what it shows. Pure: a terminal draws the Screen,
+// main() looks at files and does what is wished.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "field_pattern.h"
+#include "mmstats/fold.h"
+#include "processes.h"
+#include "samples.h"
+#include "screen.h"
+
+namespace pollstats {
+
+inline constexpr std::size_t kHistory = 60;  // looks that a curve shows at most
+
+// What one look found beside the series.
+struct Facts {
+  double time = 0;         // Unix seconds
+  std::string clock;       // the same for people
+  std::size_t files = 0;   // that count
+  std::size_t dead = 0;    // of these, of dead processes
+  std::size_t failed = 0;  // complaints
+  std::string complaint;   // the newest one; empty: none is new
+};
+
+// A list with a cursor, of which a part is visible.
+struct Scroll {
+  std::size_t selected = 0;
+  std::size_t top = 0;
+  std::size_t page = 1;  // visible rows
+
+  // True if the key moved it.
+  bool move(const Key& key, std::size_t count);
+  // So that the cursor is on a row that there is, and visible.
+  void settle(std::size_t count);
+};
+
+class LiveView {
+ public:
+  // What keys ask main() for.
+  enum class Wish : std::uint8_t { kNothing, kLeave, kSuspend, kRepaint, kChoose };
+  enum class Sort : std::uint8_t { kName, kValue, kRate, kChange };
+
+  // Labels are shown without their first `prefix` bytes; each has as many. `unicode`: the terminal shows it.
+  LiveView(std::size_t prefix, bool unicode, std::chrono::nanoseconds delay)
+      : prefix_(prefix), unicode_(unicode), delay_(delay) {}
+
+  // A look was taken. `series` and `samples` are used until the next one.
+  void take(std::span<const mmstats::Series> series, const Samples& samples, Facts facts);
+
+  // All series are others from the next look on.
+  void begin_anew();
+
+  Wish press(const Key& key);
+
+  Screen compose(std::size_t width, std::size_t height);
+
+  [[nodiscard]] std::chrono::nanoseconds delay() const { return delay_; }
+  [[nodiscard]] bool paused() const { return paused_; }
+
+  // The list of processes: wanted while it is shown.
+  [[nodiscard]] bool shows_processes() const { return mode_ == Mode::kProcesses; }
+  void take(const std::vector<Process>& processes);
+  // After kChoose: whose files count; empty: everybody's.
+  [[nodiscard]] const std::set<ProcessId>& chosen() const { return chosen_; }
+
+ private:
+  enum class Mode : std::uint8_t { kSeries, kFilter, kProcesses };
+  struct Label {
+    std::string text;  // fit to be shown
+    std::size_t cells = 0;
+    std::size_t rank = 0;  // by name
+    bool passes = false;   // the filter
+  };
+  // Cells of each column, 0: not shown.
+  struct Shape {
+    std::size_t label = 0;
+    std::size_t now = 0;  // rate or value, where there is room for one of them
+    std::size_t value = 0;
+    std::size_t rate = 0;
+    std::size_t change = 0;
+    std::size_t curve = 0;
+  };
+  using Line = std::vector<Span>;
+
+  void add_labels();
+  void set_filter(std::string filter);
+  [[nodiscard]] bool passes(std::string_view label) const;
+  void arrange();
+  void sort_by(Sort sort);
+
+  Wish press_in_series(const Key& key);
+  Wish press_in_filter(const Key& key);
+  Wish press_in_processes(const Key& key);
+  void change_delay(bool longer);
+
+  void compose_series(Screen& screen, std::size_t width, std::size_t height);
+  void compose_processes(Screen& screen, std::size_t width, std::size_t height);
+  [[nodiscard]] Line title(std::size_t width) const;
+  [[nodiscard]] Line help(std::size_t width) const;
+  [[nodiscard]] Line detail(std::size_t width) const;
+  [[nodiscard]] Shape shape(std::size_t width) const;
+  [[nodiscard]] Line heading(const Shape& shape) const;
+  [[nodiscard]] Line row(std::size_t index, const Shape& shape, bool selected) const;
+  [[nodiscard]] std::string value_text(const Sample& sample, std::size_t width) const;
+  [[nodiscard]] std::string_view mark() const { return unicode_ ? "…" : "~"; }
+
+  std::size_t prefix_;
+  bool unicode_;
+  std::chrono::nanoseconds delay_;
+  std::span<const mmstats::Series> series_;
+  const Samples* samples_ = nullptr;
+  Facts facts_;
+  std::string complaint_;  // until a key is pressed
+
+  std::vector<Label> labels_;        // by series
+  std::vector<std::uint32_t> rows_;  // series that are shown, in order
+  std::size_t widest_ = 0;           // label of these, cells
+  std::string filter_;
+  std::vector<std::string> words_;  // of the filter, in lower case
+  std::vector<FieldPattern> wild_;  // words with wildcards
+  Sort sort_ = Sort::kName;
+  bool reversed_ = false;
+  bool paused_ = false;
+  Mode mode_ = Mode::kSeries;
+  Scroll scroll_;
+
+  std::vector<Process> processes_;
+  std::set<ProcessId> chosen_;
+  std::set<ProcessId> marked_;
+  Scroll process_scroll_;
+};
+
+}  // namespace pollstats

@@ -1,0 +1,50 @@
+// pollstats: shows how values of mmstats files change, in columns or on the whole screen. Its man page:
+// packaging/man/pollstats.1
+
+#include <unistd.h>
+
+#include <clocale>
+#include <exception>
+#include <utility>
+
+#include "column_report.h"
+#include "columns.h"
+#include "live_run.h"
+#include "mmstats/watch.h"
+#include "output.h"
+#include "poll_options.h"
+
+namespace {
+
+constexpr int kUsage = 2;
+
+int run(int argc, char** argv) {
+  std::setlocale(LC_ALL, "");
+  auto [options, exit_status] = pollstats::parse(argc, argv);
+  if (exit_status) return *exit_status;
+  const auto globs = options.files.empty() ? mmstats::default_globs() : options.files;
+  if (options.fields.empty()) {
+    if (::isatty(STDOUT_FILENO) != 0) return pollstats::run_live(options, globs);
+    mmstats::complain(
+        "pollstats",
+        "name fields (pollstats FIELD,FIELD... FILE...; '*' is all of them), or run it on a terminal");
+    return kUsage;
+  }
+  auto columns = pollstats::Columns::parse(options.fields, options.prefix);
+  if (!columns) {
+    mmstats::complain("pollstats", columns.error().text());
+    return kUsage;
+  }
+  return pollstats::report_columns(options, std::move(*columns), globs);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    mmstats::complain("pollstats", error.what());
+    return 1;
+  }
+}

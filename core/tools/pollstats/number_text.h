@@ -1,0 +1,26 @@
+// Numbers for people, in few characters. Pure functions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace pollstats {
+
+// All digits of a whole number, six significant ones of others.
+std::string number_text(double value);
+
+// The same, or if that is longer than `width`, fewer digits with a prefix of the metric system: 12.3M. What
+// is still too long stays so.
+std::string number_text(double value, std::size_t width);
+std::string number_text(std::uint64_t value, std::size_t width);
+
+// For numbers that change while one looks: thousands apart where there is room, and three significant digits
+// of fractions: 1,234,567, 1,234, 12.3, 0.0123.
+std::string calm_text(double value, std::size_t width);
+std::string calm_text(std::uint64_t value, std::size_t width);
+
+// The two largest units of a time: 3d 4h, 12m 5s, 45s. Below 0 counts as 0.
+std::string duration_text(double seconds);
+
+}  // namespace pollstats

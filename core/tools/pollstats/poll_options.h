@@ -1,0 +1,44 @@
+// pollstats' command line. Pure but for parse(), which prints help and mistakes.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace pollstats {
+
+struct Options {
+  std::optional<std::uint64_t> count;  // lines; none: until it is stopped
+  std::chrono::nanoseconds delay = std::chrono::seconds(1);
+  std::vector<std::string> filters;
+  std::uint64_t headers = 20;  // a header every so many lines; 0: one
+  std::string prefix;
+  int verbosity = 0;
+  bool rate = false;
+  bool json = false;
+  bool live = false;
+  std::string fields;              // empty: the live view
+  std::vector<std::string> files;  // globs; empty: the default ones
+};
+
+// In the original, -f takes all words up to the next option. Here, too, but for the words at the end of the
+// line as long as there is no FIELD and FILE before them: of these it takes one. Gives each filter a -f of
+// its own. `words` are without the program's name.
+std::vector<std::string> spread_filters(std::span<const std::string> words);
+
+// A FILE of that very name is meant, whatever characters it has in it: their meaning in a glob is taken away.
+// `exists`: there is such a file.
+std::string as_glob(const std::string& file, bool exists);
+
+// Prints what was asked for (help, version) or what is wrong, and returns the exit status then.
+struct Parsed {
+  Options options;
+  std::optional<int> exit_status;
+};
+Parsed parse(int argc, const char* const* argv);
+
+}  // namespace pollstats

@@ -1,0 +1,69 @@
+// Which processes write the files: for a person to choose from.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "mmstats/discover.h"
+#include "mmstats/owner.h"
+#include "mmstats/parse.h"
+
+namespace pollstats {
+
+// Stands for one process in a choice: its pid, or the path of a file that names none.
+struct ProcessId {
+  std::uint64_t pid = 0;
+  std::string path;  // empty if there is a pid
+  auto operator<=>(const ProcessId&) const = default;
+};
+
+ProcessId process_of(const std::string& path, const mmstats::ParsedFile& content);
+
+struct Process {
+  ProcessId id;
+  std::string command;  // foreign bytes: as its file's name says, else as the system does
+  double created = 0;   // of its oldest file, Unix seconds; 0: not said
+  mmstats::OwnerState state = mmstats::OwnerState::kUnknown;
+  std::size_t files = 0;
+};
+
+// The part of a file's name that says what program `pid` is: "web" of "/run/mmstats/web-17-18.mmstats". Empty
+// if the name does not hold the pid. Pure.
+std::string command_of(const std::string& path, std::uint64_t pid);
+
+// One thread at a time.
+class Processes {
+ public:
+  using Keep = std::function<bool(const std::string& path, const mmstats::ParsedFile& content)>;
+
+  // Of the files that `keep` wants, asked when a file is read.
+  Processes(std::vector<std::string> globs, Keep keep, std::string proc = "/proc");
+
+  // Looks again; ordered by command and pid. Valid until the next look. A file is read when it is new, and
+  // again every Owners::kRecheck, as another process may have taken it over; each time while it does not say
+  // who writes it.
+  const std::vector<Process>& look(std::chrono::system_clock::time_point now,
+                                   std::chrono::steady_clock::time_point steady_now);
+
+ private:
+  struct File {
+    bool wanted = false;
+    ProcessId id;
+    double created = 0;
+    std::chrono::steady_clock::time_point read_at;
+  };
+  void read(mmstats::FileKey key, std::chrono::steady_clock::time_point now);
+
+  std::string proc_;
+  Keep keep_;
+  mmstats::Discovery discovery_;
+  mmstats::Owners owners_;
+  std::vector<File> files_;  // by FileKey
+  std::vector<Process> processes_;
+};
+
+}  // namespace pollstats

@@ -1,0 +1,58 @@
+// What a screen shows and what a person presses, without a terminal.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pollstats {
+
+enum class Style : std::uint8_t {
+  kPlain,
+  kTitle,
+  kHeading,
+  kNumber,
+  kCurve,
+  kDim,
+  kAlert,
+  kKey,       // a key in the line of help
+  kSelected,  // the row under the cursor
+};
+
+// Text that may go to a terminal: see shown() in text_cells.h.
+struct Span {
+  Style style = Style::kPlain;
+  std::string text;
+};
+
+struct Screen {
+  std::vector<std::vector<Span>> lines;  // from the top; none is wider than the screen
+  struct Cursor {
+    std::size_t line = 0;
+    std::size_t cell = 0;
+  };
+  std::optional<Cursor> cursor;  // where something is typed; none: hidden
+};
+
+struct Key {
+  enum class Name : std::uint8_t {
+    kCharacter,  // control characters, too
+    kUp,
+    kDown,
+    kPageUp,
+    kPageDown,
+    kHome,
+    kEnd,
+    kEnter,
+    kEscape,
+    kBackspace,
+    kGone,  // the terminal is no longer there
+    kOther,
+  };
+  Name name = Name::kOther;
+  char32_t character = 0;
+};
+
+}  // namespace pollstats

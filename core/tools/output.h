@@ -1,6 +1,7 @@
 // Standard output of a tool: written in chunks, and no failure lost.
 #pragma once
 
+#include <cerrno>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,9 @@ class Output {
  public:
   Output& operator<<(std::string_view text);
   void flush();
+
+  // It was seen by other means that nobody reads any more: as if a write had failed for that.
+  void reader_left() { error_ = EPIPE; }
 
   [[nodiscard]] bool failed() const { return error_ != 0; }
 

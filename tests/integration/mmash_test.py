@@ -300,8 +300,16 @@ scrape_configs:
             ],
             os.path.join(self.folder, "prometheus"),
         )
-        prometheus.ready = lambda: daemons.port_answers(port)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+        def ready():
+            try:
+                with opener.open(f"http://127.0.0.1:{port}/-/ready", timeout=SECONDS) as answer:
+                    return answer.status == 200
+            except OSError:
+                return False
+
+        prometheus.ready = ready
 
         def ask(path, **query):
             url = f"http://127.0.0.1:{port}/api/v1/{path}?{urllib.parse.urlencode(query)}"

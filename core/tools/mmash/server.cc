@@ -47,10 +47,10 @@ using Stream = beast::basic_stream<asio::generic::stream_protocol>;
 using Socket = asio::generic::stream_protocol::socket;
 using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
 
-constexpr std::uint32_t kMaxHead = 16U << 10U;  // bytes
-constexpr int kSocketBuffer = 256 << 10;        // bytes that the system keeps for a client who is slow
-constexpr std::size_t kSlice = 64U << 10U;      // bytes of an answer that are sent at once
-constexpr std::size_t kMaxRefusing = 16;        // connections at once that are told that there are too many
+constexpr std::size_t kMaxHead = 16U << 10U;  // bytes
+constexpr int kSocketBuffer = 256 << 10;      // bytes that the system keeps for a client who is slow
+constexpr std::size_t kSlice = 64U << 10U;    // bytes of an answer that are sent at once
+constexpr std::size_t kMaxRefusing = 16;      // connections at once that are told that there are too many
 constexpr std::chrono::milliseconds kFarewell{
     1'000};                                       // for what a client still sends when it was told enough
 constexpr std::size_t kMaxFarewell = 64U << 10U;  // bytes of that

@@ -207,7 +207,7 @@ Response Stats::values(std::string_view label, const Request& request) {
   auto response = in_pieces(json_response(""), [answer] { return answer->next(); });
   if (answer->refused()) {
     return error_response(400,
-                          fmt::format("label \"{}\": aggr \"{}\" does not apply to a value that is no number",
+                          fmt::format(R"(label "{}": aggr "{}" does not apply to a value that is no number)",
                                       mmstats::printable(*answer->refused()), *word));
   }
   return response;

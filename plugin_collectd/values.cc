@@ -7,15 +7,14 @@
 #include <limits>
 
 #include "mmstats/error.h"
+#include "mmstats/name_hash.h"
 
 namespace mmstats {
 namespace {
 
-constexpr std::size_t kHashDigits = 12;
-constexpr std::size_t kHashBytes = 1 + kHashDigits;  // with its '-'
+constexpr std::size_t kHashBytes = 1 + kNameHashDigits;  // with its '-'
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_hex_digit(char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); }
 
 // Bytes that mean nothing to collectd's identifiers, to the names of RRD files and of rrdtool's
 // arguments, to Carbon, and to a Graphite target, written in a URL or not. That leaves out
@@ -31,22 +30,6 @@ bool is_plain(char c) {
 // Graphite drops empty parts, so ".a", "a." and "a..b" would meet "a" and "a.b".
 bool ends_empty_part(std::string_view name, std::size_t i) {
   return name[i] == '.' && (i == 0 || i + 1 == name.size() || name[i - 1] == '.');
-}
-
-// 64-bit FNV-1a: stable over builds and machines, as the names of stored data must be.
-constexpr std::uint64_t kFnvBasis = 0xCBF29CE484222325U;
-constexpr std::uint64_t kFnvPrime = 0x100000001B3U;
-
-std::uint64_t fnv1a(std::string_view bytes, std::uint64_t hash = kFnvBasis) {
-  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * kFnvPrime;
-  return hash;
-}
-
-// Whether `name` could be taken for a mapped one with its hash.
-bool ends_like_hash(std::string_view name) {
-  if (name.size() < kHashBytes) return false;
-  const auto end = name.substr(name.size() - kHashBytes);
-  return end[0] == '-' && std::all_of(end.begin() + 1, end.end(), is_hex_digit);
 }
 
 // Whether `name` could be taken for one with a worker slot.
@@ -95,14 +78,11 @@ std::string type_instance(std::string_view name, std::int32_t slot, const NameRu
 
   const std::string tail = slot >= 0 ? fmt::format("-{}", slot) : "";
   const bool hashed = salt || text != name || text.size() + tail.size() > rules.max_bytes ||
-                      ends_like_hash(text) || (rules.slots && slot < 0 && ends_like_slot(text));
+                      ends_like_name_hash(text, '-') || (rules.slots && slot < 0 && ends_like_slot(text));
   if (!hashed) return text + tail;
 
-  std::uint64_t hash = fnv1a(name);
-  if (salt.value_or(0) != 0) hash = fnv1a(std::to_string(*salt), hash);
-  constexpr std::uint64_t kMask = (std::uint64_t{1} << (4 * kHashDigits)) - 1;
   const std::size_t room = rules.max_bytes - kHashBytes - tail.size();
-  return fmt::format("{}-{:012x}{}", std::string_view(text).substr(0, room), (hash ^ (hash >> 48U)) & kMask,
+  return fmt::format("{}-{}{}", std::string_view(text).substr(0, room), name_hash(name, salt.value_or(0)),
                      tail);
 }
 

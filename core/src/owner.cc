@@ -72,6 +72,18 @@ Owner owner_of(const ParsedFile& content) {
   return owner;
 }
 
+std::string_view to_string(OwnerState state) {
+  switch (state) {
+    case OwnerState::kAlive:
+      return "alive";
+    case OwnerState::kDead:
+      return "dead";
+    case OwnerState::kUnknown:
+      break;
+  }
+  return "unknown";
+}
+
 Owners::Owners(std::string proc) : proc_(std::move(proc)) {}
 
 // When the process began, and whether it ended and was not waited for: it has its pid still.

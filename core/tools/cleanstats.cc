@@ -70,18 +70,6 @@ struct Verdict {
 
 using Action = Verdict::Action;
 
-std::string_view word(OwnerState state) {
-  switch (state) {
-    case OwnerState::kAlive:
-      return "alive";
-    case OwnerState::kDead:
-      return "dead";
-    case OwnerState::kUnknown:
-      break;
-  }
-  return "unknown";
-}
-
 std::string_view word(Action action) {
   switch (action) {
     case Action::kRemoved:
@@ -321,7 +309,7 @@ class JsonReport final : public Report {
     const bool dated = std::isfinite(verdict.created) && verdict.created > 0;
     out_ << "{\"file\": " << mmstats::json_text(verdict.path) << ", \"pid\": " << pid
          << ", \"created\": " << (dated ? mmstats::float_text(verdict.created) : "null")
-         << ", \"state\": " << mmstats::json_text(word(verdict.state))
+         << ", \"state\": " << mmstats::json_text(to_string(verdict.state))
          << ", \"action\": " << mmstats::json_text(word(verdict.action))
          << ", \"reason\": " << mmstats::json_text(verdict.reason)
          << ", \"message\": " << (verdict.text.empty() ? "null" : mmstats::json_text(verdict.text)) << "}";

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "http.h"
-#include "live.h"
 #include "path_filter.h"
 
 using namespace mmash;
@@ -115,25 +114,6 @@ TEST_CASE("JSON texts are what Python's json.dumps makes") {
       {"</script>", "\"</script>\""},
   };
   for (const auto& row : rows) CHECK(json_string(row.text) == row.json);
-}
-
-TEST_CASE("a command is what the file's name has before the pid") {
-  const struct {
-    const char* path;
-    std::uint64_t pid;
-    const char* command;
-  } rows[] = {
-      {"/run/mmstats/web-12-13.mmstats", 12, "web"},
-      {"/run/mmstats/web-12.mmstats", 12, "web"},
-      {"/run/mmstats/my-web-2-12-12.mmstats", 12, "my-web-2"},
-      {"/run/mmstats/web-123-12-1.mmstats", 12, "web-123"},
-      {"/run/mmstats/web-12-13.mmstats", 0, "web-12-13"},
-      {"/run/mmstats/web-12-13.mmstats", 13, "web-12"},
-      {"/run/mmstats/web.mmstats", 12, "web"},
-      {"/run/mmstats/-12-13.mmstats", 12, "-12-13"},
-      {"stats", 12, "stats"},
-  };
-  for (const auto& row : rows) CHECK(command_of(row.path, row.pid) == row.command);
 }
 
 TEST_CASE("the folder of a glob is what comes before its first wildcard") {

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "command_name.h"
 #include "live_view.h"
 #include "made_file.h"
 #include "processes.h"
@@ -428,13 +429,17 @@ TEST_CASE_FIXTURE(FewSeries, "after another choice all begins anew") {
 }
 
 TEST_CASE("a file's name says what program wrote it, if it holds the pid") {
-  CHECK(command_of("/run/mmstats/web-17-18.mmstats", 17) == "web");
-  CHECK(command_of("/run/mmstats/web-17.mmstats", 17) == "web");
-  CHECK(command_of("web-front-17-17.mmstats", 17) == "web-front");
-  CHECK(command_of("web-170-17-18.mmstats", 17) == "web-170");
-  CHECK(command_of("web-170.mmstats", 17).empty());
-  CHECK(command_of("17.mmstats", 17).empty());
-  CHECK(command_of("/run-17/web.mmstats", 17).empty());
+  CHECK(mmstats::command_of("/run/mmstats/web-17-18.mmstats", 17) == "web");
+  CHECK(mmstats::command_of("/run/mmstats/web-17.mmstats", 17) == "web");
+  CHECK(mmstats::command_of("web-front-17-17.mmstats", 17) == "web-front");
+  CHECK(mmstats::command_of("web-170-17-18.mmstats", 17) == "web-170");
+  CHECK(mmstats::command_of("web-170.mmstats", 17).empty());
+  CHECK(mmstats::command_of("17.mmstats", 17).empty());
+  CHECK(mmstats::command_of("/run-17/web.mmstats", 17).empty());
+  CHECK(mmstats::command_of("/run/mmstats/-17-18.mmstats", 17).empty());
+  CHECK(mmstats::command_of("web-17-18.mmstats", 0).empty());
+  CHECK(mmstats::stem_of("/run/mmstats/web-17-18.mmstats") == "web-17-18");
+  CHECK(mmstats::stem_of("stats") == "stats");
 }
 
 TEST_CASE("processes are found by what their files say") {

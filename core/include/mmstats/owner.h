@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "mmstats/parse.h"
@@ -24,6 +25,8 @@ struct Owner {
 Owner owner_of(const ParsedFile& content);
 
 enum class OwnerState : std::uint8_t { kAlive, kDead, kUnknown };
+
+std::string_view to_string(OwnerState state);  // "alive", "dead", "unknown"
 
 // Asks the system about owners. Answers about a process's start are kept for `kRecheck`.
 // One thread at a time.

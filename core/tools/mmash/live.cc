@@ -15,6 +15,7 @@
 #include <tuple>
 #include <utility>
 
+#include "command_name.h"
 #include "value_text.h"
 
 namespace mmash {
@@ -82,17 +83,6 @@ std::string series_json(std::size_t id, const Series& series) {
                      json_string(series.help));
 }
 
-std::string_view state_word(OwnerState state) {
-  switch (state) {
-    case OwnerState::kAlive:
-      return "alive";
-    case OwnerState::kDead:
-      return "dead";
-    default:
-      return "unknown";
-  }
-}
-
 // What one process has in all its files.
 struct Process {
   std::string command;
@@ -111,19 +101,6 @@ std::string where(const std::vector<std::string>& globs) {
 }
 
 }  // namespace
-
-std::string command_of(std::string_view path, std::uint64_t pid) {
-  std::string_view name = path.substr(path.rfind('/') + 1);
-  if (name.ends_with(".mmstats")) name.remove_suffix(std::string_view(".mmstats").size());
-  if (pid != 0) {
-    const std::string part = fmt::format("-{}", pid);
-    for (auto at = name.find(part); at != std::string_view::npos; at = name.find(part, at + 1)) {
-      const auto after = at + part.size();
-      if (at != 0 && (after == name.size() || name[after] == '-')) return std::string(name.substr(0, at));
-    }
-  }
-  return std::string(name);
-}
 
 Live::Live(const std::vector<std::string>& globs)
     : epoch_(new_epoch()),
@@ -197,7 +174,9 @@ Response Live::processes(Files& files) {
     const auto* content = files.read(file, Care::kOneLook);
     if (content == nullptr) continue;
     const auto owner = mmstats::owner_of(*content);
-    std::string command = command_of(files.path(file), owner.pid);
+    const std::string& path = files.path(file);
+    std::string command(mmstats::command_of(path, owner.pid));
+    if (command.empty()) command = mmstats::stem_of(path);
     Process& process =
         found[{owner.pid, files.owner_state(file, owner, owners_, now), owner.pid == 0 ? command : ""}];
     if (process.files++ == 0) process.command = std::move(command);
@@ -218,7 +197,7 @@ Response Live::processes(Files& files) {
         R"({{"command": {}, "pid": {}, "created": {}, "files": {}, "state": "{}", "labels": {}}})",
         json_string(process.command), std::get<0>(who),
         std::isfinite(process.created) ? mmstats::float_text(process.created) : "0", process.files,
-        state_word(std::get<1>(who)), repeated - process.labels.begin());
+        to_string(std::get<1>(who)), repeated - process.labels.begin());
   }
   processes_ += "]}";
   processes_at_ = now;

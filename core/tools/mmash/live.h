@@ -44,8 +44,4 @@ class Live {
   std::chrono::steady_clock::time_point processes_at_;
 };
 
-// The command that a file's name tells of, if it is of the form CMD-PID-TID.mmstats or so; else the name
-// without its ending.
-std::string command_of(std::string_view path, std::uint64_t pid);
-
 }  // namespace mmash

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "mmstats/error.h"
+#include "mmstats/name_hash.h"
 #include "value_text.h"
 
 namespace mmash {
@@ -18,30 +19,13 @@ namespace {
 using mmstats::Kind;
 using mmstats::Series;
 
-constexpr std::size_t kHashDigits = 12;
 constexpr std::size_t kMaxStem = 200;  // bytes of a label that a name keeps
 constexpr std::string_view kTotal = "_total";
 
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_hex_digit(char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); }
 // A colon would be allowed, but is left to recording rules.
 bool is_plain(char c) { return is_letter(c) || is_digit(c) || c == '_'; }
-
-// 64-bit FNV-1a, as in the names that the collectd plugin makes.
-constexpr std::uint64_t kFnvBasis = 0xCBF29CE484222325U;
-constexpr std::uint64_t kFnvPrime = 0x100000001B3U;
-
-std::uint64_t fnv1a(std::string_view bytes, std::uint64_t hash = kFnvBasis) {
-  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * kFnvPrime;
-  return hash;
-}
-
-bool ends_like_hash(std::string_view name) {
-  if (name.size() < kHashDigits + 1) return false;
-  const auto end = name.substr(name.size() - kHashDigits - 1);
-  return end[0] == '_' && std::all_of(end.begin() + 1, end.end(), is_hex_digit);
-}
 
 std::string_view type_word(Kind kind) { return kind == Kind::kCounter ? "counter" : "gauge"; }
 
@@ -83,11 +67,11 @@ std::string_view content_type(MetricsFormat format) {
 
 bool MetricNames::take(std::string_view family, Kind kind) {
   // The hash stands for the name: should two hashes meet, one name gets longer than it had to.
-  const auto hash = fnv1a(family);
+  const auto hash = mmstats::fnv1a(family);
   if (kind != Kind::kCounter) return taken_.insert(hash).second;
   // A counter's samples, one of them not written here, must not be another family's name either.
-  const auto total = fnv1a(kTotal, hash);
-  const auto created = fnv1a("_created", hash);
+  const auto total = mmstats::fnv1a(kTotal, hash);
+  const auto created = mmstats::fnv1a("_created", hash);
   if (taken_.contains(hash) || taken_.contains(total) || taken_.contains(created)) return false;
   taken_.insert({hash, total, created});
   return true;
@@ -108,19 +92,14 @@ MetricName MetricNames::choose(const Series& series, std::size_t index) {
   if (series.kind == Kind::kCounter && stem.size() > kTotal.size() && stem.ends_with(kTotal)) {
     stem.resize(stem.size() - kTotal.size());
   }
-  changed = changed || ends_like_hash(stem);
+  changed = changed || mmstats::ends_like_name_hash(stem, '_');
   const bool unit =
       !series.unit.empty() && series.unit.size() <= kMaxStem && std::ranges::all_of(series.unit, is_plain);
   const std::string suffix = unit ? "_" + series.unit : "";
   const auto name = [&](const std::string& hash) {
     return stem + hash + (hash.empty() && stem.ends_with(suffix) ? "" : suffix);
   };
-  const auto hash = [&](std::uint64_t salt) {
-    std::uint64_t value = fnv1a(label);
-    if (salt != 0) value = fnv1a(std::to_string(salt), value);
-    constexpr std::uint64_t kMask = (std::uint64_t{1} << (4 * kHashDigits)) - 1;
-    return fmt::format("_{:012x}", (value ^ (value >> 48U)) & kMask);
-  };
+  const auto hash = [&](std::uint64_t salt) { return "_" + mmstats::name_hash(label, salt); };
   std::string family = name(changed ? hash(0) : "");
   // After the usual hash the index makes each salt its own, so that labels made to collide do not make us
   // search.

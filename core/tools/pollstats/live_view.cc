@@ -67,17 +67,6 @@ void remove_last_character(std::string& utf8) {
   if (!utf8.empty()) utf8.pop_back();
 }
 
-std::string_view state_word(mmstats::OwnerState state) {
-  switch (state) {
-    case mmstats::OwnerState::kAlive:
-      return "alive";
-    case mmstats::OwnerState::kDead:
-      return "dead";
-    default:
-      return "unknown";
-  }
-}
-
 std::string counted(std::size_t count, std::string_view what) {
   return fmt::format("{} {}{}", calm_text(std::uint64_t{count}, std::string::npos), what,
                      count == 1 || what.ends_with('s') ? "" : "s");
@@ -646,7 +635,7 @@ void LiveView::compose_processes(Screen& screen, std::size_t width, std::size_t 
     std::string text = fmt::format("[{}] {:>9}", marked_.contains(process.id) ? 'x' : ' ',
                                    process.id.pid != 0 ? fmt::to_string(process.id.pid) : std::string("-"));
     if (wide) {
-      text += fmt::format(" {:<7} {:>8} {:>6}", state_word(process.state),
+      text += fmt::format(" {:<7} {:>8} {:>6}", to_string(process.state),
                           process.created > 0 ? duration_text(facts_.time - process.created) : "-",
                           process.files);
     }

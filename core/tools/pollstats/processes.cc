@@ -7,16 +7,11 @@
 #include <tuple>
 #include <utility>
 
+#include "command_name.h"
 #include "mmstats/snapshot.h"
 
 namespace pollstats {
 namespace {
-
-std::string_view stem(std::string_view path) {
-  const auto name = path.substr(path.rfind('/') + 1);
-  const auto dot = name.rfind('.');
-  return dot == std::string_view::npos || dot == 0 ? name : name.substr(0, dot);
-}
 
 // Empty if there is no such process.
 std::string system_name(const std::string& proc, std::uint64_t pid) {
@@ -38,16 +33,6 @@ mmstats::OwnerState better(mmstats::OwnerState a, mmstats::OwnerState b) {
 ProcessId process_of(const std::string& path, const mmstats::ParsedFile& content) {
   const auto pid = owner_of(content).pid;
   return pid != 0 ? ProcessId{pid, {}} : ProcessId{0, path};
-}
-
-std::string command_of(const std::string& path, std::uint64_t pid) {
-  const auto name = stem(path);
-  const std::string number = "-" + std::to_string(pid);
-  for (auto at = name.find(number, 1); at != std::string_view::npos; at = name.find(number, at + 1)) {
-    const auto behind = at + number.size();
-    if (behind == name.size() || name[behind] == '-') return std::string(name.substr(0, at));
-  }
-  return {};
 }
 
 Processes::Processes(std::vector<std::string> globs, Keep keep, std::string proc)
@@ -90,7 +75,7 @@ const std::vector<Process>& Processes::look(std::chrono::system_clock::time_poin
     if (file.created > 0) {
       process.created = process.created > 0 ? std::min(process.created, file.created) : file.created;
     }
-    if (process.command.empty()) process.command = command_of(discovery_.path(key), file.id.pid);
+    if (process.command.empty()) process.command = mmstats::command_of(discovery_.path(key), file.id.pid);
     ++process.files;
   }
   processes_.clear();
@@ -99,7 +84,7 @@ const std::vector<Process>& Processes::look(std::chrono::system_clock::time_poin
     if (process.command.empty() && process.state == mmstats::OwnerState::kAlive) {
       process.command = system_name(proc_, id.pid);
     }
-    if (process.command.empty()) process.command = id.pid == 0 ? std::string(stem(id.path)) : "?";
+    if (process.command.empty()) process.command = id.pid == 0 ? std::string(mmstats::stem_of(id.path)) : "?";
     processes_.push_back(std::move(process));
   }
   std::ranges::sort(processes_, {},

@@ -31,10 +31,6 @@ struct Process {
   std::size_t files = 0;
 };
 
-// The part of a file's name that says what program `pid` is: "web" of "/run/mmstats/web-17-18.mmstats". Empty
-// if the name does not hold the pid. Pure.
-std::string command_of(const std::string& path, std::uint64_t pid);
-
 // One thread at a time.
 class Processes {
  public:

@@ -1,6 +1,7 @@
 """mmstats-pinba against a server that checks every packet, against collectd's own pinba plugin, and through that
 into Graphite."""
 
+import glob
 import os
 import random
 import select
@@ -20,6 +21,7 @@ from pinba_packets import Server, free_udp_port
 from series_names import fnv1a
 
 DAEMON = os.environ["MMSTATS_PINBA"]
+FAKETIME = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), "")
 DATA = os.path.join(daemons.HERE, "..", "data")
 SECONDS = float(os.environ.get("MMSTATS_CHAOS_SECONDS", "10"))
 SEED = int(os.environ.get("MMSTATS_CHAOS_SEED") or random.SystemRandom().randrange(2**32))
@@ -28,12 +30,12 @@ SEED = int(os.environ.get("MMSTATS_CHAOS_SEED") or random.SystemRandom().randran
 class Forwarder(daemons.Daemon):
     """`config`: TOML; none: all defaults, for the files in <workspace>/run."""
 
-    def __init__(self, workspace, server, config="", interval=0.1, name="forwarder", env=None, options=()):
+    def __init__(self, workspace, server, config="", interval=0.1, name="forwarder", env=None, options=(), wrapper=()):
         folder = os.path.join(workspace, name)
         os.makedirs(folder, exist_ok=True)
         self.config = os.path.join(folder, "pinba.toml")
         self.write(config)
-        argv = [DAEMON, "--config", self.config, "--server", server, "--interval", str(interval), *options]
+        argv = [*wrapper, DAEMON, "--config", self.config, "--server", server, "--interval", str(interval), *options]
         super().__init__(name, argv, folder, {"MMSTATS_PATH": os.path.join(workspace, "run"), **(env or {})})
 
     def write(self, config):
@@ -334,6 +336,47 @@ hits = '\\1.calls'
                     file.flush()
                     self.wait_for_hits(server, truth + value - 1, metric="hits")
             self.assertLess(forwarder.resident(), before + (1 << 20))
+
+    def test_a_clock_that_is_set_back_and_forth_changes_no_count(self):
+        app = self.file("app", writer.counter("hits"))
+        clock = os.path.join(self.workspace, "clock")
+
+        def set_clock(offset):
+            with open(clock + ".new", "w") as file:
+                file.write(offset)
+            os.rename(clock + ".new", clock)
+
+        set_clock("+0")
+        env = {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": clock, "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1"}
+        with Server() as server, Forwarder(self.workspace, server.address, env=env):
+            hits = 0
+            for number, offset in enumerate(("+0", "-3h", "+2h", "-1d", "+0")):
+                set_clock(offset)
+                app.incr("hits", 5)
+                # One that appears at that time is found, too.
+                self.file(f"new{number}", writer.counter("hits", 2))
+                hits += 7
+                self.wait_for_hits(server, hits, metric="hits")
+
+    def test_valgrind_finds_nothing_while_files_come_and_go(self):
+        wrapper = ("valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect")
+        with Server() as server, Forwarder(self.workspace, server.address, interval=0.2, wrapper=wrapper) as forwarder:
+            hits = 0
+            for number in range(60):
+                file = self.file(f"worker{number}", writer.counter("hits", 3), writer.gauge("level", 1.5), writer.text("role", "x"))
+                hits += 3
+                if number % 3 == 0:
+                    with open(os.path.join(self.folder, f"bad{number}.mmstats"), "wb") as bad:
+                        bad.write(b"\x01" + bytes([number]) * number)
+                if number % 10 == 0:
+                    self.wait_for_hits(server, hits, metric="hits")
+                    forwarder.reload()
+                if number % 2 == 0:
+                    daemons.wait_until(lambda: server.hits(metric="hits") == hits, "it was seen")
+                    file.remove()
+            self.wait_for_hits(server, hits, metric="hits")
+            forwarder.stop()  # with the status 0
+            self.assertNotIn("==", forwarder.log())
 
     def test_complaints_are_limited(self):
         with Server() as server, Forwarder(self.workspace, server.address, interval=0.05) as forwarder:

@@ -4,6 +4,7 @@
 It shares no code with the product, and knows the message only from core/proto/pinba.proto.
 """
 
+import contextlib
 import math
 import socket
 import struct
@@ -16,6 +17,7 @@ import daemons
 VARINT, BYTES, FLOAT = 0, 2, 5
 MAX_DATAGRAM = 65507
 DEFAULT_DATAGRAM = 1400
+SO_RCVBUFFORCE = 33  # not in Python's module
 SMALLEST_NORMAL = 2.0**-126
 
 # Of the message: number -> (name, wire type, repeated).
@@ -225,7 +227,11 @@ class Server:
     def __init__(self, port=0, max_bytes=DEFAULT_DATAGRAM, nested_allowed=False):
         self._limits = max_bytes, nested_allowed
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        for option in (SO_RCVBUFFORCE, socket.SO_RCVBUF):
+            # The system's limit for others than root is no more than some hundred packets, on most machines.
+            with contextlib.suppress(PermissionError):
+                self._socket.setsockopt(socket.SOL_SOCKET, option, 8 << 20)
+                break
         self._socket.bind(("127.0.0.1", port))
         self._socket.settimeout(0.05)
         self.port = self._socket.getsockname()[1]

@@ -22,8 +22,11 @@ class UdpReceiver {
   explicit UdpReceiver(int family = AF_INET, std::uint16_t port = 0) {
     socket_ = ::socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     require(socket_ >= 0);
+    // The system's limit for others than root is no more than some hundred packets, on most machines.
     const int buffer = 8 << 20;
-    ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+    if (::setsockopt(socket_, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer) != 0) {
+      ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+    }
     sockaddr_storage address{};
     socklen_t length = 0;
     if (family == AF_INET) {

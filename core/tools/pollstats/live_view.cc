@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -78,7 +79,8 @@ std::string_view state_word(mmstats::OwnerState state) {
 }
 
 std::string counted(std::size_t count, std::string_view what) {
-  return fmt::format("{} {}{}", count, what, count == 1 || what.ends_with('s') ? "" : "s");
+  return fmt::format("{} {}{}", calm_text(std::uint64_t{count}, std::string::npos), what,
+                     count == 1 || what.ends_with('s') ? "" : "s");
 }
 
 std::size_t width_of(const std::vector<Span>& line) {
@@ -186,7 +188,10 @@ void LiveView::add_labels() {
   }
   std::vector<std::uint32_t> order(labels_.size());
   std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, {}, [&](std::uint32_t i) -> const std::string& { return labels_[i].text; });
+  // As people count: worker9 before worker10.
+  std::ranges::stable_sort(order, [&](std::uint32_t a, std::uint32_t b) {
+    return ::strverscmp(labels_[a].text.c_str(), labels_[b].text.c_str()) < 0;
+  });
   for (std::size_t rank = 0; rank < order.size(); ++rank) labels_[order[rank]].rank = rank;
 }
 

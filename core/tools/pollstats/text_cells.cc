@@ -99,8 +99,8 @@ std::string outer_cells(std::string_view text, std::size_t width, std::string_vi
   if (cells(text) <= width) return std::string(text);
   if (width < 3) return first_cells(text, width);
   // The end tells more: labels begin alike.
-  const std::size_t begin = (width - 1) / 3;
-  return first_cells(text, begin) + last_cells(text, width - begin, mark);
+  const std::string begin = first_cells(text, (width - 1) / 3);
+  return begin + last_cells(text, width - cells(begin), mark);
 }
 
 std::string left_aligned(std::string_view text, std::size_t width) {

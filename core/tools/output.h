@@ -13,6 +13,8 @@ class Output {
  public:
   Output& operator<<(std::string_view text);
   void flush();
+  // It was found out otherwise that nobody reads any more: as after a write that failed.
+  void reader_left();
 
   [[nodiscard]] bool failed() const { return error_ != 0; }
 

@@ -98,7 +98,10 @@ class Report {
   int run() {
     Cadence cadence(steady_clock::now(), options_.delay);
     for (std::uint64_t line = 0; !options_.count || line < *options_.count; ++line) {
-      if (!wait(cadence.next())) break;
+      if (!wait(cadence.next())) {
+        out_.reader_left();
+        break;
+      }
       const auto at = std::chrono::system_clock::now();
       look(at);
       write(line, at);

@@ -135,10 +135,12 @@ class LiveTest(unittest.TestCase):
             raise
         return terminal
 
-    def start(self, terminal, *arguments):
+    def start(self, terminal, *arguments, job=False):
+        """As a job of the shell, or below another one, which does not mend the terminal's modes behind it."""
         terminal.run("stty -a > before")
-        command = shlex.join([POLLSTATS, "-d", "0.1", "--live", *arguments])
-        terminal.run(f"{command} {shlex.quote(self.glob)}; echo \"status=$?\"; stty -a > after")
+        command = shlex.join([POLLSTATS, "-d", "0.1", "--live", *arguments, self.glob])
+        script = f"{command}; echo status=$?; stty -a > after"
+        terminal.run(command if job else f"sh -c {shlex.quote(script)}")
         terminal.wait_for(r"\d\d:\d\d:\d\d$")
 
     def labels(self, lines):
@@ -156,8 +158,8 @@ class LiveTest(unittest.TestCase):
 
     def pollstats_pid(self, terminal):
         """Of the one that runs in the terminal."""
-        shell = int(terminal.ask("pane_pid"))
-        return int(subprocess.run(["pgrep", "-P", str(shell)], stdout=subprocess.PIPE, check=True).stdout)
+        command = ["pgrep", "-x", "-s", terminal.ask("pane_pid"), os.path.basename(POLLSTATS)]
+        return int(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
     def check_restored(self, terminal, status):
         terminal.wait_for(rf"^status={status}$")
@@ -325,7 +327,7 @@ class LiveTest(unittest.TestCase):
         web = self.web()
         with Terminal(self.folder) as terminal:
             self.chdir(terminal)
-            self.start(terminal)
+            self.start(terminal, job=True)
             for stop in (
                 lambda: terminal.keys("C-z"),
                 lambda: os.kill(self.pollstats_pid(terminal), signal.SIGTSTP),

@@ -27,6 +27,10 @@ void Output::flush() {
   buffer_.clear();
 }
 
+void Output::reader_left() {
+  if (error_ == 0) error_ = EPIPE;
+}
+
 std::optional<std::string> Output::failure() {
   flush();
   if (error_ == 0) return std::nullopt;

@@ -1,7 +1,6 @@
 // Standard output of a tool: written in chunks, and no failure lost.
 #pragma once
 
-#include <cerrno>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,9 +13,8 @@ class Output {
  public:
   Output& operator<<(std::string_view text);
   void flush();
-
-  // It was seen by other means that nobody reads any more: as if a write had failed for that.
-  void reader_left() { error_ = EPIPE; }
+  // It was found out otherwise that nobody reads any more: as after a write that failed.
+  void reader_left();
 
   [[nodiscard]] bool failed() const { return error_ != 0; }
 

@@ -1,208 +1,406 @@
-"""pollstats' live view in a real terminal: a tmux of its own."""
+"""pollstats' full screen in a real terminal: tmux, with a server of its own."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
+import sys
 import unittest
 
 import daemons
 import mmstats_writer as writer
 
 POLLSTATS = os.environ["MMSTATS_POLLSTATS"]
+HERE = os.path.dirname(os.path.abspath(__file__))
+HELP = "q Quit  / Filter  n v r c Sort  p Processes  Space Pause  - + Delay"
+HOSTILE = b"evil\x1b[2J\x1b]2;hacked\x07\xc2\x9b\xe2\x80\xae"
 
 
 class Terminal:
-    """A shell in a tmux server that nothing else uses."""
+    """A shell in a tmux that nobody else uses. Its socket is in `folder`."""
 
-    def __init__(self, workspace, width=80, height=24):
-        self._tmux = ["tmux", "-S", os.path.join(workspace, "tmux"), "-f", "/dev/null"]
-        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TERM": "xterm-256color", "HOME": workspace}
-        subprocess.run([*self._tmux, "new-session", "-d", "-x", str(width), "-y", str(height), "/bin/sh"], env=environment, check=True)
-        # Which sign of readiness a shell has depends on who runs it.
-        self.keys("PS1='$ '; clear", "Enter")
-        daemons.wait_until(lambda: self.lines() == ["$"], "a shell")
+    def __init__(self, folder, width=80, height=24, locale="C.UTF-8", **environment):
+        self.environment = {
+            "PATH": "/usr/bin:/bin",
+            "TMUX_TMPDIR": folder,
+            "LC_ALL": "C.UTF-8",
+            "HOME": folder,
+            "SHELL": "/bin/sh",
+        }
+        settings = [f"{name}={value}" for name, value in {"LC_ALL": locale, "PS1": "% ", **environment}.items()]
+        shell = shlex.join(["exec", "env", *settings, "bash", "--norc", "--noprofile"])
+        self.tmux("-f", "/dev/null", "-u", "new-session", "-d", "-s", "t", "-x", str(width), "-y", str(height), shell)
+        daemons.wait_until(lambda: self.text().startswith("%"), "the shell is ready")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, failure, *_):
+        if failure:
+            print(f"---- the screen ----\n{self.text()}\n----", file=sys.stderr)
+        session = self.ask("pane_pid")
+        self.tmux("kill-server")
+
+        def empty():
+            # Those that run; a zombie waits for init.
+            command = ["pgrep", "--runstates", "D,R,S,T", "-s", session]
+            return subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 1
+
+        daemons.wait_until(empty, "the shell and its children are gone")
 
     def tmux(self, *arguments):
-        return subprocess.run([*self._tmux, *arguments], check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            ["tmux", "-L", "test", *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            timeout=20 * daemons.TIME_SCALE,
+            check=True,
+            text=True,
+        ).stdout
 
-    def keys(self, *names):
-        self.tmux("send-keys", *names)
+    def ask(self, what):
+        return self.tmux("display-message", "-p", "-t", "t", f"#{{{what}}}").rstrip("\n")
+
+    def text(self):
+        return self.tmux("capture-pane", "-p", "-t", "t").rstrip("\n")
 
     def lines(self):
-        """The screen, without blanks at the ends of lines and empty lines at its end."""
-        return [line.rstrip() for line in self.tmux("capture-pane", "-p").rstrip("\n").split("\n")]
+        return self.text().split("\n")
 
-    def flag(self, name):
-        return self.tmux("display-message", "-p", f"#{{{name}}}").strip()
+    def keys(self, *names):
+        self.tmux("send-keys", "-t", "t", *names)
 
-    def wait_for(self, condition, what):
-        """Waits until condition(lines) holds, and returns these."""
+    def type(self, text):
+        self.tmux("send-keys", "-l", "-t", "t", text)
+
+    def run(self, command):
+        self.type(command)
+        self.keys("Enter")
+
+    def resize(self, width, height):
+        self.tmux("resize-window", "-t", "t", "-x", str(width), "-y", str(height))
+
+    def wait(self, condition, what):
+        """Waits until condition(lines) gives something true, and returns that."""
         try:
-            return daemons.wait_until(lambda: (lines := self.lines()) and condition(lines) and lines, what)
+            return daemons.wait_until(lambda: condition(self.lines()), what)
         except AssertionError as error:
-            raise AssertionError(f"{error}; the screen:\n" + "\n".join(self.lines())) from None
+            raise AssertionError(f"{error}\n{self.text()}") from None
 
-    def close(self):
-        subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
+    def wait_for(self, pattern):
+        return self.wait(lambda lines: re.search(pattern, "\n".join(lines), re.M), pattern)
 
 
-def row(lines, label):
-    """The words of the row with that label."""
-    return next((line.split() for line in lines if line.split()[:1] == [label]), [])
+def alive(pid):
+    """Not even a zombie that nobody waits for."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 class LiveTest(unittest.TestCase):
     def setUp(self):
         context = daemons.workspace()
-        self.workspace = context.__enter__()
+        self.folder = context.__enter__()
         self.addCleanup(context.__exit__, None, None, None)
-        self.folder = os.path.join(self.workspace, "mm")
-        os.mkdir(self.folder)
-        self.terminal = Terminal(self.workspace)
-        self.addCleanup(self.terminal.close)
+        self.glob = os.path.join(self.folder, "*.mmstats")
 
     def publish(self, name, *fields, **options):
-        file = writer.MmstatsFile(os.path.join(self.folder, f"{name}.mmstats"), fields, **options)
+        file = writer.MmstatsFile(os.path.join(self.folder, name + ".mmstats"), fields, **options)
         self.addCleanup(file.close)
         return file
 
-    def start(self, *options):
-        """Runs it, and waits until it shows series."""
-        self.terminal.keys(f"stty -a >{self.workspace}/before; MMSTATS_PATH={self.folder} {POLLSTATS} -d 0.1 {' '.join(options)}; "
-                           f"echo ended with $?; stty -a >{self.workspace}/after", "Enter")
-        self.terminal.wait_for(lambda lines: lines[0].startswith("pollstats ") and lines[1].startswith("LABEL"), "the view")
-        self.assertEqual(self.terminal.flag("alternate_on"), "1")
+    def web(self):
+        return self.publish(
+            "a",
+            writer.counter("web.requests", 1000),
+            writer.counter("web.errors", 5),
+            writer.gauge("web.threads", 7, "i"),
+            writer.counter("db.queries", 20),
+            writer.Field(HOSTILE, "Q", True, 1),
+        )
 
-    def assert_terminal_is_as_it_was(self, status):
-        lines = self.terminal.wait_for(lambda lines: f"ended with {status}" in lines and lines[-1] == "$", "the shell again")
-        self.assertEqual(self.terminal.flag("alternate_on"), "0")
-        self.assertEqual(self.terminal.flag("cursor_flag"), "1")
-        # What was on the screen before is there again, and nothing of the view.
-        self.assertTrue(lines[0].startswith("$ stty"), lines)
-        self.assertFalse(any("LABEL" in line for line in lines), lines)
-        with open(f"{self.workspace}/before", encoding="utf-8") as before, open(f"{self.workspace}/after", encoding="utf-8") as after:
-            self.assertEqual(before.read(), after.read())
+    def terminal(self, *arguments, **options):
+        """With pollstats running in it."""
+        terminal = Terminal(self.folder, **options)
+        try:
+            self.chdir(terminal)
+            self.start(terminal, *arguments)
+        except BaseException:
+            terminal.__exit__(True)
+            raise
+        return terminal
 
-    def process(self):
-        """The pid of the view."""
-        shell = self.terminal.flag("pane_pid")
-        children = f"/proc/{shell}/task/{shell}/children"
+    def start(self, terminal, *arguments, job=False):
+        """As a job of the shell, or below another one, which does not mend the terminal's modes behind it."""
+        terminal.run("stty -a > before")
+        command = shlex.join([POLLSTATS, "-d", "0.1", "--live", *arguments, self.glob])
+        script = f"{command}; echo status=$?; stty -a > after"
+        terminal.run(command if job else f"sh -c {shlex.quote(script)}")
+        terminal.wait_for(r"\d\d:\d\d:\d\d$")
 
-        def child():
-            with open(children, encoding="utf-8") as file:
-                return file.read().split()
+    def labels(self, lines):
+        """First words of the rows."""
+        start = next(i for i, line in enumerate(lines) if line.startswith("LABEL")) + 1
+        rows = []
+        for line in lines[start:]:
+            if not line:
+                break
+            rows.append(line.split()[0])
+        return rows
 
-        return int(daemons.wait_until(child, "the view's process")[0])
+    def wait_for_labels(self, terminal, want):
+        terminal.wait(lambda lines: self.labels(lines) == want, f"the rows are {want}")
 
-    def some_series(self):
-        return self.publish("a", writer.counter("web.requests", 1000), writer.counter("web.errors", 3),
-                            writer.gauge("db.pool", 8, "i"), writer.counter("db.queries", 500))
+    def pollstats_pid(self, terminal):
+        """Of the one that runs in the terminal."""
+        command = ["pgrep", "-x", "-s", terminal.ask("pane_pid"), os.path.basename(POLLSTATS)]
+        return int(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
-    def test_it_shows_series_that_move_and_leaves_no_trace(self):
-        file = self.some_series()
-        self.start()
-        lines = self.terminal.wait_for(lambda lines: row(lines, "web.requests")[1:2] == ["1,000"], "a value")
-        self.assertEqual([line.split()[0] for line in lines[2:6]], ["db.pool", "db.queries", "web.errors", "web.requests"])
-        self.assertIn("q Quit", lines[-1])
-        file.incr("web.requests", 234)
-        self.terminal.wait_for(lambda lines: row(lines, "web.requests")[1:2] == ["1,234"], "the new value")
-        self.terminal.keys("q")
-        self.assert_terminal_is_as_it_was(0)
+    def check_restored(self, terminal, status):
+        terminal.wait_for(rf"^status={status}$")
+        daemons.wait_until(lambda: os.path.exists(os.path.join(self.folder, "after")), "the shell is back")
+        terminal.wait(lambda lines: lines[-1] == "%", "the prompt")
+        with open(os.path.join(self.folder, "before")) as before, open(os.path.join(self.folder, "after")) as after:
+            self.assertEqual(after.read(), before.read())
+        self.assertEqual(terminal.ask("alternate_on"), "0")
+        self.assertEqual(terminal.ask("cursor_flag"), "1")
+        self.assertEqual(terminal.ask("keypad_flag"), "0")
+        # What was on the screen before is there again.
+        self.assertIn("stty -a > before", terminal.lines()[0])
+        # And what is typed goes to the shell, and is shown.
+        terminal.run("echo a''live")
+        terminal.wait_for("^alive$")
+        os.unlink(os.path.join(self.folder, "after"))
 
-    def test_keys_sort_filter_and_scroll(self):
-        self.some_series()
-        self.start()
-        self.terminal.keys("v")
-        self.terminal.wait_for(lambda lines: [line.split()[0] for line in lines[2:6]]
-                               == ["web.requests", "db.queries", "db.pool", "web.errors"], "sorted by value")
-        self.terminal.keys("/")
-        self.terminal.keys("db")
-        self.terminal.wait_for(lambda lines: lines[-1].startswith("Filter: db") and not row(lines, "web.errors")
-                               and row(lines, "db.pool"), "what passes the filter alone")
-        self.terminal.keys("Escape")
-        self.terminal.wait_for(lambda lines: row(lines, "web.errors"), "all again")
-        self.publish("many", *(writer.counter(f"many.s{number:03}") for number in range(300)))
-        self.terminal.keys("n")
-        self.terminal.wait_for(lambda lines: row(lines, "many.s000"), "the new series")
-        self.terminal.keys("End")
-        self.terminal.wait_for(lambda lines: row(lines, "web.requests") and not row(lines, "db.pool"), "the end of the list")
-        self.terminal.keys("Home")
-        self.terminal.wait_for(lambda lines: row(lines, "db.pool") and not row(lines, "web.requests"), "its beginning")
+    def chdir(self, terminal):
+        terminal.run(f"cd {self.folder}; ulimit -c 0; clear")
+        terminal.wait(lambda lines: lines == ["%"], "an empty screen")
 
-    def test_a_pause_holds_what_is_shown(self):
-        file = self.some_series()
-        self.start()
-        self.terminal.keys("Space")
-        self.terminal.wait_for(lambda lines: "PAUSED" in lines[0], "a pause")
-        file.incr("db.queries", 77)
-        self.terminal.keys("j")  # drawn anew, and of the old look
-        self.terminal.wait_for(lambda lines: lines[-2].startswith("db.queries"), "the next row")
-        self.assertEqual(row(self.terminal.lines(), "db.queries")[1], "500")
-        self.terminal.keys("Space")
-        self.terminal.wait_for(lambda lines: row(lines, "db.queries")[1:2] == ["577"], "the new value")
+    def test_series_are_shown_with_what_they_do_and_the_keys(self):
+        web = self.web()
+        with Terminal(self.folder) as terminal:
+            self.chdir(terminal)
+            self.start(terminal)
+            lines = terminal.wait(lambda lines: lines[-1] == HELP and lines, "the keys")
+            self.assertRegex(lines[0], r"^pollstats  5 series  1 file  every 0.1 s +\d\d:\d\d:\d\d$")
+            self.assertRegex(lines[1], r"^LABEL▲ +VALUE +RATE/s HISTORY")
+            self.assertEqual(len(lines), 24)
+            terminal.wait_for(r"^web\.requests +1,000 +0 ▁")
+            web.incr("web.requests", 234)
+            terminal.wait_for(r"^web\.requests +1,234 ")
+            terminal.wait_for(r"^web\.requests +.*█")
+            # A label commands nothing.
+            terminal.wait_for(r"^evil\\x1B\[2J\\x1B\]2;hacked\\x07\\xC2\\x9B")
+            self.assertNotIn("hacked", terminal.ask("pane_title"))
+            # A new worker's series appear by themselves.
+            self.publish("b", writer.counter("web.late", 3))
+            terminal.wait_for(r"^web\.late +3 ")
 
-    def test_a_chosen_process_counts_alone(self):
-        self.publish("web-1-1", writer.counter("hits", 1))
-        self.publish("job", writer.counter("hits", 10), pid=os.getppid())
-        self.start()
-        self.terminal.wait_for(lambda lines: row(lines, "hits")[1:2] == ["11"], "the sum")
-        self.terminal.keys("p")
-        lines = self.terminal.wait_for(lambda lines: "2 processes" in lines[0], "the processes")
-        wanted = next(number for number, line in enumerate(lines[2:]) if f" {os.getppid()} " in line)
-        self.terminal.keys(*["Down"] * wanted, "Enter")
-        self.terminal.wait_for(lambda lines: row(lines, "hits")[1:2] == ["10"], "the chosen one's value")
-        self.terminal.keys("p")
-        self.terminal.wait_for(lambda lines: "2 processes" in lines[0], "the processes")
-        self.terminal.keys("a", "Enter")
-        self.terminal.wait_for(lambda lines: row(lines, "hits")[1:2] == ["11"], "the sum again")
+    def test_rows_are_sorted_and_filtered(self):
+        web = self.web()
+        with self.terminal() as terminal:
+            self.wait_for_labels(
+                terminal, ["db.queries", terminal.lines()[3].split()[0], "web.errors", "web.requests", "web.threads"]
+            )
+            terminal.keys("v")
+            terminal.wait(lambda lines: self.labels(lines)[0] == "web.requests", "sorted by value")
+            terminal.wait_for("VALUE▼")
+            terminal.keys("v")
+            terminal.wait(lambda lines: self.labels(lines)[-1] == "web.requests", "sorted backwards")
+            terminal.keys("n")
+            terminal.type("/WEB. r")
+            self.wait_for_labels(terminal, ["web.errors", "web.requests", "web.threads"])
+            terminal.wait_for("^Filter: WEB. r")
+            self.assertEqual(terminal.ask("cursor_flag"), "1")
+            terminal.keys("BSpace", "e", "Enter")
+            self.wait_for_labels(terminal, ["web.errors", "web.requests", "web.threads"])
+            terminal.wait_for("/WEB. e  3 series")
+            self.assertEqual(terminal.ask("cursor_flag"), "0")
+            terminal.keys("Escape")
+            terminal.wait(lambda lines: len(self.labels(lines)) == 5, "all rows again")
+            # By rate: what counts now comes first.
+            terminal.keys("r")
+            def counts_first(lines):
+                web.incr("web.errors", 10)
+                return self.labels(lines)[0] == "web.errors"
+            terminal.wait(counts_first, "sorted by rate")
 
-    def test_the_screen_may_have_any_size(self):
-        self.some_series()
-        self.start()
-        for width, height, row_of in ((200, 50, "db.pool"), (40, 10, "db.pool"), (20, 5, "db.pool"), (3, 2, None), (80, 24, "db.pool")):
-            self.terminal.tmux("resize-window", "-x", str(width), "-y", str(height))
-            self.terminal.wait_for(lambda lines: len(lines) <= height and max(map(len, lines)) <= width
-                                   and (row_of is None or row(lines, row_of)), f"{width}x{height}")
-        self.terminal.wait_for(lambda lines: row(lines, "web.requests")[1:2] == ["1,000"] and "q Quit" in lines[-1], "all of it")
-        self.terminal.keys("q")
-        self.assert_terminal_is_as_it_was(0)
+    def test_processes_can_be_chosen(self):
+        self.publish("mine-%d" % os.getpid(), writer.counter("hits", 100))
+        other = subprocess.Popen(
+            [sys.executable, "-B", "-c", (
+                "import os, sys, mmstats_writer as w\n"
+                f"w.MmstatsFile(os.path.join({self.folder!r}, f'other-{{os.getpid()}}.mmstats'),"
+                " [w.counter('hits', 5)])\n"
+                "sys.stdin.read()")],
+            stdin=subprocess.PIPE, cwd=HERE,
+        )
+        self.addCleanup(other.wait)
+        self.addCleanup(other.stdin.close)
+        with self.terminal() as terminal:
+            terminal.wait_for(r"^hits +105 ")
+            terminal.keys("p")
+            terminal.wait_for(rf"^\[ \] +{os.getpid()} alive +\d+s +1 mine$")
+            terminal.wait_for(rf"^\[ \] +{other.pid} alive +\d+s +1 other$")
+            terminal.keys("Down", "Space")
+            terminal.wait_for(rf"^\[x\] +{other.pid} ")
+            terminal.keys("Enter")
+            terminal.wait_for(r"^hits +5 ")
+            terminal.wait_for("1 process  1 series  1 file ")
+            terminal.keys("p")
+            terminal.wait_for(rf"^\[x\] +{other.pid} ")
+            terminal.keys("a")
+            terminal.wait_for(r"^hits +105 ")
+            other.stdin.close()
+            other.wait()
+            terminal.keys("p")
+            terminal.wait_for(rf"^\[ \] +{other.pid} dead ")
 
-    def test_no_label_commands_the_terminal(self):
-        self.publish("evil", writer.counter(b"\x1b[2J\x1b]0;owned\x07label", 5), writer.counter(b"a\nb", 6), writer.counter(b"\xff\xfe", 7))
-        self.start()
-        lines = self.terminal.wait_for(lambda lines: any("label" in line for line in lines), "the label")
-        self.assertIn("\\x1B[2J\\x1B]0;owned\\x07label", "\n".join(lines))
-        self.assertIn("a\\x0Ab", "\n".join(lines))
-        self.assertNotEqual(self.terminal.flag("pane_title"), "owned")
+    def test_it_fits_every_size_and_follows_changes(self):
+        for number in range(300):
+            self.publish(f"w{number}", writer.counter(f"series.{number}.of.many.日本.requests", number))
+        with self.terminal() as terminal:
+            terminal.wait_for("300 series  300 files")
+            for width, height in ((20, 5), (200, 50), (5, 2), (300, 20), (80, 24)):
+                terminal.resize(width, height)
+                def fits(lines):
+                    if len(lines) != height or (width >= 20 and "Quit" not in lines[-1]):
+                        return False
+                    rows = [line for line in lines if line.startswith("se")]
+                    return len(rows) >= min(height - 4, 1) and (width < 200 or "series.1.of.many.日本.requests " in lines[3])
+                terminal.wait(fits, f"{width} by {height}")
+            terminal.keys("End")
+            terminal.wait(lambda lines: lines[-3].startswith("series.299."), "the last row")
+            terminal.keys("Home", "NPage", "j")
+            terminal.wait(lambda lines: lines[2].startswith("series.20."), "the second page")
+            terminal.wait(lambda lines: lines[-2].startswith("series.21."), "the row under the cursor")
 
-    def test_it_can_be_stopped_and_goes_on(self):
-        self.some_series()
-        self.start()
-        self.terminal.keys("C-z")
-        self.terminal.wait_for(lambda lines: lines[0].startswith("$ stty") and not any("LABEL" in line for line in lines), "the shell")
-        self.assertEqual(self.terminal.flag("alternate_on"), "0")
-        self.terminal.keys("fg", "Enter")
-        self.terminal.wait_for(lambda lines: row(lines, "web.requests"), "the view again")
-        self.terminal.keys("q")
-        self.terminal.wait_for(lambda lines: lines[-1] == "$" and not any("LABEL" in line for line in lines), "the shell again")
+    def test_it_can_be_paused(self):
+        web = self.web()
+        with self.terminal() as terminal:
+            terminal.wait_for(r"^web\.requests +1,000 +0")
+            terminal.keys("Space")
+            terminal.wait_for("PAUSED$")
+            web.incr("web.requests", 1)
+            terminal.keys("v", "n", "+")  # what is shown can still be looked at
+            terminal.wait_for("every 0.2 s")
+            self.assertTrue(terminal.wait_for(r"^web\.requests +1,000 "))
+            terminal.keys("Space")
+            terminal.wait_for(r"^web\.requests +1,001 ")
 
-    def test_every_end_gives_the_terminal_back(self):
-        self.some_series()
-        for number, status in ((signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131),
-                               (signal.SIGSEGV, 139), (signal.SIGABRT, 134)):
-            with self.subTest(number.name):
-                self.terminal.keys("ulimit -c 0; clear", "Enter")
-                self.terminal.wait_for(lambda lines: lines == ["$"], "a clear screen")
-                self.start()
-                os.kill(self.process(), number)
-                self.assert_terminal_is_as_it_was(status)
-        for key in ("C-c", "C-d", "q"):
-            with self.subTest(key):
-                self.terminal.keys("clear", "Enter")
-                self.terminal.wait_for(lambda lines: lines == ["$"], "a clear screen")
-                self.start()
-                self.terminal.keys(key)
-                self.assert_terminal_is_as_it_was(0)
+    def test_every_way_out_leaves_the_terminal_as_it_was(self):
+        self.web()
+        with Terminal(self.folder) as terminal:
+            for name, leave, status in (
+                ("q", lambda: terminal.keys("q"), 0),
+                ("Ctrl-C", lambda: terminal.keys("C-c"), 0),
+                ("Ctrl-D", lambda: terminal.keys("C-d"), 0),
+                ("Ctrl-C while typing", lambda: terminal.keys("/", "a", "C-c"), 0),
+                ("SIGINT", lambda: os.kill(self.pollstats_pid(terminal), signal.SIGINT), 0),
+                ("SIGTERM", lambda: os.kill(self.pollstats_pid(terminal), signal.SIGTERM), 128 + signal.SIGTERM),
+                ("SIGHUP", lambda: os.kill(self.pollstats_pid(terminal), signal.SIGHUP), 128 + signal.SIGHUP),
+                ("SIGQUIT", lambda: os.kill(self.pollstats_pid(terminal), signal.SIGQUIT), 128 + signal.SIGQUIT),
+                ("a crash", lambda: os.kill(self.pollstats_pid(terminal), signal.SIGSEGV), 128 + signal.SIGSEGV),
+                ("an abort", lambda: os.kill(self.pollstats_pid(terminal), signal.SIGABRT), 128 + signal.SIGABRT),
+            ):
+                with self.subTest(name):
+                    self.chdir(terminal)
+                    self.start(terminal)
+                    self.assertEqual(terminal.ask("alternate_on"), "1")
+                    leave()
+                    self.check_restored(terminal, int(status))
+
+    def test_it_ends_after_as_many_looks_as_it_is_told(self):
+        self.web()
+        with Terminal(self.folder) as terminal:
+            self.chdir(terminal)
+            terminal.run("stty -a > before")
+            terminal.run(f"{POLLSTATS} -c 3 -d 0.1 --live; echo \"status=$?\"; stty -a > after")
+            self.check_restored(terminal, 0)
+
+    def test_it_can_be_stopped_and_continued(self):
+        web = self.web()
+        with Terminal(self.folder) as terminal:
+            self.chdir(terminal)
+            self.start(terminal, job=True)
+            for stop in (
+                lambda: terminal.keys("C-z"),
+                lambda: os.kill(self.pollstats_pid(terminal), signal.SIGTSTP),
+            ):
+                stop()
+                terminal.wait_for("Stopped")
+                self.assertEqual(terminal.ask("alternate_on"), "0")
+                self.assertEqual(terminal.ask("cursor_flag"), "1")
+                terminal.run("stty -a > after; cmp before after && echo sa''me")
+                terminal.wait_for("^same$")
+                web.incr("web.requests", 1)
+                terminal.run("clear; fg")
+                terminal.wait_for(rf"^web\.requests +{web.get('web.requests'):,} ")
+                self.assertEqual(terminal.ask("alternate_on"), "1")
+            terminal.keys("q")
+            terminal.wait(lambda lines: lines[-1] == "%", "the prompt")
+
+    def test_a_terminal_without_unicode_gets_ascii(self):
+        web = self.publish("a", writer.counter("web.日本.hits", 1))
+        with self.terminal(locale="C") as terminal:
+            def curve(lines):
+                web.incr("web.日本.hits", 100)
+                return any(re.match(r"web\.\?\?\.hits .*#", line) for line in lines)
+            terminal.wait(curve, "a curve of ASCII")
+            self.assertTrue(terminal.text().isascii())
+
+    def test_no_color_has_none(self):
+        self.web()
+        for environment, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+            with self.subTest(environment), self.terminal(**environment) as terminal:
+                terminal.wait_for(r"^web\.requests")
+                escapes = terminal.tmux("capture-pane", "-p", "-e", "-t", "t")
+                self.assertEqual(bool(re.search(r"\033\[(\d+;)*3[1-7]", escapes)), coloured)
+
+    def test_keys_come_from_the_terminal_whatever_standard_input_is(self):
+        self.web()
+        with Terminal(self.folder) as terminal:
+            self.chdir(terminal)
+            terminal.run("stty -a > before")
+            terminal.run(f"{POLLSTATS} --live </dev/null; echo \"status=$?\"; stty -a > after")
+            terminal.wait_for(r"\d\d:\d\d:\d\d$")
+            terminal.keys("q")
+            self.check_restored(terminal, 0)
+
+    def test_a_terminal_of_an_unknown_type_is_told(self):
+        with Terminal(self.folder) as terminal:
+            terminal.run(f"TERM=no-such {POLLSTATS}; echo \"status=$?\"")
+            terminal.wait_for('"no-such" is not known here; set TERM')
+            terminal.wait_for("^status=1$")
+
+    def test_it_ends_with_its_terminal(self):
+        self.web()
+        with self.terminal() as terminal:
+            pid = self.pollstats_pid(terminal)
+        daemons.wait_until(lambda: not alive(pid), "it ended")
+
+    def test_while_it_is_paused_it_does_nothing(self):
+        self.web()
+        with self.terminal() as terminal:
+            terminal.keys("Space")
+            terminal.wait_for("PAUSED$")
+            pid = self.pollstats_pid(terminal)
+
+            def switches():
+                with open(f"/proc/{pid}/status") as status:
+                    return [line for line in status if "ctxt_switches" in line]
+
+            # Ten of its delays without waking up.
+            seen = [switches()]
+            def still():
+                seen.append(switches())
+                return len(seen) > 50 and len(set(map(tuple, seen[-50:]))) == 1
+            daemons.wait_until(still, "it sleeps")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""pollstats as scripts meet it: columns, their header, JSON, and how it ends."""
+"""pollstats in columns, as people and scripts meet it: exact lines, streams, exit status."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import select
 import signal
+import statistics
 import struct
 import subprocess
-import fcntl
 import termios
 import time
 import unittest
@@ -17,10 +18,81 @@ import daemons
 import mmstats_writer as writer
 
 POLLSTATS = os.environ["MMSTATS_POLLSTATS"]
-EMPTY = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+NUMBER = r"[-.\d]+"
 
 
-class PollstatsTest(unittest.TestCase):
+def run(*arguments, **environment):
+    """Runs it with an empty environment but for `environment`."""
+    return subprocess.run(
+        [POLLSTATS, *arguments],
+        env={"PATH": "/usr/bin:/bin", **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        timeout=60 * daemons.TIME_SCALE,
+        check=False,
+        text=True,
+    )
+
+
+class Polling:
+    """A pollstats whose lines are read as they come."""
+
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen(
+            [POLLSTATS, *arguments],
+            env={"PATH": "/usr/bin:/bin"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.got = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+    def line(self):
+        while b"\n" not in self.got:
+            ready, _, _ = select.select([self.process.stdout], [], [], 30 * daemons.TIME_SCALE)
+            assert ready, "no line came"
+            more = os.read(self.process.stdout.fileno(), 65536)
+            assert more, f"it ended: {self.process.stderr.read()}"
+            self.got += more
+        line, self.got = self.got.split(b"\n", 1)
+        return line.decode()
+
+    def numbers(self):
+        """The next line that is no header, as a list of texts."""
+        while True:
+            cells = [cell.strip() for cell in self.line().split("|")]
+            if all(re.fullmatch(NUMBER, cell) for cell in cells):
+                return cells
+
+    def next_change(self):
+        """The next line whose first column is not 0."""
+        while True:
+            numbers = self.numbers()
+            if numbers[0] != "0":
+                return numbers
+
+    def fields(self):
+        """The fields of the next line of JSON."""
+        return json.loads(self.line())["fields"]
+
+    def end(self, sent):
+        self.process.send_signal(sent)
+        code = self.process.wait(20 * daemons.TIME_SCALE)
+        return code, self.process.stderr.read().decode()
+
+
+class Case(unittest.TestCase):
     def setUp(self):
         context = daemons.workspace()
         self.folder = context.__enter__()
@@ -28,211 +100,280 @@ class PollstatsTest(unittest.TestCase):
         self.glob = os.path.join(self.folder, "*.mmstats")
 
     def publish(self, name, *fields, **options):
-        file = writer.MmstatsFile(os.path.join(self.folder, f"{name}.mmstats"), fields, **options)
+        file = writer.MmstatsFile(os.path.join(self.folder, name + ".mmstats"), fields, **options)
         self.addCleanup(file.close)
         return file
 
-    def run_it(self, *arguments, status=0, **environment):
-        result = subprocess.run([POLLSTATS, *arguments], env={**EMPTY, **environment}, stdin=subprocess.DEVNULL,
-                                capture_output=True, text=True, check=False, timeout=60 * daemons.TIME_SCALE)
-        self.assertEqual(result.returncode, status, result.stderr)
-        return result.stdout.splitlines(), result.stderr
 
-    def start(self, *arguments, **options):
-        process = subprocess.Popen([POLLSTATS, *arguments], env=EMPTY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   text=True, **options)
-        self.addCleanup(process.stdout.close)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        return process
+class LinesTest(Case):
+    def test_a_line_has_the_totals_and_later_ones_the_changes_in_the_original_s_shape(self):
+        web = self.publish("a", writer.counter("web.hits", 40), writer.counter("web.misses", 7))
+        self.publish("b", writer.counter("web.hits", 2))
+        with Polling("-d", "0.05", "-p", "web.", "hits,misses", self.glob) as polling:
+            self.assertEqual(polling.line(), "        hits        |       misses       ")
+            self.assertEqual(polling.line(), "                 42 |                  7 ")
+            web.incr("web.hits", 1234)
+            self.assertEqual(polling.next_change(), ["1234", "0"])
+            web.incr("web.hits", 5)
+            self.assertEqual(polling.next_change(), ["5", "0"])
 
-    def test_a_header_and_a_line_of_changes_as_the_original_prints_them(self):
-        file = self.publish("a", writer.counter("web.hits", 42), writer.counter("web.misses", 7), writer.gauge("web.depth", 3, "i"))
-        lines, errors = self.run_it("-c", "1", "-p", "web.", "hits,misses", file.path)
-        self.assertEqual(errors, "")
-        self.assertEqual(lines, [f"{'hits':^20}|{'misses':^20}", f"{42:>19} |{7:>19} "])
-        # What the original added to every line: nothing but numbers, if it is not a terminal.
-        lines, _ = self.run_it("-c", "1", "web.depth,web.hits", file.path)
-        self.assertEqual(lines[1], f"{3:>19} |{42:>19} ")
+    def test_workers_that_come_and_go_break_nothing_and_lose_nothing(self):
+        first = self.publish("a", writer.counter("hits", 100))
+        with Polling("-d", "0.05", "hits", self.glob) as polling:
+            self.assertEqual(polling.numbers(), ["100"])
+            second = writer.MmstatsFile(os.path.join(self.folder, "b.mmstats"), [writer.counter("hits", 50)])
+            self.assertEqual(polling.next_change(), ["50"])
+            # What it counted last is read after its file went.
+            second.incr("hits", 5)
+            second.remove()
+            self.assertEqual(polling.next_change(), ["5"])
+            first.incr("hits", 3)
+            self.assertEqual(polling.next_change(), ["3"])
 
-    def test_the_first_line_is_the_total_and_each_later_one_the_change(self):
-        files = [self.publish(name, writer.counter("hits", 10)) for name in "ab"]
-        process = self.start("-d", "0.05", "--json", "hits", self.glob)
-        first = json.loads(process.stdout.readline())["fields"]["hits"]
-        self.assertEqual(first, {"kind": "counter", "value": 20, "change": None, "rate": None})
-        files[0].incr("hits", 5)
-        changed = self.next_with(process, lambda fields: fields["hits"]["value"] == 25)
-        self.assertEqual(changed["hits"]["change"], 5)
-        self.assertGreater(changed["hits"]["rate"], 5)
-        files[1].incr("hits", 3)
-        changed = self.next_with(process, lambda fields: fields["hits"]["value"] == 28)
-        self.assertEqual(changed["hits"]["change"], 3)
-        self.assertEqual(self.next_with(process, lambda fields: True)["hits"]["change"], 0)
+    def test_files_named_one_by_one_may_go_too(self):
+        first = self.publish("[a]", writer.counter("hits", 1))
+        second = writer.MmstatsFile(os.path.join(self.folder, "b.mmstats"), [writer.counter("hits", 2)])
+        self.publish("other", writer.counter("hits", 1000))
+        with Polling("-d", "0.05", "hits", first.path, second.path) as polling:
+            self.assertEqual(polling.numbers(), ["3"])
+            second.remove()
+            first.incr("hits", 4)
+            self.assertEqual(polling.next_change(), ["4"])
 
-    def next_with(self, process, wanted):
-        """The fields of the next line for which `wanted` holds."""
-        deadline = time.monotonic() + 20 * daemons.TIME_SCALE
-        while time.monotonic() < deadline:
-            fields = json.loads(process.stdout.readline())["fields"]
-            if wanted(fields):
-                return fields
-        raise AssertionError("waited in vain for a line")
+    def test_every_field_has_its_column_whichever_files_lack_it(self):
+        self.publish("a", writer.counter("hits", 5), writer.gauge("level", 0.25), writer.gauge("busy", 3, "i"))
+        self.publish("b", writer.gauge("level", 0.75), writer.gauge("busy", 4, "i"), writer.counter("misses", 1))
+        result = run("-c", "1", "-n", "0", "hits,nosuch,level,misses,busy", self.glob)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        cells = result.stdout.split("\n")[1].split("|")
+        self.assertEqual([cell.strip() for cell in cells], ["5", "-", "0.5", "1", "7"])
+        self.assertEqual({len(cell) for cell in cells}, {20})
 
-    def test_workers_come_and_go_and_no_count_is_lost(self):
-        first = self.publish("a", writer.counter("hits", 10))
-        process = self.start("-d", "0.05", "--json", "hits,errors", self.glob)
-        self.next_with(process, lambda fields: fields["hits"]["value"] == 10)
-        first.incr("hits", 4)
-        os.unlink(first.path)
-        fields = self.next_with(process, lambda fields: fields["hits"]["value"] == 14)
-        self.assertIsNone(fields["errors"])
-        self.publish("b", writer.counter("hits", 100), writer.counter("errors", 1))
-        fields = self.next_with(process, lambda fields: fields["hits"]["value"] == 114)
-        self.assertEqual((fields["hits"]["change"], fields["errors"]["value"]), (100, 1))
+    def test_patterns_have_a_column_for_each_series_and_more_when_more_come(self):
+        self.publish("a", *(writer.counter(f"status.{code}", code) for code in (404, 200)), writer.counter("x", 1))
+        with Polling("-d", "0.05", "status.*", self.glob) as polling:
+            self.assertEqual(polling.line().split("|"), ["     status.200     ", "     status.404     "])
+            self.assertEqual(polling.line().split(), ["200", "|", "404"])
+            self.publish("b", writer.counter("status.301", 3))
+            while "status" not in (header := polling.line()):
+                pass
+            self.assertEqual(header.replace(" ", ""), "status.200|status.301|status.404")
+            self.assertEqual(polling.line().split(), ["0", "|", "3", "|", "0"])
 
-    def test_a_column_that_no_file_has_is_a_dash_and_one_that_some_lack_is_their_sum(self):
+    def test_a_text_is_shown_as_missing_and_told(self):
+        self.publish("a", writer.text("name", "x"), writer.counter("hits", 1))
+        result = run("-c", "1", "hits,name,sys.pid,nosuch", self.glob)
+        self.assertEqual(result.returncode, 0)
+        self.assertEqual(result.stdout.split("\n")[1].split(), ["1", "|", "-", "|", "-", "|", "-"])
+        self.assertRegex(result.stderr, r"(?m)^pollstats: name is a text, or written once")
+        self.assertRegex(result.stderr, r"(?m)^pollstats: sys\.pid is a text, or written once")
+        self.assertNotIn("nosuch", result.stderr)
+        self.assertIn("nosuch", run("-v", "-c", "1", "hits,nosuch", self.glob).stderr)
+
+    def test_rates_stand_beside_changes(self):
+        web = self.publish("a", writer.counter("hits", 40))
+        with Polling("--rate", "-d", "0.2", "hits", self.glob) as polling:
+            self.assertEqual(polling.line().split(), ["hits", "|", "hits/s"])
+            self.assertEqual(polling.line().split(), ["40", "|", "-"])
+            web.incr("hits", 1000)
+            change, rate = polling.next_change()
+            self.assertEqual(change, "1000")
+            self.assertGreater(float(rate), 0)
+            self.assertLessEqual(float(rate), 1000 / 0.15)
+
+    def test_the_header_comes_again_and_it_ends_after_so_many_lines(self):
         self.publish("a", writer.counter("hits", 1))
-        self.publish("b", writer.counter("hits", 2), writer.counter("rare", 5))
-        lines, _ = self.run_it("-c", "1", "hits,rare,none", self.glob)
-        self.assertEqual(lines[1], f"{3:>19} |{5:>19} |{'-':>19} ")
+        for headers, want in (("2", "hnnhnnhn"), ("20", "hnnnnn"), ("0", "hnnnnn")):
+            result = run("-c", "5", "-d", "0.01", "-n", headers, "hits", self.glob)
+            self.assertEqual(result.returncode, 0)
+            shape = "".join("h" if "hits" in line else "n" for line in result.stdout.splitlines())
+            self.assertEqual(shape, want)
 
-    def test_filters_keep_files_by_a_label_or_by_a_value(self):
-        self.publish("a", writer.counter("hits", 1), writer.text("role", "main"), writer.counter("a.x", 0))
-        self.publish("b", writer.counter("hits", 20), writer.text("role", "standby"))
+    def test_lines_come_at_multiples_of_the_delay(self):
+        self.publish("a", writer.counter("hits", 1))
+        delay = 0.25
+        lines = run("--json", "-c", "9", "-d", str(delay), "hits", self.glob).stdout.splitlines()
+        times = [json.loads(line)["time"] for line in lines]
+        # How late each was: a busy machine delays single lines, but what is late now makes no later one late.
+        late = [(when - times[0]) % delay for when in times]
+        self.assertLess(statistics.median(min(x, delay - x) for x in late), 0.06 * daemons.TIME_SCALE)
+        self.assertGreaterEqual(times[-1] - times[0], 8 * delay - 0.1)
+
+
+class FilterTest(Case):
+    def setUp(self):
+        super().setUp()
+        self.publish("a", writer.counter("hits", 1), writer.text("role", "front"), pid=11)
+        self.publish("b", writer.counter("hits", 20), writer.text("role", "back"), pid=12)
+        self.publish("c", writer.counter("hits", 300), writer.counter("special", 1), pid=13)
+
+    def total(self, *arguments, **environment):
+        result = run("-c", "1", *arguments, **environment)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        return result.stdout.split("\n")[1].strip()
+
+    def test_files_are_kept_by_the_beginning_of_a_label_or_a_label_and_its_value(self):
         for filters, want in (
-            (["-f", "role=main"], 1),
-            (["-f", "role=standby"], 20),
-            (["-f", "role=stand"], "-"),
-            (["-f", "hits=20"], 20),
-            (["-f", "a."], 1),
-            (["-f", "a.", "role=standby", "-n", "0"], 21),
-            (["-f", "a.", "-f", "role=standby"], 21),
-            (["-f", "nothing"], "-"),
+            (["-f", "spec"], "300"),
+            (["-f", "role"], "21"),
+            (["-f", "role=front"], "1"),
+            (["-f", "role=front", "-f", "sys.pid=13"], "301"),
+            (["-f", "role=front", "sys.pid=13", "-d", "1"], "301"),
+            (["-f", "role=fron"], "-"),
+            (["-f", "hits=20"], "20"),
         ):
             with self.subTest(filters):
-                lines, _ = self.run_it("-c", "1", *filters, "hits", self.glob)
-                self.assertEqual(lines[1], f"{want:>19} ")
-        lines, _ = self.run_it("-c", "1", "hits", self.glob, "-f", "role=main")
-        self.assertEqual(lines[1], f"{1:>19} ")
+                self.assertEqual(self.total(*filters, "hits", self.glob), want)
+        self.assertEqual(self.total("hits", self.glob, "-f", "role=front", "role=back"), "21")
 
-    def test_a_pattern_has_a_column_for_each_series_that_matches(self):
-        self.publish("a", *(writer.counter(f"status.{code}", code) for code in (404, 200)), writer.counter("other", 1))
-        lines, _ = self.run_it("-c", "1", "status.*", self.glob)
-        self.assertEqual(lines, [f"{'status.200':^20}|{'status.404':^20}", f"{200:>19} |{404:>19} "])
-        lines, _ = self.run_it("-c", "1", "-p", "status.", "[24]0?", self.glob)
-        self.assertEqual(lines[0], f"{'200':^20}|{'404':^20}")
-        lines, _ = self.run_it("-c", "1", "nothing.*", self.glob)
-        self.assertEqual(lines[1], f"{'-':>19} ")
+    def test_without_files_it_reads_what_mmstats_glob_names(self):
+        self.assertEqual(self.total("hits", MMSTATS_GLOB=self.glob), "321")
+        self.assertEqual(self.total("hits", MMSTATS_PATH=self.folder), "321")
 
-    def test_rates_stand_beside_the_changes(self):
-        file = self.publish("a", writer.counter("hits", 1), writer.gauge("load", 0.5))
-        process = self.start("-d", "0.1", "--rate", "hits,load", file.path)
-        self.assertEqual(process.stdout.readline().rstrip("\n"), "|".join(f"{name:^20}" for name in ("hits", "hits/s", "load", "load/s")))
-        self.assertEqual(process.stdout.readline().rstrip("\n"), f"{1:>19} |{'-':>19} |{'0.5':>19} |{'-':>19} ")
-        file.incr("hits", 10)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            change, rate, load, none = process.stdout.readline().split("|")
-            if change.strip() == "10":
-                break
-        # Ten within the tenth of a second, about.
-        self.assertTrue(20 < float(rate) < 130, rate)
-        self.assertEqual((load.strip(), none.strip()), ("0.5", "-"))
+    def test_a_file_that_cannot_be_read_is_told_and_the_others_count(self):
+        path = os.path.join(self.folder, "bad.mmstats")
+        with open(path, "w") as file:
+            file.write("hello")
+        result = run("-c", "2", "-d", "0.01", "hits", self.glob)
+        self.assertEqual(result.returncode, 0)
+        self.assertEqual(result.stdout.split("\n")[1].strip(), "321")
+        self.assertEqual(result.stderr.count(path), 1)
 
-    def test_headers_come_again(self):
-        file = self.publish("a", writer.counter("hits"))
-        lines, _ = self.run_it("-c", "5", "-d", "0.01", "-n", "2", "hits", file.path)
-        self.assertEqual(["hits" in line for line in lines], [True, False, False, True, False, False, True, False])
-        lines, _ = self.run_it("-c", "3", "-d", "0.01", "-n", "0", "hits", file.path)
-        self.assertEqual(sum("hits" in line for line in lines), 1)
+    def test_that_there_are_no_files_is_told_and_it_waits_for_some(self):
+        other = os.path.join(self.folder, "*.other")
+        with Polling("-d", "0.05", "hits", other) as polling:
+            polling.line()
+            self.assertEqual(polling.line().strip(), "-")
+            new = writer.MmstatsFile(os.path.join(self.folder, "a.other"), [writer.counter("hits", 9)])
+            self.addCleanup(new.close)
+            while (line := polling.line().strip()) == "-":
+                pass
+            self.assertEqual(line, "9")
+            self.assertIn(other, polling.end(signal.SIGINT)[1])
 
-    def test_lines_come_in_step_whatever_one_takes(self):
-        file = self.publish("a", writer.counter("hits"))
-        lines, _ = self.run_it("-c", "11", "-d", "0.1", "--json", "hits", file.path)
-        times = [json.loads(line)["time"] for line in lines]
-        self.assertAlmostEqual(times[-1] - times[0], 1, delta=0.09)
 
-    def test_bad_files_hide_no_good_one(self):
-        self.publish("good", writer.counter("hits", 3))
-        bad = os.path.join(self.folder, "bad.mmstats")
-        with open(bad, "wb") as file:
-            file.write(b"\x07 no mmstats")
-        os.mkfifo(os.path.join(self.folder, "fifo.mmstats"))
-        lines, errors = self.run_it("-c", "1", "hits", self.glob)
-        self.assertEqual(lines[1], f"{3:>19} ")
-        self.assertIn(f"pollstats: {bad}: ", errors)
-        self.assertIn("FIFO", errors)
+class JsonTest(Case):
+    def test_a_line_is_an_object_with_all_of_each_field(self):
+        web = self.publish("a", writer.counter("web.hits", 2**63 + 1), writer.gauge("web.level", 0.5))
+        with Polling("--json", "-d", "0.05", "-p", "web.", "hits,nosuch,lev*,zz*", self.glob) as polling:
+            first = json.loads(polling.line())
+            self.assertAlmostEqual(first["time"], time.time(), delta=30 * daemons.TIME_SCALE)
+            self.assertEqual(
+                first["fields"],
+                {
+                    "web.hits": {"kind": "counter", "value": 2**63 + 1, "change": None, "rate": None},
+                    "web.nosuch": None,
+                    "web.level": {"kind": "gauge", "value": 0.5, "change": None, "rate": None},
+                },
+            )
+            web.incr("web.hits", 3)
+            while (hits := polling.fields()["web.hits"])["change"] == 0:
+                pass
+            self.assertEqual((hits["value"], hits["change"]), (2**63 + 4, 3))
+            self.assertGreater(hits["rate"], 0)
+            web.set("web.level", -1.5)
+            while (level := polling.fields()["web.level"])["change"] == 0:
+                pass
+            self.assertEqual(level, {"kind": "gauge", "value": -1.5, "change": -2, "rate": None})
 
-    def test_texts_have_no_columns_and_it_says_so(self):
-        file = self.publish("a", writer.counter("hits"), writer.text("role", "main"))
-        lines, errors = self.run_it("-c", "1", "role,sys.pid,hits", file.path)
-        self.assertEqual(lines[1], f"{'-':>19} |{'-':>19} |{0:>19} ")
-        self.assertIn("role is a text", errors)
-        self.assertIn("sys.pid is a text, or written once", errors)
 
-    def test_what_is_wrong_with_the_arguments_is_said(self):
-        file = self.publish("a", writer.counter("hits"))
-        for arguments, said in (
+class TerminalTest(Case):
+    def on_terminal(self, *arguments, columns=80, **environment):
+        """What it writes to a terminal so wide."""
+        main, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen(
+            [POLLSTATS, *arguments], env={"TERM": "xterm", **environment}, stdin=side, stdout=side, stderr=side
+        )
+        os.close(side)
+        output = b""
+        try:
+            while piece := os.read(main, 65536):
+                output += piece
+        except OSError:  # the other end is closed
+            pass
+        os.close(main)
+        self.assertEqual(process.wait(30 * daemons.TIME_SCALE), 0)
+        return output.decode().replace("\r\n", "\n")
+
+    def test_colour_is_for_terminals_and_never_under_no_color(self):
+        self.publish("a", writer.counter("hits", 1))
+        arguments = ("-c", "1", "hits", self.glob)
+        coloured = self.on_terminal(*arguments)
+        self.assertIn("\033[1m", coloured)
+        self.assertIn("\033[33m", coloured)
+        plain = "        hits        \n                  1 \n"
+        self.assertEqual(re.sub(r"\033\[\d+m", "", coloured), plain)
+        self.assertEqual(self.on_terminal(*arguments, NO_COLOR="1"), plain)
+        self.assertEqual(self.on_terminal(*arguments, TERM="dumb"), plain)
+        self.assertEqual(run(*arguments).stdout, plain)
+
+    def test_columns_share_the_terminal_s_width(self):
+        self.publish("a", *(writer.counter(f"a.long.name.of.status.{code}", 10**9) for code in range(200, 206)))
+        for columns in (60, 80, 200):
+            output = self.on_terminal("-c", "1", "a.*", self.glob, columns=columns, NO_COLOR="1")
+            header, line = output.splitlines()
+            self.assertEqual(len(header), len(line))
+            self.assertLessEqual(len(header), columns)
+            for code in range(200, 206):
+                self.assertIn(f".{code}", header)
+        self.assertIn("a.long.name.of.status.205", header)
+        self.assertIn("1000000000", line)
+
+
+class EndTest(Case):
+    def setUp(self):
+        super().setUp()
+        self.publish("a", writer.counter("hits", 1))
+
+    def test_sigint_ends_it_cleanly(self):
+        for delay in ("0.01", "3600"):
+            with Polling("-d", delay, "hits", self.glob) as polling:
+                polling.line()
+                polling.line()
+                self.assertEqual(polling.end(signal.SIGINT), (0, ""))
+
+    def test_a_reader_that_leaves_ends_it_quietly_and_at_once(self):
+        for delay in ("0.01", "3600"):
+            with Polling("-d", delay, "hits", self.glob) as polling:
+                polling.line()
+                polling.line()
+                polling.process.stdout.close()
+                self.assertEqual(polling.process.wait(20 * daemons.TIME_SCALE), -signal.SIGPIPE)
+                self.assertEqual(polling.process.stderr.read(), b"")
+
+    def test_output_that_cannot_be_written_is_an_error(self):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([POLLSTATS, "hits", self.glob], stdout=full, stderr=subprocess.PIPE, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"No space left", result.stderr)
+
+    def test_mistakes_are_told_with_what_to_do(self):
+        path = os.path.join(self.folder, "a.mmstats")
+        for arguments, want in (
             ([], "name fields"),
-            (["hits,,misses", file.path], "empty name"),
-            (["-d", "0", "hits", file.path], "--delay"),
-            (["-c", "0", "hits", file.path], "--count"),
-            (["--json"], "--json"),
-            ([file.path], "is a file"),
-            (["--bogus", "hits"], "--bogus"),
+            (["-f", "x"], "name fields"),
+            (["--json"], "name fields"),
+            ([path], "is a file"),
+            (["a,,b", path], "an empty name"),
+            (["", path], "an empty name"),
+            (["[z-a]", path], "[z-a]"),
+            (["-d", "0", "hits"], "-d"),
+            (["-d", "x", "hits"], "-d"),
+            (["-c", "0", "hits"], "-c"),
+            (["-f"], "-f"),
+            (["--nosuch"], "--nosuch"),
         ):
             with self.subTest(arguments):
-                lines, errors = self.run_it(*arguments, status=2, MMSTATS_PATH=self.folder)
-                self.assertEqual(lines, [])
-                self.assertIn(said, errors)
-        _, errors = self.run_it("-c", "1", "hits", os.path.join(self.folder, "no*"))
-        self.assertIn("no mmstats files match", errors)
+                result = run(*arguments)
+                self.assertEqual((result.returncode, result.stdout), (2, ""))
+                self.assertIn(want, result.stderr)
 
-    def test_an_interrupt_ends_it_well_and_a_reader_who_leaves_quietly(self):
-        file = self.publish("a", writer.counter("hits"))
-        process = self.start("-d", "60", "hits", file.path, stderr=subprocess.PIPE)
-        self.addCleanup(process.stderr.close)
-        process.stdout.readline(), process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        self.assertEqual(process.wait(20 * daemons.TIME_SCALE), 0)
-        self.assertEqual(process.stderr.read(), "")
-        # In the middle of a wait, too.
-        process = self.start("-d", "60", "hits", file.path, stderr=subprocess.PIPE)
-        self.addCleanup(process.stderr.close)
-        process.stdout.readline(), process.stdout.readline()
-        process.stdout.close()
-        self.assertEqual(process.wait(20 * daemons.TIME_SCALE), -signal.SIGPIPE)
-        self.assertEqual(process.stderr.read(), "")
-
-    def on_terminal(self, *arguments, width=80, **environment):
-        """What it writes to a terminal of that width."""
-        master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-        process = subprocess.Popen([POLLSTATS, *arguments], env={**EMPTY, "TERM": "xterm", **environment}, stdin=slave, stdout=slave)
-        os.close(slave)
-        said = b""
-        deadline = time.monotonic() + 20 * daemons.TIME_SCALE
-        while time.monotonic() < deadline and select.select([master], [], [], 20)[0]:
-            try:
-                said += os.read(master, 65536)
-            except OSError:  # nobody has the other end any more
-                break
-        os.close(master)
-        self.assertEqual(process.wait(20 * daemons.TIME_SCALE), 0)
-        return said.decode().replace("\r\n", "\n").splitlines()
-
-    def test_a_terminal_gets_colour_and_columns_of_its_width(self):
-        file = self.publish("a", writer.counter("hits", 5), writer.counter("a.very.long.name.of.a.counter", 6))
-        fields = "hits,a.very.long.name.of.a.counter"
-        lines = self.on_terminal("-c", "1", fields, file.path, width=41)
-        self.assertIn("\033[1m", lines[0])
-        self.assertIn("\033[33m", lines[1])
-        plain = [re.sub("\033\\[[0-9;]*m", "", line) for line in lines]
-        self.assertEqual([len(line) for line in plain], [41, 41])
-        self.assertTrue(plain[0].endswith(".name.of.a.counter"), plain)
-        for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
-            lines = self.on_terminal("-c", "1", fields, file.path, **environment)
-            self.assertNotIn("\033", "".join(lines))
+    def test_help_and_version_are_answers(self):
+        for option in ("--help", "--version"):
+            result = run(option)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertIn("pollstats", result.stdout)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ using mmstats::Series;
 namespace {
 
 using steady = std::chrono::steady_clock;
-using Words = std::vector<std::string>;
+using Texts = std::vector<std::string>;
 
 Series counter(std::string name, std::uint64_t total) {
   Series series;
@@ -239,7 +239,7 @@ TEST_CASE("every field has its column: values of gauges, changes of counters, - 
   CHECK(columns.line(looks.samples, {}) ==
         "                  - |                  5 |               0.25 |"
         "                  - |                  5 ");
-  CHECK(columns.missing() == Words{"nosuch"});
+  CHECK(columns.missing() == Texts{"nosuch"});
   looks.series.push_back(counter("nosuch", 3));
   CHECK_FALSE(columns.update(looks.series));
   looks.take();
@@ -346,22 +346,28 @@ TEST_CASE("fields without a name, or longer than a label can be, are refused") {
 
 TEST_CASE("-f takes the words that cannot be FIELD and FILE") {
   struct Row {
-    Words words, want;
+    Texts words, options, arguments;
   };
   const std::array rows{
-      Row{{"-f", "a", "x,y", "file"}, {"-f", "a", "x,y", "file"}},
-      Row{{"-f", "a", "-f", "b", "x"}, {"-f", "a", "-f", "b", "x"}},
-      Row{{"-f", "a", "b", "-d", "1", "x", "file"}, {"-f", "a", "-f", "b", "-d", "1", "x", "file"}},
-      Row{{"-f", "a", "b", "--", "x"}, {"-f", "a", "-f", "b", "--", "x"}},
-      Row{{"x", "file", "-f", "a", "b"}, {"x", "file", "-f", "a", "-f", "b"}},
-      Row{{"x", "-f", "a", "file"}, {"x", "-f", "a", "file"}},
-      Row{{"-d", "1", "-f", "a", "x", "file"}, {"-d", "1", "-f", "a", "x", "file"}},
-      Row{{"--filter", "a", "b", "-v", "x"}, {"-f", "a", "-f", "b", "-v", "x"}},
-      Row{{"-f"}, {"-f"}},
-      Row{{"-f", "-v"}, {"-f", "-v"}},
-      Row{{"--", "-f", "a"}, {"--", "-f", "a"}},
+      Row{{"-f", "a", "x,y", "file"}, {"-f", "a"}, {"x,y", "file"}},
+      Row{{"-f", "a", "-f", "b", "x"}, {"-f", "a", "-f", "b"}, {"x"}},
+      Row{{"-f", "a", "b", "-d", "1", "x", "file"}, {"-f", "a", "-f", "b", "-d", "1"}, {"x", "file"}},
+      Row{{"-f", "a", "b", "--", "x"}, {"-f", "a", "-f", "b"}, {"x"}},
+      Row{{"x", "file", "-f", "a", "b"}, {"-f", "a", "-f", "b"}, {"x", "file"}},
+      Row{{"x", "-f", "a", "file"}, {"-f", "a"}, {"x", "file"}},
+      Row{{"-vvd", "1", "-f", "a", "x"}, {"-vvd", "1", "-f", "a"}, {"x"}},
+      Row{{"--filter", "a", "b", "-v", "x"}, {"-f", "a", "-f", "b", "-v"}, {"x"}},
+      Row{{"--filter=a", "x", "-d1", "--delay", "2", "y"}, {"--filter=a", "-d1", "--delay", "2"}, {"x", "y"}},
+      Row{{"-f"}, {"-f"}, {}},
+      Row{{"-f", "-v"}, {"-f", "-v"}, {}},
+      Row{{"-v", "-", "--", "-f", "a"}, {"-v"}, {"-", "-f", "a"}},
+      Row{{"-d"}, {"-d"}, {}},
   };
-  for (const Row& row : rows) CHECK(spread_filters(row.words) == row.want);
+  for (const Row& row : rows) {
+    const auto divided = divide(row.words);
+    CHECK(divided.options == row.options);
+    CHECK(divided.arguments == row.arguments);
+  }
 }
 
 TEST_CASE("a file that is named is that file, whatever its name would mean as a pattern") {
@@ -384,15 +390,20 @@ TEST_CASE("the command line's words become options") {
                                   "-vvv", "--rate", "hits,misses", "/no/*.mmstats", "/no/such"});
   CHECK(all.count == 3);
   CHECK(all.delay == 250ms);
-  CHECK(all.filters == Words{"a", "b=c"});
+  CHECK(all.filters == Texts{"a", "b=c"});
   CHECK(all.headers == 5);
   CHECK(all.prefix == "web.");
   CHECK(all.verbosity == 3);
   CHECK(all.rate);
   CHECK(all.fields == "hits,misses");
-  CHECK(all.files == Words{"/no/*.mmstats", "/no/such"});
+  CHECK(all.files == Texts{"/no/*.mmstats", "/no/such"});
   const Options live = options_of({"--live", "/no/such"});
   CHECK(live.fields.empty());
-  CHECK(live.files == Words{"/no/such"});
+  CHECK(live.files == Texts{"/no/such"});
   CHECK(options_of({}).delay == 1s);
+  const Options sets = options_of({"[ab]", "[c]", "d", "-p", "[e]", "-f", "[f]"});
+  CHECK(sets.fields == "[ab]");
+  CHECK(sets.files == Texts{"[c]", "d"});
+  CHECK(sets.prefix == "[e]");
+  CHECK(sets.filters == Texts{"[f]"});
 }

@@ -34,10 +34,13 @@ struct Shown {
   std::vector<Series> series;
   Samples samples{kHistory};
   std::chrono::steady_clock::time_point now{100s};
-  Facts facts{.time = 1700000000, .clock = "12:34:56", .files = 3, .dead = 0, .failed = 0, .complaint = {}};
+  Facts facts;
   LiveView view;
 
   explicit Shown(std::size_t prefix = 0, bool unicode = true) : view(prefix, unicode, 1s) {
+    facts.time = 1700000000;
+    facts.clock = "12:34:56";
+    facts.files = 3;
     std::setlocale(LC_CTYPE, unicode ? "C.UTF-8" : "C");
   }
 
@@ -121,7 +124,7 @@ TEST_CASE_FIXTURE(FewSeries, "a row has label, value, rate, change and curve") {
   REQUIRE(all.size() == 12);
   CHECK(all[0] == "pollstats  4 series  3 files  every 1 s" + std::string(53, ' ') + "12:34:56");
   CHECK(all[1].starts_with("LABEL▲"));
-  CHECK(all[2].starts_with("db.pool                    6                      -2 ▄"));
+  CHECK(all[2].starts_with("db.pool                    6                      -2 ▅"));
   CHECK(all[5].starts_with("web.requests           1,100         100         100 ▅"));
   CHECK(all[10] == "db.pool  gauge");
   CHECK(all[11] == "q Quit  / Filter  n v r c Sort  p Processes  Space Pause  - + Delay");

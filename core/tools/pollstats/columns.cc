@@ -32,6 +32,11 @@ const Sample* current(std::span<const std::uint32_t> series, const Samples& samp
   return nullptr;
 }
 
+// Counters come first.
+void add(std::vector<std::uint32_t>& to, std::span<const Series> series, std::uint32_t index) {
+  to.insert(series[index].kind == mmstats::Kind::kCounter ? to.begin() : to.end(), index);
+}
+
 std::string change_text(const Sample* sample, std::size_t width) {
   if (sample == nullptr) return "-";
   if (sample->whole) return number_text(sample->added, width);
@@ -103,11 +108,6 @@ std::vector<std::string> Columns::patterns() const {
   return patterns;
 }
 
-void Columns::add(Column& column, std::span<const Series> series, std::uint32_t index) const {
-  const bool counter = series[index].kind == mmstats::Kind::kCounter;
-  column.series.insert(counter ? column.series.begin() : column.series.end(), index);
-}
-
 bool Columns::update(std::span<const Series> series) {
   bool changed = false;
   for (; seen_ < series.size(); ++seen_) {
@@ -115,7 +115,7 @@ bool Columns::update(std::span<const Series> series) {
     const std::string& name = series[seen_].name;
     const auto [begin, end] = by_label_.equal_range(name);
     for (auto found = begin; found != end; ++found) {
-      add(fields_[found->second].columns.front(), series, index);
+      add(fields_[found->second].columns.front().series, series, index);
     }
     for (Field& field : fields_) {
       if (!field.pattern || !field.pattern->matches(name)) continue;
@@ -126,7 +126,7 @@ bool Columns::update(std::span<const Series> series) {
         column = field.columns.insert(column, {name, {}});
         changed = true;
       }
-      add(*column, series, index);
+      add(column->series, series, index);
     }
   }
   return changed;
@@ -161,7 +161,7 @@ std::size_t Columns::width(const Look& look) const {
     wanted = std::max(wanted, cells(mmstats::printable(title(column))) + (look.rate ? 4 : 2));
   });
   const std::size_t room = *look.terminal_width + 1;  // a bar less than columns
-  return std::clamp(room / count, kNarrowest + 1, wanted + 1) - 1;
+  return std::clamp(room / std::max<std::size_t>(count, 1), kNarrowest + 1, wanted + 1) - 1;
 }
 
 std::string Columns::header(const Look& look) const {

@@ -68,7 +68,6 @@ class Columns {
     std::vector<Column> columns;
   };
 
-  void add(Column& column, std::span<const mmstats::Series> series, std::uint32_t index) const;
   [[nodiscard]] std::string_view title(const Column& column) const;
   [[nodiscard]] std::size_t width(const Look& look) const;
   template <class Visit>

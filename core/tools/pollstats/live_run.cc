@@ -86,11 +86,9 @@ class Live {
   int run() {
     while (!leave_) {
       const auto now = steady_clock::now();
-      if (!view_.paused() && now >= next_) {
-        look(now);
-        if (options_.count && looks_ >= *options_.count) break;
-      }
+      if (!view_.paused() && now >= next_) look(now);
       terminal_.draw(view_.compose(terminal_.width(), terminal_.height()));
+      if (options_.count && looks_ >= *options_.count) break;
       wait();
     }
     return ended_by_;

@@ -40,7 +40,9 @@ std::string lowered(std::string_view text) {
 }
 
 bool contains(std::string_view text, std::string_view lowered_word) {
-  return !std::ranges::search(text, lowered_word, {}, lower).empty() || lowered_word.empty();
+  return lowered_word.empty() ||
+         std::search(text.begin(), text.end(), lowered_word.begin(), lowered_word.end(),
+                     [](char a, char b) { return lower(a) == b; }) != text.end();
 }
 
 void append_utf8(std::string& text, char32_t code) {
@@ -574,7 +576,7 @@ std::string LiveView::value_text(const Sample& sample, std::size_t width) const 
 LiveView::Line LiveView::row(std::size_t index, const Shape& shape, bool selected) const {
   const Sample& sample = samples_->all()[index];
   Line line;
-  const auto add = [&](std::size_t width, Style style, std::string text) {
+  const auto add = [&](std::size_t width, Style style, const std::string& text) {
     if (width == 0) return;
     // What moves stands out.
     if (text == "0" || text == "0/s") style = Style::kDim;

@@ -21,10 +21,13 @@ constexpr double kLongestDelay = 31536000;  // a year
 
 bool is_option(std::string_view word) { return word.size() > 1 && word.starts_with('-'); }
 
+// Its value is the next word.
 bool takes_value(std::string_view word) {
-  constexpr std::array<std::string_view, 8> kOptions{"-c",      "-d",      "-n",        "-p",
-                                                     "--count", "--delay", "--headers", "--prefix"};
-  return std::ranges::find(kOptions, word) != kOptions.end();
+  constexpr std::array<std::string_view, 4> kLong{"--count", "--delay", "--headers", "--prefix"};
+  if (word.starts_with("--")) return std::ranges::find(kLong, word) != kLong.end();
+  if (!is_option(word)) return false;
+  const std::size_t flags = word.find_first_not_of('v', 1);  // -vd 2
+  return flags + 1 == word.size() && std::string_view("cdfnp").find(word.back()) != std::string_view::npos;
 }
 
 bool exists(const std::string& path) {
@@ -43,32 +46,30 @@ std::string escaped(std::string_view text) {
 
 }  // namespace
 
-std::vector<std::string> spread_filters(std::span<const std::string> words) {
-  std::vector<std::string> out;
-  std::size_t arguments = 0;  // neither options nor their values
+Words divide(std::span<const std::string> words) {
+  Words divided;
+  auto& [options, arguments] = divided;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     if (word == "--") {
-      out.insert(out.end(), words.begin() + static_cast<std::ptrdiff_t>(i), words.end());
+      arguments.insert(arguments.end(), words.begin() + static_cast<std::ptrdiff_t>(i) + 1, words.end());
       break;
     }
     if (word != "-f" && word != "--filter") {
-      out.push_back(word);
-      if (takes_value(word) && i + 1 < words.size()) {
-        out.push_back(words[++i]);
-      } else if (!is_option(word)) {
-        ++arguments;
-      }
+      (is_option(word) ? options : arguments).push_back(word);
+      if (takes_value(word) && i + 1 < words.size()) options.push_back(words[++i]);
       continue;
     }
     std::size_t end = i + 1;
     while (end < words.size() && !is_option(words[end])) ++end;
-    if (end == words.size() && arguments < 2) end = std::min(end, i + 2);
-    if (end == i + 1) out.push_back(word);  // without a value, which is told
-    for (std::size_t filter = i + 1; filter < end; ++filter) out.insert(out.end(), {"-f", words[filter]});
+    if (end == words.size() && arguments.size() < 2) end = std::min(end, i + 2);
+    if (end == i + 1) options.push_back(word);  // without a value, which is told
+    for (std::size_t filter = i + 1; filter < end; ++filter) {
+      options.insert(options.end(), {"-f", words[filter]});
+    }
     i = end - 1;
   }
-  return out;
+  return divided;
 }
 
 std::string as_glob(const std::string& file, bool exists) {
@@ -88,7 +89,7 @@ Parsed parse(int argc, const char* const* argv) {
   Parsed parsed;
   Options& options = parsed.options;
   double delay = 1;
-  std::vector<std::string> arguments;
+  std::string shown_in_help;
   app.add_option("-c,--count", options.count, "End after so many lines")->check(CLI::PositiveNumber);
   app.add_option("-d,--delay", delay, "Seconds from line to line; default: 1")
       ->check(CLI::Range(kShortestDelay, kLongestDelay));
@@ -103,7 +104,7 @@ Parsed parse(int argc, const char* const* argv) {
   app.add_flag("-v", options.verbosity,
                "Say more on standard error: warnings; -vv: what files do; -vvv: all");
   app.set_version_flag("--version", "pollstats " MMSTATS_VERSION);
-  app.add_option("FIELD", arguments,
+  app.add_option("FIELD", shown_in_help,
                  "FIELD,FIELD...: labels, or patterns as 'status.*'; then the FILEs, or patterns of them.\n"
                  "Default: the files that MMSTATS_GLOB or MMSTATS_PATH names, else /run/mmstats/*.mmstats\n"
                  "and /tmp/*.mmstats")
@@ -114,11 +115,10 @@ Parsed parse(int argc, const char* const* argv) {
     parsed.exit_status = kUsage;
     return parsed;
   };
+  auto [words, arguments] = divide(std::vector<std::string>(argv + 1, argv + argc));
   try {
-    const std::vector<std::string> words(argv + 1, argv + argc);
-    auto spread = spread_filters(words);
-    std::ranges::reverse(spread);  // as CLI11 wants them
-    app.parse(spread);
+    std::ranges::reverse(words);  // as CLI11 wants them
+    app.parse(words);
   } catch (const CLI::ParseError& error) {
     parsed.exit_status = app.exit(error) == 0 ? 0 : kUsage;
     return parsed;

@@ -25,10 +25,16 @@ struct Options {
   std::vector<std::string> files;  // globs; empty: the default ones
 };
 
-// In the original, -f takes all words up to the next option. Here, too, but for the words at the end of the
-// line as long as there is no FIELD and FILE before them: of these it takes one. Gives each filter a -f of
-// its own. `words` are without the program's name.
-std::vector<std::string> spread_filters(std::span<const std::string> words);
+// The words of a command line, without the program's name, as CLI11 is to see them and what is left: it would
+// take
+// `[a-z]` for a list. In the original, -f takes all words up to the next option. Here, too, but for the words
+// at the end of the line as long as there is no FIELD and FILE before them: of these it takes one. Each
+// filter gets a -f of its own.
+struct Words {
+  std::vector<std::string> options;    // and their values
+  std::vector<std::string> arguments;  // FIELD and FILEs
+};
+Words divide(std::span<const std::string> words);
 
 // A FILE of that very name is meant, whatever characters it has in it: their meaning in a glob is taken away.
 // `exists`: there is such a file.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "mmstats/discover.h"
@@ -18,7 +19,10 @@ namespace pollstats {
 struct ProcessId {
   std::uint64_t pid = 0;
   std::string path;  // empty if there is a pid
-  auto operator<=>(const ProcessId&) const = default;
+  bool operator==(const ProcessId& other) const = default;
+  bool operator<(const ProcessId& other) const {
+    return std::tie(pid, path) < std::tie(other.pid, other.path);
+  }
 };
 
 ProcessId process_of(const std::string& path, const mmstats::ParsedFile& content);

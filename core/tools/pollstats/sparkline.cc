@@ -37,7 +37,9 @@ std::string sparkline(std::span<const float> values, bool unicode) {
       continue;
     }
     const double share = range > 0 ? (value - lowest) / range : 0;
-    const auto level = static_cast<std::size_t>(share * static_cast<double>(levels.size()));
+    // What should be the same level is that, whatever the arithmetic lost.
+    constexpr double kLost = 1e-6;
+    const auto level = static_cast<std::size_t>(share * static_cast<double>(levels.size()) + kLost);
     line += levels[std::min(level, levels.size() - 1)];
   }
   return line;

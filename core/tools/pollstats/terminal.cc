@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -59,7 +60,7 @@ void arm_rescue() {
   rescue.leave_size = 0;
   for (const char* name : {"sgr0", "rmkx", "cnorm", "rmcup"}) {
     const char* sequence = ::tigetstr(name);
-    if (sequence == nullptr || sequence == reinterpret_cast<const char*>(-1)) continue;
+    if (sequence == nullptr || reinterpret_cast<std::intptr_t>(sequence) == -1) continue;
     std::string_view text(sequence);
     text = text.substr(0, text.find("$<"));  // a pause, for terminals of old
     if (rescue.leave_size + text.size() > rescue.leave.size()) continue;
@@ -145,6 +146,7 @@ mmstats::Error no_terminal(std::string message) {
 struct Terminal::Impl {
   std::FILE* keys = nullptr;  // not standard input: ours to close
   SCREEN* screen = nullptr;
+  WINDOW* window = nullptr;  // all of it
   bool colour = false;
 
   Impl() = default;
@@ -180,6 +182,7 @@ mmstats::Expected<std::unique_ptr<Terminal>> Terminal::open(bool colour) {
                                       mmstats::printable(type != nullptr ? type : "") +
                                       "\" is not known here; set TERM"));
   }
+  impl->window = stdscr;
   arm_rescue();
   impl->colour = colour && ::has_colors() && ::start_color() == OK;
   if (impl->colour) {
@@ -192,38 +195,38 @@ mmstats::Expected<std::unique_ptr<Terminal>> Terminal::open(bool colour) {
   ::raw();
   ::noecho();
   ::nonl();
-  ::keypad(stdscr, true);
-  ::nodelay(stdscr, true);
+  ::keypad(impl->window, true);
+  ::nodelay(impl->window, true);
   ::set_escdelay(kEscapeDelay);
   return std::unique_ptr<Terminal>(new Terminal(std::move(impl)));
 }
 
-std::size_t Terminal::width() const { return static_cast<std::size_t>(std::max(1, getmaxx(stdscr))); }
-std::size_t Terminal::height() const { return static_cast<std::size_t>(std::max(1, getmaxy(stdscr))); }
+std::size_t Terminal::width() const { return static_cast<std::size_t>(std::max(1, getmaxx(impl_->window))); }
+std::size_t Terminal::height() const { return static_cast<std::size_t>(std::max(1, getmaxy(impl_->window))); }
 
 void Terminal::draw(const Screen& screen) {
-  ::werase(stdscr);
+  ::werase(impl_->window);
   for (std::size_t y = 0; y < screen.lines.size(); ++y) {
-    ::wmove(stdscr, static_cast<int>(y), 0);
+    ::wmove(impl_->window, static_cast<int>(y), 0);
     for (const Span& span : screen.lines[y]) {
-      ::wattrset(stdscr, static_cast<int>(attributes(span.style, impl_->colour)));
+      ::wattrset(impl_->window, static_cast<int>(attributes(span.style, impl_->colour)));
       const std::wstring text = wide(span.text);
-      ::waddnwstr(stdscr, text.c_str(), static_cast<int>(text.size()));
+      ::waddnwstr(impl_->window, text.c_str(), static_cast<int>(text.size()));
     }
   }
-  ::wattrset(stdscr, A_NORMAL);
+  ::wattrset(impl_->window, A_NORMAL);
   if (screen.cursor) {
     ::curs_set(1);
-    ::wmove(stdscr, static_cast<int>(screen.cursor->line), static_cast<int>(screen.cursor->cell));
+    ::wmove(impl_->window, static_cast<int>(screen.cursor->line), static_cast<int>(screen.cursor->cell));
   } else {
     ::curs_set(0);
   }
-  ::wrefresh(stdscr);
+  ::wrefresh(impl_->window);
 }
 
 std::optional<Key> Terminal::read_key() {
   wint_t code = 0;
-  switch (::wget_wch(stdscr, &code)) {
+  switch (::wget_wch(impl_->window, &code)) {
     case OK:
       if (code == L'\r' || code == L'\n') return Key{Key::Name::kEnter, 0};
       if (code == 0x1B) return Key{Key::Name::kEscape, 0};
@@ -259,7 +262,7 @@ void Terminal::repaint() {
   if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0) {
     ::resizeterm(size.ws_row, size.ws_col);
   }
-  ::clearok(stdscr, true);
+  ::clearok(impl_->window, true);
 }
 
 }  // namespace pollstats

@@ -333,6 +333,15 @@ TEST_CASE("what an address of a name refuses is sent to the next, even if nothin
       CHECK(sender.counts().refused == 0);
     }
   }
+  SUBCASE("though several of several sizes wait") {
+    Sender sender = make();
+    const std::vector<std::string> packets{"a", "bb", "cc", "ddd", "e"};
+    for (const auto& packet : packets) sender.send(bytes_of(packet));
+    CHECK(eventually([&] { return sender.flush() && sender.counts().sent == packets.size(); }));
+    CHECK(sender.flush(20s));
+    CHECK(server.received() == packets);
+    CHECK(sender.counts().refused == 0);
+  }
   SUBCASE("when it is flushed with time for refusals") {
     Sender sender = make();
     sender.send(bytes_of("only"));

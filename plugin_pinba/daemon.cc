@@ -263,8 +263,9 @@ void Daemon::watch_servers() {
       }
     } else if (told.losing && counts.sent > told.sent) {
       told.losing = false;
-      journal_.say(Priority::kNotice,
-                   fmt::format("server {}: takes packets again; {} were lost", config_.servers[i], lost));
+      // A server that comes and goes must not fill the log either.
+      journal_.complain(fmt::format("server {}: takes packets again; {} were lost", config_.servers[i], lost),
+                        Priority::kNotice);
     }
     told.lost = lost;
     told.sent = counts.sent;

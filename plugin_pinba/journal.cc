@@ -28,7 +28,7 @@ void Journal::say(Priority priority, std::string_view text) const {
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
-void Journal::complain(std::string_view text) {
+void Journal::complain(std::string_view text, Priority priority) {
   const auto now = Clock::now();
   if (now - minute_began_ >= std::chrono::minutes(1)) {
     minute_began_ = now;
@@ -43,7 +43,7 @@ void Journal::complain(std::string_view text) {
     return;
   }
   --left_;
-  say(Priority::kWarning, text);
+  say(priority, text);
 }
 
 }  // namespace mmstats_pinba

@@ -20,9 +20,9 @@ class Journal {
   // One line, with what is no printable text escaped, and cut if it is very long.
   void say(Priority priority, std::string_view text) const;
 
-  // A warning, unless there were too many in this minute: whoever can write into a watched folder can
-  // make complaints, and the log must not become their target. How many were left out is told later.
-  void complain(std::string_view text);
+  // A warning or notice, unless there were too many in this minute: whoever can write into a watched folder
+  // can make complaints, and the log must not become their target. How many were left out is told later.
+  void complain(std::string_view text, Priority priority = Priority::kWarning);
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -1,16 +1,24 @@
 """What a Pinba server reads: a strict decoder of its packets, the rules that keep a packet safe with every server
 (core/doc/packet.md), and a server that keeps all that it got.
 
-It shares no code with the product, and knows the message only from core/proto/pinba.proto.
+It shares no code with the product, and knows the message only from core/proto/pinba.proto. What protoc makes of that
+has to read the same.
 """
 
 import contextlib
+import functools
+import importlib.util
 import math
+import os
 import socket
 import struct
+import subprocess
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
+
+import google.protobuf.message
 
 import daemons
 
@@ -137,6 +145,42 @@ def _fields(data):
         yield number, value
 
 
+@functools.cache
+def _message_type():
+    """The class that protoc makes for the message."""
+    proto = os.path.join(daemons.HERE, "..", "..", "core", "proto")
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["protoc", f"--proto_path={proto}", f"--python_out={folder}", "pinba.proto"], check=True)
+        spec = importlib.util.spec_from_file_location("pinba_pb2", os.path.join(folder, "pinba_pb2.py"))
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return module.Request
+
+
+def _agree(data, single, lists):
+    """protobuf's own reader finds these fields in the message, and no others."""
+    message = _message_type()()
+    try:
+        message.ParseFromString(data)
+    except google.protobuf.message.DecodeError as error:
+        raise BadPacket(f"protobuf cannot read it: {error}") from None
+    fields = {**single, **{number: values for number, values in lists.items() if values}}
+    found = {}
+    for descriptor, value in message.ListFields():
+        if descriptor.name == "requests":
+            value = [inner.SerializeToString() for inner in value]
+        elif descriptor.type == descriptor.TYPE_STRING:
+            value = [text.encode() for text in value] if descriptor.label == descriptor.LABEL_REPEATED else value.encode()
+        elif descriptor.label == descriptor.LABEL_REPEATED:
+            value = list(value)
+        found[descriptor.number] = value
+    # What is within a nested message is compared when that is read, as numbers there may be padded.
+    for number in fields.keys() | found.keys():
+        want, got = fields.get(number), found.get(number)
+        same = len(want or ()) == len(got or ()) if FIELDS[number][0] == "requests" else want == got
+        _require(same, f"{FIELDS[number][0]} is {got!r} to protobuf, and {want!r} here")
+
+
 def _text(name, data, key=True):
     _require(data or not key, f"{name} is empty")
     _require(b"\0" not in data, f"{name} has a NUL: {data!r}")
@@ -163,6 +207,7 @@ def read(data, max_bytes=DEFAULT_DATAGRAM, nested_allowed=False):
             single[number] = value
     for number in REQUIRED:
         _require(number in single, f"{FIELDS[number][0]} is missing")
+    _agree(data, single, lists)
 
     words = [_text("a text of the dictionary", word) for word in lists[15]]
     _require(len(set(words)) == len(words), "a text is in the dictionary twice")

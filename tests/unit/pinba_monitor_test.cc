@@ -230,6 +230,41 @@ TEST_CASE("starting or stopping twice is told, and thrown only where that is wan
   }
 }
 
+TEST_CASE("a request that cannot be handed on is told, and thrown only where that is wanted") {
+  for (const bool raise : {false, true}) {
+    std::vector<std::string> logged;
+    ClientOptions options;
+    options.raise_on_fail = raise;
+    options.log = [&](std::string_view message) { logged.emplace_back(message); };
+    auto client = Client::make({.servers = {"pinba.example"},
+                                .queue_packets = 0,
+                                .resolve = [](auto&...) { return std::vector<pinba::Address>{}; }},
+                               options);
+    REQUIRE(client);
+    {
+      RequestMonitor request(*client, "/");
+      if (raise) {
+        CHECK_THROWS_AS(request.flush(), pinba::MonitorError);
+        CHECK_THROWS_AS(request.send(), pinba::MonitorError);
+      } else {
+        request.flush();
+        CHECK(!request.send());
+      }
+      CHECK(!request.send());  // once is all
+    }
+    { const RequestMonitor request(*client, "/ends"); }
+    {
+      RequestMonitor request(*client, "/disabled");
+      request.set_enabled(false);
+      request.flush();
+      CHECK(!request.send());
+    }
+    CHECK(client->sender().counts().dropped == 3);
+    REQUIRE(logged.size() == 2);  // of powers of two
+    CHECK(logged[0] == "1 datagrams were dropped");
+  }
+}
+
 TEST_CASE("the log may use the request that it is told of") {
   std::optional<RequestMonitor> request;
   ClientOptions options;

@@ -1,5 +1,6 @@
 // Sending over real sockets: what arrives, what is counted, and what goes wrong without hurting the caller.
 #include <doctest/doctest.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <atomic>
@@ -9,6 +10,7 @@
 #include <thread>
 
 #include "pinba/sender.h"
+#include "temporary_folder.h"
 #include "udp_receiver.h"
 
 using namespace std::chrono_literals;
@@ -183,6 +185,60 @@ TEST_CASE("memory stays within the bound in bytes too") {
   CHECK(sender.counts().dropped == 997);
 }
 
+// A Unix socket, as loopback's UDP has always room: who sends to it has to wait until it is read.
+TEST_CASE("a full socket buffer holds nobody up, and what was taken is sent when there is room") {
+  const TemporaryFolder folder;
+  sockaddr_un path{};
+  path.sun_family = AF_UNIX;
+  const std::string name = folder / "full";
+  REQUIRE(name.size() < sizeof path.sun_path);
+  std::ranges::copy(name, path.sun_path);
+  const int server = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  REQUIRE(::bind(server, reinterpret_cast<sockaddr*>(&path), sizeof path) == 0);
+  pinba::Address address;
+  std::memcpy(&address.storage, &path, sizeof path);
+  address.length = sizeof path;
+
+  constexpr std::size_t kRoom = 100;  // of the queue
+  Sender sender = made({.servers = {"pinba.example"}, .queue_packets = kRoom, .resolve = [&](auto&...) {
+                          return std::vector{address};
+                        }});
+  std::vector<std::string> taken;
+  const auto send = [&] {
+    // Two of equal sizes in a row would be cut from one message, which is UDP's.
+    auto packet = std::to_string(taken.size());
+    packet.resize(10 + taken.size() % 2, '.');
+    const bool good = sender.send(bytes_of(packet));
+    if (good) taken.push_back(std::move(packet));
+    return good;
+  };
+  REQUIRE(send());
+  REQUIRE(eventually([&] { return sender.counts().sent == 1; }));
+  while (taken.size() < 100'000 && send()) {
+  }
+  for (int i = 0; i < 1000; ++i) CHECK(!send());
+  const auto full = sender.counts();
+  CHECK(full.queued == kRoom);
+  CHECK(full.sent == taken.size() - kRoom);
+  CHECK(full.dropped == 1001);
+  CHECK(!sender.flush());
+  CHECK(!sender.flush(10ms));
+
+  // Nobody calls the sender: its thread looks again.
+  std::vector<std::string> arrived;
+  std::array<char, 100> bytes;
+  CHECK(eventually([&] {
+    ssize_t size = 0;
+    while ((size = ::recv(server, bytes.data(), bytes.size(), 0)) > 0) {
+      arrived.emplace_back(bytes.data(), static_cast<std::size_t>(size));
+    }
+    return arrived.size() >= taken.size();
+  }));
+  CHECK(arrived == taken);
+  CHECK(sender.counts().queued == 0);
+  ::close(server);
+}
+
 TEST_CASE("a look-up that hangs or throws holds nobody up") {
   std::mutex mutex;
   std::condition_variable wake;
@@ -276,6 +332,15 @@ TEST_CASE("what an address of a name refuses is sent to the next, even if nothin
       CHECK(sender.counts().sent == packets);
       CHECK(sender.counts().refused == 0);
     }
+  }
+  SUBCASE("though several of several sizes wait") {
+    Sender sender = make();
+    const std::vector<std::string> packets{"a", "bb", "cc", "ddd", "e"};
+    for (const auto& packet : packets) sender.send(bytes_of(packet));
+    CHECK(eventually([&] { return sender.flush() && sender.counts().sent == packets.size(); }));
+    CHECK(sender.flush(20s));
+    CHECK(server.received() == packets);
+    CHECK(sender.counts().refused == 0);
   }
   SUBCASE("when it is flushed with time for refusals") {
     Sender sender = make();

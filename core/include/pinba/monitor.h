@@ -59,7 +59,9 @@ struct ClientOptions {
 
   // Told what went wrong, from any thread; must not throw. Losses that go on are told at powers of two.
   std::function<void(std::string_view message)> log = {};
-  bool raise_on_fail = false;  // misuse (starting twice, stopping twice) throws MonitorError too
+  // Misuse (starting twice, stopping twice), and a datagram that send() or flush() could not hand on, throw
+  // MonitorError too. The end of a monitor's life never throws.
+  bool raise_on_fail = false;
 
   EncodeOptions encode = {};
 };

@@ -63,7 +63,7 @@ struct SenderCounts {
   std::uint64_t bytes = 0;    // in these
   std::uint64_t dropped = 0;  // no room in the queue, too large, no address, or the system said no
   // Packets that came back, as nobody listened (ICMP); they count as sent too. Not those that could be sent
-  // again, to the next address of a name.
+  // again, to the next address of a name; and of several that went in one call the system tells of the last.
   std::uint64_t refused = 0;
   std::uint64_t queued = 0;  // waiting now
   std::uint64_t calls = 0;   // system calls that sent

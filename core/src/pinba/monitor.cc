@@ -92,6 +92,10 @@ struct __attribute__((visibility("hidden"))) Client::Core {
     if (std::bit_width(before) == std::bit_width(before + more)) return;
     news += fmt::format("{}{} {}", news.empty() ? "" : "; ", before + more, what);
   }
+  // After a request could not be sent, and that was logged.
+  void fail_lost(bool lost) const {
+    if (lost && options.raise_on_fail) throw MonitorError("a request was not sent: its datagram was dropped");
+  }
   bool send(Encoder& encoder, const Request& request, std::string& news);
 
   Sender sender;
@@ -578,24 +582,29 @@ double RequestMonitor::elapsed() const {
 
 void RequestMonitor::flush() {
   std::string news;
+  bool lost = false;
   {
     const std::lock_guard lock(state_->mutex);
     if (state_->ended) return;
-    state_->send(news);
+    lost = !state_->send(news) && state_->enabled;
     state_->start_over();
   }
   state_->core->log(news);
+  state_->core->fail_lost(lost);
 }
 
 bool RequestMonitor::send() {
   std::string news;
   bool sent = false;
+  bool lost = false;
   {
     const std::lock_guard lock(state_->mutex);
     if (std::exchange(state_->ended, true)) return false;
     sent = state_->send(news);
+    lost = !sent && state_->enabled;
   }
   state_->core->log(news);
+  state_->core->fail_lost(lost);
   return sent;
 }
 

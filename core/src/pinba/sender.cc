@@ -172,8 +172,9 @@ struct Target {
   bool segments = true;  // the system can cut a message into equal packets
   bool resolving = false;
   Clock::time_point resolve_at;
-  Clock::time_point reopen_at;  // no earlier try to open a socket
-  Clock::time_point send_at;    // when the thread has to send what waits
+  Clock::time_point reopen_at;   // no earlier try to open a socket
+  Clock::time_point used_since;  // this address; zero: not yet
+  Clock::time_point send_at;     // when the thread has to send what waits
   Queue queue;
   // What the last call sent, equal packets, kept while it may come back and be tried at another address.
   std::vector<std::byte> sent;
@@ -195,6 +196,7 @@ struct __attribute__((visibility("hidden"))) Sender::State : std::enable_shared_
   static void drop_front(Target& target, std::size_t packets);
   bool open(Target& target);
   static void close_socket(Target& target);
+  static std::size_t most_messages(const Target& target);
   static bool next_address(Target& target);
   static void keep(Target& target, const iovec& message, std::size_t packets);
   void refused(Target& target);
@@ -286,6 +288,16 @@ void Sender::State::become_child() {
 void Sender::State::close_socket(Target& target) {
   if (target.socket >= 0) ::close(target.socket);
   target.socket = -1;
+  target.used_since = {};
+}
+
+// How many messages one call may have. Of several, the first one's refusal ends the call at the second, and
+// the system does not tell of it any more: so one at a time, while others could take what this address
+// refuses.
+std::size_t Sender::State::most_messages(const Target& target) {
+  const bool may_refuse = target.untried > 0 && (target.used_since == Clock::time_point() ||
+                                                 Clock::now() < target.used_since + kRefusal);
+  return may_refuse ? 1 : kMessages;
 }
 
 bool Sender::State::open(Target& target) {
@@ -435,9 +447,10 @@ bool Sender::State::drain(Target& target) {
     std::array<Control, kMessages> controls;
 
     Queue& queue = target.queue;
+    const std::size_t most = most_messages(target);
     std::size_t count = 0;
     std::byte* at = queue.front();
-    for (std::size_t next = 0; next < queue.count() && count < kMessages; ++count) {
+    for (std::size_t next = 0; next < queue.count() && count < most; ++count) {
       const std::size_t size = queue.size(next);
       std::size_t bytes = size;
       std::size_t run = 1;
@@ -481,6 +494,7 @@ bool Sender::State::drain(Target& target) {
     }
     tries = 0;
     ++target.counts.calls;
+    if (target.used_since == Clock::time_point()) target.used_since = Clock::now();
     const auto last = static_cast<std::size_t>(sent) - 1;
     keep(target, vectors[last], packets[last]);
     for (std::size_t i = 0; i <= last; ++i) {

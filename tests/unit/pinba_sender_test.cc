@@ -242,12 +242,15 @@ TEST_CASE("a full socket buffer holds nobody up, and what was taken is sent when
 TEST_CASE("a look-up that hangs or throws holds nobody up") {
   std::mutex mutex;
   std::condition_variable wake;
+  bool asked_once = false;
   bool over = false;
   bool left = false;
   {
     Sender sender =
         made({.servers = {"pinba.example"}, .resolve = [&](auto&...) -> std::vector<pinba::Address> {
                 std::unique_lock lock(mutex);
+                asked_once = true;
+                wake.notify_all();
                 wake.wait(lock, [&] { return over; });
                 left = true;
                 wake.notify_all();
@@ -256,6 +259,8 @@ TEST_CASE("a look-up that hangs or throws holds nobody up") {
     CHECK(sender.send(bytes_of("waits")));
     CHECK(!sender.flush());
     CHECK(!sender.flush(20ms));
+    std::unique_lock lock(mutex);
+    CHECK(wake.wait_for(lock, 20s, [&] { return asked_once; }));
   }
   {
     std::unique_lock lock(mutex);

@@ -1,14 +1,15 @@
 """mmstats-pinba against a server that checks every packet, against collectd's own pinba plugin, and through that
 into Graphite."""
 
+import contextlib
 import glob
 import os
 import random
-import select
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 import unittest
 
@@ -21,21 +22,20 @@ from pinba_packets import Server, free_udp_port
 from series_names import fnv1a
 
 DAEMON = os.environ["MMSTATS_PINBA"]
-FAKETIME = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), "")
 DATA = os.path.join(daemons.HERE, "..", "data")
 SECONDS = float(os.environ.get("MMSTATS_CHAOS_SECONDS", "10"))
 SEED = int(os.environ.get("MMSTATS_CHAOS_SEED") or random.SystemRandom().randrange(2**32))
 
 
 class Forwarder(daemons.Daemon):
-    """`config`: TOML; none: all defaults, for the files in <workspace>/run."""
+    """`config`: TOML; none: all defaults, for the files in <workspace>/run. `inside`: a command that runs it."""
 
-    def __init__(self, workspace, server, config="", interval=0.1, name="forwarder", env=None, options=(), wrapper=()):
+    def __init__(self, workspace, server, config="", interval=0.1, name="forwarder", env=None, options=(), inside=()):
         folder = os.path.join(workspace, name)
         os.makedirs(folder, exist_ok=True)
         self.config = os.path.join(folder, "pinba.toml")
         self.write(config)
-        argv = [*wrapper, DAEMON, "--config", self.config, "--server", server, "--interval", str(interval), *options]
+        argv = [*inside, DAEMON, "--config", self.config, "--server", server, "--interval", str(interval), *options]
         super().__init__(name, argv, folder, {"MMSTATS_PATH": os.path.join(workspace, "run"), **(env or {})})
 
     def write(self, config):
@@ -55,6 +55,40 @@ class Forwarder(daemons.Daemon):
     def resident(self):
         with open(f"/proc/{self.pid}/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Notify:
+    """What the daemon tells systemd: a socket in the folder, and the messages. They are read at once, as systemd does:
+    who tells it something waits for that."""
+
+    def __init__(self, folder):
+        self.path = os.path.join(folder, "notify")
+        self.told = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.path)
+        self._socket.settimeout(0.05)
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+        self._socket.close()
+
+    def _run(self):
+        while not self._end.is_set():
+            with contextlib.suppress(socket.timeout):
+                self.told.append(self._socket.recv(4096).decode())
+
+    def count(self, word):
+        return sum(word in message for message in self.told)
+
+    def heard(self, word):
+        return self.count(word) > 0
 
 
 def run(*options, env=None):
@@ -337,47 +371,6 @@ hits = '\\1.calls'
                     self.wait_for_hits(server, truth + value - 1, metric="hits")
             self.assertLess(forwarder.resident(), before + (1 << 20))
 
-    def test_a_clock_that_is_set_back_and_forth_changes_no_count(self):
-        app = self.file("app", writer.counter("hits"))
-        clock = os.path.join(self.workspace, "clock")
-
-        def set_clock(offset):
-            with open(clock + ".new", "w") as file:
-                file.write(offset)
-            os.rename(clock + ".new", clock)
-
-        set_clock("+0")
-        env = {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": clock, "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1"}
-        with Server() as server, Forwarder(self.workspace, server.address, env=env):
-            hits = 0
-            for number, offset in enumerate(("+0", "-3h", "+2h", "-1d", "+0")):
-                set_clock(offset)
-                app.incr("hits", 5)
-                # One that appears at that time is found, too.
-                self.file(f"new{number}", writer.counter("hits", 2))
-                hits += 7
-                self.wait_for_hits(server, hits, metric="hits")
-
-    def test_valgrind_finds_nothing_while_files_come_and_go(self):
-        wrapper = ("valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect")
-        with Server() as server, Forwarder(self.workspace, server.address, interval=0.2, wrapper=wrapper) as forwarder:
-            hits = 0
-            for number in range(60):
-                file = self.file(f"worker{number}", writer.counter("hits", 3), writer.gauge("level", 1.5), writer.text("role", "x"))
-                hits += 3
-                if number % 3 == 0:
-                    with open(os.path.join(self.folder, f"bad{number}.mmstats"), "wb") as bad:
-                        bad.write(b"\x01" + bytes([number]) * number)
-                if number % 10 == 0:
-                    self.wait_for_hits(server, hits, metric="hits")
-                    forwarder.reload()
-                if number % 2 == 0:
-                    daemons.wait_until(lambda: server.hits(metric="hits") == hits, "it was seen")
-                    file.remove()
-            self.wait_for_hits(server, hits, metric="hits")
-            forwarder.stop()  # with the status 0
-            self.assertNotIn("==", forwarder.log())
-
     def test_complaints_are_limited(self):
         with Server() as server, Forwarder(self.workspace, server.address, interval=0.05) as forwarder:
             for number in range(500):
@@ -389,28 +382,119 @@ hits = '\\1.calls'
             self.assertIn("bad", forwarder.log())
 
     def test_systemd_is_told_how_it_goes(self):
-        path = os.path.join(self.workspace, "notify")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-            listener.bind(path)
-            told = []
-
-            def heard(word):
-                while select.select([listener], [], [], 0)[0]:
-                    told.append(listener.recv(4096).decode())
-                return any(word in message for message in told)
-
-            env = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "100000"}
+        with Notify(self.workspace) as systemd:
+            env = {"NOTIFY_SOCKET": systemd.path, "WATCHDOG_USEC": "100000"}
             with Server() as server, Forwarder(self.workspace, server.address, interval=3600, env=env) as forwarder:
-                daemons.wait_until(lambda: heard("READY=1"), "READY")
-                daemons.wait_until(lambda: heard("STATUS=0 files"), "STATUS")
+                daemons.wait_until(lambda: systemd.heard("READY=1"), "READY")
+                daemons.wait_until(lambda: systemd.heard("STATUS=0 files"), "STATUS")
                 for _ in range(3):
-                    told.clear()
-                    daemons.wait_until(lambda: heard("WATCHDOG=1"), "WATCHDOG, though the interval is long")
-                told.clear()
+                    systemd.told.clear()
+                    daemons.wait_until(lambda: systemd.heard("WATCHDOG=1"), "WATCHDOG, though the interval is long")
+                systemd.told.clear()
                 forwarder.reload()
-                daemons.wait_until(lambda: heard("RELOADING=1\nMONOTONIC_USEC=") and heard("READY=1"), "RELOADING")
+                daemons.wait_until(lambda: systemd.heard("RELOADING=1\nMONOTONIC_USEC=") and systemd.heard("READY=1"),
+                                   "RELOADING")
                 forwarder.stop()
-                daemons.wait_until(lambda: heard("STOPPING=1"), "STOPPING")
+                daemons.wait_until(lambda: systemd.heard("STOPPING=1"), "STOPPING")
+
+    def test_what_was_counted_waits_for_a_name_that_nobody_knows_yet(self):
+        hosts = os.path.join(self.workspace, "hosts")
+        order = os.path.join(self.workspace, "nsswitch.conf")
+        open(hosts, "w").close()
+        with open(order, "w") as file:
+            file.write("hosts: files\n")
+        inside = ["unshare", "--mount", "sh", "-c",
+                  'mount --bind "$0" /etc/hosts && mount --bind "$1" /etc/nsswitch.conf && shift && exec "$@"', hosts, order]
+        if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode != 0:
+            self.skipTest("needs a name space with other hosts in it")
+        app = self.file("app", writer.counter("hits", 100))
+        with Notify(self.workspace) as systemd, Server() as server:
+            with Forwarder(self.workspace, f"pinba.test:{server.port}", inside=inside,
+                           env={"NOTIFY_SOCKET": systemd.path}) as forwarder:
+                for ticks in range(1, 6):
+                    app.incr("hits", 7)
+                    # One that began before the hits may have ended after them.
+                    seen = systemd.count("sent 1 requests")
+                    daemons.wait_until(lambda: systemd.count("sent 1 requests") > seen, f"tick {ticks}")
+                self.assertEqual(server.packets(), [])
+                with open(hosts, "w") as file:
+                    file.write("127.0.0.1 pinba.test\n")
+                self.wait_for_hits(server, 35, metric="hits")
+                app.incr("hits", 1)
+                self.wait_for_hits(server, 36, metric="hits")
+                self.assertNotIn("packets are lost", forwarder.log())
+
+    def test_a_clock_that_steps_loses_and_repeats_nothing(self):
+        (library,) = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+        offset = os.path.join(self.workspace, "offset")
+
+        def step(seconds):
+            with open(offset + ".new", "w") as file:
+                file.write(f"{seconds:+d}\n")
+            os.rename(offset + ".new", offset)
+
+        step(0)
+        env = {"LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": offset, "FAKETIME_NO_CACHE": "1",
+               "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
+        config = "[[group]]\nname = 'g'\n[[group.metric]]\nmatch = 'last'\nkind = 'timestamp'\n"
+        truth = 0
+        with Server() as server, Forwarder(self.workspace, server.address, config, env=env):
+            app = self.file("app", writer.counter("hits"), writer.gauge("last", time.time() - 7200))
+            for number, seconds in enumerate((0, -3600, 3600, -86400)):
+                step(seconds)
+                began = time.time()
+                want = max(0, 7200 + seconds)
+
+                def age_follows():
+                    ages = [packet.timer(metric="last") for packet in server.packets(began)]
+                    return any(timer and want <= timer.value < want + 600 for timer in ages)
+
+                daemons.wait_until(age_follows, f"the daemon's clock is {seconds} s away")
+                app.incr("hits", 5)
+                self.file(f"new-{number}", writer.counter("hits", 7))
+                truth += 12
+                self.wait_for_hits(server, truth, metric="hits")
+
+    def test_a_soak_leaves_no_memory_and_no_descriptor_behind(self):
+        """All that can happen to the daemon, again and again, while valgrind watches it."""
+        found = os.path.join(self.workspace, "valgrind.log")
+        valgrind = ["valgrind", "--quiet", f"--log-file={found}", "--error-exitcode=99", "--leak-check=full",
+                    "--num-callers=40", f"--suppressions={os.path.join(daemons.HERE, 'valgrind.supp')}"]
+        group = f'[[group]]\nname = "all"\nfiles = "{self.folder}/*.mmstats"\n'
+        configs = [
+            group,
+            group + 'tags = { dc = "fra" }\nscript_name = "/x"\n',
+            group + "[[group.metric]]\nmatch = 'level-(.*)'\ntags = { level = '\\1' }\nstatus = '\\1'\n",
+            group + "tags = 1\n",
+        ]
+        port = free_udp_port()
+        truth, rounds, descriptors = 0, 0, None
+        with open(os.path.join(self.folder, "bad.mmstats"), "wb") as file:
+            file.write(b"no mmstats")
+        shutil.copy(os.path.join(DATA, "corpus", "odd_values.mmstats"), self.folder)
+        with Server(port) as server, Notify(self.workspace) as systemd:
+            with Forwarder(self.workspace, f"localhost:{port}", group, interval=0.05, inside=valgrind,
+                           env={"NOTIFY_SOCKET": systemd.path, "WATCHDOG_USEC": "1000000"}) as forwarder:
+                deadline = time.monotonic() + SECONDS / 2
+                while time.monotonic() < deadline or rounds < len(configs):
+                    forwarder.write(configs[rounds % len(configs)])
+                    forwarder.reload()
+                    app = self.file("app", writer.counter("hits", 3), writer.gauge(f"level-{rounds % 5}", 1.0))
+                    other = self.file(f"other-{rounds}", writer.counter("hits", 4), writer.gauge("level-x", 1.0))
+                    truth += 7
+                    self.wait_for_hits(server, truth, metric="hits")
+                    app.incr("hits", 2)
+                    truth += 2
+                    os.unlink(other.path)
+                    self.wait_for_hits(server, truth, metric="hits")
+                    rounds += 1
+                    if rounds == len(configs):
+                        descriptors = len(os.listdir(f"/proc/{forwarder.pid}/fd"))
+                self.assertLessEqual(len(os.listdir(f"/proc/{forwarder.pid}/fd")), descriptors + 2)
+                forwarder.log_paths.append(found)
+                forwarder.stop(60)
+                self.assertEqual(daemons.read_log(found), "")
+                print(f"{rounds} rounds", flush=True)
 
     def test_the_road_from_a_file_over_collectds_pinba_plugin_to_graphite(self):
         config = f"""\

@@ -14,12 +14,16 @@ import subprocess
 import textwrap
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 import daemons
 import pinba_packets
+from graphite_test import write_graphite
 
 RUN = os.environ["MMSTATS_PINBA_RUN"]
 DUMP = os.environ["MMSTATS_PINBA_DUMP"]
+WEB = os.environ["MMSTATS_PINBA_WEB"]
 DATA = os.path.join(daemons.HERE, "..", "data", "pinba")
 SECONDS = 20 * daemons.TIME_SCALE
 
@@ -732,41 +736,86 @@ class TerminalTest(unittest.TestCase):
 
 
 class CollectdTest(unittest.TestCase):
-    def test_collectds_pinba_plugin_counts_what_pinba_run_sends(self):
-        with daemons.workspace() as folder:
-            port = daemons.free_port()
-            block = textwrap.dedent(
-                f"""\
-                LoadPlugin pinba
-                <Plugin pinba>
-                  Address "127.0.0.1"
-                  Port "{port}"
-                  <View "jobs">
-                    Server "nightly"
-                  </View>
-                  <View "backup">
-                    Host "box"
-                    Server "nightly"
-                    Script "backup"
-                  </View>
-                </Plugin>
-                """
-            )
-            with daemons.Collectd(folder, block) as collectd:
-                for script, program in (("backup", "import time; time.sleep(0.5)"), ("rotate", "held = bytearray(100 << 20)")):
-                    subprocess.run(
-                        [RUN, "--server", f"127.0.0.1:{port}", "--server-name", "nightly", "--host", "box",
-                         "--script", script, *python(program)],
-                        check=True, timeout=SECONDS,
-                    )
-                collectd.wait_for("pinba-jobs/total_requests", 2)
-                times = [collectd.last(f"pinba-{view}/total_time_in_ms") for view in ("jobs", "backup")]
-                self.assertEqual(collectd.last("pinba-backup/total_requests"), 1)
-                self.assertGreaterEqual(times[1], 500)
-                self.assertGreaterEqual(times[0], times[1])
-                self.assertLess(times[0], SECONDS * 1000)
-                daemons.wait_until(lambda: self.get(collectd, "pinba-jobs/memory-peak") > 100 << 20, "the peak is there")
-                self.assertEqual(self.get(collectd, "pinba-backup/total_bytes"), 0)
+    """collectd's own pinba plugin counts what we send, and its values come back from it and from Graphite."""
+
+    def setUp(self):
+        context = daemons.workspace()
+        self.folder = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+        self.port = pinba_packets.free_udp_port()
+
+    @contextlib.contextmanager
+    def collectd(self, views):
+        """With these views; and the Graphite that it writes to."""
+        carbon = daemons.Carbon(self.folder)
+        blocks = f"""\
+LoadPlugin pinba
+<Plugin pinba>
+  Address "127.0.0.1"
+  Port "{self.port}"
+{textwrap.indent(textwrap.dedent(views), "  ")}
+</Plugin>
+{write_graphite(carbon.line_port)}"""
+        with daemons.GraphiteWeb(self.folder, carbon) as web, carbon, daemons.Collectd(self.folder, blocks) as collectd:
+            yield collectd, web
+
+    def wait_for_drawn(self, web, name, drawn):
+        """Until Graphite draws the value so: a function of the points' values."""
+        target = f"collectd.{daemons.HOST}.{name.replace('/', '.')}"
+        daemons.wait_until(lambda: drawn([value for _, value in web.points(target)]), f"Graphite draws {name}")
+
+    def test_what_pinba_run_sends(self):
+        views = """\
+            <View "jobs">
+              Server "nightly"
+            </View>
+            <View "backup">
+              Host "box"
+              Server "nightly"
+              Script "backup"
+            </View>
+            """
+        with self.collectd(views) as (collectd, web):
+            for script, program in (("backup", "import time; time.sleep(0.5)"), ("rotate", "held = bytearray(100 << 20)")):
+                subprocess.run(
+                    [RUN, "--server", f"127.0.0.1:{self.port}", "--server-name", "nightly", "--host", "box",
+                     "--script", script, *python(program)],
+                    check=True, timeout=SECONDS,
+                )
+            collectd.wait_for("pinba-jobs/total_requests", 2)
+            times = [collectd.last(f"pinba-{view}/total_time_in_ms") for view in ("jobs", "backup")]
+            self.assertEqual(collectd.last("pinba-backup/total_requests"), 1)
+            self.assertGreaterEqual(times[1], 500)
+            self.assertGreaterEqual(times[0], times[1])
+            self.assertLess(times[0], SECONDS * 1000)
+            daemons.wait_until(lambda: self.get(collectd, "pinba-jobs/memory-peak") > 100 << 20, "the peak is there")
+            self.assertEqual(self.get(collectd, "pinba-backup/total_bytes"), 0)
+            self.wait_for_drawn(web, "pinba-jobs/memory-peak", lambda values: max(values, default=0) > 100 << 20)
+
+    def test_what_a_program_with_our_client_sends(self):
+        views = """\
+            <View "carts">
+              Script "shop/cart/USER"
+            </View>
+            <View "others">
+              Script "shop/nothing"
+            </View>
+            """
+        with self.collectd(views) as (collectd, web), Process(WEB, f"127.0.0.1:{self.port}", "0") as process:
+            address = process.stdout.readline().decode().strip()
+            collectd.wait_for("pinba-carts/total_requests", 0)
+            sizes = 0
+            for user in ("ann", "bob", "claire"):
+                with urllib.request.urlopen(f"{address}/cart/{user}", timeout=SECONDS) as answer:
+                    sizes += len(answer.read())
+            with self.assertRaises(urllib.error.HTTPError):
+                urllib.request.urlopen(f"{address}/nothing", timeout=SECONDS)
+            collectd.wait_for("pinba-carts/total_requests", 3)
+            collectd.wait_for("pinba-carts/total_bytes", sizes)
+            collectd.wait_for("pinba-others/total_requests", 1)
+            self.wait_for_drawn(web, "pinba-carts/total_bytes", lambda values: sum(values) > 0)
+            # A rate: 0 again when the next interval is over.
+            self.assertGreaterEqual(self.get(collectd, "pinba-carts/total_bytes"), 0)
 
     def get(self, collectd, name):
         """A value as collectdctl shows it."""

@@ -46,6 +46,31 @@ pinba::Address loopback(std::uint16_t port) {
   return address;
 }
 
+// Who knows names, until the end of a test: a look-up may last longer than its sender.
+class Names {
+ public:
+  explicit Names(std::function<std::vector<pinba::Address>()> answer) { known_->answer = std::move(answer); }
+  Names(const Names&) = delete;
+  Names& operator=(const Names&) = delete;
+  ~Names() {
+    const std::lock_guard lock(known_->mutex);
+    known_->answer = [] { return std::vector<pinba::Address>{}; };
+  }
+  [[nodiscard]] pinba::Resolve resolve() const {
+    return [known = known_](auto&...) {
+      const std::lock_guard lock(known->mutex);
+      return known->answer();
+    };
+  }
+
+ private:
+  struct Known {
+    std::mutex mutex;
+    std::function<std::vector<pinba::Address>()> answer;
+  };
+  std::shared_ptr<Known> known_ = std::make_shared<Known>();
+};
+
 // A port at which nobody listens.
 std::uint16_t free_port() { return UdpReceiver().port(); }
 
@@ -157,15 +182,19 @@ TEST_CASE("a name that is not known yet holds packets back, and no more than the
   UdpReceiver server;
   std::atomic<bool> known = false;
   std::atomic<int> asked = 0;
-  Sender sender = made({.servers = {"pinba.example:30002"},
-                        .queue_packets = 10,
-                        .retry_interval = 5ms,
-                        .resolve = [&](const std::string& host, const std::string& port) {
-                          CHECK(host == "pinba.example");
-                          CHECK(port == "30002");
-                          ++asked;
-                          return known ? std::vector{loopback(server.port())} : std::vector<pinba::Address>{};
-                        }});
+  const Names names([&] {
+    ++asked;
+    return known ? std::vector{loopback(server.port())} : std::vector<pinba::Address>{};
+  });
+  Sender sender =
+      made({.servers = {"pinba.example:30002"},
+            .queue_packets = 10,
+            .retry_interval = 5ms,
+            .resolve = [resolve = names.resolve()](const std::string& host, const std::string& port) {
+              CHECK(host == "pinba.example");
+              CHECK(port == "30002");
+              return resolve(host, port);
+            }});
   for (int i = 0; i < 100; ++i) CHECK(sender.send(bytes_of(std::to_string(i))) == (i < 10));
   CHECK(eventually([&] { return asked > 3; }));
   CHECK(sender.counts().queued == 10);
@@ -200,7 +229,7 @@ TEST_CASE("a full socket buffer holds nobody up, and what was taken is sent when
   address.length = sizeof path;
 
   constexpr std::size_t kRoom = 100;  // of the queue
-  Sender sender = made({.servers = {"pinba.example"}, .queue_packets = kRoom, .resolve = [&](auto&...) {
+  Sender sender = made({.servers = {"pinba.example"}, .queue_packets = kRoom, .resolve = [address](auto&...) {
                           return std::vector{address};
                         }});
   std::vector<std::string> taken;
@@ -242,12 +271,15 @@ TEST_CASE("a full socket buffer holds nobody up, and what was taken is sent when
 TEST_CASE("a look-up that hangs or throws holds nobody up") {
   std::mutex mutex;
   std::condition_variable wake;
+  bool asked_once = false;
   bool over = false;
   bool left = false;
   {
     Sender sender =
         made({.servers = {"pinba.example"}, .resolve = [&](auto&...) -> std::vector<pinba::Address> {
                 std::unique_lock lock(mutex);
+                asked_once = true;
+                wake.notify_all();
                 wake.wait(lock, [&] { return over; });
                 left = true;
                 wake.notify_all();
@@ -256,6 +288,8 @@ TEST_CASE("a look-up that hangs or throws holds nobody up") {
     CHECK(sender.send(bytes_of("waits")));
     CHECK(!sender.flush());
     CHECK(!sender.flush(20ms));
+    std::unique_lock lock(mutex);
+    CHECK(wake.wait_for(lock, 20s, [&] { return asked_once; }));
   }
   {
     std::unique_lock lock(mutex);
@@ -264,12 +298,11 @@ TEST_CASE("a look-up that hangs or throws holds nobody up") {
     CHECK(wake.wait_for(lock, 20s, [&] { return left; }));
   }
   std::atomic<int> asked = 0;
-  Sender sender = made({.servers = {"pinba.example"},
-                        .retry_interval = 1ms,
-                        .resolve = [&](auto&...) -> std::vector<pinba::Address> {
-                          ++asked;
-                          throw std::runtime_error("no");
-                        }});
+  const Names names([&]() -> std::vector<pinba::Address> {
+    ++asked;
+    throw std::runtime_error("no");
+  });
+  Sender sender = made({.servers = {"pinba.example"}, .retry_interval = 1ms, .resolve = names.resolve()});
   CHECK(eventually([&] { return asked > 3; }));
 }
 
@@ -277,9 +310,8 @@ TEST_CASE("a server that moved is found again") {
   UdpReceiver old_place;
   UdpReceiver new_place;
   std::atomic<std::uint16_t> port = old_place.port();
-  Sender sender = made({.servers = {"pinba.example"}, .resolve_interval = 5ms, .resolve = [&](auto&...) {
-                          return std::vector{loopback(port)};
-                        }});
+  const Names names([&] { return std::vector{loopback(port)}; });
+  Sender sender = made({.servers = {"pinba.example"}, .resolve_interval = 5ms, .resolve = names.resolve()});
   CHECK(sender.send(bytes_of("one")));
   CHECK(old_place.receive() == "one");
   port = new_place.port();
@@ -293,9 +325,8 @@ TEST_CASE("a server that moved is found again") {
 TEST_CASE("of several addresses of a name the one that answers is used") {
   UdpReceiver server;
   const auto nobody = free_port();
-  Sender sender = made({.servers = {"pinba.example"}, .resolve = [&](auto&...) {
-                          return std::vector{loopback(nobody), loopback(server.port())};
-                        }});
+  const Names names([&] { return std::vector{loopback(nobody), loopback(server.port())}; });
+  Sender sender = made({.servers = {"pinba.example"}, .resolve = names.resolve()});
   CHECK(eventually([&] {
     sender.send(bytes_of("text"));
     return !server.received().empty();
@@ -313,10 +344,9 @@ TEST_CASE("what an address of a name refuses is sent to the next, even if nothin
   UdpReceiver server;
   const auto first = free_port();
   const auto second = free_port();
+  const Names names([&] { return std::vector{loopback(first), loopback(second), loopback(server.port())}; });
   const auto make = [&] {
-    return made({.servers = {"pinba.example"}, .linger = 1h, .resolve = [&](auto&...) {
-                   return std::vector{loopback(first), loopback(second), loopback(server.port())};
-                 }});
+    return made({.servers = {"pinba.example"}, .linger = 1h, .resolve = names.resolve()});
   };
   SUBCASE("when it is flushed") {
     for (const std::size_t packets : {1, 5}) {
@@ -406,19 +436,20 @@ TEST_CASE("many threads may send through one sender") {
 #if !defined(__SANITIZE_THREAD__)  // It takes a child's first thread for the parent's, whose stack it got.
 TEST_CASE("after fork the child sends for itself, and nothing twice") {
   UdpReceiver server;
-  std::atomic<bool> known = false;
+  // No mutex, which may be held at the fork.
+  const auto known = std::make_shared<std::atomic<bool>>(false);
   Sender sender = made({.servers = {server.server(), "pinba.example"},
                         .linger = 1h,
                         .retry_interval = 1ms,
-                        .resolve = [&](auto&...) {
-                          return known ? std::vector{loopback(server.port())} : std::vector<pinba::Address>{};
+                        .resolve = [known, port = server.port()](auto&...) {
+                          return *known ? std::vector{loopback(port)} : std::vector<pinba::Address>{};
                         }});
   sender.send(bytes_of("parent"));
   const pid_t child = ::fork();
   REQUIRE(child >= 0);
   if (child == 0) {
     bool good = sender.counts().queued == 0 && sender.flush();
-    known = true;
+    *known = true;
     good = good && sender.send(bytes_of("child")) && sender.flush(20s) && sender.counts().sent == 2;
     ::_exit(good ? 0 : 1);
   }
@@ -427,7 +458,7 @@ TEST_CASE("after fork the child sends for itself, and nothing twice") {
   CHECK(status == 0);
   CHECK(server.received() == std::vector<std::string>{"child", "child"});
   CHECK(sender.counts().queued == 2);
-  known = true;
+  *known = true;
   CHECK(sender.flush(20s));
   CHECK(server.received() == std::vector<std::string>{"parent", "parent"});
 }

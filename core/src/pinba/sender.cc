@@ -468,7 +468,7 @@ bool Sender::State::drain(Target& target) {
       header.msg_iov = &vectors[count];
       header.msg_iovlen = 1;
       if (run > 1) {
-        Control& control = controls[count];
+        Control& control = controls[count] = {};  // its padding, too: the system gets all of it
         header.msg_control = control.bytes.data();
         header.msg_controllen = control.bytes.size();
         cmsghdr* option = CMSG_FIRSTHDR(&header);

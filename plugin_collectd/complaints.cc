@@ -1,4 +1,4 @@
-#include "complaints.h"
+#include "plugin_collectd/complaints.h"
 
 #include <utility>
 

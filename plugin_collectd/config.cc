@@ -1,4 +1,4 @@
-#include "config.h"
+#include "plugin_collectd/config.h"
 
 #include <fmt/format.h>
 

@@ -11,10 +11,10 @@
 #include <variant>
 #include <vector>
 
+#include "collect/rules.h"
+#include "collect/watch.h"
 #include "mmstats/metadata.h"
-#include "mmstats/rules.h"
-#include "mmstats/watch.h"
-#include "values.h"
+#include "plugin_collectd/values.h"
 
 namespace mmstats {
 

@@ -21,11 +21,12 @@
 #include <utility>
 #include <vector>
 
-#include "complaints.h"
-#include "config.h"
-#include "guard.h"
-#include "mmstats/watch.h"
-#include "values.h"
+#include "collect/watch.h"
+#include "format/file_name.h"
+#include "plugin_collectd/complaints.h"
+#include "plugin_collectd/config.h"
+#include "plugin_collectd/guard.h"
+#include "plugin_collectd/values.h"
 
 extern "C" {
 #include "collectd/core/daemon/collectd.h"

@@ -1,4 +1,4 @@
-#include "values.h"
+#include "plugin_collectd/values.h"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/hash.h"
 #include "mmstats/error.h"
-#include "mmstats/name_hash.h"
 
 namespace mmstats {
 namespace {

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "mmstats/fold.h"
+#include "collect/fold.h"
 #include "mmstats/metadata.h"
 
 namespace mmstats {

@@ -14,10 +14,10 @@
 #include <utility>
 #include <vector>
 
-#include "forwarder.h"
-#include "mmstats/watch.h"
+#include "collect/watch.h"
 #include "pinba/encode.h"
 #include "pinba/sender.h"
+#include "plugin_pinba/forward/forwarder.h"
 #include "spent.h"
 #include "worker_files.h"
 

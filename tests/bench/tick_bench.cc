@@ -11,8 +11,8 @@
 #include <filesystem>
 #include <vector>
 
-#include "mmstats/owner.h"
-#include "mmstats/watch.h"
+#include "collect/owner.h"
+#include "collect/watch.h"
 #include "sleeping_processes.h"
 #include "spent.h"
 #include "worker_files.h"

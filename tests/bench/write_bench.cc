@@ -20,7 +20,7 @@
 
 #include "mmstats/fields.h"
 #include "mmstats/histogram.h"
-#include "mmstats/writer.h"
+#include "mmstats/model.h"
 #include "spent.h"
 
 #ifdef WITH_PCP

@@ -8,8 +8,8 @@
 #include <span>
 #include <string>
 
-#include "packet_check.h"
 #include "pinba/decode.h"
+#include "pinba/packet_check.h"
 
 namespace {
 

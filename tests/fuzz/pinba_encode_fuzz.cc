@@ -7,8 +7,8 @@
 #include <cstring>
 #include <string>
 
-#include "packet_check.h"
 #include "pinba/encode.h"
+#include "pinba/packet_check.h"
 
 namespace {
 

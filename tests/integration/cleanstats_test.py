@@ -16,7 +16,7 @@ import mmstats_writer as writer
 import own_pids
 
 NOBODY = 65534
-# What packaging/mmstats-clean.service leaves root.
+# What packaging/systemd/mmstats-clean.service leaves root.
 SERVICE_CAPABILITIES = ("lease", "fowner", "dac_read_search")
 
 

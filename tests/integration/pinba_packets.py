@@ -1,7 +1,7 @@
 """What a Pinba server reads: a strict decoder of its packets, the rules that keep a packet safe with every server
 (core/doc/packet.md), and a server that keeps all that it got.
 
-It shares no code with the product, and knows the message only from core/proto/pinba.proto. What protoc makes of that
+It shares no code with the product, and knows the message only from core/pinba/pinba.proto. What protoc makes of that
 has to read the same.
 """
 
@@ -148,7 +148,7 @@ def _fields(data):
 @functools.cache
 def _message_type():
     """The class that protoc makes for the message."""
-    proto = os.path.join(daemons.HERE, "..", "..", "core", "proto")
+    proto = os.path.join(daemons.HERE, "..", "..", "core", "pinba")
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["protoc", f"--proto_path={proto}", f"--python_out={folder}", "pinba.proto"], check=True)
         spec = importlib.util.spec_from_file_location("pinba_pb2", os.path.join(folder, "pinba_pb2.py"))

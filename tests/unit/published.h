@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "mmstats/format.h"
+#include "mmstats/model.h"
 #include "mmstats/parse.h"
 #include "mmstats/settle.h"
-#include "mmstats/writer.h"
 #include "sample.h"
 #include "temporary_folder.h"
 #include "told.h"

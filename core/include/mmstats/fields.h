@@ -1,4 +1,4 @@
-// The fields of a Model (writer.h). Each is made with the Model, a label, which the Model's prefix is put
+// The fields of a Model (model.h). Each is made with the Model, a label, which the Model's prefix is put
 // before, and what it says of itself. A field is a handle: a copy is the same field. It must not
 // outlive its Model, and may be used by any thread at any time. Unless it is shared, each thread has
 // its own value, and readers put threads and processes together as its kind wants: counters and
@@ -17,7 +17,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "mmstats/writer.h"
+#include "mmstats/model.h"
 
 namespace mmstats {
 

@@ -1,4 +1,4 @@
-/* Publishing metrics as mmstats files, from C and from what calls C. The C++ interface (writer.h, fields.h,
+/* Publishing metrics as mmstats files, from C and from what calls C. The C++ interface (model.h, fields.h,
  * histogram.h) says in full what models and fields are and promise; this is the same library.
  *
  *   mmstats_model *model = mmstats_model_new("web");

@@ -1,5 +1,5 @@
 // A Pinba request as plain data, and what is built from it: one page view, job or script run, with timers.
-// The message on the wire: core/proto/pinba.proto; what servers make of it: core/doc/packet.md.
+// The message on the wire: core/pinba/pinba.proto; what servers make of it: core/doc/packet.md.
 // Values here may be called from any thread, one object from one thread at a time. Only std::bad_alloc is
 // thrown.
 #pragma once

@@ -1,4 +1,4 @@
-#include "aggregate.h"
+#include "tools/mmash/aggregate.h"
 
 #include <fmt/format.h>
 
@@ -7,8 +7,8 @@
 #include <utility>
 #include <variant>
 
-#include "http.h"
-#include "value_text.h"
+#include "tools/mmash/http.h"
+#include "tools/shared/value_text.h"
 
 namespace mmash {
 namespace {

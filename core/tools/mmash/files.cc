@@ -1,4 +1,4 @@
-#include "files.h"
+#include "tools/mmash/files.h"
 
 #include <algorithm>
 #include <utility>

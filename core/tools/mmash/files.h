@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "mmstats/discover.h"
-#include "mmstats/owner.h"
+#include "collect/discover.h"
+#include "collect/owner.h"
 #include "mmstats/parse.h"
 #include "mmstats/settle.h"
 

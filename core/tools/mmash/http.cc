@@ -1,4 +1,4 @@
-#include "http.h"
+#include "tools/mmash/http.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "live.h"
+#include "tools/mmash/live.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -15,8 +15,8 @@
 #include <tuple>
 #include <utility>
 
-#include "command_name.h"
-#include "value_text.h"
+#include "tools/shared/command_name.h"
+#include "tools/shared/value_text.h"
 
 namespace mmash {
 namespace {

@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "files.h"
-#include "http.h"
-#include "mmstats/owner.h"
-#include "mmstats/watch.h"
+#include "collect/owner.h"
+#include "collect/watch.h"
+#include "tools/mmash/files.h"
+#include "tools/mmash/http.h"
 
 namespace mmash {
 

@@ -1,4 +1,4 @@
-#include "log.h"
+#include "tools/mmash/log.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "output.h"
+#include "tools/shared/output.h"
 
 namespace mmash {
 

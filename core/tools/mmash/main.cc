@@ -13,12 +13,12 @@
 #include <utility>
 #include <vector>
 
-#include "log.h"
-#include "mmstats/watch.h"
-#include "output.h"
-#include "page.h"
-#include "server.h"
-#include "site.h"
+#include "format/file_name.h"
+#include "tools/mmash/log.h"
+#include "tools/mmash/page.h"
+#include "tools/mmash/server.h"
+#include "tools/mmash/site.h"
+#include "tools/shared/output.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "metrics.h"
+#include "tools/mmash/metrics.h"
 
 #include <fmt/format.h>
 
@@ -9,9 +9,9 @@
 #include <optional>
 #include <utility>
 
+#include "base/hash.h"
 #include "mmstats/error.h"
-#include "mmstats/name_hash.h"
-#include "value_text.h"
+#include "tools/shared/value_text.h"
 
 namespace mmash {
 namespace {

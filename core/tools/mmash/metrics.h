@@ -10,7 +10,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "mmstats/fold.h"
+#include "collect/fold.h"
 
 namespace mmash {
 

@@ -1,4 +1,4 @@
-#include "page.h"
+#include "tools/mmash/page.h"
 
 #include <fmt/format.h>
 

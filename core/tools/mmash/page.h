@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
-#include "http.h"
 #include "mmstats/error.h"
+#include "tools/mmash/http.h"
 
 namespace mmash {
 

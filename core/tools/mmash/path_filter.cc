@@ -1,4 +1,4 @@
-#include "path_filter.h"
+#include "tools/mmash/path_filter.h"
 
 #include <fmt/format.h>
 #include <re2/re2.h>

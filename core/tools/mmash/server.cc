@@ -1,4 +1,4 @@
-#include "server.h"
+#include "tools/mmash/server.h"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>

@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "http.h"
 #include "mmstats/error.h"
+#include "tools/mmash/http.h"
 
 namespace mmash {
 

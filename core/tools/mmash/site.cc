@@ -1,11 +1,11 @@
-#include "site.h"
+#include "tools/mmash/site.h"
 
 #include <fmt/format.h>
 
 #include <array>
 #include <utility>
 
-#include "value_text.h"
+#include "tools/shared/value_text.h"
 
 namespace mmash {
 namespace {

@@ -7,12 +7,12 @@
 #include <string_view>
 #include <vector>
 
-#include "files.h"
-#include "http.h"
-#include "live.h"
-#include "metrics.h"
-#include "page.h"
-#include "stats.h"
+#include "tools/mmash/files.h"
+#include "tools/mmash/http.h"
+#include "tools/mmash/live.h"
+#include "tools/mmash/metrics.h"
+#include "tools/mmash/page.h"
+#include "tools/mmash/stats.h"
 
 namespace mmash {
 

@@ -1,4 +1,4 @@
-#include "stats.h"
+#include "tools/mmash/stats.h"
 
 #include <fmt/format.h>
 
@@ -8,8 +8,8 @@
 #include <optional>
 #include <utility>
 
-#include "aggregate.h"
-#include "path_filter.h"
+#include "tools/mmash/aggregate.h"
+#include "tools/mmash/path_filter.h"
 
 namespace mmash {
 namespace {

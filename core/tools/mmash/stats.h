@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "files.h"
-#include "http.h"
+#include "tools/mmash/files.h"
+#include "tools/mmash/http.h"
 
 namespace mmash {
 

@@ -1,4 +1,4 @@
-#include "column_report.h"
+#include "tools/pollstats/column_report.h"
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -12,13 +12,13 @@
 #include <string_view>
 #include <utility>
 
-#include "file_filter.h"
-#include "mmstats/discover.h"
+#include "collect/discover.h"
+#include "collect/rules.h"
+#include "collect/watch.h"
 #include "mmstats/parse.h"
-#include "mmstats/rules.h"
 #include "mmstats/snapshot.h"
-#include "mmstats/watch.h"
-#include "output.h"
+#include "tools/pollstats/file_filter.h"
+#include "tools/shared/output.h"
 
 namespace pollstats {
 namespace {

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "columns.h"
-#include "poll_options.h"
+#include "tools/pollstats/columns.h"
+#include "tools/pollstats/poll_options.h"
 
 namespace pollstats {
 

@@ -1,4 +1,4 @@
-#include "columns.h"
+#include "tools/pollstats/columns.h"
 
 #include <fmt/format.h>
 
@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "mmstats/metadata.h"
-#include "number_text.h"
-#include "text_cells.h"
-#include "value_text.h"
+#include "tools/pollstats/number_text.h"
+#include "tools/pollstats/text_cells.h"
+#include "tools/shared/value_text.h"
 
 namespace pollstats {
 namespace {

@@ -12,10 +12,10 @@
 #include <unordered_map>
 #include <vector>
 
-#include "field_pattern.h"
+#include "collect/fold.h"
 #include "mmstats/error.h"
-#include "mmstats/fold.h"
-#include "samples.h"
+#include "tools/pollstats/field_pattern.h"
+#include "tools/pollstats/samples.h"
 
 namespace pollstats {
 

@@ -1,4 +1,4 @@
-#include "field_pattern.h"
+#include "tools/pollstats/field_pattern.h"
 
 #include <fmt/format.h>
 #include <re2/re2.h>

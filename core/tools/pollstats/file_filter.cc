@@ -1,4 +1,4 @@
-#include "file_filter.h"
+#include "tools/pollstats/file_filter.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -7,7 +7,7 @@
 #include <variant>
 
 #include "mmstats/format.h"
-#include "value_text.h"
+#include "tools/shared/value_text.h"
 
 namespace pollstats {
 namespace {

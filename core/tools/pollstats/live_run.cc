@@ -1,4 +1,4 @@
-#include "live_run.h"
+#include "tools/pollstats/live_run.h"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -19,15 +19,15 @@
 #include <string_view>
 #include <utility>
 
-#include "field_pattern.h"
-#include "file_filter.h"
-#include "live_view.h"
-#include "mmstats/rules.h"
-#include "mmstats/watch.h"
-#include "output.h"
-#include "processes.h"
-#include "samples.h"
-#include "terminal.h"
+#include "collect/rules.h"
+#include "collect/watch.h"
+#include "tools/pollstats/field_pattern.h"
+#include "tools/pollstats/file_filter.h"
+#include "tools/pollstats/live_view.h"
+#include "tools/pollstats/processes.h"
+#include "tools/pollstats/samples.h"
+#include "tools/pollstats/terminal.h"
+#include "tools/shared/output.h"
 
 namespace pollstats {
 namespace {

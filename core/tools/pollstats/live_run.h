@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "poll_options.h"
+#include "tools/pollstats/poll_options.h"
 
 namespace pollstats {
 

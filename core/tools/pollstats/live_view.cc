@@ -1,4 +1,4 @@
-#include "live_view.h"
+#include "tools/pollstats/live_view.h"
 
 #include <fmt/format.h>
 
@@ -12,9 +12,9 @@
 #include <ranges>
 
 #include "mmstats/metadata.h"
-#include "number_text.h"
-#include "sparkline.h"
-#include "text_cells.h"
+#include "tools/pollstats/number_text.h"
+#include "tools/pollstats/sparkline.h"
+#include "tools/pollstats/text_cells.h"
 
 namespace pollstats {
 namespace {

@@ -13,11 +13,11 @@
 #include <utility>
 #include <vector>
 
-#include "field_pattern.h"
-#include "mmstats/fold.h"
-#include "processes.h"
-#include "samples.h"
-#include "screen.h"
+#include "collect/fold.h"
+#include "tools/pollstats/field_pattern.h"
+#include "tools/pollstats/processes.h"
+#include "tools/pollstats/samples.h"
+#include "tools/pollstats/screen.h"
 
 namespace pollstats {
 

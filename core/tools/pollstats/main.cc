@@ -7,12 +7,12 @@
 #include <exception>
 #include <utility>
 
-#include "column_report.h"
-#include "columns.h"
-#include "live_run.h"
-#include "mmstats/watch.h"
-#include "output.h"
-#include "poll_options.h"
+#include "format/file_name.h"
+#include "tools/pollstats/column_report.h"
+#include "tools/pollstats/columns.h"
+#include "tools/pollstats/live_run.h"
+#include "tools/pollstats/poll_options.h"
+#include "tools/shared/output.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "poll_options.h"
+#include "tools/pollstats/poll_options.h"
 
 #include <fmt/format.h>
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-#include "processes.h"
+#include "tools/pollstats/processes.h"
 
 #include <algorithm>
 #include <fstream>
@@ -7,8 +7,8 @@
 #include <tuple>
 #include <utility>
 
-#include "command_name.h"
 #include "mmstats/snapshot.h"
+#include "tools/shared/command_name.h"
 
 namespace pollstats {
 namespace {

@@ -9,8 +9,8 @@
 #include <tuple>
 #include <vector>
 
-#include "mmstats/discover.h"
-#include "mmstats/owner.h"
+#include "collect/discover.h"
+#include "collect/owner.h"
 #include "mmstats/parse.h"
 
 namespace pollstats {

@@ -1,4 +1,4 @@
-#include "samples.h"
+#include "tools/pollstats/samples.h"
 
 #include <limits>
 

@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "mmstats/fold.h"
+#include "collect/fold.h"
 
 namespace pollstats {
 

@@ -1,4 +1,4 @@
-#include "sparkline.h"
+#include "tools/pollstats/sparkline.h"
 
 #include <algorithm>
 #include <array>

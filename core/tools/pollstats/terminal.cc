@@ -1,4 +1,4 @@
-#include "terminal.h"
+#include "tools/pollstats/terminal.h"
 
 #include <fcntl.h>
 #include <sys/ioctl.h>

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "mmstats/error.h"
-#include "screen.h"
+#include "tools/pollstats/screen.h"
 
 namespace pollstats {
 

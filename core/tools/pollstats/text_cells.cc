@@ -1,4 +1,4 @@
-#include "text_cells.h"
+#include "tools/pollstats/text_cells.h"
 
 #include <algorithm>
 #include <bit>

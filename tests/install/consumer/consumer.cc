@@ -6,10 +6,10 @@
 #include <mmstats/histogram.h>
 #include <mmstats/metadata.h>
 #include <mmstats/mmstats.h>
+#include <mmstats/model.h>
 #include <mmstats/parse.h>
 #include <mmstats/settle.h>
 #include <mmstats/snapshot.h>
-#include <mmstats/writer.h>
 
 int main() {
   mmstats::Model model({.label_prefix = "cc", .remove_at_exit = false});

@@ -1,0 +1,537 @@
+#include "collect/discover.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/filesystem/directory.hpp>
+#include <boost/filesystem/operations.hpp>
+#include <boost/filesystem/path.hpp>
+#include <cerrno>
+#include <compare>
+#include <map>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "collect/remove.h"
+#include "format/lease.h"
+
+namespace mmstats {
+namespace {
+
+namespace fs = boost::filesystem;
+using std::chrono::system_clock;
+
+// A folder's time stamp may be as coarse as this, and two changes within it look like one.
+constexpr std::chrono::seconds kStampDoubt{2};
+// However it looks, a folder is listed this often: not every file system keeps its stamps.
+constexpr std::chrono::seconds kListAgain{60};
+// Descriptors of the soft limit that are left to the host.
+constexpr rlim_t kLeftToHost = 256;
+
+constexpr FileKey kNoFile = ~FileKey{0};
+
+struct StringHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+};
+
+struct FileIdHash {
+  std::size_t operator()(const FileId& id) const {
+    return std::hash<std::uint64_t>{}((static_cast<std::uint64_t>(id.device) << 48U) ^ id.inode);
+  }
+};
+
+bool has_wildcard(std::string_view part) { return part.find_first_of("*?[") != std::string_view::npos; }
+
+Error system_error(ErrorKind kind, std::string path, std::string message) {
+  return {
+      .kind = kind, .path = std::move(path), .offset = 0, .sys_errno = errno, .message = std::move(message)};
+}
+
+Error skipped_name(std::string path, unsigned char type) {
+  const char* what = type == DT_DIR    ? "a folder"
+                     : type == DT_LNK  ? "a symbolic link, which is not followed"
+                     : type == DT_FIFO ? "a FIFO"
+                     : type == DT_SOCK ? "a socket"
+                                       : "a device";
+  return {.kind = ErrorKind::kNotRegular,
+          .path = std::move(path),
+          .offset = 0,
+          .sys_errno = 0,
+          .message = std::string("is not a regular file but ") + what + "; it is left alone"};
+}
+
+system_clock::time_point to_time_point(const timespec& stamp) {
+  return system_clock::time_point(std::chrono::duration_cast<system_clock::duration>(
+      std::chrono::seconds(stamp.tv_sec) + std::chrono::nanoseconds(stamp.tv_nsec)));
+}
+
+// Raises the soft limit of descriptors by `wanted`, as far as the hard one allows, and returns
+// the number below which descriptors of ours must stay.
+int raise_descriptor_limit(std::size_t wanted) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  const rlim_t target = std::min<rlim_t>(limit.rlim_max, std::max<rlim_t>(limit.rlim_cur, 1024) + wanted);
+  if (limit.rlim_cur < target) {
+    const rlimit raised{target, limit.rlim_max};
+    if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) limit.rlim_cur = target;
+  }
+  const rlim_t usable = limit.rlim_cur > kLeftToHost ? limit.rlim_cur - kLeftToHost : 0;
+  return static_cast<int>(std::min<rlim_t>(usable, 1U << 30U));
+}
+
+struct File {
+  OpenFile open;
+  FileId id;
+  std::string path;
+  std::uint32_t names = 0;     // in all folders; 0: gone, or the key is free
+  std::uint32_t position = 0;  // in Impl::active
+};
+
+struct Folder {
+  std::string path;
+  // A shell makes thousands of literal names of one glob: they are looked up, not tried one by one.
+  std::unordered_set<std::string, StringHash, std::equal_to<>> literals;
+  std::vector<std::string> patterns;
+  DIR* directory = nullptr;
+  FileId id;
+  timespec stamp{};                    // the folder's, when it was last listed
+  system_clock::time_point listed_at;  // when it was last listed
+  bool list_next_time = true;          // what the last listing said may not be all
+  bool in_globs = true;
+  struct Name {
+    FileKey file = kNoFile;
+    std::uint64_t seen = 0;  // number of the listing that saw it last
+  };
+  std::unordered_map<std::string, Name, StringHash, std::equal_to<>> names;
+  std::vector<Error> errors;  // of the last listing
+  std::size_t skipped = 0;
+  std::size_t beyond_limit = 0;
+
+  Folder() = default;
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  ~Folder() { close(); }
+
+  void close() {
+    if (directory != nullptr) ::closedir(directory);
+    directory = nullptr;
+  }
+
+  [[nodiscard]] bool matches(const char* name) const {
+    return literals.find(std::string_view(name)) != literals.end() ||
+           std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+             return ::fnmatch(pattern.c_str(), name, FNM_PERIOD | FNM_PATHNAME) == 0;
+           });
+  }
+
+  // False if it is there already.
+  bool add_pattern(const std::string& pattern) {
+    if (pattern.find_first_of("*?[\\") == std::string::npos) return literals.insert(pattern).second;
+    if (std::find(patterns.begin(), patterns.end(), pattern) != patterns.end()) return false;
+    patterns.push_back(pattern);
+    return true;
+  }
+};
+
+}  // namespace
+
+struct Discovery::Impl {
+  struct Glob {
+    fs::path folder;
+    std::string pattern;
+    bool wild = false;  // the folder part has wildcards: which folders there are may change
+  };
+  std::vector<Glob> globs;
+  DiscoveryLimits limits;
+  int ceiling = 0;
+  std::size_t held = 0;
+  std::uint64_t listing = 0;
+
+  std::map<std::string, std::unique_ptr<Folder>> folders;
+  std::vector<File> files;
+  std::vector<FileKey> free_keys;
+  std::vector<FileKey> active;
+  std::vector<FileKey> nameless;  // files that lost a name in this look
+  std::unordered_map<FileId, FileKey, FileIdHash> by_id;
+  Look look;
+  std::vector<Error> folder_errors;
+
+  Impl(std::vector<std::string> patterns, DiscoveryLimits limits_);
+  void find_wild_folders();
+  void add_folder(const fs::path& folder, const std::string& pattern);
+  void expand(const fs::path& known, const fs::path::const_iterator& part,
+              const fs::path::const_iterator& end, const std::string& pattern);
+  void look_at(Folder& folder, system_clock::time_point now);
+  static bool open_folder(Folder& folder);
+  void list(Folder& folder, const timespec& stamp, system_clock::time_point now);
+  void see_name(Folder& folder, const dirent& entry);
+  bool still_there(const Folder& folder, const char* text, const Folder::Name& name) const;
+  FileKey open_new(Folder& folder, const char* name);
+  void lose_name(Folder::Name& name);
+  void lose_all_names(Folder& folder);
+  template <class Use>
+  bool with_descriptor(const File& file, Use&& use) noexcept;
+};
+
+Discovery::Impl::Impl(std::vector<std::string> patterns, DiscoveryLimits limits_) : limits(limits_) {
+  ceiling = raise_descriptor_limit(std::min(limits.max_files, limits.max_held));
+  for (auto& text : patterns) {
+    const fs::path path(text);
+    Glob glob{path.parent_path(), path.filename().string(), false};
+    if (glob.folder.empty()) glob.folder = ".";
+    glob.wild = has_wildcard(glob.folder.native());
+    if (!glob.wild) add_folder(glob.folder, glob.pattern);
+    globs.push_back(std::move(glob));
+  }
+}
+
+void Discovery::Impl::add_folder(const fs::path& folder, const std::string& pattern) {
+  auto& entry = folders[folder.native()];
+  if (!entry) {
+    entry = std::make_unique<Folder>();
+    entry->path = folder.native();
+  }
+  entry->in_globs = true;
+  if (entry->add_pattern(pattern)) entry->list_next_time = true;
+}
+
+void Discovery::Impl::expand(const fs::path& known, const fs::path::const_iterator& part,
+                             const fs::path::const_iterator& end, const std::string& pattern) {
+  if (part != end && !has_wildcard(part->native()))
+    return expand(known / *part, std::next(part), end, pattern);
+  boost::system::error_code error;
+  if (part == end) {
+    if (fs::is_directory(known, error)) add_folder(known, pattern);
+    return;
+  }
+  const fs::path listed = known.empty() ? fs::path(".") : known;
+  for (fs::directory_iterator entry(listed, fs::directory_options::skip_permission_denied, error), last;
+       !error && entry != last; entry.increment(error)) {
+    const auto name = entry->path().filename();
+    if (::fnmatch(part->c_str(), name.c_str(), FNM_PERIOD) != 0) continue;
+    // Links are not followed: anybody may have put one here.
+    boost::system::error_code unreadable;
+    if (entry->symlink_status(unreadable).type() == fs::directory_file) {
+      expand(known / name, std::next(part), end, pattern);
+    }
+  }
+}
+
+void Discovery::Impl::find_wild_folders() {
+  if (std::none_of(globs.begin(), globs.end(), [](const Glob& glob) { return glob.wild; })) return;
+  for (auto& [path, folder] : folders) folder->in_globs = false;
+  for (const auto& glob : globs) {
+    if (glob.wild) {
+      expand({}, glob.folder.begin(), glob.folder.end(), glob.pattern);
+    } else {
+      folders[glob.folder.native()]->in_globs = true;
+    }
+  }
+  for (auto entry = folders.begin(); entry != folders.end();) {
+    if (entry->second->in_globs) {
+      ++entry;
+      continue;
+    }
+    lose_all_names(*entry->second);
+    entry = folders.erase(entry);
+  }
+}
+
+void Discovery::Impl::lose_name(Folder::Name& name) {
+  if (name.file == kNoFile) return;
+  if (--files[name.file].names == 0) nameless.push_back(name.file);
+  name.file = kNoFile;
+}
+
+void Discovery::Impl::lose_all_names(Folder& folder) {
+  for (auto& [text, name] : folder.names) lose_name(name);
+  folder.names.clear();
+  folder.errors.clear();
+  folder.skipped = folder.beyond_limit = 0;
+}
+
+// Opens the folder itself, with a descriptor out of the way of select(2).
+bool Discovery::Impl::open_folder(Folder& folder) {
+  folder.close();
+  const int low = ::open(folder.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
+  if (low < 0) return false;
+  const int high = ::fcntl(low, F_DUPFD_CLOEXEC, 1024);
+  if (high >= 0) ::close(low);
+  const int fd = high >= 0 ? high : low;
+  struct stat info {};
+  folder.directory = ::fstat(fd, &info) == 0 ? ::fdopendir(fd) : nullptr;
+  if (folder.directory == nullptr) {
+    ::close(fd);
+    return false;
+  }
+  folder.id = {info.st_dev, info.st_ino};
+  folder.list_next_time = true;
+  return true;
+}
+
+void Discovery::Impl::look_at(Folder& folder, system_clock::time_point now) {
+  struct stat info {};
+  if (::stat(folder.path.c_str(), &info) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) {
+      // Not an error: an application that makes it may come later.
+      folder.close();
+      lose_all_names(folder);
+    } else {
+      ++look.folders_failed;
+      folder_errors.push_back(system_error(ErrorKind::kDenied, folder.path, "cannot look at the folder"));
+    }
+    return;
+  }
+  const FileId id{info.st_dev, info.st_ino};
+  if ((folder.directory == nullptr || folder.id != id) && !open_folder(folder)) {
+    ++look.folders_failed;
+    folder_errors.push_back(
+        system_error(errno == EACCES || errno == EPERM ? ErrorKind::kDenied : ErrorKind::kIo, folder.path,
+                     "cannot list the folder"));
+    return;
+  }
+  ++look.folders_listed;
+  const bool same_stamp =
+      info.st_mtim.tv_sec == folder.stamp.tv_sec && info.st_mtim.tv_nsec == folder.stamp.tv_nsec;
+  const bool fresh = now >= folder.listed_at && now - folder.listed_at < kListAgain;
+  if (!same_stamp || !fresh || folder.list_next_time) list(folder, info.st_mtim, now);
+}
+
+void Discovery::Impl::list(Folder& folder, const timespec& stamp, system_clock::time_point now) {
+  ++listing;
+  folder.errors.clear();
+  folder.skipped = folder.beyond_limit = 0;
+  // A change right after this listing may leave the same stamp, so a recent stamp proves nothing.
+  folder.list_next_time = to_time_point(stamp) + kStampDoubt > now;
+  folder.stamp = stamp;
+  folder.listed_at = now;
+
+  ::rewinddir(folder.directory);
+  errno = 0;
+  while (const dirent* entry = ::readdir(folder.directory)) {
+    if (folder.matches(entry->d_name)) see_name(folder, *entry);
+    errno = 0;
+  }
+  if (errno != 0) {
+    // What was not listed may still be there: keep it.
+    folder.errors.push_back(system_error(ErrorKind::kIo, folder.path, "cannot list the folder to its end"));
+    folder.list_next_time = true;
+    return;
+  }
+  for (auto entry = folder.names.begin(); entry != folder.names.end();) {
+    if (entry->second.seen == listing || still_there(folder, entry->first.c_str(), entry->second)) {
+      ++entry;
+      continue;
+    }
+    lose_name(entry->second);
+    entry = folder.names.erase(entry);
+  }
+}
+
+// A listing may miss a name that is renamed while it goes on; taking its file for gone would count it
+// twice when it is seen again.
+bool Discovery::Impl::still_there(const Folder& folder, const char* text, const Folder::Name& name) const {
+  struct stat info {};
+  return name.file != kNoFile &&
+         ::fstatat(::dirfd(folder.directory), text, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+         FileId{info.st_dev, info.st_ino} == files[name.file].id;
+}
+
+void Discovery::Impl::see_name(Folder& folder, const dirent& entry) {
+  if (entry.d_type != DT_REG && entry.d_type != DT_UNKNOWN) {
+    ++folder.skipped;
+    folder.errors.push_back(skipped_name((fs::path(folder.path) / entry.d_name).native(), entry.d_type));
+    return;  // and what had this name before, if anything, loses it
+  }
+  auto known = folder.names.find(std::string_view(entry.d_name));
+  if (known != folder.names.end() && known->second.file != kNoFile) {
+    const FileId id = files[known->second.file].id;
+    // On some file systems (overlays) the listing's inode number is not the file's own.
+    if (id.inode == entry.d_ino || still_there(folder, entry.d_name, known->second)) {
+      known->second.seen = listing;
+      return;
+    }
+    lose_name(known->second);
+  }
+  const FileKey file = open_new(folder, entry.d_name);
+  if (file == kNoFile) return;
+  if (known == folder.names.end()) known = folder.names.try_emplace(entry.d_name).first;
+  known->second = {file, listing};
+}
+
+FileKey Discovery::Impl::open_new(Folder& folder, const char* name) {
+  auto path = (fs::path(folder.path) / name).native();
+  auto opened = OpenFile::open(::dirfd(folder.directory), name, path);
+  if (!opened) {
+    if (opened.error().kind == ErrorKind::kNotFound) return kNoFile;  // gone since it was listed
+    if (opened.error().kind == ErrorKind::kNotRegular) ++folder.skipped;
+    // Permissions and limits may change without a trace on the folder.
+    if (opened.error().kind != ErrorKind::kNotRegular) folder.list_next_time = true;
+    folder.errors.push_back(std::move(opened.error()));
+    return kNoFile;
+  }
+  const FileId id = opened->id();
+  if (const auto same = by_id.find(id); same != by_id.end()) {
+    File& file = files[same->second];
+    ++file.names;
+    file.path = std::move(path);
+    return same->second;
+  }
+  if (active.size() >= limits.max_files) {
+    if (folder.beyond_limit++ == 0) {
+      folder.errors.push_back(
+          {.kind = ErrorKind::kLimit,
+           .path = folder.path,
+           .offset = 0,
+           .sys_errno = 0,
+           .message = "has more files than may be read (MaxFiles); the rest is left out"});
+    }
+    folder.list_next_time = true;
+    return kNoFile;
+  }
+  FileKey key = 0;
+  if (free_keys.empty()) {
+    key = static_cast<FileKey>(files.size());
+    files.emplace_back();
+  } else {
+    key = free_keys.back();
+    free_keys.pop_back();
+  }
+  File& file = files[key];
+  file.id = id;
+  file.path = std::move(path);
+  file.names = 1;
+  file.position = static_cast<std::uint32_t>(active.size());
+  if (held < limits.max_held && opened->move_high(ceiling)) {
+    file.open = std::move(*opened);
+    ++held;
+  }
+  active.push_back(key);
+  by_id.emplace(id, key);
+  look.appeared.push_back(key);
+  return key;
+}
+
+// Calls `use` with the file's descriptor, held or opened for the call; false, with errno, if there is
+// none because its name leads elsewhere now or it cannot be opened.
+template <class Use>
+bool Discovery::Impl::with_descriptor(const File& file, Use&& use) noexcept {
+  if (file.open.is_open()) {
+    use(file.open);
+    return true;
+  }
+  try {
+    const auto opened = OpenFile::open(AT_FDCWD, file.path.c_str(), file.path);
+    if (opened && opened->id() == file.id) {
+      use(*opened);
+      return true;
+    }
+    errno = opened || opened.error().sys_errno == 0 ? ESTALE : opened.error().sys_errno;
+  } catch (const std::bad_alloc&) {
+    errno = ENOMEM;
+  }
+  return false;
+}
+
+Discovery::Discovery(std::vector<std::string> globs, DiscoveryLimits limits)
+    : impl_(std::make_unique<Impl>(std::move(globs), limits)) {}
+Discovery::Discovery(Discovery&&) noexcept = default;
+Discovery& Discovery::operator=(Discovery&&) noexcept = default;
+Discovery::~Discovery() = default;
+
+const Look& Discovery::look(system_clock::time_point now) {
+  Impl& self = *impl_;
+  Look& look = self.look;
+  look.appeared.clear();
+  look.gone.clear();
+  look.errors.clear();
+  look.folders_listed = look.folders_failed = look.skipped = look.beyond_limit = 0;
+  self.nameless.clear();
+  self.folder_errors.clear();
+
+  self.find_wild_folders();
+  for (auto& [path, folder] : self.folders) self.look_at(*folder, now);
+  for (const auto& [path, folder] : self.folders) {
+    look.skipped += folder->skipped;
+    look.beyond_limit += folder->beyond_limit;
+    for (const auto& error : folder->errors) look.errors.push_back(&error);
+  }
+  for (const auto& error : self.folder_errors) look.errors.push_back(&error);
+
+  // A file that lost a name may have got another one in this look: only then is it judged.
+  for (const FileKey key : self.nameless) {
+    File& file = self.files[key];
+    if (file.names != 0 || file.position == kNoFile) continue;
+    self.by_id.erase(file.id);
+    const FileKey moved = self.active.back();
+    self.active[file.position] = moved;
+    self.files[moved].position = file.position;
+    self.active.pop_back();
+    file.position = kNoFile;
+    look.gone.push_back(key);
+  }
+  return look;
+}
+
+std::span<const FileKey> Discovery::files() const { return impl_->active; }
+const std::string& Discovery::path(FileKey file) const { return impl_->files[file].path; }
+FileId Discovery::id(FileKey file) const { return impl_->files[file].id; }
+std::size_t Discovery::held() const { return impl_->held; }
+bool Discovery::is_held(FileKey file) const { return impl_->files[file].open.is_open(); }
+
+ssize_t Discovery::read_at(FileKey key, std::uint64_t offset, std::span<std::byte> into) noexcept {
+  const File& file = impl_->files[key];
+  if (file.open.is_open()) return file.open.read_at(offset, into);
+  ssize_t got = -1;
+  impl_->with_descriptor(file, [&](const OpenFile& open) { got = open.read_at(offset, into); });
+  return got;
+}
+
+std::int64_t Discovery::size(FileKey key) noexcept {
+  const File& file = impl_->files[key];
+  struct stat info {};
+  const int result = file.open.is_open() ? ::fstat(file.open.fd(), &info)
+                                         : ::fstatat(AT_FDCWD, file.path.c_str(), &info, AT_SYMLINK_NOFOLLOW);
+  if (result != 0) return -1;
+  if (FileId{info.st_dev, info.st_ino} == file.id) return info.st_size;
+  errno = ESTALE;
+  return -1;
+}
+
+Mapped Discovery::mapped(FileKey key) noexcept {
+  Mapped mapped = Mapped::kUnknown;
+  impl_->with_descriptor(impl_->files[key],
+                         [&](const OpenFile& open) { mapped = WriterLease(open.fd()).mapped(); });
+  return mapped;
+}
+
+Expected<void> Discovery::remove(FileKey key) {
+  const File& file = impl_->files[key];
+  Expected<void> result;
+  if (impl_->with_descriptor(file,
+                             [&](const OpenFile& open) { result = remove_unwritten(open, file.path); })) {
+    return result;
+  }
+  return tl::unexpected(Error{.kind = ErrorKind::kChanged,
+                              .path = file.path,
+                              .offset = 0,
+                              .sys_errno = 0,
+                              .message = "is another file now; it is kept"});
+}
+
+void Discovery::forget(FileKey key) {
+  File& file = impl_->files[key];
+  if (file.open.is_open()) --impl_->held;
+  file = File{};
+  impl_->free_keys.push_back(key);
+}
+
+}  // namespace mmstats

@@ -1,0 +1,123 @@
+// Files -> series: workers put together, restarts hidden.
+//
+// The ledger. A counter's series only ever receives differences: a file seen for the first time
+// brings its whole value, later looks bring what was added since. A file that ends takes nothing
+// back. So the total is the sum over live files plus what finished ones ended with, and it never
+// falls. A file is identified by device, inode, sys.pid and sys.created: a recycled pid or a file made
+// anew under an old name is a new life that starts from zero; a value that falls within one life
+// is a reset, and starts from zero too.
+//
+// Torn values. A copy of a value that is being written may mix two values. So what changed since
+// the last tick is read a second time: equal means stable; a counter that is not below its last
+// value and not above the second reading is true; anything else is read again a few times, then the
+// last good value stands and `unstable` counts it. A counter is believed to have fallen only when
+// two whole readings agree and the file is still the same life.
+//
+// Pure but for the ledger: bytes come through ByteSource, owners through OwnerOf, time as an
+// argument. One thread at a time. A tick allocates nothing once it has seen the files.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "collect/discover.h"
+#include "collect/owner.h"
+#include "collect/rules.h"
+#include "mmstats/error.h"
+#include "mmstats/metadata.h"
+
+namespace mmstats {
+
+// The bytes of one file. Implementations read a descriptor, or memory in tests.
+class ByteSource {
+ public:
+  virtual ~ByteSource() = default;
+  // As OpenFile::read_at.
+  virtual ssize_t read_at(std::uint64_t offset, std::span<std::byte> into) noexcept = 0;
+  // Bytes in the file now, or -1.
+  virtual std::int64_t size() noexcept = 0;
+};
+
+// One line of output. Lives in the fold; the index of a series never changes.
+struct Series {
+  std::string name;       // foreign bytes: see Rule::name; sinks map it into their alphabet
+  std::string sink_type;  // Rule::sink_type of the rule that made it
+  std::string unit;
+  std::string help;
+  Kind kind = Kind::kGauge;
+  std::int32_t slot = -1;   // worker slot of a series that is kept apart; -1: all workers
+  bool integral = false;    // of a counter: `total` is exact, else `value` holds the sum
+  bool present = false;     // has a value at this tick; a counter keeps its total for ever
+  std::uint64_t total = 0;  // of an integral counter with scale 1; modulo 2^64
+  double value = 0;         // of everything else
+};
+
+struct FoldLimits {
+  std::uint64_t max_file_size = kDefaultMaxFileSize;  // bytes; 1 GiB at most
+  std::size_t max_series = 200'000;
+};
+
+// What one tick saw, beside the series. Counts marked (ever) only grow.
+struct FoldStats {
+  std::size_t files = 0;              // read at this tick
+  std::size_t damaged = 0;            // of these, with damage, unfinished or unreadable
+  std::size_t dead = 0;               // of these, with a dead owner
+  std::size_t series = 0;             // present
+  std::uint64_t unstable = 0;         // (ever) values that did not settle
+  std::uint64_t lives = 0;            // (ever) lives begun
+  std::uint64_t resets = 0;           // (ever) counters that fell within a life
+  std::uint64_t truncated_lives = 0;  // (ever) lives overwritten in place: their last increments are unknown
+  std::uint64_t series_refused = 0;   // (ever) fields left out because of max_series
+};
+
+class Fold {
+ public:
+  struct OwnerQuestion {
+    std::uint64_t pid = 0;
+    double created = 0;  // Unix seconds; 0: the file does not say
+    FileKey file = 0;
+    bool was_alive = false;  // at an earlier answer
+  };
+  // What became of the owner of a file: asked when the file is new, and when its values stand still.
+  using OwnerOf = std::function<OwnerState(const OwnerQuestion&)>;
+
+  Fold(Rules rules, FoldLimits limits, OwnerOf owner_of);
+  Fold(Fold&&) noexcept;
+  Fold& operator=(Fold&&) noexcept;
+  ~Fold();
+
+  // A tick is: begin; end_life for files that are gone; read for all others; finish.
+  void begin();
+
+  // Reads one file and adds it. Returns what is wrong with it: nothing, an Error (nothing could be
+  // taken; a life that was known keeps what it had), or damage (an Error of kind kDamaged with its
+  // offset; the fields before it count). The same complaint is returned at every tick.
+  const Error* read(FileKey key, const std::string& path, ByteSource& bytes);
+
+  // Reads a file that is gone a last time, through its held descriptor if there is one, and ends
+  // its life. Its gauges are out at once, its counters stay.
+  void end_life(FileKey key, ByteSource* bytes);
+
+  // Computes every series' value.
+  void finish();
+
+  [[nodiscard]] std::span<const Series> series() const;
+  [[nodiscard]] const FoldStats& stats() const;
+
+  // True if the owner was found dead at an earlier tick and nothing changed since: its file is
+  // folded to the last byte and may be removed.
+  [[nodiscard]] bool settled_dead(FileKey file) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mmstats

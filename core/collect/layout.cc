@@ -1,0 +1,208 @@
+#include "collect/layout.h"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+#include <unordered_map>
+#include <utility>
+
+#include "format/struct_codes.h"
+
+namespace mmstats {
+namespace {
+
+// Compared at once: the compiler makes vector instructions of it.
+using Block = std::uint64_t __attribute__((vector_size(32)));
+
+// So many bytes behind damage are part of the shape: when they change, it is looked at again.
+constexpr std::uint64_t kDamageWindow = 64;
+
+// A repeated value with more items is data, not a set of metrics.
+constexpr std::uint64_t kMaxItems = 1024;
+
+// Whether two byte strings differ where the mask has bits. `size` is a multiple of a block's.
+// Compiled twice: this is the one loop over all bytes of all files in every tick.
+[[gnu::always_inline]] inline bool differs_in_blocks(const std::byte* a, const std::byte* b,
+                                                     const std::byte* mask, std::size_t size) {
+  Block different{};
+  for (std::size_t at = 0; at < size; at += sizeof(Block)) {
+    Block left;
+    Block right;
+    Block bits;
+    std::memcpy(&left, a + at, sizeof left);
+    std::memcpy(&right, b + at, sizeof right);
+    std::memcpy(&bits, mask + at, sizeof bits);
+    different |= (left ^ right) & bits;
+  }
+  return (different[0] | different[1] | different[2] | different[3]) != 0;
+}
+
+#if defined(__x86_64__)
+[[gnu::target("avx2")]] bool differs_avx2(const std::byte* a, const std::byte* b, const std::byte* mask,
+                                          std::size_t size) {
+  return differs_in_blocks(a, b, mask, size);
+}
+
+bool differs(const std::byte* a, const std::byte* b, const std::byte* mask, std::size_t size) {
+  static const bool has_avx2 = static_cast<bool>(__builtin_cpu_supports("avx2"));
+  return has_avx2 ? differs_avx2(a, b, mask, size) : differs_in_blocks(a, b, mask, size);
+}
+#else
+bool differs(const std::byte* a, const std::byte* b, const std::byte* mask, std::size_t size) {
+  return differs_in_blocks(a, b, mask, size);
+}
+#endif
+
+constexpr std::size_t round_up(std::size_t size) {
+  return (size + sizeof(Block) - 1) / sizeof(Block) * sizeof(Block);
+}
+
+FieldPlan plan_item(const Field& field, std::uint64_t item) {
+  FieldPlan plan;
+  plan.at = static_cast<std::uint32_t>(field.write_buffer_offset + 1 + field.type.first_item +
+                                       item * field.type.item_size);
+  plan.flag_at = static_cast<std::uint32_t>(field.write_buffer_offset);
+  plan.mask = ~std::uint64_t{0} >> (64U - 8U * field.type.item_size);
+  plan.stride = field.buffered ? static_cast<std::uint32_t>(field.type.size) : 0;
+  plan.bad_flags = field.buffered ? 0xFE : 0;
+  plan.code = field.type.code;
+  plan.swapped = field.type.swapped;
+  return plan;
+}
+
+}  // namespace
+
+std::uint64_t Layout::hash(const ParsedFile& content) {
+  std::uint64_t hash = content.end;
+  const auto mix = [&](std::uint64_t value) { hash = (hash ^ value) * 0x9E3779B97F4A7C15U + (hash >> 29U); };
+  for (const Field& field : content.fields) {
+    mix(std::hash<std::string_view>{}(field.label));
+    mix(field.write_buffer_offset);
+  }
+  mix(content.damage ? content.damage->offset : 0);
+  return hash;
+}
+
+Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, const Rules& rules)
+    : damage_(content.damage) {
+  if (damage_) {
+    exact_ = content.cut;
+    window_ =
+        content.cut ? bytes.size() : std::min<std::uint64_t>(bytes.size(), damage_->offset + kDamageWindow);
+  } else if (content.terminated && content.end + 2 <= bytes.size()) {
+    window_ = content.end + 2;
+  } else {
+    exact_ = true;
+    window_ = bytes.size();
+  }
+  pattern_.assign(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(window_));
+  pattern_.resize(round_up(window_), std::byte{0});
+  mask_.assign(window_, std::byte{0xFF});
+  mask_.resize(round_up(window_), std::byte{0});
+
+  // A file that was given more fields than its first metadata had room for has further ones.
+  std::string metadata;
+  for (const Field& field : content.fields) {
+    if (!label_has_suffix(field.label, kMetadataLabel) || field.type.code != 's') continue;
+    const std::string_view text(reinterpret_cast<const char*>(field.value.data()), field.value.size());
+    metadata.append(text.substr(0, text.find('\0'))) += '\n';
+  }
+  for (const Field& field : content.fields) add_field(field, rules, metadata);
+
+  const auto rank = [&](const FieldPlan& plan) {
+    if (binding(plan).kind != Kind::kCounter) return 3;
+    if (is_fraction(plan.code)) return 2;
+    return plan.stores_counter() ? 0 : 1;
+  };
+  std::vector<std::size_t> order(plans_.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return rank(plans_[a]) < rank(plans_[b]); });
+  std::vector<FieldPlan> plans;
+  std::vector<std::string> labels;
+  for (const std::size_t index : order) {
+    plans.push_back(plans_[index]);
+    labels.push_back(std::move(labels_[index]));
+  }
+  plans_ = std::move(plans);
+  labels_ = std::move(labels);
+  std::unordered_map<std::string, int> used;
+  for (std::string& label : labels_) {
+    if (const int before = used[label]++; before > 0) label += '\0' + std::to_string(before);
+  }
+  const auto count_to = [&](int last) {
+    return static_cast<std::size_t>(std::count_if(plans_.begin(), plans_.end(),
+                                                  [&](const FieldPlan& plan) { return rank(plan) <= last; }));
+  };
+  plain_counters_ = count_to(0);
+  whole_counters_ = count_to(1);
+  counters_ = count_to(2);
+  apart_ = std::any_of(bindings_.begin(), bindings_.end(),
+                       [](const Binding& binding) { return binding.aggregate == Aggregate::kNone; });
+  hot_begin_ = plans_.empty() ? 0 : window_;
+  for (const FieldPlan& plan : plans_) {
+    hot_begin_ = std::min<std::size_t>(hot_begin_, plan.flag_at);
+    hot_end_ = std::max<std::size_t>(hot_end_, plan.at + plan.stride + sizeof(std::uint64_t));
+  }
+  hot_end_ = std::min(hot_end_, window_);
+  memory_ =
+      sizeof *this + pattern_.size() + mask_.size() + plans_.size() * (sizeof(FieldPlan) + sizeof(Binding));
+  for (const std::string& label : labels_) memory_ += sizeof(std::string) + 2 * label.size();
+}
+
+// Takes bytes out of the comparison.
+void Layout::exempt(std::uint64_t offset, std::uint64_t size) {
+  std::fill_n(mask_.begin() + static_cast<std::ptrdiff_t>(offset), size, std::byte{0});
+}
+
+void Layout::add_field(const Field& field, const Rules& rules, std::string_view metadata) {
+  const bool is_metadata = label_has_suffix(field.label, kMetadataLabel);
+  const std::uint64_t copies = field.buffered ? 2 : 1;
+  // What is not a value over time may change unseen: only metadata decides about other fields.
+  if (!is_metadata) exempt(field.write_buffer_offset + 1, copies * field.type.size);
+  if (field.buffered) exempt(field.write_buffer_offset, 1);
+
+  if (field.type.is_scalar_number() && !field.buffered) {
+    if (!pid_ && label_has_suffix(field.label, "sys.pid")) pid_ = plan_item(field, 0);
+    if (!created_ && label_has_suffix(field.label, "sys.created")) created_ = plan_item(field, 0);
+  }
+  if (field.type.item_size == 0 || field.type.items > kMaxItems) return;
+  for (std::uint64_t item = 0; item < field.type.items; ++item) {
+    std::string label(field.label);
+    if (field.type.items > 1) label += '.' + std::to_string(item);
+    Binding binding = rules.bind(label, field, metadata);
+    if (!binding.used) continue;
+    FieldPlan plan = plan_item(field, item);
+    plan.binding = static_cast<std::uint32_t>(bindings_.size());
+    plan.scale = binding.scale;
+    plans_.push_back(plan);
+    labels_.push_back(std::move(label));
+    bindings_.push_back(std::move(binding));
+  }
+}
+
+bool Layout::matches(const std::byte* bytes, std::size_t got) const {
+  if (exact_ ? got != window_ : got < window_) return false;
+  return !differs(bytes, pattern_.data(), mask_.data(), pattern_.size());
+}
+
+Identity Layout::identity(const std::byte* bytes) const {
+  return {pid_ ? pid_->load(bytes) : 0, created_ ? created_->load(bytes) : 0};
+}
+
+bool Layout::agrees(const Identity& identity, const std::byte* bytes) const {
+  return (!pid_ || pid_->load(bytes) == identity.pid) &&
+         (!created_ || created_->load(bytes) == identity.created);
+}
+
+double Layout::created(const Identity& identity) const {
+  return created_ ? created_->number(identity.created) : 0;
+}
+
+std::uint64_t Layout::pid(const Identity& identity) const {
+  if (!pid_) return 0;
+  const double pid = pid_->number(identity.pid);
+  return pid > 0 && pid < 4294967296.0 ? static_cast<std::uint64_t>(pid) : 0;
+}
+
+}  // namespace mmstats

@@ -1,0 +1,122 @@
+// The shape that the files of one kind of worker share: where every value is, and the bytes between
+// the values. A file that still looks so costs one comparison, and its values are taken by offset.
+// Immutable once built; shared by all files of that shape.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "collect/rules.h"
+#include "mmstats/parse.h"
+
+namespace mmstats {
+
+// Bytes behind the end of every buffer that a Layout looks at, so that eight bytes can be loaded
+// wherever a value begins.
+inline constexpr std::size_t kLoadSlack = 32;
+
+// Where one number is, and how its bytes are taken.
+struct FieldPlan {
+  std::uint32_t at = 0;        // of buffer 0, or of the only value
+  std::uint32_t flag_at = 0;   // of the write buffer byte
+  std::uint64_t mask = 0;      // keeps the item's bytes of eight loaded ones
+  std::uint32_t stride = 0;    // from buffer 0 to buffer 1; 0 if unbuffered
+  std::uint8_t bad_flags = 0;  // bits that the write buffer byte must not have
+  char code = '\0';
+  bool swapped = false;
+  std::uint32_t binding = 0;  // index into Layout::bindings
+  double scale = 1.0;         // Binding::scale, here because every tick needs it
+
+  // The published item's raw bits. `bytes` has kLoadSlack bytes behind the layout's window.
+  [[nodiscard]] std::uint64_t load(const std::byte* bytes) const {
+    const std::uint32_t published = (std::to_integer<std::uint32_t>(bytes[flag_at]) ^ 1U) & 1U;
+    std::uint64_t raw = 0;
+    std::memcpy(&raw, bytes + at + std::size_t{published} * stride, sizeof raw);
+    return raw & mask;
+  }
+
+  // Whether a counter's raw bits are its value.
+  [[nodiscard]] bool stores_counter() const {
+    return mask == ~std::uint64_t{0} && !swapped && code != 'q' && code != 'l' && code != 'n';
+  }
+
+  [[nodiscard]] double number(std::uint64_t raw) const {
+    return code == 'd' && !swapped ? std::bit_cast<double>(raw) : to_double(code, swapped, raw);
+  }
+};
+
+// Who a file says it is, in raw bits. Zero where it does not say.
+struct Identity {
+  std::uint64_t pid = 0;
+  std::uint64_t created = 0;
+  bool operator==(const Identity&) const = default;
+};
+
+class Layout {
+ public:
+  // `content` was parsed from `bytes`, which hold the whole file or, where the list of fields ends
+  // before it, enough of it.
+  Layout(const ParsedFile& content, std::span<const std::byte> bytes, const Rules& rules);
+
+  // The hash of what makes two files share a layout, but not of values. Equal files have equal hashes.
+  static std::uint64_t hash(const ParsedFile& content);
+
+  // How many bytes to read to be sure, and whether `got` of them at `bytes` look as they did.
+  [[nodiscard]] std::size_t wanted() const { return window_ + (exact_ ? 2 : 0); }
+  [[nodiscard]] bool matches(const std::byte* bytes, std::size_t got) const;
+
+  [[nodiscard]] Identity identity(const std::byte* bytes) const;
+  // Whether the bytes say nothing else than `identity`.
+  [[nodiscard]] bool agrees(const Identity& identity, const std::byte* bytes) const;
+  [[nodiscard]] double created(const Identity& identity) const;     // Unix seconds, 0: not said
+  [[nodiscard]] std::uint64_t pid(const Identity& identity) const;  // 0: not said
+
+  // Plans in this order: counters whose raw bits are their value, other counters of whole numbers,
+  // counters of fractions, all others.
+  [[nodiscard]] std::span<const FieldPlan> plans() const { return plans_; }
+  [[nodiscard]] std::size_t plain_counters() const { return plain_counters_; }
+  [[nodiscard]] std::size_t whole_counters() const { return whole_counters_; }
+  [[nodiscard]] std::size_t counters() const { return counters_; }
+  [[nodiscard]] const Binding& binding(const FieldPlan& plan) const { return bindings_[plan.binding]; }
+  // The plan's label, told apart from equal labels of the same file.
+  [[nodiscard]] const std::string& label(std::size_t plan) const { return labels_[plan]; }
+  [[nodiscard]] bool apart() const { return apart_; }  // some series are kept apart by process
+  [[nodiscard]] const std::optional<Damage>& damage() const { return damage_; }
+
+  // Bytes that it takes, about.
+  [[nodiscard]] std::size_t memory() const { return memory_; }
+
+  // The bytes that hold all values: what a second look must read.
+  [[nodiscard]] std::size_t hot_begin() const { return hot_begin_; }
+  [[nodiscard]] std::size_t hot_end() const { return hot_end_; }
+
+ private:
+  void add_field(const Field& field, const Rules& rules, std::string_view metadata);
+  void exempt(std::uint64_t offset, std::uint64_t size);
+
+  std::vector<std::byte> pattern_;  // both are a multiple of the compared width long
+  std::vector<std::byte> mask_;
+  std::size_t window_ = 0;
+  bool exact_ = false;  // the file ends where the window does
+  std::vector<FieldPlan> plans_;
+  std::vector<std::string> labels_;
+  std::vector<Binding> bindings_;
+  std::size_t plain_counters_ = 0;
+  std::size_t whole_counters_ = 0;
+  std::size_t counters_ = 0;
+  bool apart_ = false;
+  std::optional<FieldPlan> pid_;
+  std::optional<FieldPlan> created_;
+  std::optional<Damage> damage_;
+  std::size_t hot_begin_ = 0;
+  std::size_t hot_end_ = 0;
+  std::size_t memory_ = 0;
+};
+
+}  // namespace mmstats

@@ -1,0 +1,175 @@
+#include "collect/watch.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+namespace mmstats {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::size_t kMaxErrorsPerTick = 100;
+
+class DiscoveredBytes final : public ByteSource {
+ public:
+  DiscoveredBytes(Discovery& discovery, FileKey file) : discovery_(discovery), file_(file) {}
+  ssize_t read_at(std::uint64_t offset, std::span<std::byte> into) noexcept override {
+    return discovery_.read_at(file_, offset, into);
+  }
+  std::int64_t size() noexcept override { return discovery_.size(file_); }
+
+ private:
+  Discovery& discovery_;
+  FileKey file_;
+};
+
+// Tells complaints that were made before from new ones.
+class Complaints {
+ public:
+  // True if this one was not made at the last tick as well.
+  bool is_new(const Error& error) {
+    const auto [entry, fresh] = known_.try_emplace(hash(error), tick_);
+    entry->second = tick_;
+    return fresh;
+  }
+  // Forgets what was not complained of in this tick.
+  void next_tick() {
+    std::erase_if(known_, [&](const auto& entry) { return entry.second != tick_; });
+    ++tick_;
+  }
+
+ private:
+  static std::size_t hash(const Error& error) {
+    const std::size_t where = std::hash<std::string_view>{}(error.path);
+    const std::size_t what =
+        (static_cast<std::size_t>(error.kind) << 48U) ^ (static_cast<std::size_t>(error.sys_errno) << 32U);
+    return (where ^ what ^ error.offset) * 0x9E3779B97F4A7C15U;
+  }
+  std::unordered_map<std::size_t, std::uint64_t> known_;
+  std::uint64_t tick_ = 0;
+};
+
+}  // namespace
+
+struct Watch::Impl {
+  Discovery discovery;
+  Owners owners;
+  Fold fold;
+  Stale stale;
+  steady_clock::time_point now{};
+  Complaints complaints;
+  std::vector<FileKey> doubtful;  // at the last tick, sorted
+  std::vector<FileKey> doubtful_now;
+  TickReport report;
+  std::function<bool(const std::string&, const ParsedFile&)> keep;
+  std::uint64_t max_file_size;
+  enum class Kept : std::uint8_t { kNotAsked, kYes, kNo };
+  std::vector<Kept> kept;  // by FileKey
+  std::vector<std::byte> bytes;
+  ParsedFile content;
+
+  Impl(WatchOptions options, Rules rules)
+      : discovery(std::move(options.globs), options.discovery),
+        fold(std::move(rules), options.fold,
+             [this](const Fold::OwnerQuestion& question) { return owner_of(question); }),
+        stale(options.stale),
+        keep(std::move(options.keep)),
+        max_file_size(options.fold.max_file_size) {}
+
+  OwnerState owner_of(const Fold::OwnerQuestion& question) {
+    const auto state = owners.state(question.pid, question.created, now);
+    // A pid that was never seen alive may be one of another pid namespace. Then somebody writes the file.
+    if (state != OwnerState::kDead || question.was_alive) return state;
+    return discovery.mapped(question.file) == Mapped::kYes ? OwnerState::kUnknown : OwnerState::kDead;
+  }
+
+  void complain(const Error& error) {
+    ++report.complaints;
+    if (complaints.is_new(error) && report.errors.size() < kMaxErrorsPerTick) report.errors.push_back(error);
+  }
+
+  bool wanted(FileKey file) {
+    if (!keep) return true;
+    if (kept.size() <= file) kept.resize(file + 1, Kept::kNotAsked);
+    if (kept[file] != Kept::kNotAsked) return kept[file] == Kept::kYes;
+    const std::int64_t size = discovery.size(file);
+    content.fields.clear();
+    if (size > 0 && static_cast<std::uint64_t>(size) <= max_file_size) {
+      bytes.resize(static_cast<std::size_t>(size));
+      const ssize_t got = discovery.read_at(file, 0, bytes);
+      if (got > 0) parse(std::span(bytes).first(static_cast<std::size_t>(got)), content);
+    }
+    // What has no fields is for the fold to complain of.
+    if (content.fields.empty()) return true;
+    kept[file] = keep(discovery.path(file), content) ? Kept::kYes : Kept::kNo;
+    return kept[file] == Kept::kYes;
+  }
+
+  void read(FileKey file) {
+    if (!wanted(file)) return;
+    DiscoveredBytes bytes(discovery, file);
+    const Error* error = fold.read(file, discovery.path(file), bytes);
+    if (error == nullptr) return;
+    if (error->kind == ErrorKind::kUnfinished || error->kind == ErrorKind::kChanged) {
+      // Its writer may be at it, or has replaced it: a complaint only if it is still so at the next tick.
+      doubtful_now.push_back(file);
+      if (!std::binary_search(doubtful.begin(), doubtful.end(), file)) return;
+    }
+    complain(*error);
+  }
+
+  void remove_stale() {
+    for (const FileKey file : discovery.files()) {
+      if (!fold.settled_dead(file)) continue;
+      if (const auto removed = discovery.remove(file)) {
+        ++report.removed;
+      } else if (removed.error().kind != ErrorKind::kBusy) {
+        complain(removed.error());
+      }
+    }
+  }
+};
+
+Watch::Watch(WatchOptions options, Rules rules)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(rules))) {}
+Watch::Watch(Watch&&) noexcept = default;
+Watch& Watch::operator=(Watch&&) noexcept = default;
+Watch::~Watch() = default;
+
+const TickReport& Watch::tick(std::chrono::system_clock::time_point now,
+                              steady_clock::time_point steady_now) {
+  Impl& self = *impl_;
+  const auto started = steady_clock::now();
+  self.now = steady_now;
+  self.report.errors.clear();
+  self.report.complaints = self.report.removed = 0;
+
+  const Look& look = self.discovery.look(now);
+  self.report.nothing_readable = look.folders_failed > 0 && look.folders_listed == 0;
+  for (const Error* error : look.errors) self.complain(*error);
+  self.fold.begin();
+  // First the ends, so that a worker's slot is free for its successor.
+  for (const FileKey file : look.gone) {
+    DiscoveredBytes bytes(self.discovery, file);
+    self.fold.end_life(file, self.discovery.is_held(file) ? &bytes : nullptr);
+    self.discovery.forget(file);
+    if (file < self.kept.size()) self.kept[file] = Impl::Kept::kNotAsked;
+  }
+  self.doubtful_now.clear();
+  for (const FileKey file : self.discovery.files()) self.read(file);
+  self.fold.finish();
+  if (self.stale == Stale::kRemove) self.remove_stale();
+
+  std::sort(self.doubtful_now.begin(), self.doubtful_now.end());
+  self.doubtful.swap(self.doubtful_now);
+  self.complaints.next_tick();
+  self.report.elapsed = steady_clock::now() - started;
+  return self.report;
+}
+
+std::span<const Series> Watch::series() const { return impl_->fold.series(); }
+const FoldStats& Watch::stats() const { return impl_->fold.stats(); }
+std::size_t Watch::files() const { return impl_->discovery.files().size(); }
+
+}  // namespace mmstats

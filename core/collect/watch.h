@@ -1,0 +1,68 @@
+// All steps in a row, for a program with a sink: discover, read, fold. One Watch for each set of
+// files that is configured on its own.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "collect/discover.h"
+#include "collect/fold.h"
+#include "collect/rules.h"
+#include "mmstats/error.h"
+#include "mmstats/parse.h"
+
+namespace mmstats {
+
+// What becomes of the file of a dead owner.
+enum class Stale : std::uint8_t {
+  kKeep,
+  kRemove,  // once it is folded, and only if no process maps it
+};
+
+struct WatchOptions {
+  std::vector<std::string> globs;
+  DiscoveryLimits discovery;
+  FoldLimits fold;
+  Stale stale = Stale::kKeep;
+  // Which files count: asked once of each, when it has fields; none: all do. One that grows is not asked
+  // again.
+  std::function<bool(const std::string& path, const ParsedFile& content)> keep = {};
+};
+
+// What one tick has to tell beside the series. Valid until the next tick.
+struct TickReport {
+  std::vector<Error> errors;     // new complaints only: the same one about the same file is told
+                                 // once, and again after it was mended
+  std::uint64_t complaints = 0;  // all of them, told or not
+  std::size_t removed = 0;       // stale files removed at this tick
+  std::chrono::duration<double> elapsed{};
+  bool nothing_readable = false;  // folders exist, and not one could be listed
+};
+
+// One thread at a time.
+class Watch {
+ public:
+  Watch(WatchOptions options, Rules rules);
+  Watch(Watch&&) noexcept;
+  Watch& operator=(Watch&&) noexcept;
+  ~Watch();
+
+  // One look at all files. Blocks for nothing but the file system. Throws std::bad_alloc at most.
+  const TickReport& tick(std::chrono::system_clock::time_point now,
+                         std::chrono::steady_clock::time_point steady_now);
+
+  [[nodiscard]] std::span<const Series> series() const;  // valid until the next tick
+  [[nodiscard]] const FoldStats& stats() const;
+  [[nodiscard]] std::size_t files() const;  // known
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mmstats

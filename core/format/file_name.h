@@ -1,0 +1,23 @@
+// Where mmstats files are: what writers call them, and where readers look.
+// Both read the environment: not while another thread changes it.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mmstats {
+
+// The path of a writer's file, placeholders filled in. `folder` and `name` are what the program chose; where
+// one is empty, the environment decides (MMSTATS_PATH, MMSTATS_FILES), then the default. `thread` is what
+// {TID} stands for. Programs with raised privileges (setuid) take nothing from the environment.
+std::string file_path(const std::string& folder, const std::string& name, std::string_view thread);
+
+// A glob for what `path`, which may hold placeholders, becomes in any process.
+std::string any_file_path(std::string_view path);
+
+// Where readers look when nothing is configured: MMSTATS_GLOB if it is set, else below MMSTATS_PATH
+// if that is set, else /run/mmstats/*.mmstats and *.mmstats in the temporary folder ($TMPDIR, else /tmp).
+std::vector<std::string> default_globs();
+
+}  // namespace mmstats

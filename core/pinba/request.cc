@@ -1,0 +1,270 @@
+#include "pinba/request.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <new>
+
+#include "base/utf8.h"
+
+namespace pinba {
+
+using mmstats::utf8_sequence;
+
+namespace {
+
+constexpr std::uint32_t kMaxHits = std::numeric_limits<std::uint32_t>::max();
+
+unsigned byte_at(std::string_view text, std::size_t i) { return static_cast<unsigned char>(text[i]); }
+
+// Eight bytes that are ASCII without NUL, as nearly all are.
+bool is_plain(const char* eight) {
+  std::uint64_t word = 0;
+  std::memcpy(&word, eight, sizeof word);
+  constexpr std::uint64_t kLow = 0x0101010101010101;
+  constexpr std::uint64_t kHigh = kLow << 7U;
+  return ((word | (word - kLow)) & kHigh) == 0;
+}
+
+std::uint32_t hash_of(std::string_view text) {
+  return static_cast<std::uint32_t>(std::hash<std::string_view>{}(text));
+}
+
+// Does not depend on the order of the tags.
+std::uint32_t hash_of(std::span<const TagRef> tags) {
+  std::uint64_t sum = 0;
+  for (const TagRef& tag : tags) {
+    const std::uint64_t mixed = ((std::uint64_t{tag.name} << 32U) | tag.value) * 0x9E3779B97F4A7C15U;
+    sum += mixed ^ (mixed >> 29U);
+  }
+  return static_cast<std::uint32_t>(sum ^ (sum >> 32U));
+}
+
+bool same_tags(std::span<const TagRef> a, std::span<const TagRef> b) {
+  return std::ranges::equal(a, b) || std::ranges::is_permutation(a, b);
+}
+
+// Open addressing: the slot where `entry` is found for which same(entry) holds, or the free one where it
+// belongs.
+template <class Entries, class Same>
+std::size_t find_slot(const std::vector<std::uint32_t>& slots, const Entries& entries, std::uint32_t hash,
+                      Same&& same) {
+  const std::size_t mask = slots.size() - 1;
+  std::size_t slot = hash & mask;
+  while (slots[slot] != 0) {
+    const auto& entry = entries[slots[slot] - 1];
+    if (entry.hash == hash && same(entry)) break;
+    slot = (slot + 1) & mask;
+  }
+  return slot;
+}
+
+template <class Entries>
+void rebuild_slots(std::vector<std::uint32_t>& slots, const Entries& entries) {
+  slots.assign(slots.empty() ? 64 : 2 * slots.size(), 0);
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    slots[find_slot(slots, entries, entries[i].hash, [](const auto&) { return false; })] =
+        static_cast<std::uint32_t>(i + 1);
+  }
+}
+
+}  // namespace
+
+bool is_clean(std::string_view text) {
+  // Nearly every text is plain ASCII: the last eight bytes are looked at together too, some of them again.
+  std::size_t at = 0;
+  while (text.size() - at >= 8 && is_plain(text.data() + at)) at += 8;
+  if (text.size() >= 8 && text.size() - at < 8 && is_plain(text.data() + text.size() - 8)) return true;
+  text.remove_prefix(at);
+  while (!text.empty()) {
+    const auto first = static_cast<unsigned char>(text[0]);
+    const std::size_t length = first < 0x80 ? 1 : utf8_sequence(text);
+    if (length == 0 || first == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  out.reserve(text.size() + 16);
+  while (!text.empty()) {
+    const std::size_t length = text[0] == '\0' ? 0 : utf8_sequence(text);
+    if (length == 0) {
+      constexpr std::string_view kDigits = "0123456789ABCDEF";
+      out += {'\\', 'x', kDigits[byte_at(text, 0) >> 4U], kDigits[byte_at(text, 0) & 0xFU]};
+    } else {
+      out += text.substr(0, length);
+    }
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return out;
+}
+
+std::uint32_t Dictionary::add(std::string_view text) {
+  if (text.empty()) {
+    ++filled_;
+    text = kEmptyText;
+  }
+  const std::uint32_t hash = hash_of(text);
+  if (2 * (entries_.size() + 1) > slots_.size()) grow();
+  const auto same = [&](const Entry& entry) {
+    return std::string_view(wire_).substr(entry.begin, entry.length) == text;
+  };
+  const std::size_t slot = find_slot(slots_, entries_, hash, same);
+  if (slots_[slot] != 0) return slots_[slot] - 1;
+  // What is in here is clean, so only a new text can need it.
+  if (!is_clean(text)) {
+    ++escaped_;
+    return add(escaped(text));
+  }
+  std::array<char, 6> head{0x7A};
+  std::size_t head_size = 1;
+  std::size_t rest = text.size();
+  for (; rest >= 0x80 && head_size < head.size() - 1; rest >>= 7U) {
+    head[head_size++] = static_cast<char>(rest | 0x80U);
+  }
+  head[head_size++] = static_cast<char>(rest);
+  if (text.size() + head_size > kMaxHits - wire_.size()) throw std::bad_alloc();
+  wire_.append(head.data(), head_size);
+  entries_.push_back(
+      {static_cast<std::uint32_t>(wire_.size()), static_cast<std::uint32_t>(text.size()), hash});
+  wire_.append(text);
+  slots_[slot] = size();
+  return size() - 1;
+}
+
+void Dictionary::grow() { rebuild_slots(slots_, entries_); }
+
+void Dictionary::clear() {
+  wire_.clear();
+  entries_.clear();
+  std::ranges::fill(slots_, 0);
+  escaped_ = 0;
+  filled_ = 0;
+}
+
+void Request::add_tags(const Tags& added) {
+  for (const auto& [name, value] : added.pairs()) add_tag(name, value);
+}
+
+void Request::add_timer(std::span<const TagRef> timer_tags_of_it, std::uint64_t hit_count, double value,
+                        double timer_ru_utime, double timer_ru_stime) {
+  while (hit_count > 0) {
+    const auto hits = static_cast<std::uint32_t>(std::min<std::uint64_t>(hit_count, kMaxHits));
+    timers.push_back(
+        {hits, static_cast<std::uint32_t>(timer_tags_of_it.size()), value, timer_ru_utime, timer_ru_stime});
+    timer_tags.insert(timer_tags.end(), timer_tags_of_it.begin(), timer_tags_of_it.end());
+    hit_count -= hits;
+    value = timer_ru_utime = timer_ru_stime = 0;
+  }
+}
+
+void Request::add_timer(const Tags& timer_tags_of_it, std::uint64_t hit_count, double value,
+                        double timer_ru_utime, double timer_ru_stime) {
+  std::vector<TagRef> refs;
+  refs.reserve(timer_tags_of_it.pairs().size());
+  for (const auto& [name, text] : timer_tags_of_it.pairs()) refs.push_back(intern(name, text));
+  add_timer(refs, hit_count, value, timer_ru_utime, timer_ru_stime);
+}
+
+void Request::clear() {
+  for (std::string* text : {&hostname, &server_name, &script_name}) text->clear();
+  request_count = 0;
+  document_size = memory_peak = 0;
+  request_time = ru_utime = ru_stime = 0;
+  timers.clear();
+  timer_tags.clear();
+  dictionary.clear();
+  status.reset();
+  memory_footprint.reset();
+  requests.clear();
+  schema.reset();
+  tags.clear();
+}
+
+void TimerMerge::add(Request& request, std::span<const TagRef> tags, std::uint64_t hit_count, double value,
+                     double ru_utime, double ru_stime) {
+  if (hit_count == 0) return;
+  const std::uint32_t hash = hash_of(tags);
+  if (2 * (entries_.size() + 1) > slots_.size()) grow();
+  const std::size_t slot = find_slot(slots_, entries_, hash, [&](const Entry& entry) {
+    return same_tags(
+        tags, std::span(request.timer_tags).subspan(entry.first_tag, request.timers[entry.timer].tag_count));
+  });
+  if (slots_[slot] == 0) {
+    entries_.push_back({hash, 0, 0});
+    slots_[slot] = static_cast<std::uint32_t>(entries_.size());
+  } else {
+    Timer& timer = request.timers[entries_[slots_[slot] - 1].timer];
+    if (hit_count <= kMaxHits - timer.hit_count) {
+      timer.hit_count += static_cast<std::uint32_t>(hit_count);
+      timer.value += value;
+      timer.ru_utime += ru_utime;
+      timer.ru_stime += ru_stime;
+      return;
+    }
+  }
+  // The last of the entries that are added here is the one which still has room.
+  request.add_timer(tags, hit_count, value, ru_utime, ru_stime);
+  Entry& entry = entries_[slots_[slot] - 1];
+  entry.timer = static_cast<std::uint32_t>(request.timers.size() - 1);
+  entry.first_tag = static_cast<std::uint32_t>(request.timer_tags.size() - tags.size());
+}
+
+void TimerMerge::add(Request& request, const Tags& tags, std::uint64_t hit_count, double value,
+                     double ru_utime, double ru_stime) {
+  scratch_.clear();
+  for (const auto& [name, text] : tags.pairs()) scratch_.push_back(request.intern(name, text));
+  add(request, scratch_, hit_count, value, ru_utime, ru_stime);
+}
+
+void TimerMerge::grow() { rebuild_slots(slots_, entries_); }
+
+void TimerMerge::clear() {
+  entries_.clear();
+  std::ranges::fill(slots_, 0);
+}
+
+Tags::Tags(std::initializer_list<Tag> tags) {
+  pairs_.reserve(tags.size());
+  for (const Tag& tag : tags) {
+    tag.visit([this](std::string_view name, std::string_view value) { insert(name, value); });
+  }
+}
+
+Tags& Tags::add(const Tags& other) {
+  for (const auto& [name, value] : other.pairs_) insert(name, value);
+  return *this;
+}
+
+void Tags::insert(std::string_view name, std::string_view value) {
+  const auto place = std::ranges::lower_bound(pairs_, std::pair(name, value), {}, [](const auto& pair) {
+    return std::pair<std::string_view, std::string_view>(pair);
+  });
+  if (place != pairs_.end() && place->first == name && place->second == value) return;
+  pairs_.emplace(place, name, value);
+}
+
+namespace detail {
+
+std::string number_text(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
+  // The limits between which Python writes no exponent.
+  const double size = std::abs(value);
+  const bool plain = value == 0 || (size >= 1e-4 && size < 1e16);
+  std::array<char, 64> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value,
+                                 plain ? std::chars_format::fixed : std::chars_format::scientific);
+  std::string text(digits.data(), end.ptr);
+  if (plain && text.find('.') == std::string::npos) text += ".0";
+  return text;
+}
+
+}  // namespace detail
+}  // namespace pinba

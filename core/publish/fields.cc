@@ -1,0 +1,172 @@
+#include "mmstats/fields.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <new>
+#include <string>
+
+#include "base/utf8.h"
+#include "publish/region.h"
+#include "publish/thread_memory.h"
+
+namespace mmstats {
+
+using detail::Place;
+
+namespace {
+
+// As much of `text` as fits and cuts no character.
+std::string_view whole_characters(std::string_view text, std::size_t size) {
+  if (text.size() <= size) return text;
+  while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xC0U) == 0x80U) --size;
+  return text.substr(0, size);
+}
+
+// The bytes of a text field: what is not UTF-8, at which the original readers fail, becomes '?'.
+void write_text(char* into, std::size_t size, std::string_view text) {
+  text = whole_characters(text, size);
+  text.copy(into, text.size());
+  std::memset(into + text.size(), 0, size - text.size());
+  for (std::string_view rest(into, text.size()); !rest.empty();) {
+    const std::size_t length = utf8_sequence(rest);
+    if (length == 0) into[text.size() - rest.size()] = '?';
+    rest.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+}
+
+std::uint32_t add_text(Model& model, std::string_view label, const About& about, std::size_t size,
+                       bool buffered, std::string_view value) {
+  if (size > Region::kMemoryBytes) throw std::bad_alloc();
+  std::string bytes(size, '\0');
+  write_text(bytes.data(), size, value);
+  const auto type = std::to_string(size) + 's';
+  return model.add_field({.label = label,
+                          .type = type,
+                          .size = size,
+                          .buffered = buffered,
+                          .shared = false,
+                          .kind = Kind::kProperty,
+                          .initial = bytes.data()},
+                         about);
+}
+
+Place add_memory(Model& model, std::size_t size) { return {model.slot(), model.add_memory(size)}; }
+
+struct Mean {
+  double sum;
+  std::uint64_t count;
+
+  [[nodiscard]] double value() const { return sum / static_cast<double>(count); }
+};
+
+// Followed by the values.
+struct Ring {
+  double sum;
+  double last;
+  double share;  // of each value in the mean: to divide would take longer than all else
+  std::uint32_t count;
+  std::uint32_t next;
+
+  double* values() { return reinterpret_cast<double*>(this + 1); }
+};
+
+// Followed by a Mean for each second, by its remainder.
+struct Seconds {
+  Mean all;
+  std::int64_t newest;
+
+  Mean* means() { return reinterpret_cast<Mean*>(this + 1); }
+};
+
+}  // namespace
+
+StringField::StringField(Model& model, std::string_view label, const About& about, std::size_t size,
+                         std::string_view initial)
+    : size_(size), write_buffer_{model.slot(), add_text(model, label, about, size, true, initial)} {}
+
+void StringField::set(std::string_view text) noexcept {
+  auto* const write_buffer = reinterpret_cast<std::uint8_t*>(write_buffer_.in_thread());
+  const std::uint8_t mine = *write_buffer & 1U;
+  write_text(reinterpret_cast<char*>(write_buffer) + 1 + mine * size_, size_, text);
+  std::atomic_ref(*write_buffer).store(mine ^ 1U, std::memory_order_release);
+}
+
+std::string_view StringField::value() const noexcept {
+  const auto* const write_buffer = reinterpret_cast<const char*>(write_buffer_.in_thread());
+  const std::size_t published = (static_cast<unsigned char>(*write_buffer) & 1U) ^ 1U;
+  const std::string_view text(write_buffer + 1 + published * size_, size_);
+  return text.substr(0, text.find('\0'));
+}
+
+StaticTextField::StaticTextField(Model& model, std::string_view label, std::string_view value,
+                                 const About& about, std::size_t size) {
+  add_text(model, label, about, size, false, value);
+}
+
+Average::Average(Model& model, std::string_view label, const About& about)
+    : mean_(model, label, about, Kind::kGauge), state_(add_memory(model, sizeof(Mean))) {}
+
+void Average::add(double value) noexcept {
+  auto* const mean = state_at<Mean>(state_);
+  if (mean == nullptr || !std::isfinite(value)) return;
+  mean->sum += value;
+  ++mean->count;
+  mean_.store(mean->value());
+}
+
+MovingAverage::MovingAverage(Model& model, std::string_view label, const About& about, std::size_t size)
+    : mean_(model, label, about, Kind::kGauge),
+      size_(static_cast<std::uint32_t>(std::clamp<std::size_t>(size, 1, 65'536))),
+      state_(add_memory(model, sizeof(Ring) + size_ * sizeof(double))) {}
+
+void MovingAverage::add(double value) noexcept {
+  auto* const ring = state_at<Ring>(state_);
+  if (ring == nullptr || !std::isfinite(value)) return;
+  double* const values = ring->values();
+  ring->sum += value - values[ring->next];
+  ring->last = values[ring->next] = value;
+  if (ring->count < size_) ring->share = 1.0 / ++ring->count;
+  if (++ring->next == size_) {
+    ring->next = 0;
+    // Once a round anew, or roundings would pile up for months.
+    ring->sum = 0;
+    for (std::uint32_t i = 0; i < size_; ++i) ring->sum += values[i];
+  }
+  mean_.store(ring->sum * ring->share);
+}
+
+double MovingAverage::last() const noexcept {
+  const auto* const ring = state_at<Ring>(state_);
+  return ring == nullptr ? 0 : ring->last;
+}
+
+WindowAverage::WindowAverage(Model& model, std::string_view label, const About& about, std::size_t seconds)
+    : mean_(model, label, about, Kind::kGauge),
+      seconds_(static_cast<std::uint32_t>(std::clamp<std::size_t>(seconds, 1, 3'600))),
+      state_(add_memory(model, sizeof(Seconds) + seconds_ * sizeof(Mean))) {}
+
+void WindowAverage::add(double value, Clock::time_point now) noexcept {
+  auto* const window = state_at<Seconds>(state_);
+  if (window == nullptr || !std::isfinite(value)) return;
+  Mean* const means = window->means();
+  const auto second = std::chrono::floor<std::chrono::seconds>(now.time_since_epoch()).count();
+  if (second > window->newest) {
+    const auto passed = std::min<std::int64_t>(second - window->newest, seconds_);
+    for (std::int64_t i = 0; i < passed; ++i) means[(second - i) % seconds_] = {};
+    window->newest = second;
+    window->all = {};
+    for (std::uint32_t i = 0; i < seconds_; ++i) {
+      window->all.sum += means[i].sum;
+      window->all.count += means[i].count;
+    }
+  }
+  for (Mean* mean : {&means[window->newest % seconds_], &window->all}) {
+    mean->sum += value;
+    ++mean->count;
+  }
+  mean_.store(window->all.value());
+}
+
+}  // namespace mmstats

@@ -1,0 +1,279 @@
+#include "publish/file_set.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <new>
+#include <span>
+#include <utility>
+
+#include "base/utf8.h"
+#include "format/file_name.h"
+#include "mmstats/format.h"
+
+namespace mmstats {
+
+using detail::FieldSpec;
+
+namespace {
+
+constexpr std::size_t kMaxSize = UINT16_MAX;       // of a label, a type, a text
+constexpr std::size_t kMetadataSpare = 1024;       // for fields that come later
+constexpr std::size_t kMetadataMore = 4096;        // when that is used up
+constexpr std::size_t kMaxMetadataLines = 60'000;  // bytes in one sys.metadata
+constexpr std::size_t kSystemFields = 8192;        // bytes that they take at most, without lines and prefixes
+constexpr std::size_t kMaxSystemFields = 32;       // with all sys.metadata that a full file can have
+constexpr std::size_t kCacheLine = 64;
+constexpr std::size_t kMaxHead = kCacheLine + 16;  // bytes of a field beside its label and values
+
+std::string one_line(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c == '\t' || c == '\n' || c == '\0'; }, ' ');
+  return text;
+}
+
+// What a field says of itself. Empty if convention says the same, or if no line can.
+std::string metadata_line(const std::string& label, Kind kind, const About& about) {
+  const bool evident = kind == Kind::kProperty && about.unit.empty() && about.help.empty();
+  if (evident || label != one_line(label)) return {};
+  auto line = label + '\t' + std::string(to_string(kind));
+  if (!about.unit.empty() || !about.help.empty()) line += '\t' + one_line(about.unit);
+  if (!about.help.empty()) line += '\t' + one_line(about.help);
+  line += '\n';
+  return line.size() > kMaxMetadataLines ? std::string{} : line;
+}
+
+std::string not_published(std::string_view label) {
+  return "field \"" + printable(label).substr(0, 100) + "\" is not published: ";
+}
+
+// A field's bytes, and where in them its write buffer byte is.
+struct Encoded {
+  std::vector<std::byte> bytes;
+  std::size_t write_buffer;
+};
+
+// For a field at `offset`. Blanks before the type's code mean nothing to readers: as many as make the values
+// end, and the next field begin, at a multiple of `alignment`. Then values are aligned to their size.
+Encoded encode(const FieldSpec& spec, std::string_view label, std::size_t offset) {
+  const std::size_t alignment = spec.shared ? kCacheLine : sizeof(std::uint64_t);
+  const std::size_t values = spec.buffered ? 2 * spec.size : spec.size;
+  const std::size_t unpadded = offset + 2 + label.size() + 2 + spec.type.size() + 1 + values;
+  const std::size_t blanks = (alignment - unpadded % alignment) % alignment;
+
+  Encoded field;
+  const auto append = [&](const void* data, std::size_t size) {
+    const auto* const bytes = static_cast<const std::byte*>(data);
+    field.bytes.insert(field.bytes.end(), bytes, bytes + size);
+  };
+  const auto append_size = [&](std::size_t size) {
+    const auto number = static_cast<std::uint16_t>(size);
+    append(&number, sizeof number);
+  };
+  append_size(label.size());
+  append(label.data(), label.size());
+  append_size(blanks + spec.type.size());
+  field.bytes.insert(field.bytes.end(), blanks, std::byte{' '});
+  append(spec.type.data(), spec.type.size());
+  field.write_buffer = field.bytes.size();
+  // Buffer 0 is published. Numbers stay there for good; texts flip.
+  field.bytes.push_back(std::byte{spec.buffered ? std::uint8_t{1} : kUnbuffered});
+  for (std::size_t end = field.bytes.size() + values; field.bytes.size() < end;) {
+    if (spec.initial == nullptr) {
+      field.bytes.resize(end);
+    } else {
+      append(spec.initial, spec.size);
+    }
+  }
+  return field;
+}
+
+}  // namespace
+
+const std::byte FileSet::kFirstByte = kVersion1;
+
+std::string FileSet::prefixed(std::string_view label) const {
+  return options_.label_prefix.empty() ? std::string(label)
+                                       : options_.label_prefix + '.' + std::string(label);
+}
+
+// What is wrong with it, if anything.
+std::string FileSet::check(const FieldSpec& spec, const std::string& label) const {
+  if (label.empty()) return "an empty label would end the file's list of fields; give it one";
+  if (label.size() > kMaxSize) return "its label has more than 65,535 bytes; shorten it";
+  if (!is_utf8(label)) return "its label is not UTF-8; encode it";
+  if (labels_.contains(label)) return "its label is there already; give each field its own";
+  if (spec.size == 0 || spec.size > kMaxSize) return "its value must have 1 to 65,535 bytes";
+  return {};
+}
+
+// Whether a field fits, and `line` of metadata with it: without that it might be taken for another kind.
+// What is added for alignment is counted in full.
+bool FileSet::has_room(const FieldSpec& spec, std::string_view label, std::string_view line) const {
+  std::size_t end = image_.size() + kMaxHead + label.size() + 2 * spec.size;
+  if (!complete_) {
+    end += kSystemFields + kMaxSystemFields * options_.label_prefix.size() + metadata_.size() + line.size();
+  } else if (metadata_at_ + line.size() > metadata_end_) {
+    end += kMaxHead + prefixed(kMetadataLabel).size() + std::max(kMetadataMore, line.size());
+  }
+  return end <= Region::kFileBytes;
+}
+
+std::uint32_t FileSet::add_field(const FieldSpec& spec, const About& about, std::vector<Error>& errors) {
+  const auto label = prefixed(spec.label);
+  const auto wrong = check(spec, label);
+  const auto line = wrong.empty() && options_.system_fields
+                        ? metadata_line(label, about.kind.value_or(spec.kind), about)
+                        : std::string{};
+  if (!wrong.empty()) {
+    errors.push_back({.kind = ErrorKind::kInvalid,
+                      .path = {},
+                      .offset = 0,
+                      .sys_errno = 0,
+                      .message = not_published(label) + wrong});
+  } else if (!has_room(spec, label, line)) {
+    errors.push_back({.kind = ErrorKind::kLimit,
+                      .path = {},
+                      .offset = image_.size(),
+                      .sys_errno = 0,
+                      .message = not_published(label) + "the file has no room for it; use several Models"});
+  } else {
+    if (!line.empty()) describe(line, errors);
+    labels_.insert(label);
+    return append(spec, label, errors);
+  }
+  // As in a file: the write buffer byte, and then the aligned values.
+  return add_memory(kCacheLine + 2 * spec.size) + kCacheLine - 1;
+}
+
+// Appends a field to what every file begins with, and to the files that are there.
+std::uint32_t FileSet::append(const FieldSpec& spec, std::string_view label, std::vector<Error>& errors) {
+  const std::size_t offset = image_.size();
+  const auto field = encode(spec, label, offset);
+  image_.insert(image_.end(), field.bytes.begin(), field.bytes.end());
+  for (Region* region : regions_) {
+    if (auto appended = region->append(offset, field.bytes); !appended) errors.push_back(appended.error());
+  }
+  return static_cast<std::uint32_t>(offset + field.write_buffer);
+}
+
+// A field that is written once. Returns where its value is.
+std::size_t FileSet::append_property(std::string_view label, std::string_view type, std::size_t size,
+                                     const void* value, std::vector<Error>& errors) {
+  const FieldSpec spec{.label = label,
+                       .type = type,
+                       .size = size,
+                       .buffered = false,
+                       .shared = false,
+                       .kind = Kind::kProperty,
+                       .initial = value};
+  return append(spec, prefixed(label), errors) + 1;
+}
+
+std::uint32_t FileSet::add_memory(std::size_t size) {
+  if (size > Region::kMemoryBytes || memory_ + size > Region::kMemoryBytes) throw std::bad_alloc();
+  const std::size_t end = (memory_ + size + kCacheLine - 1) / kCacheLine * kCacheLine;
+  for (Region* region : regions_) region->provide_memory(end);
+  return static_cast<std::uint32_t>(Region::kFileBytes + std::exchange(memory_, end));
+}
+
+// Adds to the last sys.metadata, as far as there is room, else to one more.
+void FileSet::describe(std::string_view line, std::vector<Error>& errors) {
+  if (!complete_) {
+    metadata_ += line;
+  } else if (metadata_at_ + line.size() > metadata_end_) {
+    append_metadata(line, std::max(kMetadataMore, line.size()), errors);
+  } else {
+    const auto write = [&](std::byte* file) {
+      // A NUL ends the text: the first byte makes the line appear.
+      std::memcpy(file + metadata_at_ + 1, line.data() + 1, line.size() - 1);
+      std::atomic_ref(reinterpret_cast<char&>(file[metadata_at_]))
+          .store(line.front(), std::memory_order_release);
+    };
+    write(image_.data());
+    for (Region* region : regions_) write(region->address());
+    metadata_at_ += line.size();
+  }
+}
+
+void FileSet::append_metadata(std::string_view lines, std::size_t size, std::vector<Error>& errors) {
+  std::string value(lines);
+  value.resize(size, '\0');
+  const std::size_t at =
+      append_property(kMetadataLabel, std::to_string(size) + 's', size, value.data(), errors);
+  metadata_at_ = at + lines.size();
+  metadata_end_ = at + size;
+}
+
+// Before the first file is made: the fields that every file has.
+void FileSet::complete(std::vector<Error>& errors) {
+  if (std::exchange(complete_, true) || !options_.system_fields) return;
+  pid_at_ = append_property("sys.pid", "I", sizeof(std::uint32_t), nullptr, errors);
+  tid_at_ = append_property("sys.tid", "q", sizeof(std::int64_t), nullptr, errors);
+  uid_at_ = append_property("sys.uid", "Q", sizeof(std::uint64_t), nullptr, errors);
+  gid_at_ = append_property("sys.gid", "Q", sizeof(std::uint64_t), nullptr, errors);
+  created_at_ = append_property("sys.created", "d", sizeof(double), nullptr, errors);
+  while (metadata_.size() > kMaxMetadataLines) {
+    const std::size_t end = metadata_.rfind('\n', kMaxMetadataLines - 1) + 1;
+    append_metadata(std::string_view(metadata_).substr(0, end), end, errors);
+    metadata_.erase(0, end);
+  }
+  append_metadata(metadata_, metadata_.size() + kMetadataSpare, errors);
+  metadata_.clear();
+}
+
+Region* FileSet::take_left(std::int64_t tid) {
+  if (left_.empty()) return nullptr;
+  Region* const region = left_.back();
+  left_.pop_back();
+  if (tid_at_ != 0) *reinterpret_cast<volatile std::int64_t*>(region->address() + tid_at_) = tid;
+  return region;
+}
+
+Expected<void> FileSet::fill(Region& region, std::string_view thread, std::int64_t tid,
+                             std::vector<Error>& errors) {
+  complete(errors);
+  auto image = image_;
+  const auto write = [&](std::size_t at, auto value) {
+    if (at != 0) std::memcpy(image.data() + at, &value, sizeof value);
+  };
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  write(pid_at_, static_cast<std::uint32_t>(::getpid()));
+  write(tid_at_, tid);
+  write(uid_at_, std::uint64_t{::getuid()});
+  write(gid_at_, std::uint64_t{::getgid()});
+  write(created_at_, std::chrono::duration<double>(now).count());
+  // First what there may be no memory for: then there is no file either.
+  region.provide_memory(memory_);
+  auto filled =
+      region.fill(image, published_ ? file_path(options_.path, options_.file_name, thread) : std::string{});
+  region.provide_memory(memory_);  // without a file all began anew
+  regions_.push_back(&region);
+  return filled;
+}
+
+Region* FileSet::find(const std::byte* address) const {
+  const auto found = std::find_if(regions_.begin(), regions_.end(),
+                                  [&](const Region* region) { return region->address() == address; });
+  return found == regions_.end() ? nullptr : *found;
+}
+
+bool FileSet::is_file(const std::byte* address) const {
+  const Region* const region = find(address);
+  return region != nullptr && region->is_file();
+}
+
+void FileSet::leave(const std::byte* address) {
+  if (Region* const left = find(address)) left_.push_back(left);
+}
+
+void FileSet::release(std::vector<Region*>& into) {
+  into.insert(into.end(), regions_.begin(), regions_.end());
+  regions_.clear();
+  left_.clear();
+}
+
+}  // namespace mmstats

@@ -1,0 +1,74 @@
+// The files of a Model that hold the same fields: those of its threads, or the one that they share.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "mmstats/error.h"
+#include "mmstats/model.h"
+#include "publish/region.h"
+
+namespace mmstats {
+
+// One thread at a time.
+class FileSet {
+ public:
+  // `options` must outlive it.
+  explicit FileSet(const ModelOptions& options) : options_(options) {}
+
+  // As Model::add_field and Model::add_memory say. What went wrong is added to `errors`.
+  std::uint32_t add_field(const detail::FieldSpec& spec, const About& about, std::vector<Error>& errors);
+  std::uint32_t add_memory(std::size_t size);
+
+  // Makes `region` one of these files, for the thread that {TID} stands for. Error: why it is no file.
+  Expected<void> fill(Region& region, std::string_view thread, std::int64_t tid, std::vector<Error>& errors);
+  // The region that a thread which has ended left, for the thread `tid`. Null: there is none.
+  Region* take_left(std::int64_t tid);
+  // The thread with the region at `address` has ended.
+  void leave(const std::byte* address);
+  [[nodiscard]] bool is_file(const std::byte* address) const;
+  // Adds all regions to `into`, as they are, and knows them no more.
+  void release(std::vector<Region*>& into);
+
+  void publish_no_more() { published_ = false; }
+  [[nodiscard]] bool has_fields() const { return image_.size() > 1; }
+  [[nodiscard]] const std::vector<Region*>& regions() const { return regions_; }
+
+ private:
+  [[nodiscard]] std::string check(const detail::FieldSpec& spec, const std::string& label) const;
+  [[nodiscard]] bool has_room(const detail::FieldSpec& spec, std::string_view label,
+                              std::string_view line) const;
+  [[nodiscard]] Region* find(const std::byte* address) const;
+  std::uint32_t append(const detail::FieldSpec& spec, std::string_view label, std::vector<Error>& errors);
+  std::size_t append_property(std::string_view label, std::string_view type, std::size_t size,
+                              const void* value, std::vector<Error>& errors);
+  void complete(std::vector<Error>& errors);
+  void describe(std::string_view line, std::vector<Error>& errors);
+  void append_metadata(std::string_view lines, std::size_t size, std::vector<Error>& errors);
+  [[nodiscard]] std::string prefixed(std::string_view label) const;
+
+  const ModelOptions& options_;
+  std::vector<std::byte> image_{kFirstByte};  // what a new file begins with: all fields so far
+  std::unordered_set<std::string> labels_;
+  bool complete_ = false;  // has the sys.* fields: the first file was made
+  bool published_ = true;
+  std::size_t pid_at_ = 0;
+  std::size_t tid_at_ = 0;
+  std::size_t uid_at_ = 0;
+  std::size_t gid_at_ = 0;
+  std::size_t created_at_ = 0;
+  std::string metadata_;         // lines that are in no field yet
+  std::size_t metadata_at_ = 0;  // where the next line goes, in the last sys.metadata
+  std::size_t metadata_end_ = 0;
+  std::size_t memory_ = 0;  // bytes given away of each region's private memory
+  std::vector<Region*> regions_;
+  std::vector<Region*> left_;  // of threads that have ended
+
+  static const std::byte kFirstByte;
+};
+
+}  // namespace mmstats

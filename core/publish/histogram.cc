@@ -1,0 +1,232 @@
+#include "mmstats/histogram.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "publish/thread_memory.h"
+
+namespace mmstats {
+
+using detail::Place;
+
+namespace {
+
+// A bucket is one of 32 equal parts of a power of two: of a double, the exponent and five bits.
+constexpr double kLowest = 0x1p-30;
+constexpr double kHighest = 0x1p50;
+constexpr std::uint32_t kBuckets = (50 + 30) * 32;
+constexpr unsigned kShift = 52 - 5;
+constexpr std::uint64_t kFirst = std::bit_cast<std::uint64_t>(kLowest) >> kShift;
+constexpr std::array<std::uint64_t, 4> kPerMille{500, 900, 990, 999};
+constexpr std::uint32_t kSlices = 12;  // of a window
+
+std::uint32_t bucket_of(double value) {
+  const double bounded = std::min(std::max(value, kLowest), std::nextafter(kHighest, 0));
+  return static_cast<std::uint32_t>((std::bit_cast<std::uint64_t>(bounded) >> kShift) - kFirst);
+}
+
+double middle_of(std::uint32_t bucket) {
+  return std::bit_cast<double>(((bucket + kFirst) << kShift) | (std::uint64_t{1} << (kShift - 1)));
+}
+
+// How many values there are in each bucket, and where the percentiles are. All zeros is empty.
+struct Counts {
+  std::uint64_t counts[kBuckets];
+  std::uint64_t used[kBuckets / 64];  // a bit for each bucket that holds any
+  std::uint64_t total;
+  std::uint64_t below[kPerMille.size()];              // values in lower buckets than the percentile's
+  std::array<std::uint32_t, kPerMille.size()> marks;  // the percentiles' buckets
+  std::uint32_t lowest, highest;                      // in use
+  // How many values may still come or go before a percentile can move: each of them brings a percentile's
+  // place, or the values below it, nearer to the edge of its bucket by one at most. So with many
+  // values there is almost never anything to do.
+  std::uint64_t quiet;
+
+  void add(std::uint32_t bucket) {
+    if (counts[bucket]++ == 0) used[bucket / 64] |= bit(bucket);
+    for (std::size_t i = 0; i < marks.size(); ++i) below[i] += bucket < marks[i] ? 1 : 0;
+    if (total++ == 0) lowest = highest = bucket;
+    quiet -= quiet > 0 ? 1 : 0;
+    lowest = std::min(lowest, bucket);
+    highest = std::max(highest, bucket);
+  }
+
+  void remove(std::uint32_t bucket, std::uint64_t number = 1) {
+    counts[bucket] -= number;
+    if (counts[bucket] == 0) used[bucket / 64] &= ~bit(bucket);
+    for (std::size_t i = 0; i < marks.size(); ++i) below[i] -= bucket < marks[i] ? number : 0;
+    total -= number;
+    quiet -= std::min(quiet, number);
+  }
+
+  // Brings the rest up to date after add and remove, when there are values. True if a percentile moved.
+  bool move_marks() {
+    if (counts[lowest] == 0) lowest = next_above(lowest);
+    if (counts[highest] == 0) highest = next_below(highest);
+    if (quiet > 0) return false;
+    bool moved = false;
+    quiet = total;
+    for (std::size_t i = 0; i < marks.size(); ++i) {
+      // Which one it is, of the values in their order, counted from 1.
+      const std::uint64_t rank = (total * kPerMille[i] + 999) / 1000;
+      while (below[i] >= rank) {
+        marks[i] = next_below(marks[i]);
+        below[i] -= counts[marks[i]];
+        moved = true;
+      }
+      while (below[i] + counts[marks[i]] < rank) {
+        below[i] += counts[marks[i]];
+        marks[i] = next_above(marks[i]);
+        moved = true;
+      }
+      quiet = std::min({quiet, rank - below[i], below[i] + counts[marks[i]] + 1 - rank});
+    }
+    return moved;
+  }
+
+ private:
+  static std::uint64_t bit(std::uint32_t bucket) { return std::uint64_t{1} << (bucket % 64); }
+
+  // The nearest bucket in use. There is one: what is looked for lies that way.
+  [[nodiscard]] std::uint32_t next_above(std::uint32_t bucket) const {
+    std::uint32_t word = (bucket + 1) / 64;
+    std::uint64_t bits = used[word] & (~std::uint64_t{0} << ((bucket + 1) % 64));
+    while (bits == 0) bits = used[++word];
+    return word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
+  }
+  [[nodiscard]] std::uint32_t next_below(std::uint32_t bucket) const {
+    std::uint32_t word = bucket / 64;
+    std::uint64_t bits = used[word] & (bit(bucket) - 1);
+    while (bits == 0) bits = used[--word];
+    return word * 64 + 63 - static_cast<std::uint32_t>(std::countl_zero(bits));
+  }
+};
+
+struct Everything {
+  Counts counts;
+  double min, max;
+};
+
+// Followed by the buckets of the last values.
+struct Ring {
+  Counts counts;
+  std::uint32_t next;
+
+  std::uint16_t* buckets() { return reinterpret_cast<std::uint16_t*>(this + 1); }
+};
+
+struct Window {
+  Counts counts;
+  std::int64_t newest;                      // a slice's number, since the clock's beginning
+  std::uint32_t slices[kSlices][kBuckets];  // by its remainder
+
+  // Forgets what is too old.
+  void move_on(std::int64_t slice) {
+    const auto passed = std::min<std::int64_t>(slice - newest, kSlices);
+    for (std::int64_t i = 0; i < passed; ++i) {
+      auto& old = slices[(slice - i) % kSlices];
+      for (std::uint32_t bucket = 0; bucket < kBuckets; ++bucket) {
+        if (old[bucket] > 0) counts.remove(bucket, std::exchange(old[bucket], 0));
+      }
+    }
+    newest = slice;
+  }
+};
+
+Place add_memory(Model& model, std::size_t size) { return {model.slot(), model.add_memory(size)}; }
+
+}  // namespace
+
+namespace detail {
+
+Distribution::Distribution(Model& model, std::string_view label, const About& about)
+    : count_(model, std::string(label) + ".count", {.unit = {}, .help = about.help, .kind = {}},
+             Kind::kCounter),
+      sum_(model, std::string(label) + ".sum", about, Kind::kCounter),
+      min_(model, std::string(label) + ".min", about, Kind::kGauge),
+      max_(model, std::string(label) + ".max", about, Kind::kGauge),
+      percentiles_{{{model, std::string(label) + ".p50", about, Kind::kGauge},
+                    {model, std::string(label) + ".p90", about, Kind::kGauge},
+                    {model, std::string(label) + ".p99", about, Kind::kGauge},
+                    {model, std::string(label) + ".p999", about, Kind::kGauge}}} {}
+
+void Distribution::publish(double min, double max, const Buckets& percentiles) noexcept {
+  min_.store(min);
+  max_.store(max);
+  for (std::size_t i = 0; i < percentiles.size(); ++i) {
+    percentiles_[i].store(std::clamp(middle_of(percentiles[i]), min, max));
+  }
+}
+
+}  // namespace detail
+
+Histogram::Histogram(Model& model, std::string_view label, const About& about)
+    : Distribution(model, label, about), state_(add_memory(model, sizeof(Everything))) {}
+
+void Histogram::add(double value) noexcept {
+  auto* const state = state_at<Everything>(state_);
+  if (state == nullptr || !std::isfinite(value)) return;
+  Counts& counts = state->counts;
+  counts.add(bucket_of(value));
+  bool changed = counts.move_marks();
+  if (counts.total == 1 || value < state->min) {
+    state->min = value;
+    changed = true;
+  }
+  if (counts.total == 1 || value > state->max) {
+    state->max = value;
+    changed = true;
+  }
+  if (changed) publish(state->min, state->max, counts.marks);
+  sum_.add(value);
+  count_.add(1);
+}
+
+MovingHistogram::MovingHistogram(Model& model, std::string_view label, const About& about, std::size_t size)
+    : Distribution(model, label, about),
+      size_(static_cast<std::uint32_t>(std::clamp<std::size_t>(size, 1, 65'536))),
+      state_(add_memory(model, sizeof(Ring) + size_ * sizeof(std::uint16_t))) {}
+
+void MovingHistogram::add(double value) noexcept {
+  auto* const ring = state_at<Ring>(state_);
+  if (ring == nullptr || !std::isfinite(value)) return;
+  Counts& counts = ring->counts;
+  std::uint16_t& oldest = ring->buckets()[ring->next];
+  const bool full = counts.total == size_;
+  const auto bucket = static_cast<std::uint16_t>(bucket_of(value));
+  counts.add(bucket);
+  if (full) counts.remove(oldest);
+  oldest = bucket;
+  ring->next = ring->next + 1 == size_ ? 0 : ring->next + 1;
+  counts.move_marks();
+  publish(middle_of(counts.lowest), middle_of(counts.highest), counts.marks);
+  sum_.add(value);
+  count_.add(1);
+}
+
+WindowHistogram::WindowHistogram(Model& model, std::string_view label, const About& about,
+                                 std::size_t seconds)
+    : Distribution(model, label, about),
+      seconds_(static_cast<std::uint32_t>(std::clamp<std::size_t>(seconds, 1, 3'600))),
+      state_(add_memory(model, sizeof(Window))) {}
+
+void WindowHistogram::add(double value, Clock::time_point now) noexcept {
+  auto* const window = state_at<Window>(state_);
+  if (window == nullptr || !std::isfinite(value)) return;
+  const auto width = std::chrono::nanoseconds(std::chrono::seconds(seconds_)) / kSlices;
+  const std::int64_t slice = now.time_since_epoch() / width;
+  const std::uint32_t bucket = bucket_of(value);
+  window->counts.add(bucket);
+  if (slice > window->newest) window->move_on(slice);
+  ++window->slices[window->newest % kSlices][bucket];
+  window->counts.move_marks();
+  publish(middle_of(window->counts.lowest), middle_of(window->counts.highest), window->counts.marks);
+  sum_.add(value);
+  count_.add(1);
+}
+
+}  // namespace mmstats

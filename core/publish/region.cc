@@ -1,0 +1,274 @@
+#include "publish/region.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "format/lease.h"
+#include "mmstats/format.h"
+#include "mmstats/snapshot.h"
+
+namespace mmstats {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+constexpr int kMaxNumber = 100;  // of names that are tried for one file
+
+std::size_t round_up(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+tl::unexpected<Error> failure(const std::string& path, std::string message, int sys_errno = errno) {
+  ErrorKind kind = ErrorKind::kIo;
+  switch (sys_errno) {
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      kind = ErrorKind::kDenied;
+      break;
+    case ENOENT:
+    case ENOTDIR:
+      kind = ErrorKind::kNotFound;
+      break;
+    case EMFILE:
+    case ENFILE:
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      kind = ErrorKind::kLimit;
+      break;
+    case EEXIST:
+      kind = ErrorKind::kBusy;
+      break;
+    default:
+      break;
+  }
+  return tl::unexpected(
+      Error{.kind = kind, .path = path, .offset = 0, .sys_errno = sys_errno, .message = std::move(message)});
+}
+
+// "a/b.mmstats" -> "a/b.1.mmstats"
+std::string numbered(const std::string& path, int number) {
+  const auto name = path.rfind('/') + 1;  // 0 if there is none
+  const auto dot = path.rfind('.');
+  const auto at = dot != std::string::npos && dot > name ? dot : path.size();
+  return path.substr(0, at) + '.' + std::to_string(number) + path.substr(at);
+}
+
+// A name in the same folder that no reader's glob matches and nobody else takes: beginning with a dot.
+std::string temporary_name(const std::string& path) {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+  return path.substr(0, path.rfind('/') + 1) + '.' + path.substr(path.rfind('/') + 1) + '.' +
+         std::to_string(::getpid()) + '-' + std::to_string(now);
+}
+
+// A rename that replaces nothing: errno is EEXIST if it would. Not every file system can do it in one call.
+bool rename_to_new(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return true;
+  if (errno != EINVAL && errno != ENOSYS) return false;
+  if (::link(from.c_str(), to.c_str()) != 0) return false;
+  ::unlink(from.c_str());
+  return true;
+}
+
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+FileId id_of(int fd) {
+  struct stat file {};
+  ::fstat(fd, &file);
+  return {.device = file.st_dev, .inode = file.st_ino};
+}
+
+bool leads_to(const std::string& path, FileId id) {
+  struct stat there {};
+  return ::lstat(path.c_str(), &there) == 0 && FileId{.device = there.st_dev, .inode = there.st_ino} == id;
+}
+
+// Whether it can be one of ours: of version 1, or not filled yet. Somebody's letters are not replaced.
+bool looks_like_mmstats(const OpenFile& file) {
+  std::byte first{};
+  const ssize_t got = file.read_at(0, {&first, 1});
+  return got == 0 || (got == 1 && (first == kVersion1 || first == std::byte{0}));
+}
+
+// Puts `temporary` in the place of the file `path` if nobody writes that any more. Of two processes that
+// both find it abandoned, one replaces it: the lock is on the file, and counts while the name leads to it.
+bool replace_abandoned(const std::string& temporary, const std::string& path) {
+  const auto file = OpenFile::open(AT_FDCWD, path.c_str(), path);
+  return file && looks_like_mmstats(*file) && ::flock(file->fd(), LOCK_EX | LOCK_NB) == 0 &&
+         leads_to(path, file->id()) && WriterLease(file->fd()).mapped() == Mapped::kNo &&
+         ::rename(temporary.c_str(), path.c_str()) == 0;
+}
+
+// Puts fresh memory at addresses that are ours.
+void map_memory(std::byte* address, std::size_t bytes) {
+  if (::mmap(address, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+      MAP_FAILED) {
+    throw std::bad_alloc();
+  }
+}
+
+}  // namespace
+
+Region::Region() {
+  void* const reserved = ::mmap(nullptr, kFileBytes + kMemoryBytes, PROT_NONE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) throw std::bad_alloc();
+  address_ = static_cast<std::byte*>(reserved);
+}
+
+Expected<void> Region::fill(std::span<const std::byte> image, const std::string& path) {
+  Expected<void> result;
+  if (!path.empty()) result = make_file(image, path);
+  if (!is_file()) {
+    grow_private(image.size());
+    std::memcpy(address_, image.data(), image.size());
+  }
+  return result;
+}
+
+Expected<void> Region::make_file(std::span<const std::byte> image, const std::string& path) {
+  const auto temporary = temporary_name(path);
+  const Descriptor file{::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644)};
+  if (file.fd < 0) return failure(path, "cannot be made");
+  path_ = path;
+  id_ = id_of(file.fd);
+  auto result = grow_file(image.size(), file.fd);
+  if (result) {
+    std::memcpy(address_, image.data(), image.size());
+    result = take_name(temporary, path);
+  }
+  if (!result) {
+    ::unlink(temporary.c_str());
+    reset();
+  }
+  return result;
+}
+
+// Blocks are allocated before they are mapped: on a full file system the first store would end the
+// process otherwise (SIGBUS).
+Expected<void> Region::grow_file(std::size_t bytes, int fd) {
+  const std::size_t wanted = round_up(bytes);
+  if (wanted > kFileBytes) return failure(path_, "has no room for more fields", EFBIG);
+  rlimit limit{};
+  // Beyond this limit the kernel sends a signal that ends the process, too.
+  if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && wanted > limit.rlim_cur) {
+    return failure(path_, "would be larger than the process may make files (ulimit -f)", EFBIG);
+  }
+  int failed = 0;
+  do {
+    failed = ::posix_fallocate(fd, static_cast<off_t>(file_bytes_), static_cast<off_t>(wanted - file_bytes_));
+  } while (failed == EINTR);
+  if (failed != 0) return failure(path_, "cannot be given " + std::to_string(wanted) + " bytes", failed);
+  if (::mmap(address_ + file_bytes_, wanted - file_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+             static_cast<off_t>(file_bytes_)) == MAP_FAILED) {
+    return failure(path_, "cannot be mapped");
+  }
+  bytes_ = file_bytes_ = wanted;
+  return {};
+}
+
+Expected<void> Region::reopen_and_grow(std::size_t bytes) {
+  const Descriptor file{::open(path_.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
+  if (file.fd < 0) return failure(path_, "cannot be opened again, to add a field");
+  if (id_of(file.fd) != id_) return failure(path_, "is another file now, to which no field is added", 0);
+  return grow_file(bytes, file.fd);
+}
+
+// Gives the finished file its name, and takes none from anybody who is alive.
+Expected<void> Region::take_name(const std::string& temporary, const std::string& wanted) {
+  auto path = wanted;
+  for (int number = 1; number <= kMaxNumber; ++number) {
+    if (rename_to_new(temporary, path)) {
+      // Nobody had the name.
+    } else if (errno != EEXIST) {
+      return failure(wanted, "cannot be named");
+    } else if (!replace_abandoned(temporary, path)) {
+      path = numbered(wanted, number);
+      continue;
+    }
+    path_ = std::move(path);
+    return {};
+  }
+  return failure(wanted,
+                 "is in use, and so are the names with a number; remove those of processes that are gone",
+                 EEXIST);
+}
+
+Expected<void> Region::append(std::size_t offset, std::span<const std::byte> field) {
+  Expected<void> result;
+  // The list ends with a label size of 0: the two bytes behind it must be there, too.
+  const std::size_t end = offset + field.size() + 2;
+  if (is_file() && !full_ && end > file_bytes_) {
+    result = reopen_and_grow(end);
+    full_ = !result;
+  }
+  if (end > bytes_) grow_private(end);
+  std::memcpy(address_ + offset + 2, field.data() + 2, field.size() - 2);
+  if (full_) return result;
+  // The label's size makes all of it appear. It is stored at once: aligned, or within eight bytes.
+  using LabelSize __attribute__((aligned(1))) = std::uint16_t;
+  LabelSize label_size = 0;
+  std::memcpy(&label_size, field.data(), sizeof label_size);
+#if !defined(__SANITIZE_THREAD__)  // It knows no fences, and sees no other process.
+  std::atomic_thread_fence(std::memory_order_release);
+#endif
+  *reinterpret_cast<volatile LabelSize*>(address_ + offset) = label_size;
+  return result;
+}
+
+void Region::grow_private(std::size_t bytes) {
+  const std::size_t wanted = round_up(bytes);
+  if (wanted <= bytes_) return;
+  map_memory(address_ + bytes_, wanted - bytes_);
+  bytes_ = wanted;
+}
+
+void Region::provide_memory(std::size_t bytes) {
+  const std::size_t wanted = round_up(bytes);
+  if (wanted <= memory_bytes_) return;
+  map_memory(address_ + kFileBytes + memory_bytes_, wanted - memory_bytes_);
+  memory_bytes_ = wanted;
+}
+
+void Region::remove() {
+  if (is_file() && leads_to(path_, id_)) ::unlink(path_.c_str());
+  detach();
+}
+
+void Region::detach() {
+  if (!is_file()) return;
+  // Threads go on writing meanwhile: to the file, and then to the copy. In between they wait, in the kernel.
+  void* const copy = ::mmap(nullptr, file_bytes_, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (copy != MAP_FAILED) {
+    std::memcpy(copy, address_, file_bytes_);
+    ::mremap(copy, file_bytes_, file_bytes_, MREMAP_MAYMOVE | MREMAP_FIXED, address_);
+  }
+  file_bytes_ = 0;
+}
+
+void Region::reset() {
+  // Should this fail, the mapping stays, until the next use of the region replaces it.
+  static_cast<void>(::mmap(address_, kFileBytes + kMemoryBytes, PROT_NONE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
+  bytes_ = file_bytes_ = memory_bytes_ = 0;
+  full_ = false;
+}
+
+}  // namespace mmstats

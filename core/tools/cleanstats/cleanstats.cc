@@ -1,0 +1,429 @@
+// cleanstats: removes the mmstats files of processes that are dead. Its man page: packaging/man/cleanstats.1
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <iterator>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "collect/discover.h"
+#include "collect/owner.h"
+#include "collect/remove.h"
+#include "format/file_name.h"
+#include "mmstats/error.h"
+#include "mmstats/parse.h"
+#include "mmstats/snapshot.h"
+#include "tools/shared/output.h"
+#include "tools/shared/value_text.h"
+
+namespace {
+
+using mmstats::Error;
+using mmstats::ErrorKind;
+using mmstats::Output;
+using mmstats::OwnerState;
+using mmstats::printable;
+using std::chrono::steady_clock;
+using std::chrono::system_clock;
+using Seconds = std::chrono::duration<double>;
+
+enum ExitStatus : int { kAllWell = 0, kSomeFailed = 1, kUsage = 2 };
+
+constexpr std::string_view kProgram = "cleanstats";
+
+struct Options {
+  bool dry_run = false;
+  bool quiet = false;
+  Seconds older_than{0};
+};
+
+// What was done about one file, and why. Words of scripts: see the man page.
+struct Verdict {
+  enum class Action : std::uint8_t { kRemoved, kWouldRemove, kKept, kGone, kFailed };
+
+  std::string path;
+  std::uint64_t pid = 0;  // 0: not said
+  double created = 0;     // Unix seconds; 0: not said
+  OwnerState state = OwnerState::kUnknown;
+  Action action = Action::kKept;
+  std::string_view reason{};
+  std::string text{};  // for people; of one line or two, without the last line feed
+};
+
+using Action = Verdict::Action;
+
+std::string_view word(Action action) {
+  switch (action) {
+    case Action::kRemoved:
+      return "removed";
+    case Action::kWouldRemove:
+      return "would_remove";
+    case Action::kGone:
+      return "gone";
+    case Action::kFailed:
+      return "failed";
+    case Action::kKept:
+      break;
+  }
+  return "kept";
+}
+
+// What happened, without the path, which the line names already.
+std::string cause(const Error& error) {
+  Error bare = error;
+  bare.path.clear();
+  // The system's own words alone, as the original has them, where it was the system that refused.
+  if (error.sys_errno != 0 && error.kind != ErrorKind::kBusy) bare.message.clear();
+  std::string text = bare.text();
+  if (text.starts_with(": ")) text.erase(0, 2);
+  return text;
+}
+
+// Decides about one file at a time, and acts.
+class Cleaner {
+ public:
+  explicit Cleaner(const Options& options) : options_(options) {}
+
+  // None for a folder, which the original passes over in silence.
+  std::optional<Verdict> clean(const std::string& path) {
+    const auto file = mmstats::OpenFile::open(AT_FDCWD, path.c_str(), path);
+    if (!file) return unreadable(file.error());
+    const auto snapshot = mmstats::read_snapshot(*file, path);
+    if (!snapshot) return unreadable(snapshot.error());
+    mmstats::parse(snapshot->bytes, content_);
+    if (content_.fields.empty() && content_.damage && content_.damage->offset == 0) return invalid(path);
+    const mmstats::Owner owner = mmstats::owner_of(content_);
+    Verdict verdict{.path = path, .pid = owner.pid, .created = owner.created};
+    judge(verdict, *file, *snapshot);
+    return verdict;
+  }
+
+  static std::optional<Verdict> unreadable(const Error& error) {
+    Verdict verdict{.path = error.path};
+    const std::string path = printable(error.path);
+    switch (error.kind) {
+      case ErrorKind::kUnfinished:
+        return invalid(error.path);
+      case ErrorKind::kNotFound:
+        verdict.action = Action::kGone;
+        verdict.reason = "gone";
+        verdict.text = fmt::format("File not found: {}", path);
+        break;
+      case ErrorKind::kNotRegular:
+        if (struct stat info{}; ::lstat(error.path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
+          return std::nullopt;
+        }
+        verdict.reason = "not_regular";
+        verdict.text = fmt::format("Skipping {}: {}", path, cause(error));
+        break;
+      case ErrorKind::kTooLarge:
+        verdict.reason = "too_large";
+        verdict.text = fmt::format("Skipping {}: {}", path, cause(error));
+        break;
+      case ErrorKind::kDenied:
+        verdict.action = Action::kFailed;
+        verdict.reason = "denied";
+        verdict.text = fmt::format("Permission denied: {}", path);
+        break;
+      default:
+        verdict.action = Action::kFailed;
+        verdict.reason = "unreadable";
+        verdict.text = fmt::format("Could not read {}: {}", path, cause(error));
+        break;
+    }
+    return verdict;
+  }
+
+ private:
+  static Verdict invalid(const std::string& path) {
+    return {.path = path, .reason = "invalid", .text = fmt::format("Invalid file: {}", printable(path))};
+  }
+
+  // Precondition: verdict.pid is one that a process can have.
+  OwnerState owner_state(const Verdict& verdict) {
+    const OwnerState state = owners_.state(verdict.pid, verdict.created, began_);
+    // An answer from before the file was read may be about the pid's last process, not about the one that
+    // made the file since. Only of the dead: asking for each would read the time of boot for each.
+    if (state != OwnerState::kDead) return state;
+    return owners_.state(verdict.pid, verdict.created, steady_clock::now());
+  }
+
+  void judge(Verdict& verdict, const mmstats::OpenFile& file, const mmstats::Snapshot& snapshot) {
+    const std::string path = printable(verdict.path);
+    if (verdict.pid == 0) {
+      verdict.reason = "no_pid";
+      verdict.text = fmt::format("File has no sys.pid entry: {}", path);
+      return;
+    }
+    verdict.state = owner_state(verdict);
+    const int signalled = ::kill(static_cast<pid_t>(verdict.pid), 0) == 0 ? 0 : errno;
+    if (verdict.state == OwnerState::kDead) {
+      remove(verdict, file, snapshot, signalled == ESRCH);
+    } else if (signalled == EPERM) {
+      verdict.reason = "other_user";
+      verdict.text = fmt::format("PID {} is alive but owned by another user, skipping.", verdict.pid);
+    } else if (verdict.state == OwnerState::kAlive) {
+      verdict.reason = "alive";
+    } else {
+      verdict.reason = "unsure";
+      verdict.text = fmt::format("PID {} may be another process by now, skipping {}", verdict.pid, path);
+    }
+  }
+
+  // Whether it is too early to remove a file. What a process writes into a mapping does not move the time
+  // stamp on tmpfs, and late elsewhere: so this is the file's age, not how long its owner is dead. The age
+  // is what counts: agents read a file that they know to its end after it was removed.
+  [[nodiscard]] bool too_young(const Verdict& verdict, const mmstats::Snapshot& snapshot) const {
+    if (options_.older_than <= Seconds{0}) return false;
+    const Seconds modified = snapshot.modified.time_since_epoch();
+    const Seconds now = system_clock::now().time_since_epoch();
+    const Seconds newest =
+        std::isfinite(verdict.created) ? std::max(modified, Seconds(verdict.created)) : modified;
+    return now - newest < options_.older_than;
+  }
+
+  // Removes the file of a dead owner, if nothing speaks against it.
+  void remove(Verdict& verdict, const mmstats::OpenFile& file, const mmstats::Snapshot& snapshot,
+              bool not_found) {
+    const std::string path = printable(verdict.path);
+    std::string dead;
+    if (not_found) {
+      verdict.reason = "not_found";
+      dead = fmt::format("PID {} not found", verdict.pid);
+    } else if (owners_.state(verdict.pid, std::numeric_limits<double>::max(), steady_clock::now()) ==
+               OwnerState::kDead) {
+      verdict.reason = "ended";
+      dead = fmt::format("PID {} has ended", verdict.pid);
+    } else {
+      verdict.reason = "recycled";
+      dead = fmt::format("PID {} is another process now", verdict.pid);
+    }
+    const auto keep = [&](std::string_view reason, std::string_view but) {
+      verdict.reason = reason;
+      verdict.text = fmt::format("{}, but {} {}, skipping.", dead, path, but);
+    };
+    if (too_young(verdict, snapshot)) {
+      return keep("too_young", fmt::format("is younger than {} s", options_.older_than.count()));
+    }
+    const auto removed = options_.dry_run ? mmstats::check_unwritten(file, verdict.path)
+                                          : mmstats::remove_unwritten(file, verdict.path);
+    if (removed) {
+      verdict.action = options_.dry_run ? Action::kWouldRemove : Action::kRemoved;
+      verdict.text = fmt::format("{}. {} {}", dead, options_.dry_run ? "Would delete" : "Deleting", path);
+      return;
+    }
+    const Error& error = removed.error();
+    if (error.kind == ErrorKind::kBusy && error.sys_errno == 0) {
+      return keep("mapped", "is still mapped by some process");
+    }
+    if (error.kind == ErrorKind::kChanged) return keep("replaced", "is another file by now");
+    if (error.kind == ErrorKind::kNotFound) {
+      verdict.action = Action::kGone;
+      return keep("gone", "is gone already");
+    }
+    verdict.action = Action::kFailed;
+    verdict.reason = error.kind == ErrorKind::kBusy ? "may_be_mapped" : "not_removed";
+    verdict.text = fmt::format("{}. {} {}\nCould not remove {}: {}", dead,
+                               options_.dry_run ? "Would delete" : "Deleting", path, path, cause(error));
+  }
+
+  const Options& options_;
+  mmstats::Owners owners_;
+  steady_clock::time_point began_ = steady_clock::now();
+  mmstats::ParsedFile content_;
+};
+
+// Tells what was done, and counts.
+class Report {
+ public:
+  Report(Output& out, const Options& options) : out_(out), options_(options) {}
+  Report(const Report&) = delete;
+  Report& operator=(const Report&) = delete;
+  virtual ~Report() = default;
+
+  virtual void begin() {}
+  void add(const Verdict& verdict) {
+    const bool removed = verdict.action == Action::kRemoved || verdict.action == Action::kWouldRemove;
+    if (removed) ++removed_;
+    if (verdict.reason == "alive") ++alive_;
+    if (verdict.action == Action::kFailed) failed_ = true;
+    if (options_.quiet && !removed && verdict.action != Action::kFailed) return;
+    write(verdict);
+  }
+  virtual void end() {}
+
+  [[nodiscard]] bool failed() const { return failed_; }
+
+ protected:
+  virtual void write(const Verdict& verdict) = 0;
+
+  Output& out_;
+  const Options& options_;
+  std::size_t removed_ = 0;
+  std::size_t alive_ = 0;
+
+ private:
+  bool failed_ = false;
+};
+
+class TextReport final : public Report {
+ public:
+  using Report::Report;
+
+  void write(const Verdict& verdict) override {
+    if (!verdict.text.empty()) out_ << verdict.text << "\n";
+  }
+  void end() override {
+    if (options_.quiet) return;
+    out_ << fmt::format("{} {}  -  {} alive\n", options_.dry_run ? "Would remove" : "Removed", removed_,
+                        alive_);
+  }
+};
+
+class JsonReport final : public Report {
+ public:
+  using Report::Report;
+
+  void begin() override { out_ << "["; }
+  void write(const Verdict& verdict) override {
+    if (!std::exchange(first_, false)) out_ << ",\n ";
+    const std::string pid = verdict.pid == 0 ? "null" : fmt::to_string(verdict.pid);
+    const bool dated = std::isfinite(verdict.created) && verdict.created > 0;
+    out_ << "{\"file\": " << mmstats::json_text(verdict.path) << ", \"pid\": " << pid
+         << ", \"created\": " << (dated ? mmstats::float_text(verdict.created) : "null")
+         << ", \"state\": " << mmstats::json_text(to_string(verdict.state))
+         << ", \"action\": " << mmstats::json_text(word(verdict.action))
+         << ", \"reason\": " << mmstats::json_text(verdict.reason)
+         << ", \"message\": " << (verdict.text.empty() ? "null" : mmstats::json_text(verdict.text)) << "}";
+  }
+  void end() override { out_ << "]\n"; }
+
+ private:
+  bool first_ = true;
+};
+
+// Where readers look when nobody tells them.
+void clean_found(Cleaner& cleaner, Report& report, bool quiet) {
+  const auto globs = mmstats::default_globs();
+  // Each file is opened once and closed again: nothing is gained by holding it.
+  mmstats::Discovery discovery(globs, {.max_files = std::numeric_limits<std::size_t>::max(), .max_held = 0});
+  const mmstats::Look& look = discovery.look(system_clock::now());
+  std::vector<std::string> paths;
+  for (const auto key : discovery.files()) paths.push_back(discovery.path(key));
+  std::ranges::sort(paths);
+  for (const auto* error : look.errors) {
+    if (const auto verdict = Cleaner::unreadable(*error)) report.add(*verdict);
+  }
+  if (paths.empty() && look.errors.empty() && !quiet) {
+    mmstats::complain(kProgram, fmt::format("no mmstats files match {}",
+                                            printable(fmt::format("{}", fmt::join(globs, ", ")))));
+  }
+  for (const auto& path : paths) {
+    const auto verdict = cleaner.clean(path);
+    // Files come and go; one that went since we looked is not missed.
+    if (verdict && verdict->action != Action::kGone) report.add(*verdict);
+  }
+}
+
+// 90, 10min, 1.5h; none if it is no duration.
+std::optional<Seconds> duration(std::string_view text) {
+  struct Unit {
+    std::string_view name;
+    double seconds;
+  };
+  static constexpr Unit kUnits[] = {
+      {"", 1},      {"s", 1},       {"sec", 1},      {"second", 1}, {"seconds", 1},   {"m", 60},
+      {"min", 60},  {"minute", 60}, {"minutes", 60}, {"h", 3600},   {"hour", 3600},   {"hours", 3600},
+      {"d", 86400}, {"day", 86400}, {"days", 86400}, {"w", 604800}, {"week", 604800}, {"weeks", 604800}};
+  double number = 0;
+  const auto [rest, error] =
+      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  if (error != std::errc{} || !std::isfinite(number) || std::signbit(number)) return std::nullopt;
+  text.remove_prefix(static_cast<std::size_t>(rest - text.data()));
+  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+  const auto* const unit = std::find_if(std::begin(kUnits), std::end(kUnits),
+                                        [&](const Unit& known) { return known.name == text; });
+  if (unit == std::end(kUnits)) return std::nullopt;
+  return Seconds(number * unit->seconds);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Removes mmstats files of dead processes.", "cleanstats");
+  std::vector<std::string> files;
+  Options options;
+  bool json = false;
+  std::string older_than;
+  app.add_flag("-n,--dry-run", options.dry_run, "Remove nothing, and say what would be removed");
+  app.add_flag("--json", json, "One JSON array, an object for each file");
+  app.add_option("--older-than", older_than,
+                 "Keep files that were made or changed more recently than this,\n"
+                 "in seconds, or as 10min, 2h, 1d, 1w")
+      ->type_name("DURATION")
+      ->check([&](const std::string& text) {
+        return duration(text) ? std::string()
+                              : "\"" + printable(text) + "\" is no duration; write 90, 10min, 2h or 1d";
+      });
+  app.add_flag("-q,--quiet", options.quiet, "Tell only of files that were removed, or could not be");
+  app.add_option("FILE", files,
+                 "Files to look at; default: those that MMSTATS_GLOB or MMSTATS_PATH names,\n"
+                 "else /run/mmstats/*.mmstats and /tmp/*.mmstats");
+  app.set_version_flag("--version", "cleanstats " MMSTATS_VERSION);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kAllWell : kUsage;
+  }
+  if (!older_than.empty()) options.older_than = *duration(older_than);
+
+  // So that a reader who leaves ends the telling, not the cleaning; nor does a full disk.
+  std::signal(SIGPIPE, SIG_IGN);
+  Output out;
+  TextReport text_report(out, options);
+  JsonReport json_report(out, options);
+  Report& report = json ? static_cast<Report&>(json_report) : text_report;
+  Cleaner cleaner(options);
+  report.begin();
+  if (files.empty()) {
+    clean_found(cleaner, report, options.quiet);
+  } else {
+    for (const auto& path : files) {
+      if (const auto verdict = cleaner.clean(path)) report.add(*verdict);
+    }
+  }
+  report.end();
+
+  if (const auto failure = out.failure()) {
+    mmstats::complain(kProgram, *failure);
+    return kSomeFailed;
+  }
+  return report.failed() ? kSomeFailed : kAllWell;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    mmstats::complain(kProgram, error.what());
+    return kSomeFailed;
+  }
+}

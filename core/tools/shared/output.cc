@@ -1,0 +1,54 @@
+#include "tools/shared/output.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <cstdio>
+
+#include "mmstats/error.h"
+
+namespace mmstats {
+
+constexpr std::size_t kChunk = 256U << 10U;  // bytes
+
+Output& Output::operator<<(std::string_view text) {
+  buffer_ += text;
+  if (buffer_.size() >= kChunk) flush();
+  return *this;
+}
+
+void Output::flush() {
+  if (error_ == 0 && (std::fwrite(buffer_.data(), 1, buffer_.size(), stdout) != buffer_.size() ||
+                      std::fflush(stdout) != 0)) {
+    error_ = errno;
+  }
+  buffer_.clear();
+}
+
+void Output::reader_left() {
+  if (error_ == 0) error_ = EPIPE;
+}
+
+std::optional<std::string> Output::failure() {
+  flush();
+  if (error_ == 0) return std::nullopt;
+  if (error_ == EPIPE) {
+    std::signal(SIGPIPE, SIG_DFL);
+    std::raise(SIGPIPE);
+  }
+  return Error{.kind = ErrorKind::kIo,
+               .path = {},
+               .offset = 0,
+               .sys_errno = error_,
+               .message = "cannot write the output"}
+      .text();
+}
+
+void complain(std::string_view program, std::string_view text) {
+  const std::string line = fmt::format("{}: {}\n", program, text);
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+}  // namespace mmstats

@@ -1,0 +1,262 @@
+// slurpstats: prints what mmstats files hold, for people or as JSON. Its man page: packaging/man/slurpstats.1
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <exception>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "collect/discover.h"
+#include "format/file_name.h"
+#include "mmstats/error.h"
+#include "mmstats/format.h"
+#include "mmstats/parse.h"
+#include "mmstats/settle.h"
+#include "tools/shared/output.h"
+#include "tools/shared/value_text.h"
+
+namespace {
+
+using mmstats::json_text;
+using mmstats::Output;
+
+enum ExitStatus : int { kAllClean = 0, kSomeBad = 1, kUsage = 2 };
+
+constexpr std::string_view kProgram = "slurpstats";
+
+// A longer label does not push the values of all others to the right: a stranger wrote it.
+constexpr std::size_t kWidestLabel = 128;  // characters
+constexpr std::size_t kMostNamed = 5;      // labels in a note
+
+std::size_t width(std::string_view utf8) {
+  return static_cast<std::size_t>(std::count_if(
+      utf8.begin(), utf8.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; }));
+}
+
+// How results are written: called once for each file, in order.
+class Report {
+ public:
+  explicit Report(Output& output) : out(output) {}
+  Report(const Report&) = delete;
+  Report& operator=(const Report&) = delete;
+  virtual ~Report() = default;
+  virtual void begin() {}
+  virtual void file(const std::string& path, const mmstats::ParsedFile& content) = 0;
+  virtual void unreadable(const mmstats::Error& error) = 0;
+  virtual void end() {}
+
+ protected:
+  Output& out;
+};
+
+class TextReport final : public Report {
+ public:
+  using Report::Report;
+
+  void file(const std::string& path, const mmstats::ParsedFile& content) override {
+    out << "==> " << mmstats::printable(path) << "\n";
+    std::size_t column = 0;
+    for (const auto& field : content.fields) {
+      column = std::max(column, std::min(width(mmstats::printable(field.label)), kWidestLabel));
+    }
+    for (const auto& field : content.fields) {
+      const std::string label = mmstats::printable(field.label);
+      const std::size_t used = width(label);
+      out << "  " << label << std::string(1 + (used < column ? column - used : 0), ' ');
+      mmstats::write_value(field, "", mmstats::item_text, [&](std::string_view piece) { out << piece; });
+      out << "\n";
+    }
+    out << "\n";
+  }
+
+  void unreadable(const mmstats::Error& /*error*/) override {}
+};
+
+class JsonReport final : public Report {
+ public:
+  using Report::Report;
+
+  void begin() override { out << "["; }
+
+  void file(const std::string& path, const mmstats::ParsedFile& content) override {
+    begin_file(path);
+    bool first = true;
+    for (const auto& field : content.fields) {
+      if (!std::exchange(first, false)) out << ", ";
+      out << "{\"label\": " << json_text(field.label)
+          << ", \"type\": " << json_text(mmstats::trimmed_type(field.type_text))
+          << ", \"buffered\": " << (field.buffered ? "true" : "false") << ", \"value\": ";
+      mmstats::write_value(field, "null", mmstats::item_json, [&](std::string_view piece) { out << piece; });
+      out << "}";
+    }
+    end_file(content.damage ? &*content.damage : nullptr);
+  }
+
+  void unreadable(const mmstats::Error& error) override {
+    mmstats::Error without_path = error;
+    without_path.path.clear();
+    const mmstats::Damage damage{error.offset, without_path.text()};
+    begin_file(error.path);
+    end_file(&damage);
+  }
+
+  void end() override { out << "]\n"; }
+
+ private:
+  void begin_file(const std::string& path) {
+    if (!std::exchange(first_, false)) out << ",\n ";
+    out << "{\"file\": " << json_text(path) << ", \"fields\": [";
+  }
+
+  void end_file(const mmstats::Damage* damage) {
+    out << "], \"damage\": [";
+    if (damage != nullptr) {
+      out << "{\"offset\": " << fmt::to_string(damage->offset)
+          << ", \"message\": " << json_text(damage->message) << "}";
+    }
+    out << "]}";
+  }
+
+  bool first_ = true;
+};
+
+// One run over files: reads, reports, complains, and remembers whether all was well.
+class Run {
+ public:
+  Run(Output& out, Report& report) : out_(out), report_(report) {}
+
+  void named(const std::vector<std::string>& paths) {
+    for (const auto& path : paths) {
+      if (out_.failed()) return;
+      if (auto reading = mmstats::read_settled(path)) {
+        show(*reading);
+      } else {
+        unreadable(reading.error());
+      }
+    }
+  }
+
+  // Where readers look when nobody tells them.
+  void found() {
+    const auto globs = mmstats::default_globs();
+    // Each file is opened once and closed again: nothing is gained by holding it.
+    mmstats::Discovery discovery(globs,
+                                 {.max_files = std::numeric_limits<std::size_t>::max(), .max_held = 0});
+    const mmstats::Look& look = discovery.look(std::chrono::system_clock::now());
+    std::vector<std::string> paths;
+    for (const auto key : discovery.files()) paths.push_back(discovery.path(key));
+    std::ranges::sort(paths);
+    for (const auto* error : look.errors) unreadable(*error);
+    if (paths.empty() && look.errors.empty()) {
+      mmstats::complain(kProgram, fmt::format("no mmstats files match {}",
+                                              mmstats::printable(fmt::format("{}", fmt::join(globs, ", ")))));
+    }
+    for (const auto& path : paths) {
+      if (out_.failed()) return;
+      auto reading = mmstats::read_settled(path);
+      if (reading) {
+        show(*reading);
+      } else if (reading.error().kind != mmstats::ErrorKind::kNotFound) {
+        // Files come and go; one that went since we looked is not missed.
+        unreadable(reading.error());
+      }
+    }
+  }
+
+  [[nodiscard]] bool clean() const { return clean_; }
+
+ private:
+  void show(const mmstats::Reading& reading) {
+    const std::string& path = reading.snapshot.path;
+    report_.file(path, reading.content);
+    if (reading.content.damage) {
+      clean_ = false;
+      say(fmt::format("{}: {}", mmstats::printable(path), reading.content.damage->message));
+    }
+    if (!reading.unsettled.empty()) say(unsettled_note(reading));
+  }
+
+  void unreadable(const mmstats::Error& error) {
+    clean_ = false;
+    report_.unreadable(error);
+    say(error.text());
+  }
+
+  // Standard output first, so that on a terminal a complaint stands behind the file that it is about.
+  void say(std::string_view text) {
+    out_.flush();
+    mmstats::complain(kProgram, text);
+  }
+
+  static std::string unsettled_note(const mmstats::Reading& reading) {
+    const auto& labels = reading.unsettled;
+    std::string note = fmt::format(
+        "{}: note: {} value{} changed faster than could be read:", mmstats::printable(reading.snapshot.path),
+        labels.size(), labels.size() == 1 ? "" : "s");
+    for (std::size_t i = 0; i < std::min(labels.size(), kMostNamed); ++i) {
+      note += fmt::format("{} \"{}\"", i == 0 ? "" : ",", mmstats::printable(labels[i]));
+    }
+    if (labels.size() > kMostNamed) note += ", ...";
+    return note;
+  }
+
+  Output& out_;
+  Report& report_;
+  bool clean_ = true;
+};
+
+int run(int argc, char** argv) {
+  CLI::App app("Prints what mmstats files hold.", "slurpstats");
+  std::vector<std::string> files;
+  bool json = false;
+  app.add_flag("--json", json, "One JSON array, an object for each file");
+  app.add_option("FILE", files,
+                 "Files to read; default: those that MMSTATS_GLOB or MMSTATS_PATH names,\n"
+                 "else /run/mmstats/*.mmstats and /tmp/*.mmstats");
+  app.set_version_flag("--version", "slurpstats " MMSTATS_VERSION);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kAllClean : kUsage;
+  }
+
+  // So that a reader who leaves shows as a failed write, after which everything is put in order.
+  std::signal(SIGPIPE, SIG_IGN);
+  Output out;
+  TextReport text_report(out);
+  JsonReport json_report(out);
+  Report& report = json ? static_cast<Report&>(json_report) : text_report;
+  Run run(out, report);
+  report.begin();
+  if (files.empty()) {
+    run.found();
+  } else {
+    run.named(files);
+  }
+  report.end();
+
+  if (const auto failure = out.failure()) {
+    mmstats::complain(kProgram, *failure);
+    return kSomeBad;
+  }
+  return run.clean() ? kAllClean : kSomeBad;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    mmstats::complain(kProgram, error.what());
+    return kSomeBad;
+  }
+}

@@ -1,0 +1,107 @@
+// Configuration: a TOML file -> groups of files with their mapping to requests, or everything that is wrong
+// with it. For people: mmstats-pinba.toml(5).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "collect/rules.h"
+#include "collect/watch.h"
+#include "mmstats/error.h"
+#include "pinba/encode.h"
+#include "pinba/sender.h"
+
+namespace re2 {
+class RE2;
+}
+
+namespace mmstats_pinba {
+
+using TagTexts = std::vector<std::pair<std::string, std::string>>;  // name, value; names differ
+
+// What requests are called. Unset: as one level above says. Of a metric, the texts may hold \0 to \9, what
+// the groups of its pattern found.
+struct Naming {
+  std::optional<std::string> hostname;
+  std::optional<std::string> server_name;
+  std::optional<std::string> script_name;
+  std::optional<std::string> schema;
+  std::optional<std::string> status;  // digits; of a metric also a capture
+  TagTexts request_tags;
+};
+
+enum class As : std::uint8_t { kTimer, kRequestField, kIgnore };
+
+enum class RequestField : std::uint8_t {
+  kDocumentSize,
+  kMemoryPeak,
+  kMemoryFootprint,
+  kRequestTime,
+  kRuUtime,
+  kRuStime,
+};
+inline constexpr std::size_t kRequestFields = 6;
+
+// How to send the labels that match. The first one of a group that matches decides.
+struct MetricConfig {
+  std::shared_ptr<const re2::RE2> pattern;
+  As as = As::kTimer;
+  RequestField field = RequestField::kDocumentSize;
+  std::string hits;  // label of the counter of what this average is of; empty: none
+  TagTexts tags;     // beside the group's, and instead of those of the same name
+  Naming request;
+};
+
+// One set of files with all that belongs to it. Moves.
+struct GroupConfig {
+  std::string name;
+  mmstats::WatchOptions watch;
+  mmstats::Rules rules;  // Series::sink_type is the number of the metric that matched, or empty
+  // All that decides which series there are, as text: where two are equal, the ledger of one goes on in
+  // the other.
+  std::string ledger;
+  TagTexts tags;
+  Naming request;
+  std::vector<MetricConfig> metrics;
+};
+
+enum class ServerKind : std::uint8_t { kPinba2, kClassic, kCollectd };
+
+struct Config {
+  std::vector<std::string> servers{"127.0.0.1"};
+  ServerKind server_kind = ServerKind::kPinba2;
+  pinba::SenderOptions::Spread spread = pinba::SenderOptions::Spread::kAll;
+  std::size_t max_datagram = pinba::kDefaultDatagram;  // bytes
+  std::chrono::milliseconds interval{10'000};
+  std::optional<std::string> hostname;  // else the machine's
+  std::vector<GroupConfig> groups;      // at least one
+};
+
+// The bounds of what a command line may set as well.
+inline constexpr double kMinInterval = 0.01;  // seconds
+inline constexpr double kMaxInterval = 86'400;
+
+inline constexpr std::string_view kDefaultGroup = "mmstats";
+
+// Either a configuration without any mistake, or the mistakes: lines that name the file, the line, the key,
+// and what is allowed. `path` is for these alone.
+using Mistakes = std::vector<std::string>;
+tl::expected<Config, Mistakes> read_config(std::string_view toml, const std::string& path,
+                                           const std::vector<std::string>& default_globs);
+
+// The same from a file.
+tl::expected<Config, Mistakes> load_config(const std::string& path,
+                                           const std::vector<std::string>& default_globs);
+
+// The options that the mapping wants of encoder and sender.
+pinba::EncodeOptions encode_options(const Config& config);
+pinba::SenderOptions sender_options(const Config& config);
+
+}  // namespace mmstats_pinba

@@ -1,0 +1,91 @@
+// The forwarder as a process: looks at all groups every interval, sends what they became, and does what
+// signals and systemd ask of it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "collect/watch.h"
+#include "pinba/encode.h"
+#include "pinba/sender.h"
+#include "plugin_pinba/forward/config.h"
+#include "plugin_pinba/forward/forwarder.h"
+#include "plugin_pinba/forward/journal.h"
+#include "plugin_pinba/forward/outbox.h"
+
+namespace mmstats_pinba {
+
+enum ExitStatus : int { kGood = 0, kFailed = 1, kUsage = 2 };
+
+// The command line. What it sets is stronger than the configuration, now and after it was read again.
+struct Options {
+  std::string config;                // path
+  bool config_given = false;         // else it may be missing
+  std::vector<std::string> servers;  // empty: the configuration's
+  std::optional<double> interval;    // seconds
+  bool check_config = false;
+  bool once = false;
+  bool dry_run = false;
+};
+
+class Daemon {
+ public:
+  Daemon(Options options, Journal& journal);
+
+  // Until a signal ends it, or as the options say. Blocks SIGHUP, SIGINT and SIGTERM: call it before any
+  // thread is started. Returns the exit status.
+  int run();
+
+ private:
+  struct Group {
+    std::string name;
+    std::string ledger;
+    mmstats::Watch watch;
+    Forwarder forwarder;
+    bool started = false;  // its base is known
+  };
+  // How a server did so far.
+  struct Told {
+    std::uint64_t sent = 0;
+    std::uint64_t lost = 0;
+    bool losing = false;
+  };
+  using Steady = std::chrono::steady_clock;
+
+  int check();
+  tl::expected<Config, Mistakes> load();
+  bool start();
+  void reload();
+  bool open_sender();
+  Group make_group(GroupConfig&& config) const;
+  [[nodiscard]] Mapping mapping_of(GroupConfig&& config) const;
+  void tick();
+  void tick_group(Group& group);
+  void take(const pinba::Request& request);
+  void watch_servers();
+  void send_all(std::chrono::milliseconds at_most);
+  int serve();
+  void obey(int signal);
+  [[nodiscard]] std::vector<std::string> group_names() const;
+  void notify_status();
+
+  Options options_;
+  Journal& journal_;
+  Config config_;  // its groups have moved into groups_
+  std::string machine_;
+  std::vector<Group> groups_;
+  pinba::Encoder encoder_;
+  std::optional<pinba::Sender> sender_;  // none in a dry run
+  Outbox outbox_;
+  std::vector<Told> told_;  // by server
+  bool told_dropped_ = false;
+  bool ends_ = false;
+  int timer_ = -1;
+  std::size_t requests_ = 0;  // of the last tick, like the next
+  std::size_t datagrams_ = 0;
+};
+
+}  // namespace mmstats_pinba

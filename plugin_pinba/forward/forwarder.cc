@@ -1,0 +1,461 @@
+#include "plugin_pinba/forward/forwarder.h"
+
+#include <fmt/format.h>
+#include <re2/re2.h>
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+
+#include "mmstats/error.h"
+
+namespace mmstats_pinba {
+
+using mmstats::Kind;
+using mmstats::printable;
+using mmstats::Series;
+
+namespace {
+
+constexpr std::string_view kMetricTag = "metric";
+constexpr std::string_view kWorkerTag = "worker";
+constexpr std::string_view kScript = "mmstats";
+// Histograms of mmstats publish these two.
+constexpr std::string_view kCountSuffix = ".count";
+constexpr std::string_view kSumSuffix = ".sum";
+
+constexpr std::uint64_t kMaxHits = std::numeric_limits<std::uint32_t>::max();  // of one entry
+// A counter that jumps by 2^63 must not make 2^31 entries: the rest waits for the next ticks.
+constexpr std::uint64_t kMoreEntries = 256;
+constexpr std::size_t kMaxProblems = 100;
+constexpr std::uint32_t kMaxStatus = 65'535;
+
+constexpr std::size_t kHashDigits = 12;
+
+bool ends_like_hash(std::string_view text) {
+  if (text.size() <= kHashDigits || text[text.size() - kHashDigits - 1] != '-') return false;
+  return text.substr(text.size() - kHashDigits).find_first_not_of("0123456789abcdef") ==
+         std::string_view::npos;
+}
+
+// 64-bit FNV-1a, folded to 48 bits: the same as in names for collectd.
+std::uint64_t hash_of(std::string_view bytes) {
+  std::uint64_t hash = 0xCBF29CE484222325;
+  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
+  return (hash ^ (hash >> 48U)) & 0xFFFFFFFFFFFFU;
+}
+
+bool begins_character(char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }
+
+std::string key_of(std::string_view label, std::int32_t worker) {
+  return fmt::format("{}\x1f{}", worker, label);
+}
+
+void set_tag(TagTexts& tags, std::string_view name, std::string value) {
+  const auto place =
+      std::ranges::lower_bound(tags, name, {}, [](const auto& tag) -> std::string_view { return tag.first; });
+  const bool there = place != tags.end() && place->first == name;
+  if (there && value.empty()) {
+    tags.erase(place);
+  } else if (there) {
+    place->second = std::move(value);
+  } else if (!value.empty()) {
+    tags.emplace(place, name, std::move(value));
+  }
+}
+
+}  // namespace
+
+std::string distinct_text(std::string_view text, std::size_t max_bytes) {
+  const bool clean = !text.empty() && pinba::is_clean(text);
+  if (clean && text.size() <= max_bytes && !ends_like_hash(text)) return std::string(text);
+  std::string kept = clean ? std::string(text) : pinba::escaped(text);
+  std::size_t room = max_bytes - kHashDigits - 1;
+  if (kept.size() > room) {
+    while (room > 0 && !begins_character(kept[room])) --room;
+    kept.resize(room);
+  }
+  return fmt::format("{}-{:012x}", kept, hash_of(text));
+}
+
+TextLimits text_limits(ServerKind server) {
+  // What the classic engine cuts at, which would make one name of two.
+  if (server == ServerKind::kClassic) return {.name = 32, .script = 128, .schema = 16, .tag = 64};
+  return {};
+}
+
+// A series' label, and what the pattern of its metric finds in it.
+class Forwarder::Label {
+ public:
+  Label(std::string_view text, const MetricConfig* metric) : text_(text), metric_(metric) {
+    if (metric == nullptr) return;
+    groups_count_ = std::min<int>(kGroups, metric->pattern->NumberOfCapturingGroups() + 1);
+    metric->pattern->Match({text.data(), text.size()}, 0, text.size(), re2::RE2::ANCHOR_BOTH, groups_.data(),
+                           groups_count_);
+  }
+
+  [[nodiscard]] std::string_view text() const { return text_; }
+  [[nodiscard]] const MetricConfig* metric() const { return metric_; }
+
+  // `rewrite` with its captures; only of a metric's own texts.
+  [[nodiscard]] std::string expand(const std::string& rewrite) const {
+    std::string out;
+    metric_->pattern->Rewrite(&out, rewrite, groups_.data(), groups_count_);
+    return out;
+  }
+
+  // The text for a request's name: the metric's, else the group's, else `otherwise`.
+  [[nodiscard]] std::string name(std::optional<std::string> Naming::*which, const Naming& group,
+                                 std::string_view otherwise) const {
+    if (metric_ != nullptr && metric_->request.*which) return expand(*(metric_->request.*which));
+    return (group.*which).value_or(std::string(otherwise));
+  }
+
+ private:
+  static constexpr int kGroups = 10;  // \0 to \9
+  std::string_view text_;
+  const MetricConfig* metric_;
+  std::array<re2::StringPiece, kGroups> groups_;
+  int groups_count_ = 0;
+};
+
+Forwarder::Forwarder(Mapping mapping) : mapping_(std::move(mapping)) {}
+
+void Forwarder::remap(Mapping mapping) {
+  mapping_ = std::move(mapping);
+  sources_.clear();
+  counters_.clear();
+  waiting_.clear();
+  timers_.clear();
+  timer_by_tags_.clear();
+  requests_.clear();
+  request_by_names_.clear();
+}
+
+void Forwarder::start_from(AllSeries series) {
+  extend(series);
+  for (std::size_t i = 0; i < series.size(); ++i) {
+    sent_[i] = {series[i].total, series[i].value, series[sources_[i].partner].total};
+  }
+}
+
+void Forwarder::tick(AllSeries series, std::chrono::system_clock::time_point now, const Send& send) {
+  extend(series);
+  for (auto& timer : timers_) timer.hits = 0, timer.value = 0;
+  for (auto& request : requests_) request.fields.fill(std::nullopt);
+  more_entries_ = kMoreEntries;
+  const double seconds = std::chrono::duration<double>(now.time_since_epoch()).count();
+  for (std::uint32_t i = 0; i < series.size(); ++i) gather(i, series, seconds);
+  for (const auto& slot : requests_) {
+    fill(slot);
+    const bool has_field = std::ranges::any_of(slot.fields, [](const auto& field) { return !!field; });
+    if (!request_.timers.empty() || has_field) send(request_);
+  }
+}
+
+// ---- where series go: once for each
+
+void Forwarder::extend(AllSeries series) {
+  const auto first = static_cast<std::uint32_t>(sources_.size());
+  const auto end = static_cast<std::uint32_t>(series.size());
+  sources_.resize(end);
+  if (sent_.size() < end) sent_.resize(end);
+  for (std::uint32_t i = first; i < end; ++i) bind(i, series[i]);
+  for (std::uint32_t i = first; i < end; ++i) find_partner(i, series);
+  for (std::uint32_t i = first; i < end; ++i) find_target(i, series[i]);
+}
+
+const MetricConfig* Forwarder::metric_of(const Series& series) const {
+  std::size_t number = 0;
+  const auto& text = series.sink_type;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc{} && number < mapping_.metrics.size() ? &mapping_.metrics[number] : nullptr;
+}
+
+void Forwarder::bind(std::uint32_t index, const Series& series) {
+  Source& source = sources_[index];
+  const MetricConfig* metric = metric_of(series);
+  const bool counter = series.kind == Kind::kCounter;
+  if (counter) counters_.emplace(key_of(series.name, series.slot), index);
+  if (metric != nullptr && metric->as == As::kRequestField) {
+    source.use = Use::kField;
+    source.field = metric->field;
+  } else if (counter) {
+    source.use = Use::kEvents;
+  } else {
+    source.use = series.kind == Kind::kTimestamp ? Use::kAge : Use::kLevel;
+  }
+}
+
+// Puts seconds and the events that took them together, whichever of them is the new series.
+void Forwarder::find_partner(std::uint32_t index, AllSeries all) {
+  const Series& series = all[index];
+  const MetricConfig* metric = metric_of(series);
+  if (metric != nullptr && !metric->hits.empty()) {
+    const std::string label = Label(series.name, metric).expand(metric->hits);
+    auto key = key_of(label, series.slot);
+    if (const auto partner = counters_.find(key); partner != counters_.end()) {
+      pair_up(index, partner->second);
+    } else {
+      waiting_.emplace(std::move(key), index);
+      complain(
+          fmt::format("there is no counter \"{}\" with the hits of \"{}\", which counts as one hit an "
+                      "interval until there is",
+                      printable(label), printable(series.name)));
+    }
+  }
+  if (series.kind != Kind::kCounter) return;
+  const auto key = key_of(series.name, series.slot);
+  const auto [begin, end] = waiting_.equal_range(key);
+  for (auto one = begin; one != end; ++one) pair_up(one->second, index);
+  waiting_.erase(begin, end);
+
+  const std::string_view suffix = series.integral ? kCountSuffix : kSumSuffix;
+  if (!series.name.ends_with(suffix)) return;
+  const auto stem = std::string_view(series.name).substr(0, series.name.size() - suffix.size());
+  const auto other_suffix = series.integral ? kSumSuffix : kCountSuffix;
+  const auto other = counters_.find(key_of(fmt::format("{}{}", stem, other_suffix), series.slot));
+  if (other == counters_.end() || all[other->second].integral == series.integral) return;
+  const std::uint32_t sum = series.integral ? other->second : index;
+  const std::uint32_t count = series.integral ? index : other->second;
+  if (sources_[sum].use != Use::kEvents || sources_[count].use != Use::kEvents ||
+      all[sum].sink_type != all[count].sink_type) {
+    return;
+  }
+  pair_up(sum, count);
+  sources_[sum].owns_partner = true;
+  sources_[count].use = Use::kNothing;
+  find_target(sum, all[count]);
+}
+
+void Forwarder::pair_up(std::uint32_t seconds, std::uint32_t hits) {
+  Source& source = sources_[seconds];
+  source.use = source.use == Use::kEvents ? Use::kSeconds : Use::kAverage;
+  source.partner = hits;
+  sent_[seconds].partner_total = sent_[hits].total;
+}
+
+// Finds the timer, or the request, for what series `index` sends; the label is that of `named`.
+void Forwarder::find_target(std::uint32_t index, const Series& named) {
+  Source& source = sources_[index];
+  if (source.use == Use::kNothing || (source.owns_partner && named.name.ends_with(kSumSuffix))) return;
+  const Label label(named.name, metric_of(named));
+  const std::uint32_t request = find_request(label);
+  if (source.use == Use::kField) {
+    source.target = request;
+    return;
+  }
+  std::string_view metric = label.text();
+  if (source.owns_partner) metric.remove_suffix(kCountSuffix.size());
+  source.target = find_timer(request, timer_tags(label, metric, named.slot));
+}
+
+std::uint32_t Forwarder::find_request(const Label& label) {
+  const Naming& group = mapping_.request;
+  const TextLimits& limits = mapping_.limits;
+  RequestNames names;
+  names.hostname = distinct_text(label.name(&Naming::hostname, group, mapping_.hostname), limits.name);
+  names.server_name = distinct_text(label.name(&Naming::server_name, group, mapping_.group), limits.name);
+  names.script_name = distinct_text(label.name(&Naming::script_name, group, kScript), limits.script);
+  if (const auto schema = label.name(&Naming::schema, group, ""); !schema.empty()) {
+    names.schema = distinct_text(schema, limits.schema);
+  }
+  if (const auto status = label.name(&Naming::status, group, ""); !status.empty()) {
+    std::uint32_t number = 0;
+    const auto [end, error] = std::from_chars(status.data(), status.data() + status.size(), number);
+    if (error == std::errc{} && end == status.data() + status.size() && number <= kMaxStatus) {
+      names.status = number;
+    } else {
+      complain(fmt::format(R"(label "{}": status "{}" is no number from 0 to {}, and left out)",
+                           printable(label.text()), printable(status), kMaxStatus));
+    }
+  }
+  for (const auto& [name, value] : group.request_tags)
+    set_tag(names.tags, name, distinct_text(value, limits.tag));
+  if (label.metric() != nullptr) {
+    for (const auto& [name, rewrite] : label.metric()->request.request_tags) {
+      const auto value = label.expand(rewrite);
+      set_tag(names.tags, name, value.empty() ? value : distinct_text(value, limits.tag));
+    }
+  }
+  const auto [entry, fresh] =
+      request_by_names_.try_emplace(std::move(names), static_cast<std::uint32_t>(requests_.size()));
+  if (fresh) requests_.push_back({entry->first, {}, {}});
+  return entry->second;
+}
+
+TagTexts Forwarder::timer_tags(const Label& label, std::string_view metric, std::int32_t worker) const {
+  const std::size_t limit = mapping_.limits.tag;
+  TagTexts tags;
+  set_tag(tags, kMetricTag, distinct_text(metric, limit));
+  if (worker >= 0) set_tag(tags, kWorkerTag, fmt::to_string(worker));
+  for (const auto& [name, value] : mapping_.tags) set_tag(tags, name, distinct_text(value, limit));
+  if (label.metric() != nullptr) {
+    for (const auto& [name, rewrite] : label.metric()->tags) {
+      const auto value = label.expand(rewrite);
+      set_tag(tags, name, value.empty() ? value : distinct_text(value, limit));
+    }
+  }
+  // Servers lose timers without any.
+  if (tags.empty()) set_tag(tags, kMetricTag, distinct_text(metric, limit));
+  return tags;
+}
+
+std::uint32_t Forwarder::find_timer(std::uint32_t request, TagTexts tags) {
+  const auto [entry, fresh] = timer_by_tags_.try_emplace(std::pair(request, std::move(tags)),
+                                                         static_cast<std::uint32_t>(timers_.size()));
+  if (fresh) {
+    requests_[request].timers.push_back(entry->second);
+    timers_.push_back({entry->first.second});
+  }
+  return entry->second;
+}
+
+// ---- what they send: at each tick
+
+void Forwarder::gather(std::uint32_t index, AllSeries all, double now) {
+  const Series& series = all[index];
+  Source& source = sources_[index];
+  Sent& sent = sent_[index];
+  const auto add_one = [&](double value) {
+    if (!is_sendable(source, series, value)) return;
+    ++timers_[source.target].hits;
+    timers_[source.target].value += value;
+  };
+  switch (source.use) {
+    case Use::kNothing:
+      return;
+    case Use::kEvents:
+      return gather_events(source, sent, series);
+    case Use::kLevel:
+      return series.present ? add_one(series.value) : void();
+    case Use::kAge:
+      // 0 is how writers say that it has not happened yet.
+      return series.present && series.value > 0 ? add_one(std::max(0.0, now - series.value)) : void();
+    case Use::kAverage:
+    case Use::kSeconds:
+      gather_of_partner(source, sent, series, all[source.partner]);
+      if (source.owns_partner) sent_[source.partner].total = sent.partner_total;
+      return;
+    case Use::kField:
+      return gather_field(source, sent, series);
+  }
+}
+
+void Forwarder::gather_events(Source& source, Sent& sent, const Series& series) {
+  TimerSlot& timer = timers_[source.target];
+  if (series.integral) {
+    const std::uint64_t hits = affordable(series.total - sent.total);
+    sent.total += hits;
+    sent.value = static_cast<double>(sent.total);
+    timer.hits += hits;
+    return;
+  }
+  sent.total = series.total;
+  const double seconds = take_seconds(source, sent, series);
+  if (seconds == 0) return;
+  ++timer.hits;
+  timer.value += seconds;
+}
+
+void Forwarder::gather_of_partner(Source& source, Sent& sent, const Series& series, const Series& partner) {
+  TimerSlot& timer = timers_[source.target];
+  if (source.use == Use::kAverage && series.present && is_sendable(source, series, series.value)) {
+    source.last_average = series.value;
+  }
+  // Seconds that came before their event wait for it.
+  const std::uint64_t hits = affordable(partner.total - sent.partner_total);
+  if (hits == 0) return;
+  sent.partner_total += hits;
+  timer.hits += hits;
+  if (source.use == Use::kAverage) {
+    timer.value += source.last_average * static_cast<double>(hits);
+  } else {
+    sent.total = series.total;
+    timer.value += take_seconds(source, sent, series);
+  }
+}
+
+void Forwarder::gather_field(Source& source, Sent& sent, const Series& series) {
+  if (!series.present) return;
+  auto& field = requests_[source.target].fields[static_cast<std::size_t>(source.field)];
+  double value = series.value;
+  if (series.kind == Kind::kCounter && series.integral) {
+    // What the packet's 32 bits do not hold waits.
+    const double room = std::max(0.0, static_cast<double>(kMaxHits) - field.value_or(0));
+    const std::uint64_t added = std::min(series.total - sent.total, static_cast<std::uint64_t>(room));
+    sent.total += added;
+    sent.value = static_cast<double>(sent.total);
+    value = static_cast<double>(added);
+  } else if (series.kind == Kind::kCounter) {
+    value = series.value - sent.value;
+    sent.total = series.total;
+    sent.value = series.value;
+  }
+  if (is_sendable(source, series, value)) field = field.value_or(0) + value;
+}
+
+// How many of them this tick can send.
+std::uint64_t Forwarder::affordable(std::uint64_t hits) {
+  if (hits <= kMaxHits) return hits;
+  const std::uint64_t more = std::min((hits - 1) / kMaxHits, more_entries_);
+  more_entries_ -= more;
+  return std::min(hits, (1 + more) * kMaxHits);
+}
+
+// What was added since the last time. So little that the packet's float would be 0 waits.
+double Forwarder::take_seconds(Source& source, Sent& sent, const Series& series) {
+  const double added = series.value - sent.value;
+  if (added < std::numeric_limits<float>::min()) return 0;
+  sent.value = series.value;
+  return is_sendable(source, series, added) ? added : 0;
+}
+
+bool Forwarder::is_sendable(Source& source, const Series& series, double value) {
+  if (value >= 0 && value <= std::numeric_limits<float>::max()) return true;
+  if (!std::exchange(source.complained, true)) {
+    complain(fmt::format(
+        "label \"{}\": {} cannot be sent, as Pinba takes numbers from 0 to 3.4e38; such values are left out",
+        printable(series.name), value));
+  }
+  return false;
+}
+
+void Forwarder::complain(std::string text) {
+  if (problems_.size() < kMaxProblems) problems_.push_back(std::move(text));
+}
+
+void Forwarder::fill(const RequestSlot& slot) {
+  request_.clear();
+  request_.hostname = slot.names.hostname;
+  request_.server_name = slot.names.server_name;
+  request_.script_name = slot.names.script_name;
+  request_.schema = slot.names.schema;
+  request_.status = slot.names.status;
+  for (const auto& [name, value] : slot.names.tags) request_.add_tag(name, value);
+
+  const auto number = [&](RequestField field) {
+    return slot.fields[static_cast<std::size_t>(field)].value_or(0);
+  };
+  const auto bytes = [&](RequestField field) {
+    return static_cast<std::uint64_t>(std::min(number(field) + 0.5, static_cast<double>(kMaxHits)));
+  };
+  request_.document_size = bytes(RequestField::kDocumentSize);
+  request_.memory_peak = bytes(RequestField::kMemoryPeak);
+  if (slot.fields[static_cast<std::size_t>(RequestField::kMemoryFootprint)]) {
+    request_.memory_footprint = bytes(RequestField::kMemoryFootprint);
+  }
+  request_.request_time = number(RequestField::kRequestTime);
+  request_.ru_utime = number(RequestField::kRuUtime);
+  request_.ru_stime = number(RequestField::kRuStime);
+
+  for (const std::uint32_t index : slot.timers) {
+    const TimerSlot& timer = timers_[index];
+    if (timer.hits == 0) continue;
+    refs_.clear();
+    for (const auto& [name, value] : timer.tags) refs_.push_back(request_.intern(name, value));
+    request_.add_timer(refs_, timer.hits, timer.value);
+  }
+}
+
+}  // namespace mmstats_pinba

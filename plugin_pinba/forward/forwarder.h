@@ -1,0 +1,156 @@
+// Series -> requests: what became of one group's files since the last tick. The mapping for people:
+// core/doc/mapping.md. No sockets, no clocks, no files; one thread at a time.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "collect/fold.h"
+#include "pinba/request.h"
+#include "plugin_pinba/forward/config.h"
+
+namespace mmstats_pinba {
+
+// `text` as every server keeps it whole, in at most `max_bytes` (at least 16); no two texts become the same
+// one: what cannot stay as it is ends with a hash of it, as names for collectd do.
+std::string distinct_text(std::string_view text, std::size_t max_bytes);
+
+// The longest texts that are sent, in bytes.
+struct TextLimits {
+  std::size_t name = 255;  // hostname, server_name
+  std::size_t script = 255;
+  std::size_t schema = 255;
+  std::size_t tag = 127;
+};
+TextLimits text_limits(ServerKind server);
+
+// What is sent of one group.
+struct Mapping {
+  std::string group;
+  std::string hostname;  // unless the group has its own
+  TagTexts tags;
+  Naming request;
+  std::vector<MetricConfig> metrics;
+  TextLimits limits;
+};
+
+// Counters are sent as differences to what was sent before. So the sum of all hits is the fold's total, less
+// what was there at start_from(), and less what waits for the next tick because it was too much for one.
+class Forwarder {
+ public:
+  using Send = std::function<void(const pinba::Request&)>;
+
+  explicit Forwarder(Mapping mapping);
+
+  // What these series count so far is not sent.
+  void start_from(std::span<const mmstats::Series> series);
+
+  // Hands the requests of one tick to `send`, each valid during its call. `series`: the same fold's each
+  // time. `now` decides how old timestamps are.
+  void tick(std::span<const mmstats::Series> series, std::chrono::system_clock::time_point now,
+            const Send& send);
+
+  // Goes on with another mapping of the same series: what was sent stays sent.
+  void remap(Mapping mapping);
+
+  // What could not be sent as it was meant, each told once. Takes them.
+  std::vector<std::string> take_problems() { return std::exchange(problems_, {}); }
+
+ private:
+  enum class Use : std::uint8_t {
+    kNothing,
+    kEvents,   // a counter: so many hits; one of fractions: so many seconds, in one hit
+    kLevel,    // a value of this moment, in one hit
+    kAge,      // a moment: the seconds since then, in one hit
+    kAverage,  // the seconds that each hit of the partner took
+    kSeconds,  // a counter: the seconds that all hits of the partner took
+    kField,    // part of a field of the request
+  };
+
+  // A series, and where it goes.
+  struct Source {
+    Use use = Use::kNothing;
+    RequestField field = RequestField::kDocumentSize;
+    bool complained = false;
+    bool owns_partner = false;
+    std::uint32_t target = 0;   // timer; request of a field
+    std::uint32_t partner = 0;  // series, of the two uses that have one
+    double last_average = 0;
+  };
+  // What was sent of a series: of whole numbers exactly.
+  struct Sent {
+    std::uint64_t total = 0;
+    double value = 0;
+    std::uint64_t partner_total = 0;
+  };
+  // All series with equal tags.
+  struct TimerSlot {
+    TagTexts tags;
+    std::uint64_t hits = 0;  // of this tick
+    double value = 0;
+  };
+  struct RequestNames {
+    std::string hostname;
+    std::string server_name;
+    std::string script_name;
+    std::optional<std::string> schema;
+    std::optional<std::uint32_t> status;
+    TagTexts tags;
+    auto operator<=>(const RequestNames&) const = default;  // NOLINT(modernize-use-nullptr)
+  };
+  struct RequestSlot {
+    RequestNames names;
+    std::vector<std::uint32_t> timers;
+    std::array<std::optional<double>, kRequestFields> fields;  // of this tick
+  };
+  class Label;
+  using AllSeries = std::span<const mmstats::Series>;
+
+  void extend(AllSeries series);
+  [[nodiscard]] const MetricConfig* metric_of(const mmstats::Series& series) const;
+  void bind(std::uint32_t index, const mmstats::Series& series);
+  void find_partner(std::uint32_t index, AllSeries all);
+  void pair_up(std::uint32_t seconds, std::uint32_t hits);
+  void find_target(std::uint32_t index, const mmstats::Series& named);
+  std::uint32_t find_request(const Label& label);
+  std::uint32_t find_timer(std::uint32_t request, TagTexts tags);
+  TagTexts timer_tags(const Label& label, std::string_view metric, std::int32_t worker) const;
+
+  void gather(std::uint32_t index, AllSeries all, double now);
+  void gather_events(Source& source, Sent& sent, const mmstats::Series& series);
+  void gather_of_partner(Source& source, Sent& sent, const mmstats::Series& series,
+                         const mmstats::Series& partner);
+  void gather_field(Source& source, Sent& sent, const mmstats::Series& series);
+  std::uint64_t affordable(std::uint64_t hits);
+  double take_seconds(Source& source, Sent& sent, const mmstats::Series& series);
+  bool is_sendable(Source& source, const mmstats::Series& series, double value);
+  void fill(const RequestSlot& slot);
+  void complain(std::string text);
+
+  Mapping mapping_;
+  std::vector<Source> sources_;                                  // by series
+  std::vector<Sent> sent_;                                       // by series; outlives mappings
+  std::unordered_map<std::string, std::uint32_t> counters_;      // by label and worker
+  std::unordered_multimap<std::string, std::uint32_t> waiting_;  // by those of the partner
+  std::vector<TimerSlot> timers_;
+  std::map<std::pair<std::uint32_t, TagTexts>, std::uint32_t> timer_by_tags_;  // and request
+  std::vector<RequestSlot> requests_;
+  std::map<RequestNames, std::uint32_t> request_by_names_;
+  pinba::Request request_;
+  std::vector<pinba::TagRef> refs_;
+  std::uint64_t more_entries_ = 0;  // that this tick may spend on counts of more than 32 bits
+  std::vector<std::string> problems_;
+};
+
+}  // namespace mmstats_pinba

@@ -1,0 +1,39 @@
+// mmstats-pinba: forwards what applications publish in mmstats files to a Pinba server. Its man page:
+// packaging/man/mmstats-pinba.8
+
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <string>
+
+#include "plugin_pinba/forward/config.h"
+#include "plugin_pinba/forward/daemon.h"
+#include "plugin_pinba/forward/journal.h"
+
+int main(int argc, char** argv) {
+  mmstats_pinba::Journal journal;
+  try {
+    mmstats_pinba::Options options;
+    CLI::App app("Forwards what applications publish in mmstats files to a Pinba server.", "mmstats-pinba");
+    auto* config = app.add_option("--config", options.config, "Configuration: mmstats-pinba.toml(5)");
+    config->default_val(MMSTATS_PINBA_CONFIG);
+    app.add_option("--server", options.servers, "HOST[:PORT] to send to, instead of the configuration's")
+        ->take_all();
+    app.add_option("--interval", options.interval, "Seconds between looks, instead of the configuration's")
+        ->check(CLI::Range(mmstats_pinba::kMinInterval, mmstats_pinba::kMaxInterval));
+    auto* check =
+        app.add_flag("--check-config", options.check_config, "Name all mistakes, and do nothing else");
+    app.add_flag("--once", options.once, "Send what the files hold now, and end")->excludes(check);
+    app.add_flag("--dry-run", options.dry_run, "Print what would be sent, and send nothing")->excludes(check);
+    app.set_version_flag("--version", "mmstats-pinba " MMSTATS_VERSION);
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      return app.exit(error) == 0 ? mmstats_pinba::kGood : mmstats_pinba::kUsage;
+    }
+    options.config_given = config->count() > 0;
+    return mmstats_pinba::Daemon(std::move(options), journal).run();
+  } catch (const std::exception& error) {
+    journal.say(mmstats_pinba::Priority::kError, error.what());
+    return mmstats_pinba::kFailed;
+  }
+}

@@ -1,0 +1,300 @@
+#include "collect/discover.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <ctime>
+#include <set>
+
+#include "temporary_folder.h"
+
+using namespace mmstats;
+using namespace std::chrono_literals;
+namespace fs = boost::filesystem;
+
+namespace {
+
+const std::vector<std::byte> kContent(100, std::byte{1});
+
+struct Eyes {
+  TemporaryFolder folder;
+  Discovery discovery;
+  std::chrono::system_clock::time_point now = std::chrono::system_clock::now();
+
+  explicit Eyes(DiscoveryLimits limits = {}, const std::string& glob = "*.mmstats")
+      : discovery({folder / glob}, limits) {}
+
+  const Look& look() { return discovery.look(now); }
+  void forget_gone(const Look& look) {
+    for (const FileKey key : look.gone) discovery.forget(key);
+  }
+  std::set<std::string> names() const {
+    std::set<std::string> all;
+    for (const FileKey key : discovery.files()) all.insert(fs::path(discovery.path(key)).filename().native());
+    return all;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("files appear, are replaced, and are gone, and can be read to their end") {
+  Eyes eyes;
+  CHECK(eyes.look().appeared.empty());
+  eyes.folder.write("a.mmstats", kContent);
+  eyes.folder.write(".hidden.mmstats", kContent);
+  eyes.folder.write("other.txt", kContent);
+  CHECK(eyes.look().appeared.size() == 1);
+  CHECK(eyes.names() == std::set<std::string>{"a.mmstats"});
+  const FileKey first = eyes.discovery.files()[0];
+  CHECK(eyes.look().appeared.empty());
+
+  SUBCASE("unlinked") {
+    fs::remove(eyes.folder / "a.mmstats");
+    const Look& look = eyes.look();
+    CHECK(look.gone == std::vector<FileKey>{first});
+    CHECK(look.appeared.empty());
+    CHECK(eyes.discovery.files().empty());
+    std::vector<std::byte> bytes(200);
+    CHECK(eyes.discovery.read_at(first, 0, bytes) == 100);
+    CHECK(eyes.discovery.size(first) == 100);
+    CHECK(eyes.discovery.held() == 1);
+    eyes.forget_gone(look);
+    CHECK(eyes.discovery.held() == 0);
+  }
+  SUBCASE("another file takes the name") {
+    eyes.folder.write(".new", kContent);
+    fs::rename(eyes.folder / ".new", eyes.folder / "a.mmstats");
+    const Look& look = eyes.look();
+    CHECK(look.gone == std::vector<FileKey>{first});
+    REQUIRE(look.appeared.size() == 1);
+    CHECK(look.appeared[0] != first);
+    eyes.forget_gone(look);
+    CHECK(eyes.look().gone.empty());
+    CHECK(eyes.names().size() == 1);
+  }
+  SUBCASE("it is renamed within the globs: the same file") {
+    fs::rename(eyes.folder / "a.mmstats", eyes.folder / "b.mmstats");
+    const Look& look = eyes.look();
+    CHECK(look.gone.empty());
+    CHECK(look.appeared.empty());
+    CHECK(eyes.names() == std::set<std::string>{"b.mmstats"});
+  }
+  SUBCASE("a second name is no second file") {
+    fs::create_hard_link(eyes.folder / "a.mmstats", eyes.folder / "b.mmstats");
+    CHECK(eyes.look().appeared.empty());
+    CHECK(eyes.discovery.files().size() == 1);
+    fs::remove(eyes.folder / "a.mmstats");
+    CHECK(eyes.look().gone.empty());
+    fs::remove(eyes.folder / "b.mmstats");
+    CHECK(eyes.look().gone == std::vector<FileKey>{first});
+  }
+  SUBCASE("the folder goes, and comes back") {
+    fs::remove_all(eyes.folder.path());
+    const Look& gone = eyes.look();
+    CHECK(gone.gone == std::vector<FileKey>{first});
+    CHECK(gone.folders_failed == 0);
+    eyes.forget_gone(gone);
+    fs::create_directories(eyes.folder.path());
+    eyes.folder.write("a.mmstats", kContent);
+    CHECK(eyes.look().appeared.size() == 1);
+  }
+  SUBCASE("it is removed through us") {
+    CHECK(eyes.discovery.remove(first).has_value());
+    CHECK(eyes.look().gone == std::vector<FileKey>{first});
+  }
+  SUBCASE("it is not removed if it is another file by now") {
+    eyes.folder.write(".new", kContent);
+    fs::rename(eyes.folder / ".new", eyes.folder / "a.mmstats");
+    const auto removed = eyes.discovery.remove(first);
+    REQUIRE_FALSE(removed.has_value());
+    CHECK(removed.error().kind == ErrorKind::kChanged);
+    CHECK(fs::exists(eyes.folder / "a.mmstats"));
+  }
+}
+
+TEST_CASE("a folder whose stamp is old and unchanged is not listed again, until a minute has passed") {
+  Eyes eyes;
+  eyes.folder.write("a.mmstats", kContent);
+  const auto stamp_folder = [&](std::chrono::system_clock::time_point when) {
+    const timespec stamp{std::chrono::system_clock::to_time_t(when), 0};
+    const timespec both[] = {stamp, stamp};
+    ::utimensat(AT_FDCWD, eyes.folder.path().c_str(), both, 0);
+  };
+  stamp_folder(eyes.now - 1h);
+  CHECK(eyes.look().appeared.size() == 1);
+  eyes.folder.write("b.mmstats", kContent);
+  stamp_folder(eyes.now - 1h);
+  eyes.now += 59s;
+  CHECK(eyes.look().appeared.empty());
+  eyes.now += 2s;
+  CHECK(eyes.look().appeared.size() == 1);
+}
+
+TEST_CASE("a recent stamp proves nothing: the folder is listed again") {
+  Eyes eyes;
+  struct stat info {};
+  eyes.folder.write("a.mmstats", kContent);
+  REQUIRE(::stat(eyes.folder.path().c_str(), &info) == 0);
+  CHECK(eyes.look().appeared.size() == 1);
+  eyes.folder.write("b.mmstats", kContent);
+  const timespec both[] = {info.st_mtim, info.st_mtim};
+  ::utimensat(AT_FDCWD, eyes.folder.path().c_str(), both, 0);
+  CHECK(eyes.look().appeared.size() == 1);
+}
+
+TEST_CASE("what is no regular file is left alone and told, and hides nothing") {
+  Eyes eyes;
+  eyes.folder.write("good.mmstats", kContent);
+  REQUIRE(::mkfifo((eyes.folder / "fifo.mmstats").c_str(), 0644) == 0);
+  fs::create_directory(eyes.folder / "folder.mmstats");
+  fs::create_symlink("good.mmstats", eyes.folder / "link.mmstats");
+  fs::create_symlink("loop.mmstats", eyes.folder / "loop.mmstats");
+  const int listener = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  (eyes.folder / "socket.mmstats").copy(address.sun_path, sizeof address.sun_path - 1);
+  REQUIRE(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  const Look& look = eyes.look();
+  CHECK(eyes.names() == std::set<std::string>{"good.mmstats"});
+  CHECK(look.skipped == 5);
+  CHECK(look.errors.size() == 5);
+  for (const Error* error : look.errors) CHECK(error->kind == ErrorKind::kNotRegular);
+  ::close(listener);
+}
+
+TEST_CASE("a file that becomes something else is gone") {
+  Eyes eyes;
+  eyes.folder.write("a.mmstats", kContent);
+  eyes.look();
+  fs::remove(eyes.folder / "a.mmstats");
+  fs::create_directory(eyes.folder / "a.mmstats");
+  const Look& look = eyes.look();
+  CHECK(look.gone.size() == 1);
+  CHECK(eyes.discovery.files().empty());
+}
+
+TEST_CASE("more files than may be read are told, and read when there is room") {
+  Eyes eyes({.max_files = 2, .max_held = 100});
+  for (const char* name : {"a.mmstats", "b.mmstats", "c.mmstats"}) eyes.folder.write(name, kContent);
+  const Look& look = eyes.look();
+  CHECK(eyes.discovery.files().size() == 2);
+  CHECK(look.beyond_limit == 1);
+  REQUIRE(look.errors.size() == 1);
+  CHECK(look.errors[0]->kind == ErrorKind::kLimit);
+  fs::remove(*eyes.names().begin() == "a.mmstats" ? eyes.folder / "a.mmstats" : eyes.folder / "b.mmstats");
+  eyes.forget_gone(eyes.look());
+  eyes.look();
+  CHECK(eyes.discovery.files().size() == 2);
+  CHECK(eyes.look().beyond_limit == 0);
+}
+
+TEST_CASE("files beyond the number of held descriptors are opened for each reading") {
+  Eyes eyes({.max_files = 100, .max_held = 1});
+  for (const char* name : {"a.mmstats", "b.mmstats", "c.mmstats"}) eyes.folder.write(name, kContent);
+  eyes.look();
+  CHECK(eyes.discovery.held() == 1);
+  std::vector<std::byte> bytes(200);
+  for (const FileKey key : eyes.discovery.files()) CHECK(eyes.discovery.read_at(key, 0, bytes) == 100);
+  const auto loose = std::find_if(eyes.discovery.files().begin(), eyes.discovery.files().end(),
+                                  [&](FileKey key) { return !eyes.discovery.is_held(key); });
+  REQUIRE(loose != eyes.discovery.files().end());
+  eyes.folder.write(".new", kContent);
+  fs::rename(eyes.folder / ".new", eyes.discovery.path(*loose));
+  CHECK(eyes.discovery.read_at(*loose, 0, bytes) == -1);
+  CHECK(errno == ESTALE);
+  CHECK(eyes.discovery.size(*loose) == -1);
+}
+
+TEST_CASE("descriptors stay above those that select can use") {
+  Eyes eyes;
+  eyes.folder.write("a.mmstats", kContent);
+  eyes.look();
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  REQUIRE(limit.rlim_cur > 1024);
+  const int next = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  CHECK(next < 64);
+  ::close(next);
+  CHECK(eyes.discovery.held() == 1);
+}
+
+TEST_CASE("a file that a process can write is known, and not removed") {
+  Eyes eyes;
+  eyes.folder.write("a.mmstats", std::vector<std::byte>(4096, std::byte{1}));
+  eyes.look();
+  const FileKey key = eyes.discovery.files()[0];
+  CHECK(eyes.discovery.mapped(key) == Mapped::kNo);
+  int fd = ::open((eyes.folder / "a.mmstats").c_str(), O_RDWR | O_CLOEXEC);
+  CHECK(eyes.discovery.mapped(key) == Mapped::kYes);
+  void* map = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  REQUIRE(map != MAP_FAILED);
+  ::close(fd);
+  CHECK(eyes.discovery.mapped(key) == Mapped::kYes);
+  const auto removed = eyes.discovery.remove(key);
+  REQUIRE_FALSE(removed.has_value());
+  CHECK(removed.error().kind == ErrorKind::kBusy);
+  ::munmap(map, 4096);
+  CHECK(eyes.discovery.mapped(key) == Mapped::kNo);
+  // Whoever only reads it disturbs nobody.
+  fd = ::open((eyes.folder / "a.mmstats").c_str(), O_RDONLY | O_CLOEXEC);
+  CHECK(eyes.discovery.remove(key).has_value());
+  ::close(fd);
+}
+
+TEST_CASE("names without wildcards are those files, and nothing else") {
+  TemporaryFolder folder;
+  for (const char* name : {"a", "b", "[c]", "c", ".hidden", "x\\y"}) folder.write(name, kContent);
+  Discovery discovery(
+      {folder / "a", folder / "a", folder / "\\[c]", folder / ".hidden", folder / "x\\\\y", folder / "no"});
+  const Look& look = discovery.look(std::chrono::system_clock::now());
+  CHECK(look.appeared.size() == 4);
+  CHECK(look.errors.empty());
+  std::set<std::string> names;
+  for (const FileKey key : discovery.files()) names.insert(fs::path(discovery.path(key)).filename().native());
+  CHECK(names == std::set<std::string>{"a", "[c]", ".hidden", "x\\y"});
+}
+
+TEST_CASE("thousands of names cost one look at each, not one at each pair") {
+  TemporaryFolder folder;
+  std::vector<std::string> names;
+  for (int i = 0; i < 5000; ++i) {
+    const std::string name = "worker-of-an-application-" + std::to_string(i) + ".mmstats";
+    folder.write(name, kContent);
+    names.push_back(folder / name);
+  }
+  const auto cpu = [] { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; };
+  double begin = cpu();
+  Discovery all({folder / "*"}, {.max_held = 0});
+  all.look(std::chrono::system_clock::now());
+  const double with_one_glob = cpu() - begin;
+  begin = cpu();
+  Discovery each(names, {.max_held = 0});
+  CHECK(each.look(std::chrono::system_clock::now()).appeared.size() == 5000);
+  const double with_each = cpu() - begin;
+  CHECK(with_each < 5 * with_one_glob);
+}
+
+TEST_CASE("wildcards work in folders too, which may come and go") {
+  Eyes eyes({}, "app-*/stats/*.mmstats");
+  CHECK(eyes.look().appeared.empty());
+  fs::create_directories(eyes.folder / "app-1/stats");
+  fs::create_directories(eyes.folder / "app-2/stats");
+  fs::create_directories(eyes.folder / "elsewhere/stats");
+  fs::create_directory_symlink("elsewhere", eyes.folder / "app-3");
+  eyes.folder.write("app-1/stats/a.mmstats", kContent);
+  eyes.folder.write("app-2/stats/b.mmstats", kContent);
+  eyes.folder.write("elsewhere/stats/c.mmstats", kContent);
+  CHECK(eyes.look().appeared.size() == 2);
+  fs::remove_all(eyes.folder / "app-1");
+  const Look& look = eyes.look();
+  CHECK(look.gone.size() == 1);
+  eyes.forget_gone(look);
+  CHECK(eyes.names() == std::set<std::string>{"b.mmstats"});
+}

@@ -1,0 +1,119 @@
+#include "collect/owner.h"
+
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <ctime>
+
+#include "made_file.h"
+#include "temporary_folder.h"
+
+using namespace mmstats;
+using std::chrono::steady_clock;
+
+namespace {
+
+double unix_now() { return static_cast<double>(::time(nullptr)); }
+
+// A process that waits until it is killed.
+struct Child {
+  pid_t pid = ::fork();
+  Child() {
+    if (pid == 0) {
+      for (;;) ::pause();
+    }
+  }
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+  ~Child() {
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+  }
+  void die_unwaited() const {
+    ::kill(pid, SIGKILL);
+    siginfo_t info{};
+    ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a file says who writes it, under whatever prefix; what nobody can be is not said") {
+  const auto said = [](const MadeFile& file) {
+    ParsedFile content;
+    parse(file.bytes(), content);
+    return owner_of(content);
+  };
+  const Owner full = said(MadeFile()
+                              .unbuffered("web.sys.pid", "I", std::uint32_t{17})
+                              .unbuffered("web.sys.tid", "q", std::int64_t{18})
+                              .unbuffered("web.sys.created", "d", 1.5));
+  CHECK(full.pid == 17);
+  CHECK(full.tid == 18);
+  CHECK(full.created == 1.5);
+  CHECK(said(MadeFile().unbuffered("mysys.pid", "I", std::uint32_t{17})).pid == 0);
+  CHECK(said(MadeFile().unbuffered("sys.pid", "q", std::int64_t{-1})).pid == 0);
+  CHECK(said(MadeFile().unbuffered("sys.pid", "I", std::uint32_t{0xFFFFFFFF})).pid == 0);
+  CHECK(said(MadeFile().text("sys.pid", "17", 4)).pid == 0);
+  CHECK(said(MadeFile().unbuffered("sys.pid", ">I", std::uint32_t{0x11000000})).pid == 17);
+}
+
+TEST_CASE("a process that began before the file is alive, one that began after it is not its owner") {
+  Owners owners;
+  const auto now = steady_clock::now();
+  const auto self = static_cast<std::uint64_t>(::getpid());
+  CHECK(owners.state(self, unix_now() + 1, now) == OwnerState::kAlive);
+  CHECK(owners.state(self, unix_now() - 86400.0 * 365 * 30, now) == OwnerState::kDead);
+}
+
+TEST_CASE("what cannot be known is unknown") {
+  Owners owners;
+  const auto now = steady_clock::now();
+  const auto self = static_cast<std::uint64_t>(::getpid());
+  CHECK(owners.state(0, unix_now(), now) == OwnerState::kUnknown);
+  CHECK(owners.state(0xFFFFFFFF, unix_now(), now) == OwnerState::kUnknown);
+  CHECK(owners.state(self, 0, now) == OwnerState::kUnknown);
+  CHECK(owners.state(self, -5, now) == OwnerState::kUnknown);
+  const TemporaryFolder empty;
+  Owners without_proc(empty.path());
+  CHECK(without_proc.state(self, unix_now(), now) == OwnerState::kUnknown);
+}
+
+TEST_CASE("a process that ended is dead, waited for or not") {
+  Owners owners;
+  const auto now = steady_clock::now();
+  std::uint64_t pid = 0;
+  {
+    Child child;
+    pid = static_cast<std::uint64_t>(child.pid);
+    CHECK(owners.state(pid, unix_now() + 1, now) == OwnerState::kAlive);
+    child.die_unwaited();
+    // Its state is read again after a while; until then its pid stands for it.
+    CHECK(owners.state(pid, unix_now() + 1, now + Owners::kRecheck) == OwnerState::kDead);
+    CHECK(owners.state(pid, unix_now() + 1, now + Owners::kRecheck + std::chrono::seconds(1)) ==
+          OwnerState::kDead);
+  }
+  CHECK(owners.state(pid, unix_now() + 1, now + Owners::kRecheck + std::chrono::seconds(2)) ==
+        OwnerState::kDead);
+}
+
+TEST_CASE("a command that looks like the fields after it changes nothing") {
+  // Fields of /proc/PID/stat are counted from the last parenthesis, as a command may hold any.
+  const TemporaryFolder proc;
+  const auto self = std::to_string(::getpid());
+  boost::filesystem::create_directories(proc / self);
+  const auto write = [&](const std::string& name, const std::string& text) {
+    proc.write(name, std::as_bytes(std::span(text)));
+  };
+  write("stat", "cpu 1 2 3\nbtime 1000000\n");
+  // Began 50 s after boot at 100 ticks a second.
+  write(self + "/stat", self + " (a) Z (b) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5000 0 0\n");
+  Owners owners(proc.path());
+  const auto pid = static_cast<std::uint64_t>(::getpid());
+  const auto now = steady_clock::now();
+  CHECK(owners.state(pid, 1000060, now) == OwnerState::kAlive);
+  CHECK(owners.state(pid, 1000040, now) == OwnerState::kDead);
+}

@@ -1,0 +1,223 @@
+#include "collect/remove.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/filesystem/operations.hpp>
+#include <cerrno>
+#include <string>
+
+#include "child_process.h"
+#include "sample.h"
+#include "temporary_folder.h"
+
+using namespace mmstats;
+namespace fs = boost::filesystem;
+
+namespace {
+
+constexpr uid_t kNobody = 65534;
+
+OpenFile open(const std::string& path) {
+  auto file = OpenFile::open(AT_FDCWD, path.c_str(), path);
+  REQUIRE(file.has_value());
+  return std::move(*file);
+}
+
+std::string put(const TemporaryFolder& folder, const std::string& name, std::uint64_t hits) {
+  return sample::write(folder, name, sample::file(sample::counter("hits", hits)));
+}
+
+// As nobody, in a process of its own; skipped where we may not become nobody.
+template <class Run>
+void as_nobody(Run&& run) {
+  ChildProcess nobody([&] {
+    if (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0) ::_exit(ChildProcess::kSkipped);
+    run();
+  });
+  const int status = nobody.wait();
+  if (status == ChildProcess::kSkipped) {
+    MESSAGE("skipped: we cannot become another user");
+  } else {
+    CHECK(status == 0);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a file that nobody writes is removed, and whoever reads it reads on") {
+  const TemporaryFolder folder;
+  const auto path = put(folder, "a.mmstats", 7);
+  const auto content = sample::read(path);
+  const OpenFile file = open(path);
+  CHECK(check_unwritten(file, path).has_value());
+  CHECK(fs::exists(path));
+  CHECK(remove_unwritten(file, path).has_value());
+  CHECK_FALSE(fs::exists(path));
+  std::vector<std::byte> bytes(content.size());
+  CHECK(file.read_at(0, bytes) == static_cast<ssize_t>(content.size()));
+  CHECK(bytes == content);
+}
+
+TEST_CASE("what has the file's name now is kept, if it is another file") {
+  const TemporaryFolder folder;
+  const auto path = put(folder, "a.mmstats", 7);
+  const auto other = put(folder, "other", 8);
+  const OpenFile file = open(path);
+  const auto check = [&](ErrorKind kind) {
+    for (const auto ask : {check_unwritten, remove_unwritten}) {
+      const auto removed = ask(file, path);
+      REQUIRE_FALSE(removed.has_value());
+      CHECK(removed.error().kind == kind);
+      CHECK(removed.error().path == path);
+    }
+  };
+  SUBCASE("renamed into its place") {
+    fs::rename(other, path);
+    check(ErrorKind::kChanged);
+    CHECK(fs::exists(path));
+  }
+  SUBCASE("made in its place") {
+    fs::remove(path);
+    put(folder, "a.mmstats", 9);
+    check(ErrorKind::kChanged);
+    CHECK(fs::exists(path));
+  }
+  SUBCASE("a link to another file") {
+    fs::remove(path);
+    fs::create_symlink(other, path);
+    check(ErrorKind::kChanged);
+    CHECK(fs::exists(other));
+    CHECK(fs::is_symlink(path));
+  }
+  SUBCASE("a link to the file itself") {
+    fs::rename(path, folder / "moved");
+    fs::create_symlink("moved", path);
+    check(ErrorKind::kChanged);
+    CHECK(fs::exists(folder / "moved"));
+    CHECK(fs::is_symlink(path));
+  }
+  SUBCASE("a folder") {
+    fs::remove(path);
+    fs::create_directories(path);
+    check(ErrorKind::kChanged);
+    CHECK(fs::exists(path));
+  }
+  SUBCASE("nothing") {
+    fs::remove(path);
+    check(ErrorKind::kNotFound);
+  }
+}
+
+TEST_CASE("a file of the same name is kept in a folder that took the place of the file's") {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "ours");
+  fs::create_directories(folder / "precious");
+  const auto path = put(folder, "ours/a.mmstats", 7);
+  const auto victim = put(folder, "precious/a.mmstats", 8);
+  const OpenFile file = open(path);
+  fs::rename(folder / "ours", folder / "away");
+  fs::create_symlink("precious", folder / "ours");
+  const auto removed = remove_unwritten(file, path);
+  REQUIRE_FALSE(removed.has_value());
+  CHECK(removed.error().kind == ErrorKind::kChanged);
+  CHECK(fs::exists(victim));
+  CHECK(fs::exists(folder / "away/a.mmstats"));
+}
+
+TEST_CASE("a name without a folder is one in the working folder") {
+  const TemporaryFolder folder;
+  put(folder, "a.mmstats", 7);
+  ChildProcess child([&] {
+    must(::chdir(folder.path().c_str()) == 0);
+    const auto file = OpenFile::open(AT_FDCWD, "a.mmstats", "a.mmstats");
+    must(file.has_value());
+    must(remove_unwritten(*file, "a.mmstats").has_value());
+  });
+  CHECK(child.wait() == 0);
+  CHECK_FALSE(fs::exists(folder / "a.mmstats"));
+}
+
+TEST_CASE("a file that another process can write is kept, and one that others only read is not") {
+  const TemporaryFolder folder;
+  const auto path = put(folder, "a.mmstats", 7);
+  struct Row {
+    const char* name;
+    int open_flags;
+    int protection;  // PROT_NONE: not mapped, but open
+    bool kept;
+  };
+  static constexpr std::array kRows{
+      Row{"mapped for reading", O_RDONLY, PROT_READ, false},
+      Row{"open for writing", O_RDWR, PROT_NONE, true},
+      Row{"mapped for writing", O_RDWR, PROT_READ | PROT_WRITE, true},
+  };
+  for (const Row& row : kRows) {
+    CAPTURE(row.name);
+    std::array<int, 2> ready{};
+    REQUIRE(::pipe(ready.data()) == 0);
+    {
+      const ChildProcess other([&] {
+        const int fd = ::open(path.c_str(), row.open_flags);
+        must(fd >= 0);
+        if (row.protection != PROT_NONE) {
+          must(::mmap(nullptr, 1, row.protection, MAP_SHARED, fd, 0) != MAP_FAILED);
+          ::close(fd);
+        }
+        must(::write(ready[1], "r", 1) == 1);
+        for (;;) ::pause();
+      });
+      char byte = 0;
+      REQUIRE(::read(ready[0], &byte, 1) == 1);
+      const auto may = check_unwritten(open(path), path);
+      CHECK(may.has_value() == !row.kept);
+      if (!may) {
+        CHECK(may.error().kind == ErrorKind::kBusy);
+        CHECK(may.error().sys_errno == 0);
+      }
+    }
+    ::close(ready[0]);
+    ::close(ready[1]);
+    // It is not, once the process is gone.
+    CHECK(check_unwritten(open(path), path).has_value());
+  }
+}
+
+TEST_CASE("another user's file is kept, as only root and its owner may ask who writes it") {
+  const TemporaryFolder folder;
+  REQUIRE(::chmod(folder.path().c_str(), 0777) == 0);
+  const auto path = put(folder, "a.mmstats", 7);
+  as_nobody([&] {
+    const auto file = OpenFile::open(AT_FDCWD, path.c_str(), path);
+    must(file.has_value());
+    const auto removed = remove_unwritten(*file, path);
+    must(!removed.has_value());
+    must(removed.error().kind == ErrorKind::kBusy);
+    must(removed.error().sys_errno == EACCES);
+    must(removed.error().text().find("only root or its owner") != std::string::npos);
+  });
+  CHECK(fs::exists(path));
+}
+
+TEST_CASE("a file in a folder that is not ours to change is kept") {
+  const TemporaryFolder folder;
+  const auto path = put(folder, "a.mmstats", 7);
+  REQUIRE(::chmod(folder.path().c_str(), 0755) == 0);
+  if (::chown(path.c_str(), kNobody, kNobody) != 0) {
+    MESSAGE("skipped: we are not root");
+    return;
+  }
+  as_nobody([&] {
+    const auto file = OpenFile::open(AT_FDCWD, path.c_str(), path);
+    must(file.has_value());
+    const auto removed = remove_unwritten(*file, path);
+    must(!removed.has_value());
+    must(removed.error().kind == ErrorKind::kDenied);
+    must(removed.error().sys_errno == EACCES);
+  });
+  CHECK(fs::exists(path));
+}

@@ -1,0 +1,189 @@
+#include "collect/rules.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+using namespace mmstats;
+
+namespace {
+
+Field field(std::string_view label, std::string_view type, bool buffered) {
+  Field made;
+  made.label = label;
+  made.type_text = type;
+  made.type = *parse_type(type);
+  made.buffered = buffered;
+  return made;
+}
+
+Binding bind(const Rules& rules, std::string_view label, std::string_view type = "Q", bool buffered = true) {
+  return rules.bind(label, field(label, type, buffered), "");
+}
+
+}  // namespace
+
+TEST_CASE("without rules, kind and aggregate follow from type and buffering") {
+  struct Row {
+    const char* type;
+    bool buffered;
+    bool used;
+    Kind kind;
+    Aggregate aggregate;
+  };
+  const Row rows[] = {
+      {"Q", true, true, Kind::kCounter, Aggregate::kSum},
+      {"  Q", true, true, Kind::kCounter, Aggregate::kSum},
+      {"q", true, true, Kind::kGauge, Aggregate::kSum},
+      {"i", true, true, Kind::kGauge, Aggregate::kSum},
+      {"H", true, true, Kind::kGauge, Aggregate::kSum},
+      {"d", true, true, Kind::kGauge, Aggregate::kAvg},
+      {"f", true, true, Kind::kGauge, Aggregate::kAvg},
+      {"e", true, true, Kind::kGauge, Aggregate::kAvg},
+      {"?", false, true, Kind::kState, Aggregate::kSum},
+      {"Q", false, false, {}, {}},
+      {"d", false, false, {}, {}},
+      {"b", false, false, {}, {}},
+      {"32s", false, false, {}, {}},
+      {"32s", true, false, {}, {}},
+      {"c", true, false, {}, {}},
+      {"4x", true, false, {}, {}},
+  };
+  const Rules rules;
+  for (const Row& row : rows) {
+    CAPTURE(row.type);
+    CAPTURE(row.buffered);
+    const auto binding = bind(rules, "x", row.type, row.buffered);
+    REQUIRE(binding.used == row.used);
+    if (!row.used) continue;
+    CHECK(binding.kind == row.kind);
+    CHECK(binding.aggregate == row.aggregate);
+  }
+}
+
+TEST_CASE("a prefix goes with its dot, and only where it is a whole part") {
+  struct Row {
+    const char* prefix;
+    const char* label;
+    const char* want;
+  };
+  const Row rows[] = {
+      {"web", "web.hits", "hits"},
+      {"web.", "web.hits", "hits"},
+      {"web", "website.hits", "website.hits"},
+      {"web", "web", "web"},
+      {"web", "web.", "web."},
+      {"web.stats", "web.stats.a.b", "a.b"},
+      {"web", "other.web.x", "other.web.x"},
+      {"", "web.hits", "web.hits"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.prefix);
+    CAPTURE(row.label);
+    Rules rules;
+    rules.strip_prefix(row.prefix);
+    CHECK(bind(rules, row.label).name == row.want);
+  }
+}
+
+TEST_CASE("include lets in, ignore keeps out, and both see the whole label without its prefix") {
+  Rules rules;
+  rules.strip_prefix("web");
+  REQUIRE(rules.include("hits|status\\..*|caf\u00e9").has_value());
+  REQUIRE(rules.ignore("status\\.5..").has_value());
+  CHECK(bind(rules, "web.hits").used);
+  CHECK(bind(rules, "web.status.200").used);
+  CHECK(bind(rules, "web.caf\u00e9").used);
+  CHECK(bind(rules, "web.status.\xff\n").used);
+  CHECK_FALSE(bind(rules, "web.status.500").used);
+  CHECK_FALSE(bind(rules, "web.hits.more").used);
+  CHECK_FALSE(bind(rules, "more.hits").used);
+}
+
+TEST_CASE("the first rule that matches decides, and its captures make the name") {
+  Rules rules;
+  REQUIRE(rules
+              .add({.pattern = "status\\.(\\d)(\\d\\d)",
+                    .kind = {},
+                    .aggregate = {},
+                    .name = "http_\\1xx_\\2",
+                    .sink_type = "http"})
+              .has_value());
+  REQUIRE(rules
+              .add({.pattern = "status\\..*",
+                    .kind = {},
+                    .aggregate = {},
+                    .name = {},
+                    .sink_type = {},
+                    .ignore = true})
+              .has_value());
+  REQUIRE(rules
+              .add({.pattern = ".*limit",
+                    .kind = Kind::kGauge,
+                    .aggregate = Aggregate::kMax,
+                    .name = {},
+                    .sink_type = {},
+                    .scale = 0.5})
+              .has_value());
+  const auto status = bind(rules, "status.404");
+  CHECK(status.name == "http_4xx_04");
+  CHECK(status.sink_type == "http");
+  CHECK(status.kind == Kind::kCounter);
+  CHECK_FALSE(bind(rules, "status.other").used);
+  const auto limit = bind(rules, "the.limit", "I", false);
+  CHECK(limit.used);
+  CHECK(limit.aggregate == Aggregate::kMax);
+  CHECK(limit.scale == 0.5);
+}
+
+TEST_CASE("the set's aggregate goes to gauges, and to counters only where it makes sense") {
+  Rules rules;
+  rules.aggregate(Aggregate::kMax);
+  CHECK(bind(rules, "depth", "i").aggregate == Aggregate::kMax);
+  CHECK(bind(rules, "hits", "Q").aggregate == Aggregate::kSum);
+  rules.aggregate(Aggregate::kNone);
+  CHECK(bind(rules, "hits", "Q").aggregate == Aggregate::kNone);
+  const auto latency = bind(rules, "latency", "d");
+  CHECK(latency.aggregate == Aggregate::kNone);
+  CHECK(latency.within_process == Aggregate::kAvg);
+}
+
+TEST_CASE("a rule is stronger than what a file says, and that is stronger than convention") {
+  Rules rules;
+  REQUIRE(rules.add({.pattern = "b", .kind = Kind::kCounter, .aggregate = {}, .name = {}, .sink_type = {}})
+              .has_value());
+  const char* metadata = "a\tgauge\tbytes\tHelp\nb\tgauge\n";
+  const auto a = rules.bind("a", field("a", "Q", true), metadata);
+  CHECK(a.kind == Kind::kGauge);
+  CHECK(a.unit == "bytes");
+  CHECK(a.help == "Help");
+  CHECK(rules.bind("b", field("b", "Q", true), metadata).kind == Kind::kCounter);
+}
+
+TEST_CASE("what cannot work is refused with the reason") {
+  Rules rules;
+  const auto reason = [](const Expected<void>& result) {
+    return result ? std::string() : result.error().message;
+  };
+  CHECK(reason(rules.include("a(b")).find("a(b") != std::string::npos);
+  CHECK(reason(rules.ignore("[")).find("[") != std::string::npos);
+  CHECK(reason(rules.add({.pattern = "(", .kind = {}, .aggregate = {}, .name = {}, .sink_type = {}}))
+            .find("\"(\"") != std::string::npos);
+  CHECK(reason(rules.add({.pattern = "a(.)", .kind = {}, .aggregate = {}, .name = "\\2", .sink_type = {}}))
+            .find("\\2") != std::string::npos);
+  CHECK(reason(rules.add({.pattern = "a",
+                          .kind = Kind::kCounter,
+                          .aggregate = Aggregate::kAvg,
+                          .name = {},
+                          .sink_type = {}}))
+            .find("avg") != std::string::npos);
+  CHECK(bind(rules, "anything").used);
+}
+
+TEST_CASE("every aggregate has a word, and only those words are aggregates") {
+  for (const char* word : {"default", "sum", "avg", "min", "max", "nonzero-avg", "nonzero-min", "none"}) {
+    REQUIRE(parse_aggregate(word).has_value());
+    CHECK(to_string(*parse_aggregate(word)) == word);
+  }
+  CHECK_FALSE(parse_aggregate("average").has_value());
+}

@@ -1,0 +1,244 @@
+#include "collect/watch.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <ctime>
+#include <new>
+
+#include "made_file.h"
+#include "temporary_folder.h"
+
+namespace {
+std::atomic<std::size_t> allocations{0};
+}
+
+// Counts what a tick allocates. Not inlined: the compiler takes the pairs for unequal ones.
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  ++allocations;
+  void* memory = std::malloc(size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  ++allocations;
+  return std::malloc(size);
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+using namespace mmstats;
+using namespace std::chrono_literals;
+namespace fs = boost::filesystem;
+
+namespace {
+
+struct Watched {
+  TemporaryFolder folder;
+  Watch watch;
+  std::chrono::system_clock::time_point now = std::chrono::system_clock::now();
+  std::chrono::steady_clock::time_point steady = std::chrono::steady_clock::now();
+
+  explicit Watched(Stale stale = Stale::kKeep, DiscoveryLimits limits = {})
+      : watch({.globs = {folder / "*.mmstats"}, .discovery = limits, .fold = {}, .stale = stale}, Rules{}) {}
+
+  const TickReport& tick() {
+    now += 10s;
+    steady += 10s;
+    return watch.tick(now, steady);
+  }
+  std::uint64_t total(std::string_view name) const {
+    for (const Series& series : watch.series()) {
+      if (series.name == name) return series.total;
+    }
+    FAIL("no series " << name);
+    return 0;
+  }
+  void put(const std::string& name, std::uint32_t pid, double created, std::uint64_t hits) const {
+    folder.write(
+        name, MadeFile().buffered("hits", "Q", hits).owner(pid, created).buffered("depth", "i", 1).padded());
+  }
+};
+
+// A pid that was somebody's and is nobody's.
+std::uint32_t dead_pid() {
+  const pid_t pid = ::fork();
+  if (pid == 0) ::_exit(0);
+  ::waitpid(pid, nullptr, 0);
+  return static_cast<std::uint32_t>(pid);
+}
+
+double unix_now() { return static_cast<double>(::time(nullptr)); }
+
+}  // namespace
+
+TEST_CASE("files become series, and what was counted stays when they go") {
+  Watched watched;
+  const auto self = static_cast<std::uint32_t>(::getpid());
+  watched.put("a.mmstats", self, unix_now(), 5);
+  watched.put("b.mmstats", self, unix_now(), 6);
+  CHECK(watched.tick().errors.empty());
+  CHECK(watched.total("hits") == 11);
+  CHECK(watched.watch.files() == 2);
+  fs::remove(watched.folder / "a.mmstats");
+  watched.tick();
+  CHECK(watched.total("hits") == 11);
+  watched.put("a.mmstats", self, unix_now(), 2);
+  watched.tick();
+  CHECK(watched.total("hits") == 13);
+}
+
+TEST_CASE("the same holds for files whose descriptors are not held") {
+  Watched watched(Stale::kKeep, {.max_files = 10, .max_held = 0});
+  const auto self = static_cast<std::uint32_t>(::getpid());
+  watched.put("a.mmstats", self, unix_now(), 5);
+  watched.tick();
+  watched.put("a.mmstats", self, unix_now(), 7);
+  watched.tick();
+  CHECK(watched.total("hits") == 7);
+  fs::remove(watched.folder / "a.mmstats");
+  watched.tick();
+  watched.put("a.mmstats", self, unix_now() + 1, 4);
+  watched.tick();
+  CHECK(watched.total("hits") == 11);
+}
+
+TEST_CASE("a dead owner's file is removed when it is told to, once it was folded to its end") {
+  for (const Stale stale : {Stale::kKeep, Stale::kRemove}) {
+    Watched watched(stale);
+    watched.put("dead.mmstats", dead_pid(), unix_now(), 5);
+    watched.put("alive.mmstats", static_cast<std::uint32_t>(::getpid()), unix_now(), 6);
+    watched.put("nobody.mmstats", 0, unix_now(), 7);
+    watched.tick();
+    CHECK(fs::exists(watched.folder / "dead.mmstats"));
+    watched.tick();
+    CHECK(fs::exists(watched.folder / "dead.mmstats") == (stale == Stale::kKeep));
+    CHECK(fs::exists(watched.folder / "alive.mmstats"));
+    CHECK(fs::exists(watched.folder / "nobody.mmstats"));
+    watched.tick();
+    CHECK(watched.total("hits") == 18);
+  }
+}
+
+TEST_CASE("a file that a process maps is never removed, whatever its pid says") {
+  Watched watched(Stale::kRemove);
+  watched.put("mapped.mmstats", dead_pid(), unix_now(), 5);
+  const int fd = ::open((watched.folder / "mapped.mmstats").c_str(), O_RDWR | O_CLOEXEC);
+  void* map = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  ::close(fd);
+  for (int i = 0; i < 5; ++i) watched.tick();
+  CHECK(fs::exists(watched.folder / "mapped.mmstats"));
+  CHECK(watched.watch.stats().dead == 0);
+  ::munmap(map, 4096);
+}
+
+TEST_CASE("a complaint is told once, and again after it was mended") {
+  Watched watched;
+  const auto broken = MadeFile().buffered("hits", "Q", std::uint64_t{5}).raw("\x09").bytes();
+  watched.folder.write("bad.mmstats", broken);
+  REQUIRE(watched.tick().errors.size() == 1);
+  CHECK(watched.watch.stats().damaged == 1);
+  const TickReport& again = watched.tick();
+  CHECK(again.errors.empty());
+  CHECK(again.complaints == 1);
+  watched.put("bad.mmstats", 0, 0, 5);
+  CHECK(watched.tick().complaints == 0);
+  watched.folder.write("bad.mmstats", broken);
+  CHECK(watched.tick().errors.size() == 1);
+}
+
+TEST_CASE("an unfinished file is a complaint only if it stays so") {
+  Watched watched;
+  watched.folder.write("slow.mmstats", std::vector<std::byte>(4096));
+  CHECK(watched.tick().complaints == 0);
+  CHECK(watched.watch.stats().damaged == 1);
+  const TickReport& report = watched.tick();
+  REQUIRE(report.errors.size() == 1);
+  CHECK(report.errors[0].kind == ErrorKind::kUnfinished);
+}
+
+TEST_CASE("a folder that is not there is no failure, one that cannot be listed is") {
+  Watch missing({.globs = {"/nonexistent/mmstats/*.mmstats"}, .discovery = {}, .fold = {}, .stale = {}},
+                Rules{});
+  const auto& report = missing.tick(std::chrono::system_clock::now(), std::chrono::steady_clock::now());
+  CHECK_FALSE(report.nothing_readable);
+  CHECK(report.errors.empty());
+}
+
+TEST_CASE("a tick allocates nothing once it has seen the files") {
+  Watched watched;
+  const auto self = static_cast<std::uint32_t>(::getpid());
+  for (int i = 0; i < 50; ++i) watched.put(std::to_string(i) + ".mmstats", self, unix_now(), 5);
+  watched.tick();
+  watched.tick();
+  for (std::uint64_t hits = 6; hits < 9; ++hits) {
+    // In place, so that the folder stays as it is.
+    for (int i = 0; i < 50; ++i)
+      watched.put(std::to_string(i) + ".mmstats", self, unix_now() * 0 + 1e9, hits);
+    if (hits == 6) watched.tick();
+    const auto before = allocations.load();
+    watched.tick();
+    CHECK(allocations.load() == before);
+  }
+}
+
+TEST_CASE("files that are not wanted are not read, and each is asked about once") {
+  TemporaryFolder folder;
+  std::vector<std::string> asked;
+  Watch watch({.globs = {folder / "*.mmstats"},
+               .discovery = {},
+               .fold = {},
+               .stale = {},
+               .keep =
+                   [&](const std::string& path, const ParsedFile& content) {
+                     asked.push_back(fs::path(path).filename().string());
+                     return content.fields.front().label == "wanted";
+                   }},
+              Rules{});
+  const auto tick = [&] {
+    watch.tick(std::chrono::system_clock::now(), std::chrono::steady_clock::now());
+    std::vector<std::string> names;
+    for (const Series& series : watch.series()) names.push_back(series.name);
+    return names;
+  };
+  using Names = std::vector<std::string>;
+  folder.write("a.mmstats", MadeFile().buffered("wanted", "Q", std::uint64_t{1}).padded());
+  folder.write("b.mmstats", MadeFile().buffered("unwanted", "Q", std::uint64_t{1}).padded());
+  folder.write("later.mmstats", MadeFile().padded());
+  CHECK(tick() == Names{"wanted"});
+  folder.write("later.mmstats", MadeFile().buffered("wanted", "Q", std::uint64_t{2}).padded());
+  CHECK(tick() == Names{"wanted"});
+  CHECK(watch.series()[0].total == 3);
+  std::ranges::sort(asked);
+  CHECK(asked == Names{"a.mmstats", "b.mmstats", "later.mmstats"});
+  // Another file under the name is asked about anew.
+  fs::remove(folder / "b.mmstats");
+  tick();
+  folder.write("b.mmstats", MadeFile().buffered("wanted", "Q", std::uint64_t{4}).padded());
+  tick();
+  CHECK(watch.series()[0].total == 7);
+}
+
+TEST_CASE("the globs of the environment come first, then its folder, then the usual places") {
+  const auto with = [](const char* glob, const char* path, const char* temporary) {
+    const auto set = [](const char* name, const char* value) {
+      value == nullptr ? ::unsetenv(name) : ::setenv(name, value, 1);
+    };
+    set("MMSTATS_GLOB", glob);
+    set("MMSTATS_PATH", path);
+    set("TMPDIR", temporary);
+    return default_globs();
+  };
+  using Globs = std::vector<std::string>;
+  CHECK(with("/a/*", "/b", "/c") == Globs{"/a/*"});
+  CHECK(with(nullptr, "/b", "/c") == Globs{"/b/*.mmstats"});
+  CHECK(with(nullptr, nullptr, "/c") == Globs{"/run/mmstats/*.mmstats", "/c/*.mmstats"});
+  CHECK(with(nullptr, nullptr, nullptr) == Globs{"/run/mmstats/*.mmstats", "/tmp/*.mmstats"});
+}

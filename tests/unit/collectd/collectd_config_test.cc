@@ -1,0 +1,466 @@
+#include <doctest/doctest.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "collectd/config_text.h"
+#include "mmstats/format.h"
+#include "mmstats/parse.h"
+#include "plugin_collectd/config.h"
+
+using mmstats::Aggregate;
+using mmstats::BlockConfig;
+using mmstats::Configuration;
+using mmstats::DataSource;
+using mmstats::HostType;
+using mmstats::Kind;
+using mmstats::Message;
+using mmstats::Stale;
+
+namespace {
+
+const std::vector<std::string> kDefaultGlobs{"/default/*.mmstats"};
+constexpr std::size_t kMaxName = 127;
+
+// Each text is one <Plugin mmstats> section.
+Configuration read(const std::vector<std::string>& sections) {
+  std::vector<mmstats::ConfigItem> items;
+  for (const auto& text : sections) items.push_back(config_text::section(text));
+  return mmstats::read_config(items, kDefaultGlobs, kMaxName);
+}
+
+std::vector<std::string> texts(const std::vector<Message>& messages) {
+  std::vector<std::string> all;
+  for (const auto& message : messages) all.push_back(message.text);
+  return all;
+}
+
+// What the rules of a block make of a buffered field: `Q` is a counter by convention.
+mmstats::Binding bind(const BlockConfig& block, std::string_view label, std::string_view type = "Q") {
+  mmstats::Field field;
+  field.label = label;
+  field.type_text = type;
+  field.type = mmstats::parse_type(type).value();
+  field.buffered = true;
+  return block.rules.bind(label, field, "");
+}
+
+std::optional<HostType> host_type(const std::string& name) {
+  if (name == "derive" || name == "http_requests") return HostType{DataSource::kDerive, 1};
+  if (name == "gauge" || name == "latency") return HostType{DataSource::kGauge, 1};
+  if (name == "counter") return HostType{DataSource::kCounter, 1};
+  if (name == "absolute") return HostType{DataSource::kAbsolute, 1};
+  if (name == "if_octets") return HostType{DataSource::kDerive, 2};
+  return std::nullopt;
+}
+
+}  // namespace
+
+TEST_CASE("without any section there is one block without a name that reads the default globs") {
+  for (const auto& sections : {std::vector<std::string>{}, std::vector<std::string>{""}, {"", ""}}) {
+    const auto config = read(sections);
+    CHECK(config.messages.empty());
+    REQUIRE(config.blocks.size() == 1);
+    const auto& block = config.blocks[0];
+    CHECK(block.instance.empty());
+    CHECK_FALSE(block.interval);
+    CHECK(block.watch.globs == kDefaultGlobs);
+    CHECK(block.watch.stale == Stale::kKeep);
+    CHECK(block.watch.fold.max_file_size == mmstats::kDefaultMaxFileSize);
+    CHECK_FALSE(block.report_self);
+    CHECK_FALSE(block.names.slots);
+    CHECK(block.names.max_bytes == kMaxName);
+  }
+}
+
+TEST_CASE("every option of a block reaches what it configures") {
+  const auto config = read({R"conf(
+    <Files "web">
+      Interval 2.5
+      Path "/a/*.mmstats" "/b/*.mmstats"
+      Path "/c/x"
+      StripPrefix "com.example"
+      Include "http.*" "db.*"
+      Include "jobs"
+      Ignore "http.debug.*"
+      Aggregate "max"
+      MaxFileSize "2M"
+      MaxFiles 100
+      MaxSeries 200
+      Stale "remove"
+      ReportSelf true
+      <Metric "http[.]([0-9]+)">
+        Kind "counter"
+        Type "http_requests"
+        TypeInstance "status-\1"
+      </Metric>
+      <Metric "db.size">
+        Scale 1024
+        Aggregate "nonzero-min"
+        Kind "gauge"
+      </Metric>
+      <Metric "db.secret">
+        Ignore true
+      </Metric>
+    </Files>)conf"});
+  CHECK(texts(config.messages) == std::vector<std::string>{});
+  REQUIRE(config.blocks.size() == 1);
+  const auto& block = config.blocks[0];
+  CHECK(block.instance == "web");
+  CHECK(block.interval == 2.5);
+  CHECK(block.watch.globs == std::vector<std::string>{"/a/*.mmstats", "/b/*.mmstats", "/c/x"});
+  CHECK(block.watch.fold.max_file_size == 2U << 20U);
+  CHECK(block.watch.discovery.max_files == 100);
+  CHECK(block.watch.fold.max_series == 200);
+  CHECK(block.watch.stale == Stale::kRemove);
+  CHECK(block.report_self);
+  CHECK_FALSE(block.names.slots);
+
+  const auto status = bind(block, "com.example.http.404");
+  CHECK(status.used);
+  CHECK(status.kind == Kind::kCounter);
+  CHECK(status.sink_type == "http_requests");
+  CHECK(status.name == "status-404");
+  const auto size = bind(block, "db.size");
+  CHECK(size.scale == 1024.0);
+  CHECK(size.aggregate == Aggregate::kNonzeroMin);
+  CHECK(bind(block, "db.load", "d").aggregate == Aggregate::kMax);
+  CHECK(bind(block, "com.example.jobs").used);
+  CHECK_FALSE(bind(block, "mail.sent").used);
+  CHECK_FALSE(bind(block, "http.debug.x").used);
+  CHECK_FALSE(bind(block, "db.secret").used);
+  REQUIRE(block.types.size() == 1);
+  CHECK(block.types[0].type == "http_requests");
+}
+
+TEST_CASE("options and words are the same in upper and lower case") {
+  const auto config = read({R"conf(
+    <fILES "web">
+      interval 1
+      AGGREGATE "Avg"
+      stale "REMOVE"
+      maxfilesize "3k"
+    </fILES>)conf"});
+  CHECK(texts(config.messages) == std::vector<std::string>{});
+  REQUIRE(config.blocks.size() == 1);
+  CHECK(config.blocks[0].interval == 1.0);
+  CHECK(config.blocks[0].watch.stale == Stale::kRemove);
+  CHECK(config.blocks[0].watch.fold.max_file_size == 3072);
+}
+
+TEST_CASE("the later of two values counts") {
+  const auto config = read({"Interval 1\nInterval 5"});
+  CHECK(config.blocks.at(0).interval == 5.0);
+}
+
+TEST_CASE("a file size is taken in bytes or with a unit") {
+  struct Row {
+    const char* value;
+    std::uint64_t want;  // 0: refused
+  };
+  constexpr Row kRows[] = {
+      {"4096", 4096},
+      {"\"4096\"", 4096},
+      {"\"1k\"", 1U << 10U},
+      {"16M", 16U << 20U},
+      {"\"16M\"", 16U << 20U},
+      {"\"1G\"", 1U << 30U},
+      {"\"2G\"", 0},
+      {"\"99999999999999999999999\"", 0},
+      {"\"9999999999G\"", 0},
+      {"\"16MB\"", 0},
+      {"\"M\"", 0},
+      {"\"\"", 0},
+      {"\"-1\"", 0},
+      {"\"1.5M\"", 0},
+      {"\"16 M\"", 0},
+      {"0", 0},
+      {"-5", 0},
+      {"1.5", 0},
+      {"1e300", 0},
+      {"true", 0},
+      {"1 2", 0},
+  };
+  for (const auto& row : kRows) {
+    const auto config = read({std::string("MaxFileSize ") + row.value});
+    CAPTURE(texts(config.messages));
+    CHECK(config.messages.size() == (row.want == 0 ? 1 : 0));
+    REQUIRE(config.blocks.size() == 1);
+    CHECK(config.blocks[0].watch.fold.max_file_size ==
+          (row.want == 0 ? mmstats::kDefaultMaxFileSize : row.want));
+  }
+}
+
+TEST_CASE("a mistake costs the option that it is in, and its message names block and option") {
+  struct Row {
+    std::string_view mistake;     // in a block
+    std::string_view message[2];  // parts of it
+  };
+  constexpr std::string_view kAggregates = R"("nonzero-avg")";
+  constexpr Row kRows[] = {
+      {"Intervall 1",
+       {"Intervall 1 is left out", "no such option here; there are Interval, Path, StripPrefix"}},
+      {"<Files \"inner\">\nInterval 1\n</Files>", {"Files \"inner\" is left out", "no such option"}},
+      {"Interval \"10\"",
+       {"Interval \"10\" is left out", "one number of seconds, 0.001 or more, without quotes"}},
+      {"Interval 0", {"Interval 0 is left out"}},
+      {"Interval -1", {"Interval -1 is left out"}},
+      {"Interval nan", {"Interval nan is left out"}},
+      {"Interval inf", {"Interval inf is left out"}},
+      {"Interval 1e-9", {"0.001 or more"}},
+      {"Interval 1 2", {"Interval 1 2 is left out"}},
+      {"Interval", {"Interval is left out"}},
+      {"Path \"relative/*.mmstats\"", {"Path \"relative/*.mmstats\" is left out", "begin with \"/\""}},
+      {"Path 5", {"Path 5 is left out"}},
+      {"StripPrefix true", {"StripPrefix true is left out"}},
+      {"Ignore \"(\"", {"Ignore \"(\" is left out", "missing )"}},
+      {"Ignore 3", {"Ignore 3 is left out", "patterns"}},
+      {"Aggregate \"median\"", {"Aggregate \"median\" is left out", kAggregates}},
+      {"Aggregate 1", {"Aggregate 1 is left out", kAggregates}},
+      {"MaxFileSize \"huge\"", {"MaxFileSize \"huge\" is left out", "16M"}},
+      {"MaxFiles 0", {"MaxFiles 0 is left out", "whole number"}},
+      {"MaxFiles 1.5", {"MaxFiles 1.5 is left out"}},
+      {"MaxFiles 1e18", {"MaxFiles 1e+18 is left out"}},
+      {"MaxSeries nan", {"MaxSeries nan is left out"}},
+      {"MaxSeries \"many\"", {"MaxSeries \"many\" is left out"}},
+      {"Stale \"delete\"", {"Stale \"delete\" is left out", "\"keep\", \"remove\""}},
+      {"Stale false", {"Stale false is left out"}},
+      {"ReportSelf \"true\"", {"ReportSelf \"true\" is left out", "without quotes"}},
+      {"ReportSelf 1", {"ReportSelf 1 is left out"}},
+      {"<Metric>\nScale 2\n</Metric>", {"Metric is left out", "pattern"}},
+      {"<Metric 1>\nScale 2\n</Metric>", {"Metric 1 is left out", "in quotes"}},
+      {"<Metric \"a[\">\nScale 2\n</Metric>", {"<Metric \"a[\">: the block is left out", "missing ]"}},
+      {"<Metric \"a\">\nKindd \"gauge\"\n</Metric>", {"<Metric \"a\">: Kindd", "Kind, Type, TypeInstance"}},
+      {"<Metric \"a\">\nKind \"histogram\"\n</Metric>", {"Kind \"histogram\"", "\"counter\", \"gauge\""}},
+      {"<Metric \"a\">\nKind 1\n</Metric>", {"Kind 1 is left out"}},
+      {"<Metric \"a\">\nType \"\"\n</Metric>", {"Type \"\" is left out", "types.db"}},
+      {"<Metric \"a\">\nType 1\n</Metric>", {"Type 1 is left out"}},
+      {"<Metric \"a\">\nTypeInstance \"\"\n</Metric>", {"TypeInstance \"\" is left out"}},
+      {"<Metric \"a\">\nTypeInstance 1\n</Metric>", {"TypeInstance 1 is left out"}},
+      {"<Metric \"a\">\nTypeInstance \"\\2\"\n</Metric>",
+       {"TypeInstance \"\\2\" is left out", "subexpressions"}},
+      {"<Metric \"a\">\nAggregate \"p99\"\n</Metric>", {"Aggregate \"p99\"", kAggregates}},
+      {"<Metric \"a\">\nKind \"counter\"\nAggregate \"avg\"\n</Metric>",
+       {"<Metric \"a\">: Aggregate \"avg\" is left out", "a counter can be"}},
+      {"<Metric \"a\">\nScale 0\n</Metric>", {"Scale 0 is left out", "above 0"}},
+      {"<Metric \"a\">\nScale -1\n</Metric>", {"Scale -1 is left out"}},
+      {"<Metric \"a\">\nScale inf\n</Metric>", {"Scale inf is left out"}},
+      {"<Metric \"a\">\nScale nan\n</Metric>", {"Scale nan is left out"}},
+      {"<Metric \"a\">\nScale \"2\"\n</Metric>", {"Scale \"2\" is left out"}},
+      {"<Metric \"a\">\nIgnore \"yes\"\n</Metric>", {"Ignore \"yes\" is left out", "true or false"}},
+  };
+  for (const auto& row : kRows) {
+    const auto config = read({"<Files \"web\">\nPath \"/good/*\"\n" + std::string(row.mistake) +
+                              "\nReportSelf true\n</Files>\n<Files \"other\">\nInterval 7\n</Files>"});
+    CAPTURE(std::string(row.mistake));
+    REQUIRE(config.messages.size() == 1);
+    const auto& message = config.messages[0];
+    CAPTURE(message.text);
+    CHECK(message.severity == Message::Severity::kError);
+    CHECK(message.text.starts_with("<Files \"web\">"));
+    for (const auto part : row.message) CHECK(message.text.find(part) != std::string::npos);
+    REQUIRE(config.blocks.size() == 2);
+    CHECK(config.blocks[0].watch.globs == std::vector<std::string>{"/good/*"});
+    CHECK(config.blocks[0].report_self);
+    CHECK(config.blocks[1].interval == 7.0);
+  }
+}
+
+TEST_CASE("a bad option of a <Metric> leaves the others in force") {
+  const auto config = read({R"conf(
+    <Metric "a">
+      Scale "x"
+      Type "latency"
+      Wrong 1
+    </Metric>
+    <Metric "b">
+      TypeInstance "b\1"
+      Type "latency"
+    </Metric>
+    <Metric "c">
+      Kind "counter"
+      Aggregate "max"
+      TypeInstance "d"
+    </Metric>)conf"});
+  CHECK(config.messages.size() == 4);
+  const auto& block = config.blocks.at(0);
+  CHECK(bind(block, "a").sink_type == "latency");
+  CHECK(bind(block, "a").scale == 1.0);
+  CHECK(bind(block, "b").name == "b");
+  CHECK(bind(block, "b").sink_type == "latency");
+  CHECK(bind(block, "c").name == "d");
+  CHECK(bind(block, "c").aggregate == Aggregate::kSum);
+}
+
+TEST_CASE("the first <Metric> that matches decides") {
+  const auto config = read({R"conf(
+    <Metric "a[.].*">
+      Type "first"
+    </Metric>
+    <Metric ".*">
+      Type "second"
+    </Metric>)conf"});
+  CHECK(bind(config.blocks.at(0), "a.b").sink_type == "first");
+  CHECK(bind(config.blocks.at(0), "b").sink_type == "second");
+}
+
+TEST_CASE("a block whose Paths are all unusable is left out, and never replaced by the default") {
+  const auto config = read({R"conf(
+    <Files "web">
+      Path "x"
+      Path 1 "y"
+    </Files>
+    <Files "good">
+      Path "x" "/y"
+    </Files>)conf"});
+  CHECK(config.messages.size() == 5);
+  CHECK(config.messages[3].text == "<Files \"web\">: the block is left out: no Path of it can be used");
+  REQUIRE(config.blocks.size() == 1);
+  CHECK(config.blocks[0].instance == "good");
+  CHECK(config.blocks[0].watch.globs == std::vector<std::string>{"/y"});
+
+  CHECK(read({"Path \"x\""}).blocks.empty());
+}
+
+TEST_CASE("a block whose Includes are all unusable is left out rather than to send everything") {
+  const auto config = read({R"conf(
+    <Files "web">
+      Include "*"
+    </Files>
+    <Files "good">
+      Include "*" "a"
+    </Files>)conf"});
+  REQUIRE(config.messages.size() == 3);
+  CHECK(config.messages[1].text.find("would send everything") != std::string::npos);
+  REQUIRE(config.blocks.size() == 1);
+  CHECK(config.blocks[0].instance == "good");
+  CHECK(bind(config.blocks[0], "a").used);
+  CHECK_FALSE(bind(config.blocks[0], "b").used);
+}
+
+TEST_CASE("names of blocks fit collectd and Graphite, and are given once") {
+  struct Row {
+    std::string values;
+    const char* message;  // nullptr: accepted
+  };
+  const std::string longest(kMaxName, 'x');
+  for (const auto& row : std::vector<Row>{
+           {"\"web-1_a.b@c\"", nullptr},
+           {"\"app-0123456789ab\"", nullptr},  // as containers are called
+           {"\"" + longest + "\"", nullptr},
+           {"\"" + longest + "x\"", "127 bytes at most"},
+           {"\"\"", "it needs one name"},
+           {"\"a/b\"", "<Files \"a/b\"> is left out"},
+           {"\"a b\"", "letters, digits"},
+           {"\"a.\"", "empty parts"},
+           {"\"..\"", "empty parts"},
+           {"", "<Files> is left out"},
+           {"1", "<Files 1> is left out"},
+           {"\"a\" \"b\"", "<Files \"a\" \"b\"> is left out"},
+           {"\"first\"", "the second <Files \"first\"> is left out: each block needs a name of its own"},
+       }) {
+    const auto config =
+        read({"<Files \"first\">\nInterval 1\n</Files>", "<Files " + row.values + ">\nInterval 2\n</Files>"});
+    CAPTURE(texts(config.messages));
+    REQUIRE(config.blocks.size() == (row.message == nullptr ? 2 : 1));
+    CHECK(config.blocks[0].interval == 1.0);
+    REQUIRE(config.messages.size() == (row.message == nullptr ? 0 : 1));
+    if (row.message != nullptr) CHECK(config.messages[0].text.find(row.message) != std::string::npos);
+  }
+}
+
+TEST_CASE("several sections add up") {
+  const auto config = read({"<Files \"a\">\n</Files>\nPath \"/p\"", "<Files \"b\">\n</Files>\nInterval 3"});
+  CHECK(texts(config.messages) == std::vector<std::string>{});
+  REQUIRE(config.blocks.size() == 3);
+  CHECK(config.blocks[0].instance == "a");
+  CHECK(config.blocks[1].instance == "b");
+  CHECK(config.blocks[2].instance.empty());
+  CHECK(config.blocks[2].watch.globs == std::vector<std::string>{"/p"});
+  CHECK(config.blocks[2].interval == 3.0);
+}
+
+TEST_CASE("options outside of <Files> do not make a second look at the default folders") {
+  const auto config = read({"Interval 3\nStale \"remove\"\n<Files \"a\">\n</Files>"});
+  REQUIRE(config.blocks.size() == 1);
+  CHECK(config.blocks[0].instance == "a");
+  CHECK_FALSE(config.blocks[0].interval);
+  REQUIRE(config.messages.size() == 1);
+  CHECK(config.messages[0].text.starts_with("<Plugin mmstats>: Interval, Stale is left out"));
+
+  const auto alone = read({"Interval 3"});
+  REQUIRE(alone.blocks.size() == 1);
+  CHECK(alone.blocks[0].interval == 3.0);
+  CHECK(alone.blocks[0].watch.globs == kDefaultGlobs);
+}
+
+TEST_CASE("no block is left if all that were configured are unusable") {
+  const auto config = read({"<Files \"a/b\">\n</Files>\n<Files \"c\">\nPath \"x\"\n</Files>"});
+  CHECK(config.blocks.empty());
+  CHECK(config.messages.size() == 3);
+}
+
+TEST_CASE("a block knows whether some of its series carry worker slots") {
+  const auto slots = [](const char* text) { return read({text}).blocks.at(0).names.slots; };
+  CHECK(slots("Aggregate \"none\""));
+  CHECK(slots("<Metric \"a\">\nAggregate \"none\"\n</Metric>"));
+  CHECK_FALSE(slots("<Metric \"a\">\nAggregate \"sum\"\n</Metric>"));
+  CHECK_FALSE(slots("Aggregate \"none\"\nAggregate \"sum\""));
+}
+
+TEST_CASE("a capture that lost its backslash is noticed") {
+  const auto type_instance = [](const std::string& pattern, const std::string& name) {
+    return read({"<Metric \"" + pattern + "\">\nTypeInstance \"" + name + "\"\n</Metric>"});
+  };
+  const auto lost = type_instance("a-(.*)", "1");
+  REQUIRE(lost.messages.size() == 1);
+  CHECK(lost.messages[0].severity == Message::Severity::kWarning);
+  CHECK(lost.messages[0].text.find("write \\\\1") != std::string::npos);
+  CHECK(lost.blocks.size() == 1);
+  CHECK(type_instance("a-(.*)", "\\1").messages.empty());
+  CHECK(type_instance("a-(?:.*)", "1").messages.empty());
+  CHECK(type_instance("a-(.*)", "all").messages.empty());
+  CHECK(type_instance("a-.*", "1").messages.empty());
+}
+
+TEST_CASE("types are checked against those that the host knows") {
+  struct Row {
+    const char* type;
+    const char* kind;     // empty: not given
+    const char* problem;  // empty: none
+  };
+  constexpr Row kRows[] = {
+      {"http_requests", "", ""},
+      {"http_requests", "counter", ""},
+      {"counter", "counter", ""},
+      {"latency", "", ""},
+      {"latency", "gauge", ""},
+      {"latency", "timestamp", ""},
+      {"latency", "state", ""},
+      {"latency", "property", ""},
+      {"latency", "counter", "needs DERIVE or COUNTER"},
+      {"http_requests", "gauge", "a gauge needs GAUGE"},
+      {"counter", "state", "a state needs GAUGE"},
+      {"absolute", "", "ABSOLUTE"},
+      {"absolute", "counter", "ABSOLUTE"},
+      {"if_octets", "", "2 data sources"},
+      {"nonsense", "", "no types.db"},
+      {"Latency", "", "no types.db"},
+  };
+  for (const auto& row : kRows) {
+    const std::string type = row.type;
+    const std::string kind = row.kind;
+    const std::string problem = row.problem;
+    const auto config = read({"<Files \"web\">\n<Metric \"a.*\">\nType \"" + type + "\"\n" +
+                              (kind.empty() ? "" : "Kind \"" + kind + "\"\n") + "</Metric>\n</Files>"});
+    REQUIRE(config.blocks.size() == 1);
+    const auto messages = mmstats::check_types(config.blocks[0], host_type);
+    CAPTURE(type);
+    CAPTURE(texts(messages));
+    REQUIRE(messages.size() == (problem.empty() ? 0 : 1));
+    if (problem.empty()) continue;
+    CHECK(messages[0].text.starts_with("<Files \"web\">, <Metric \"a.*\">: Type \"" + type + "\""));
+    CHECK(messages[0].text.find(problem) != std::string::npos);
+  }
+}

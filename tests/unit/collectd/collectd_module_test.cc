@@ -1,0 +1,291 @@
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <new>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "collectd/config_text.h"
+#include "collectd/stub_host.h"
+#include "made_file.h"
+#include "plugin_collectd/complaints.h"
+#include "plugin_collectd/guard.h"
+#include "temporary_folder.h"
+
+using config_text::section;
+using mmstats::ComplaintBudget;
+using mmstats::FaultLog;
+using mmstats::guarded;
+
+namespace {
+
+// Standard output of a command, line by line.
+std::vector<std::string> lines_of(const std::string& command) {
+  std::vector<std::string> lines;
+  const auto close = [](std::FILE* pipe) { CHECK(pclose(pipe) == 0); };
+  const std::unique_ptr<std::FILE, decltype(close)> pipe(popen(command.c_str(), "r"), close);
+  REQUIRE(pipe);
+  std::string text;
+  std::array<char, 4096> buffer;
+  while (const auto n = std::fread(buffer.data(), 1, buffer.size(), pipe.get()))
+    text.append(buffer.data(), n);
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+double unix_seconds() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// A worker's file. Its counter comes first, so that `count` finds it.
+void publish(const TemporaryFolder& folder, const std::string& name, std::uint64_t hits) {
+  MadeFile file;
+  file.buffered("hits", "Q", hits).buffered("load", "d", 0.5).buffered("a/b", "I", std::uint32_t{7});
+  folder.write(name, file.owner(static_cast<std::uint32_t>(getpid()), unix_seconds()).padded());
+}
+
+// Sets the counter of a published file, in place.
+void count(const TemporaryFolder& folder, const std::string& name, std::uint64_t hits) {
+  constexpr std::streamoff kSecondBuffer = 1 + 2 + 4 + 2 + 1 + 1 + 8;
+  std::fstream file(folder / name, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(kSecondBuffer);
+  file.write(reinterpret_cast<const char*>(&hits), sizeof hits);
+  CHECK(file.flush());
+}
+
+// A block that reads all mmstats files of `folder`.
+std::string files(const std::string& name, const TemporaryFolder& folder, const std::string& options = "") {
+  return "<Files \"" + name + "\">\nPath \"" + folder.path() + "/*.mmstats\"\n" + options + "</Files>\n";
+}
+
+std::map<std::string, stub_host::Dispatched> by_identity(const stub_host::Host& host) {
+  std::map<std::string, stub_host::Dispatched> all;
+  for (const auto& value : host.dispatched()) CHECK(all.emplace(value.identity, value).second);
+  return all;
+}
+
+std::vector<std::string> told;
+
+void tell(const char* callback, const char* what) { told.push_back(std::string(callback) + ": " + what); }
+
+}  // namespace
+
+TEST_CASE("the module exports its entry and nothing else") {
+  const auto symbols = lines_of(NM " -D --defined-only '" MODULE_FILE "'");
+  REQUIRE(symbols.size() == 1);
+  CHECK(symbols[0].ends_with(" T module_register"));
+}
+
+TEST_CASE("the module needs no protobuf, as other modules bring their own") {
+  std::size_t needed = 0;
+  for (const auto& line : lines_of(READELF " -d '" MODULE_FILE "'")) {
+    if (line.find("(NEEDED)") == std::string::npos) continue;
+    ++needed;
+    CHECK_MESSAGE(line.find("protobuf") == std::string::npos, line);
+  }
+  CHECK(needed > 0);
+}
+
+TEST_CASE("loaded without a configuration, the module reads what MMSTATS_GLOB names") {
+  const TemporaryFolder folder;
+  publish(folder, "a.mmstats", 5);
+  publish(folder, "b.mmstats", 7);
+  setenv("MMSTATS_GLOB", (folder / "*.mmstats").c_str(), 1);
+  {
+    stub_host::Host host;
+    REQUIRE(host.init() == 0);
+    REQUIRE(host.readers().size() == 1);
+    CHECK(host.readers()[0].name == "mmstats");
+    CHECK(host.readers()[0].interval == 10.0);
+    REQUIRE(host.log().size() == 1);
+    CHECK(host.log()[0].find("reads " + folder.path() + "/*.mmstats every 10 s") != std::string::npos);
+
+    CHECK(host.read("mmstats") == 0);
+    const auto values = by_identity(host);
+    REQUIRE(values.size() == 3);
+    CHECK(values.at("mmstats/derive-hits").derive == 12);
+    CHECK(values.at("mmstats/gauge-load").number == 0.5);
+    CHECK(values.at("mmstats/gauge-a_b-c31904682941").number == 14);
+    for (const auto& [identity, value] : values) {
+      CHECK(value.time == values.begin()->second.time);
+      CHECK(value.interval == 10.0);
+    }
+  }
+  unsetenv("MMSTATS_GLOB");
+}
+
+TEST_CASE("each block of each section gets a reader of its own") {
+  const TemporaryFolder folder;
+  publish(folder, "a.mmstats", 5);
+  stub_host::Host host;
+  CHECK(host.config(section(files("one", folder, "Interval 2\n"))) == 0);
+  CHECK(host.config(section(files("two", folder, "ReportSelf true\nColour blue\n") +
+                            "<Files \"three\">\nPath \"here\"\n</Files>")) == 0);
+  REQUIRE(host.init() == 0);
+  REQUIRE(host.readers().size() == 2);
+  CHECK(host.readers()[0].name == "mmstats/one");
+  CHECK(host.readers()[0].interval == 2.0);
+  CHECK(host.readers()[1].name == "mmstats/two");
+  CHECK(host.readers()[1].interval == 10.0);
+  CHECK(host.log()[0].starts_with("mmstats plugin: <Files \"two\">: Colour \"blue\" is left out"));
+
+  CHECK(host.read("mmstats/one") == 0);
+  CHECK(by_identity(host).size() == 3);
+  CHECK(by_identity(host).at("mmstats-one/derive-hits").interval == 2.0);
+  CHECK(host.read("mmstats/two") == 0);
+  const auto values = by_identity(host);
+  CHECK(values.size() == 9);
+  CHECK(values.at("mmstats-two/count-files").number == 1);
+  CHECK(values.at("mmstats-two/count-series").number == 3);
+  CHECK(values.at("mmstats-two/count-damaged_files").number == 0);
+  CHECK(values.at("mmstats-two/count-dead_files").number == 0);
+  CHECK(values.at("mmstats-two/errors-unstable_values").derive == 0);
+  CHECK(values.at("mmstats-two/duration-scan").number > 0);
+}
+
+TEST_CASE("init fails if no block is usable, or if the host takes none") {
+  {
+    stub_host::Host host;
+    host.config(section("<Files \"three\">\nPath \"here\"\n</Files>"));
+    CHECK(host.init() != 0);
+    CHECK(host.readers().empty());
+  }
+  stub_host::Host host;
+  host.config(section("<Files \"one\">\n</Files>\n<Files \"two\">\n</Files>"));
+  host.refuse_readers();
+  CHECK(host.init() != 0);
+}
+
+TEST_CASE("a section that is never used is freed at shutdown") {
+  stub_host::Host host;
+  CHECK(host.config(section("<Files \"one\">\n</Files>")) == 0);
+}
+
+TEST_CASE("nothing is thrown into the host") {
+  const TemporaryFolder folder;
+  publish(folder, "a.mmstats", 5);
+  stub_host::Host host;
+  host.config(section(files("all", folder)));
+  REQUIRE(host.init() == 0);
+  const auto lines = host.log().size();
+  host.throw_when_dispatching(true);
+  CHECK(host.read("mmstats/all") == mmstats::kThrew);
+  CHECK(host.read("mmstats/all") == mmstats::kThrew);
+  CHECK(host.log().size() == lines + 1);
+  CHECK(host.log().back() == "mmstats plugin: reading failed: thrown by the host");
+  host.throw_when_dispatching(false);
+  CHECK(host.read("mmstats/all") == 0);
+  CHECK(by_identity(host).at("mmstats-all/derive-hits").derive == 5);
+}
+
+TEST_CASE("a tick allocates nothing once it has seen the files") {
+  const TemporaryFolder folder;
+  for (int i = 0; i < 50; ++i) publish(folder, std::to_string(i) + ".mmstats", 1);
+  stub_host::Host host;
+  host.config(
+      section(files("sum", folder, "ReportSelf true\n") + files("apart", folder, "Aggregate \"none\"\n")));
+  REQUIRE(host.init() == 0);
+  host.keep_dispatched(false);
+  const auto read_all = [&](std::uint64_t hits) {
+    for (int i = 0; i < 50; ++i) count(folder, std::to_string(i) + ".mmstats", hits);
+    const auto before = stub_host::allocations();
+    for (const char* reader : {"mmstats/sum", "mmstats/apart"}) {
+      const std::string name = reader;
+      CHECK(host.read(name) == 0);
+    }
+    return stub_host::allocations() - before;
+  };
+  CHECK(read_all(2) > 0);  // what is counted is what the module does
+  for (std::uint64_t hits = 3; hits < 10; ++hits) read_all(hits);
+  for (std::uint64_t hits = 10; hits < 20; ++hits) CHECK(read_all(hits) == 0);
+
+  host.keep_dispatched(true);
+  CHECK(host.read("mmstats/sum") == 0);
+  CHECK(by_identity(host).at("mmstats-sum/derive-hits").derive == 50 * 19);
+}
+
+TEST_CASE("a callback that throws returns an error, and is told of once until it went well") {
+  told.clear();
+  FaultLog faults(tell);
+  int calls = 0;
+  const auto failing = [&]() -> int {
+    ++calls;
+    throw std::runtime_error("no such luck");
+  };
+  CHECK(guarded("reading", faults, failing) == mmstats::kThrew);
+  CHECK(guarded("reading", faults, failing) == mmstats::kThrew);
+  CHECK(calls == 2);
+  CHECK(told == std::vector<std::string>{"reading: no such luck"});
+
+  CHECK(guarded("reading", faults, [] { return 7; }) == 7);
+  CHECK(told.size() == 1);
+  CHECK(guarded("reading", faults, []() -> int { throw 5; }) == mmstats::kThrew);
+  CHECK(told.size() == 2);
+  CHECK(told[1] == "reading: something that is no std::exception");
+
+  FaultLog others(tell);
+  CHECK(guarded("init", others, []() -> int { throw std::bad_alloc(); }) == mmstats::kThrew);
+  REQUIRE(told.size() == 3);
+  CHECK(told[2].starts_with("init: "));
+}
+
+TEST_CASE("a budget lets few complaints through, and counts the others") {
+  using std::chrono::seconds;
+  const auto start = std::chrono::steady_clock::time_point(seconds(1000));
+  ComplaintBudget budget;
+  const auto tick = [&](std::chrono::steady_clock::time_point now, unsigned complaints) {
+    budget.begin_tick(now);
+    unsigned let_through = 0;
+    for (unsigned i = 0; i < complaints; ++i) let_through += budget.spend() ? 1 : 0;
+    return let_through;
+  };
+  CHECK(tick(start, 3) == 3);
+  CHECK(budget.take_refused() == 0);
+  CHECK(tick(start + seconds(1), 25) == ComplaintBudget::kPerTick);
+  CHECK(budget.take_refused() == 15);
+  CHECK(tick(start + seconds(2), 25) == ComplaintBudget::kPerTick);
+  CHECK(budget.take_refused() == 0);  // told once in this minute already
+  CHECK(tick(start + seconds(3), 1000) == ComplaintBudget::kPerMinute - 23);
+  CHECK(tick(start + seconds(59), 1000) == 0);
+  CHECK(budget.take_refused() == 0);
+
+  CHECK(tick(start + seconds(60), 1) == 1);
+  CHECK(budget.take_refused() == 15 + 993 + 1000);
+  CHECK(budget.take_refused() == 0);
+  CHECK(tick(start + seconds(120), 0) == 0);
+  CHECK(budget.take_refused() == 0);
+}
+
+TEST_CASE("a log line is one short printable line") {
+  using mmstats::log_line;
+  CHECK(log_line("plain text", 100) == "plain text");
+  CHECK(log_line("", 100).empty());
+  CHECK(log_line("/tmp/a\nError: forged", 100) == "/tmp/a\\x0AError: forged");
+  CHECK(log_line("\x1B[2J", 100).find('\x1B') == std::string::npos);
+
+  const std::string both_ends = "/tmp/" + std::string(3000, 'p') + ": no such file";
+  const auto line = log_line(both_ends, 100);
+  CHECK(line.size() == 100);
+  CHECK(line.starts_with("/tmp/ppp"));
+  CHECK(line.ends_with("p: no such file"));
+  CHECK(line.find(" ... ") != std::string::npos);
+
+  // A cut does not leave half a character, whichever byte it meets.
+  std::string snowmen;
+  for (int i = 0; i < 1000; ++i) snowmen += "\xE2\x98\x83";
+  for (std::size_t max = 16; max < 40; ++max) {
+    const auto cut = log_line(snowmen, max);
+    CHECK(cut.size() <= max);
+    CHECK(mmstats::log_line(cut, 1000) == cut);  // nothing in it that would have to be escaped
+  }
+}

@@ -1,0 +1,321 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "mmstats/snapshot.h"
+#include "plugin_collectd/values.h"
+
+using mmstats::DataSource;
+using mmstats::HostType;
+using mmstats::Kind;
+using mmstats::NameRules;
+using mmstats::Series;
+using mmstats::SeriesNames;
+using mmstats::type_instance;
+
+namespace {
+
+constexpr std::int32_t kNoSlot = -1;
+
+std::string map(std::string_view name, std::int32_t slot = kNoSlot, NameRules rules = {}) {
+  return type_instance(name, slot, rules);
+}
+
+// What every mapped name must be, whatever it was made of.
+void check_fits(const std::string& name, std::size_t max_bytes = 127) {
+  CAPTURE(name);
+  CHECK_FALSE(name.empty());
+  CHECK(name.size() <= max_bytes);
+  CHECK(mmstats::is_plain_name(name));
+}
+
+std::optional<HostType> host_type(const std::string& name) {
+  if (name == "derive" || name == "http_requests") return HostType{DataSource::kDerive, 1};
+  if (name == "gauge" || name == "latency") return HostType{DataSource::kGauge, 1};
+  if (name == "counter") return HostType{DataSource::kCounter, 1};
+  if (name == "if_octets") return HostType{DataSource::kDerive, 2};
+  return std::nullopt;
+}
+
+Series series(std::string name, Kind kind, std::string sink_type = "", std::int32_t slot = kNoSlot) {
+  Series s;
+  s.name = std::move(name);
+  s.kind = kind;
+  s.sink_type = std::move(sink_type);
+  s.slot = slot;
+  s.integral = kind == Kind::kCounter;
+  s.present = true;
+  return s;
+}
+
+std::string identity(const SeriesNames& names, std::size_t i) {
+  const auto id = names[i];
+  CHECK(id.type_instance.data()[id.type_instance.size()] == '\0');
+  return std::string(id.type) + "-" + std::string(id.type_instance);
+}
+
+}  // namespace
+
+TEST_CASE("a name that fits stays as it is") {
+  for (const std::string name : {"requests", "a.b.c", "http.status-404", "A_b-c.D@e", "0", "-", "a-123456789",
+                                 "deadbeefcafe", "x-DEADBEEFCAFE", "x-deadbeefcafe.y", "x_deadbeefcafe"}) {
+    CHECK(map(name) == name);
+  }
+  const std::string longest(127, 'x');
+  CHECK(map(longest) == longest);
+}
+
+// The hashes are those of another implementation, in Python:
+//   h = 0xcbf29ce484222325
+//   for b in name: h = (h ^ b) * 0x100000001b3 % 2**64
+//   "%012x" % ((h ^ h >> 48) & (2**48 - 1))
+TEST_CASE("a name that does not fit is mapped and gets its hash") {
+  struct Row {
+    std::string name;
+    const char* want;
+  };
+  for (const auto& row : std::vector<Row>{
+           {"a b", "a_b-99190483dead"},
+           {"", "_-9ce48422e8d7"},
+           {".a", "_a-4b07b4a095aa"},
+           {"a.", "a_-f807b5451fdd"},
+           {"a..b", "a._b-8b827aa25aea"},
+           {"...", "___-3e17ec4be5c0"},
+           {"a\nb", "a_b-b119041503ce"},
+           {"http/get", "http_get-0d81c53135ee"},
+           {"m\xC3"
+            "\xA9"
+            "trique.\xE2"
+            "\x98"
+            "\x83"
+            ".total",
+            "m__trique.___.total-4ea78435c710"},
+           {"quote\"<script>alert(1)</script>;\t", "quote__script_alert_1___script___-580ef43a30c5"},
+           {"queue:default", "queue_default-e9b8ab9ecc9d"},
+           {"50%+1=~$x", "50__1___x-1161747a721e"},
+           {"x-0123456789ab", "x-0123456789ab-e11a8eec1eff"},
+           {std::string("a\0b", 3), "a_b-991904268360"},
+           {std::string(128, 'x'),
+            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+            "xxxxxxxxxxxxxxxxxx-49167e0e176c"},
+           {std::string(65'535, 'k'),
+            "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
+            "kkkkkkkkkkkkkkkkkk-5f0ba468c6d0"},
+       }) {
+    CHECK(map(row.name) == row.want);
+    check_fits(map(row.name));
+  }
+}
+
+TEST_CASE("the labels of odd files are mapped without meeting") {
+  const std::string kilobytes(65'535, 'k');
+  std::vector<std::string> names{
+      // of odd_values.mmstats
+      "a label with spaces/and slashes",
+      "cut",
+      "m\xC3\xA9trique.\xE2\x98\x83.total",
+      "quote\"<script>alert(1)</script>;\t",
+      // and worse
+      "",
+      "_",
+      " ",
+      ".",
+      "..",
+      "...",
+      "/",
+      "//",
+      "../../etc/passwd",
+      "a b",
+      "a_b",
+      "a\nb",
+      "a/b",
+      "a.b",
+      "a..b",
+      "a._b",
+      ".a.b",
+      "a.b.",
+      std::string("a\0b", 3),
+      std::string("a\0", 2),
+      "a",
+      "\xFF\xFE",
+      "a;tag=1",
+      "a{b}",
+      "a*",
+      "a?",
+      kilobytes,
+      kilobytes + "k",
+      std::string(65'534, 'k') + "l",
+      std::string(127, 'k'),
+      std::string(128, 'k'),
+      std::string(126, '.') + "k",
+      "x-0123456789ab",
+      "x",
+  };
+  // What mapping makes of a name is taken for a name itself, as somebody may choose it.
+  for (std::size_t i = 0, n = names.size(); i < n; ++i) names.push_back(map(names[i]));
+
+  std::map<std::string, std::string> seen;
+  for (const auto& name : names) {
+    const auto mapped = map(name);
+    check_fits(mapped);
+    const auto [other, added] = seen.emplace(mapped, name);
+    CHECK_MESSAGE((added || other->second == name), mapped);
+  }
+}
+
+TEST_CASE("a worker slot is kept whatever has to be cut") {
+  const NameRules rules{.max_bytes = 127, .slots = true};
+  CHECK(map("requests", 0, rules) == "requests-0");
+  CHECK(map("requests", 17, rules) == "requests-17");
+  for (const std::size_t size : {124U, 125U, 126U, 127U, 1000U}) {
+    std::set<std::string> seen;
+    for (const std::int32_t slot : {0, 9, 10, 99, 100, std::numeric_limits<std::int32_t>::max()}) {
+      const auto mapped = map(std::string(size, 's'), slot, rules);
+      check_fits(mapped);
+      CHECK(mapped.ends_with("-" + std::to_string(slot)));
+      CHECK(seen.insert(mapped).second);
+    }
+  }
+  CHECK(map(std::string(125, 's'), 9, rules) == std::string(125, 's') + "-9");
+}
+
+TEST_CASE("a name that ends like a slot is told from one with a slot") {
+  const NameRules slots{.max_bytes = 127, .slots = true};
+  CHECK(map("latency-99") == "latency-99");  // nothing to meet where there are no slots
+  CHECK(map("latency-99", kNoSlot, slots) != map("latency", 99, slots));
+  CHECK(map("latency-99-3", kNoSlot, slots) != map("latency-99", 3, slots));
+  CHECK(map("latency-99", 3, slots) == "latency-99-3");
+  CHECK(map("latency-", kNoSlot, slots) == "latency-");
+  CHECK(map("99", kNoSlot, slots) == "99");
+  const auto hashed = map("a b", kNoSlot, slots);
+  CHECK(map(hashed + "-3", kNoSlot, slots) != map(hashed, 3, slots));
+  CHECK(map(hashed, 3, slots) != map("a b", 3, slots));
+}
+
+TEST_CASE("a shorter limit of the host is kept") {
+  for (const std::size_t max : {32U, 63U, 64U, 255U}) {
+    const NameRules rules{.max_bytes = max, .slots = false};
+    CHECK(map(std::string(max, 'm'), kNoSlot, rules) == std::string(max, 'm'));
+    CHECK(map(std::string(max + 1, 'm'), kNoSlot, rules).size() == max);
+    check_fits(map(std::string(500, '/'), std::numeric_limits<std::int32_t>::max(), rules), max);
+  }
+}
+
+TEST_CASE("series get the default types, or those of their rule where they suit") {
+  struct Row {
+    Kind kind;
+    const char* sink_type;
+    const char* want;
+    DataSource source;
+    bool told;
+  };
+  for (const auto& row : std::vector<Row>{
+           {Kind::kCounter, "", "derive-n", DataSource::kDerive, false},
+           {Kind::kGauge, "", "gauge-n", DataSource::kGauge, false},
+           {Kind::kState, "", "gauge-n", DataSource::kGauge, false},
+           {Kind::kTimestamp, "", "gauge-n", DataSource::kGauge, false},
+           {Kind::kCounter, "http_requests", "http_requests-n", DataSource::kDerive, false},
+           {Kind::kCounter, "counter", "counter-n", DataSource::kCounter, false},
+           {Kind::kGauge, "latency", "latency-n", DataSource::kGauge, false},
+           {Kind::kGauge, "http_requests", "gauge-n", DataSource::kGauge, true},
+           {Kind::kCounter, "latency", "derive-n", DataSource::kDerive, true},
+           // told when the configuration was read
+           {Kind::kCounter, "nonsense", "derive-n", DataSource::kDerive, false},
+           {Kind::kCounter, "if_octets", "derive-n", DataSource::kDerive, false},
+       }) {
+    CAPTURE(row.sink_type);
+    SeriesNames names({}, host_type);
+    std::vector<Series> all{series("n", row.kind, row.sink_type)};
+    const auto told = names.extend(all);
+    CHECK(identity(names, 0) == row.want);
+    CHECK(names[0].source == row.source);
+    CHECK(told.size() == (row.told ? 1 : 0));
+    if (row.told) CHECK(told[0].find("series \"n\"") != std::string::npos);
+    all.push_back(series("m", row.kind, row.sink_type));
+    CHECK(names.extend(all).empty());  // not once for each series
+  }
+}
+
+TEST_CASE("a host without the default types still gets names") {
+  SeriesNames names({}, [](const std::string&) { return std::nullopt; });
+  const std::vector<Series> all{series("a", Kind::kCounter), series("b", Kind::kGauge)};
+  CHECK(names.extend(all).empty());
+  CHECK(names[0].source == DataSource::kDerive);
+  CHECK(names[1].source == DataSource::kGauge);
+}
+
+TEST_CASE("two series never share an identity, and an identity never changes") {
+  const std::vector<std::pair<const char*, const char*>> reserved{{"gauge", "files"}};
+  SeriesNames names({}, host_type, reserved);
+  std::vector<Series> all;
+  std::vector<std::string> first;
+  std::set<std::string> seen{"gauge-files"};
+  const auto add = [&](Series s) {
+    all.push_back(std::move(s));
+    names.extend(all);
+    first.push_back(identity(names, all.size() - 1));
+    CHECK(seen.insert(first.back()).second);
+  };
+  add(series("files", Kind::kGauge));
+  add(series("load", Kind::kGauge));
+  CHECK(first.back() == "gauge-load");
+  add(series("load", Kind::kState));
+  add(series("load", Kind::kTimestamp));
+  add(series("load", Kind::kGauge, "nonsense"));  // falls back to gauge, too
+  add(series("load", Kind::kCounter));
+  CHECK(first.back() == "derive-load");
+  for (int i = 0; i < 300; ++i) add(series("same", Kind::kGauge));
+  for (std::int32_t slot = 0; slot < 20; ++slot) add(series("load", Kind::kGauge, "", slot));
+  for (std::size_t i = 0; i < all.size(); ++i) CHECK(identity(names, i) == first[i]);
+}
+
+TEST_CASE("counters become what their data source takes") {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  constexpr auto kMaxSigned = std::numeric_limits<std::int64_t>::max();
+  constexpr auto kMinSigned = std::numeric_limits<std::int64_t>::min();
+  constexpr auto kMaxUnsigned = std::numeric_limits<std::uint64_t>::max();
+
+  auto whole = series("n", Kind::kCounter);
+  for (const std::uint64_t total :
+       {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1} << 63U, kMaxUnsigned}) {
+    whole.total = total;
+    CHECK(static_cast<std::uint64_t>(mmstats::as_derive(whole).value()) == total);
+    CHECK(mmstats::as_counter(whole) == total);
+  }
+
+  struct Row {
+    double value;
+    std::int64_t derive;
+    std::uint64_t counter;
+  };
+  auto fraction = series("n", Kind::kCounter);
+  fraction.integral = false;
+  for (const auto& row : std::vector<Row>{
+           {0.0, 0, 0},
+           {-0.0, 0, 0},
+           {1.999, 1, 1},
+           {-1.999, -1, 0},
+           {9007199254740993.0, 9007199254740992, 9007199254740992},
+           {9223372036854774784.0, 9223372036854774784, 9223372036854774784U},
+           {9223372036854775808.0, kMaxSigned, std::uint64_t{1} << 63U},
+           {18446744073709549568.0, kMaxSigned, 18446744073709549568U},
+           {18446744073709551616.0, kMaxSigned, kMaxUnsigned},
+           {-9223372036854775808.0, kMinSigned, 0},
+           {kInf, kMaxSigned, kMaxUnsigned},
+           {-kInf, kMinSigned, 0},
+       }) {
+    CAPTURE(row.value);
+    fraction.value = row.value;
+    CHECK(mmstats::as_derive(fraction) == row.derive);
+    CHECK(mmstats::as_counter(fraction) == row.counter);
+  }
+  fraction.value = std::nan("");
+  CHECK_FALSE(mmstats::as_derive(fraction));
+  CHECK_FALSE(mmstats::as_counter(fraction));
+}

@@ -1,0 +1,491 @@
+// Packets are judged by protobuf's own library (packet_check.h), and the rules are core/doc/mapping.md's.
+#include "plugin_pinba/forward/forwarder.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "collect/fold.h"
+#include "pinba/packet_check.h"
+
+namespace {
+
+using mmstats::Kind;
+using mmstats::Series;
+using mmstats_pinba::Forwarder;
+using mmstats_pinba::Mapping;
+
+constexpr auto kNow = std::chrono::system_clock::time_point(std::chrono::seconds(1'700'000'000));
+constexpr std::uint64_t kMostHits = std::numeric_limits<std::uint32_t>::max();
+
+Series counter(std::string name, std::uint64_t total, std::string metric = "") {
+  Series series;
+  series.name = std::move(name);
+  series.sink_type = std::move(metric);
+  series.kind = Kind::kCounter;
+  series.integral = series.present = true;
+  series.total = total;
+  series.value = static_cast<double>(total);
+  return series;
+}
+
+Series seconds(std::string name, double total, std::string metric = "") {
+  Series series = counter(std::move(name), 0, std::move(metric));
+  series.integral = false;
+  series.value = total;
+  return series;
+}
+
+Series level(std::string name, double value, std::string metric = "", Kind kind = Kind::kGauge) {
+  Series series;
+  series.name = std::move(name);
+  series.sink_type = std::move(metric);
+  series.kind = kind;
+  series.present = true;
+  series.value = value;
+  return series;
+}
+
+void move(Series& counter, std::uint64_t added) {
+  counter.total += added;
+  counter.value = static_cast<double>(counter.total);
+}
+
+// The mapping of the first group of a configuration.
+Mapping mapping(const std::string& toml = "", mmstats_pinba::TextLimits limits = {}) {
+  auto config = mmstats_pinba::read_config(toml, "test.toml", {"/nowhere/*"});
+  if (!config) FAIL(config.error().front());
+  auto& group = config->groups.front();
+  return {.group = group.name,
+          .hostname = "host",
+          .tags = std::move(group.tags),
+          .request = std::move(group.request),
+          .metrics = std::move(group.metrics),
+          .limits = limits};
+}
+
+Mapping with_metric(const std::string& keys, const std::string& group_keys = "") {
+  return mapping("[[group]]\nname = \"web\"\n" + group_keys + "\n[[group.metric]]\n" + keys);
+}
+
+struct Sent {
+  std::map<TagTexts, TimerSum> timers;
+  std::vector<pinba_wire::Request> requests;
+
+  [[nodiscard]] TimerSum of(const TagTexts& tags) const {
+    const auto found = timers.find(tags);
+    return found == timers.end() ? TimerSum{} : found->second;
+  }
+  [[nodiscard]] TimerSum of(const std::string& metric) const { return of(TagTexts{{"metric", metric}}); }
+};
+
+// One tick, as a server reads its packets.
+Sent tick(Forwarder& forwarder, const std::vector<Series>& series) {
+  Sent sent;
+  pinba::Encoder encoder;
+  forwarder.tick(series, kNow, [&](const pinba::Request& request) {
+    for (const auto& datagram : encoder.encode(request)) {
+      CHECK(broken_rule(datagram) == "");
+      sent.requests.push_back(parsed(datagram));
+      add_timers(sent.requests.back(), sent.timers);
+    }
+    CHECK_FALSE(encoder.changes().any());
+  });
+  return sent;
+}
+
+}  // namespace
+
+TEST_CASE("a counter sends what was added since the last tick, once") {
+  Forwarder forwarder(mapping());
+  std::vector<Series> series{counter("hits", 10)};
+  CHECK(tick(forwarder, series).of("hits").hits == 10);
+  CHECK(tick(forwarder, series).requests.empty());
+  move(series[0], 5);
+  const Sent sent = tick(forwarder, series);
+  CHECK(sent.of("hits").hits == 5);
+  CHECK(sent.of("hits").value == 0);
+  CHECK(sent.timers.size() == 1);
+}
+
+TEST_CASE("what was there at the start is not sent, what is new afterwards is sent whole") {
+  Forwarder forwarder(mapping());
+  std::vector<Series> series{counter("old", 1'000'000), seconds("busy", 50)};
+  forwarder.start_from(series);
+  CHECK(tick(forwarder, series).requests.empty());
+  move(series[0], 1);
+  series[1].value += 0.5;
+  series.push_back(counter("new", 7));
+  const Sent sent = tick(forwarder, series);
+  CHECK(sent.of("old").hits == 1);
+  CHECK(sent.of("busy").hits == 1);
+  CHECK(sent.of("busy").value == doctest::Approx(0.5));
+  CHECK(sent.of("new").hits == 7);
+}
+
+TEST_CASE("requests are named by the machine, the group and the program where nothing is configured") {
+  Forwarder forwarder(mapping());
+  const Sent sent = tick(forwarder, {counter("hits", 1)});
+  REQUIRE(sent.requests.size() == 1);
+  CHECK(sent.requests[0].hostname() == "host");
+  CHECK(sent.requests[0].server_name() == "mmstats");
+  CHECK(sent.requests[0].script_name() == "mmstats");
+  CHECK_FALSE(sent.requests[0].has_status());
+  CHECK(sent.requests[0].schema() == "<empty>");
+  CHECK(sent.requests[0].request_time() == 0);
+}
+
+TEST_CASE("every kind of series appears under its label, by its meaning") {
+  Forwarder forwarder(mapping());
+  const Sent sent = tick(forwarder, {level("queue", 3.5), level("ready", 0, "", Kind::kState),
+                                     level("deployed", 1'699'999'990, "", Kind::kTimestamp),
+                                     level("ahead", 1'700'000'005, "", Kind::kTimestamp),
+                                     level("never", 0, "", Kind::kTimestamp), seconds("cpu", 2.25)});
+  const auto is = [&](const char* metric, std::uint64_t hits, double value) {
+    CAPTURE(metric);
+    CHECK(sent.of(metric).hits == hits);
+    CHECK(sent.of(metric).value == value);
+  };
+  is("queue", 1, 3.5);
+  is("ready", 1, 0);
+  is("deployed", 1, 10);  // seconds ago
+  is("ahead", 1, 0);
+  is("never", 0, 0);
+  is("cpu", 1, 2.25);
+}
+
+TEST_CASE("what Pinba cannot hold is left out, and named once") {
+  const double infinity = std::numeric_limits<double>::infinity();
+  Forwarder forwarder(mapping());
+  const std::vector<Series> series{level("below", -1), level("endless", infinity), level("huge", 1e39),
+                                   level("good", 1)};
+  for (int i = 0; i < 3; ++i) {
+    const Sent sent = tick(forwarder, series);
+    CHECK(sent.timers.size() == 1);
+    CHECK(sent.of("good").hits == 1);
+    const auto problems = forwarder.take_problems();
+    CHECK(problems.size() == (i == 0 ? 3 : 0));
+    if (i == 0) CHECK(problems[0].find("\"below\": -1 cannot be sent") != std::string::npos);
+  }
+}
+
+TEST_CASE("a gauge without a value at a tick is not sent") {
+  Forwarder forwarder(mapping());
+  std::vector<Series> series{level("queue", 3)};
+  series[0].present = false;
+  CHECK(tick(forwarder, series).requests.empty());
+}
+
+TEST_CASE("counts of more than 32 bits arrive whole, if need be over several ticks") {
+  Forwarder forwarder(mapping());
+  std::vector<Series> series{counter("bytes", 10 * kMostHits + 3), counter("other", 5)};
+  const Sent sent = tick(forwarder, series);
+  CHECK(sent.of("bytes").hits == 10 * kMostHits + 3);
+  CHECK(sent.of("other").hits == 5);
+
+  move(series[0], 1000 * kMostHits);
+  move(series[1], 1);
+  std::uint64_t got = 0;
+  std::uint64_t others = 0;
+  int ticks = 0;
+  for (; got < 1000 * kMostHits && ticks < 100; ++ticks) {
+    const Sent part = tick(forwarder, series);
+    got += part.of("bytes").hits;
+    others += part.of("other").hits;
+    CHECK(part.timers.at({{"metric", "bytes"}}).hits < 300 * kMostHits);
+  }
+  CHECK(got == 1000 * kMostHits);
+  CHECK(others == 1);
+  CHECK(ticks == 4);
+}
+
+TEST_CASE("a total that wraps around goes on") {
+  Forwarder forwarder(mapping());
+  std::vector<Series> series{counter("hits", ~std::uint64_t{0} - 2)};
+  forwarder.start_from(series);
+  move(series[0], 8);
+  CHECK(tick(forwarder, series).of("hits").hits == 8);
+}
+
+TEST_CASE("a histogram's count and sum are one timer: hits and their seconds") {
+  const std::vector<std::vector<std::size_t>> orders{{0, 1}, {1, 0}};
+  for (const auto& order : orders) {
+    const std::vector<Series> made{counter("db.count", 4), seconds("db.sum", 0.5)};
+    Forwarder forwarder(mapping());
+    std::vector<Series> series{made[order[0]], made[order[1]], level("db.p99", 0.25)};
+    Sent sent = tick(forwarder, series);
+    CHECK(sent.timers.size() == 2);
+    CHECK(sent.of("db").hits == 4);
+    CHECK(sent.of("db").value == 0.5);
+    CHECK(sent.of("db.p99").value == 0.25);
+
+    // The sum is written first: what it is ahead of its count waits for it.
+    Series& count = series[order[0] == 0 ? 0 : 1];
+    Series& sum = series[order[0] == 0 ? 1 : 0];
+    sum.value = 0.75;
+    sent = tick(forwarder, series);
+    CHECK(sent.of("db").hits == 0);
+    move(count, 1);
+    sent = tick(forwarder, series);
+    CHECK(sent.of("db").hits == 1);
+    CHECK(sent.of("db").value == 0.25);
+  }
+}
+
+TEST_CASE("a count and its sum that come at different ticks are paired, and nothing is sent twice") {
+  for (const bool count_first : {true, false}) {
+    Forwarder forwarder(mapping());
+    const Series count = counter("db.count", 4);
+    const Series sum = seconds("db.sum", 0.5);
+    std::vector<Series> series{count_first ? count : sum};
+    Sent sent = tick(forwarder, series);
+    CHECK(sent.timers.size() == 1);
+    series.push_back(count_first ? sum : count);
+    Series& later = series[count_first ? 0 : 1];
+    sent = tick(forwarder, series);
+    CHECK(sent.of("db").hits == (count_first ? 0 : 4));
+    move(later, 6);
+    sent = tick(forwarder, series);
+    CHECK(sent.of("db").hits == 6);
+  }
+}
+
+TEST_CASE("other labels that end like a histogram's stay apart") {
+  Forwarder forwarder(mapping());
+  // Whole numbers both: no seconds. No partner. Two kinds.
+  const Sent sent = tick(forwarder, {counter("a.count", 1), counter("a.sum", 2), counter("b.count", 3),
+                                     counter("c.count", 4), level("c.sum", 5)});
+  CHECK(sent.of("a.count").hits == 1);
+  CHECK(sent.of("a.sum").hits == 2);
+  CHECK(sent.of("b.count").hits == 3);
+  CHECK(sent.of("c.count").hits == 4);
+  CHECK(sent.of("c.sum").value == 5);
+}
+
+TEST_CASE("an average with its counter gives hits and total seconds") {
+  Forwarder forwarder(with_metric(R"(match = '(.*)\.latency'
+    hits = '\1.requests')"));
+  std::vector<Series> series{level("http.latency", 0.25, "0"), counter("http.requests", 100)};
+  forwarder.start_from(series);
+  CHECK(tick(forwarder, series).timers.empty());
+  move(series[1], 8);
+  Sent sent = tick(forwarder, series);
+  CHECK(sent.of("http.latency").hits == 8);
+  CHECK(sent.of("http.latency").value == 2);
+  CHECK(sent.of("http.requests").hits == 8);
+  CHECK(forwarder.take_problems().empty());
+
+  // A worker counted and ended: its average is gone, the last one stands.
+  series[0].present = false;
+  move(series[1], 2);
+  sent = tick(forwarder, series);
+  CHECK(sent.of("http.latency").hits == 2);
+  CHECK(sent.of("http.latency").value == 0.5);
+}
+
+TEST_CASE("seconds that are counted take the hits of the counter that is named for them") {
+  Forwarder forwarder(with_metric("match = 'busy'\nhits = 'jobs'"));
+  std::vector<Series> series{seconds("busy", 1.5, "0")};
+  Sent sent = tick(forwarder, series);
+  CHECK(sent.of("busy").hits == 1);
+  REQUIRE(forwarder.take_problems().size() == 1);
+  series.push_back(counter("jobs", 3));
+  series[0].value = 3;
+  sent = tick(forwarder, series);
+  CHECK(sent.of("jobs").hits == 3);
+  CHECK(sent.of("busy").hits == 3);
+  CHECK(sent.of("busy").value == 1.5);
+}
+
+TEST_CASE("a status and names of a request come from captures, each in a request of its own") {
+  Forwarder forwarder(with_metric(R"(match = 'status\.(\d+)(?:\.(\w+))?'
+    status = '\1'
+    script_name = '/\2'
+    request_tags = { class = '\1', vhost = '\2' }
+    tags = { metric = 'status' })",
+                                  R"(server_name = "shop.example"
+    hostname = "web-1"
+    schema = "https"
+    status = 200
+    request_tags = { dc = "fra" })"));
+  const Sent sent = tick(
+      forwarder, {counter("status.404", 5, "0"), counter("status.500.cart", 2, "0"), counter("hits", 9)});
+  std::map<std::string, std::string> seen;
+  for (const auto& request : sent.requests) {
+    CHECK(request.hostname() == "web-1");
+    CHECK(request.server_name() == "shop.example");
+    CHECK(request.schema() == "https");
+    std::string text = std::to_string(request.status()) + " " + std::to_string(request.timer_hit_count(0));
+    for (const auto& [name, value] : request_tags(request)) text += " " + name + "=" + value;
+    seen[request.script_name()] += text;
+  }
+  CHECK(seen == std::map<std::string, std::string>{{"/", "404 5 class=404 dc=fra"},
+                                                   {"/cart", "500 2 class=500 dc=fra vhost=cart"},
+                                                   {"mmstats", "200 9 dc=fra"}});
+}
+
+TEST_CASE("a status that is no number is left out and named") {
+  Forwarder forwarder(with_metric(R"(match = 's\.(.*)'
+    status = '\1')"));
+  const Sent sent = tick(forwarder, {counter("s.ok", 1, "0"), counter("s.70000", 1, "0")});
+  for (const auto& request : sent.requests) CHECK_FALSE(request.has_status());
+  CHECK(sent.of("s.ok").hits == 1);
+  CHECK(forwarder.take_problems().size() == 2);
+}
+
+TEST_CASE("tags of the group and of the metric come together, and the metric's win") {
+  Forwarder forwarder(with_metric(R"(match = '(\w+)\.(\w*)'
+    tags = { op = '\2', metric = '\1', env = '' })",
+                                  "tags = { env = \"prod\", op = \"none\" }"));
+  const Sent sent = tick(forwarder, {counter("db.get", 1, "0"), counter("db.", 2, "0"), counter("hits", 4)});
+  CHECK(sent.of(TagTexts{{"metric", "db"}, {"op", "get"}}).hits == 1);
+  CHECK(sent.of(TagTexts{{"metric", "db"}}).hits == 2);
+  CHECK(sent.of(TagTexts{{"env", "prod"}, {"metric", "hits"}, {"op", "none"}}).hits == 4);
+}
+
+TEST_CASE("a timer whose tags are all empty keeps its label") {
+  Forwarder forwarder(with_metric("match = 'x'\ntags = { metric = '' }"));
+  CHECK(tick(forwarder, {counter("x", 1, "0")}).of("x").hits == 1);
+}
+
+TEST_CASE("labels with equal tags are one timer") {
+  Forwarder forwarder(with_metric(R"(match = 's\.(\d).*'
+    tags = { metric = 's', class = '\1' })"));
+  const Sent sent =
+      tick(forwarder, {counter("s.200", 1, "0"), counter("s.204", 2, "0"), counter("s.404", 4, "0")});
+  CHECK(sent.requests.size() == 1);
+  CHECK(sent.requests[0].timer_hit_count_size() == 2);
+  CHECK(sent.of(TagTexts{{"class", "2"}, {"metric", "s"}}).hits == 3);
+  CHECK(sent.of(TagTexts{{"class", "4"}, {"metric", "s"}}).hits == 4);
+}
+
+TEST_CASE("workers that are kept apart have a tag") {
+  Forwarder forwarder(mapping());
+  std::vector<Series> series{counter("x.count", 3), seconds("x.sum", 1), counter("x.count", 4),
+                             seconds("x.sum", 2)};
+  series[0].slot = series[1].slot = 0;
+  series[2].slot = series[3].slot = 1;
+  const Sent sent = tick(forwarder, series);
+  CHECK(sent.of(TagTexts{{"metric", "x"}, {"worker", "0"}}).hits == 3);
+  CHECK(sent.of(TagTexts{{"metric", "x"}, {"worker", "1"}}).value == 2);
+}
+
+TEST_CASE("request fields are added up from counters and gauges") {
+  Forwarder forwarder(mapping(R"([[group]]
+name = "web"
+[[group.metric]]
+match = 'bytes\..*'
+as = "request_field"
+field = "document_size"
+[[group.metric]]
+match = 'rss'
+as = "request_field"
+field = "memory_peak"
+[[group.metric]]
+match = 'cpu'
+as = "request_field"
+field = "ru_utime"
+[[group.metric]]
+match = 'footprint'
+as = "request_field"
+field = "memory_footprint"
+)"));
+  std::vector<Series> series{counter("bytes.in", 100, "0"), counter("bytes.out", 11, "0"),
+                             level("rss", 4096, "1"), seconds("cpu", 0.5, "2"), level("footprint", 77, "3")};
+  Sent sent = tick(forwarder, series);
+  REQUIRE(sent.requests.size() == 1);
+  CHECK(sent.timers.empty());
+  CHECK(sent.requests[0].document_size() == 111);
+  CHECK(sent.requests[0].memory_peak() == 4096);
+  CHECK(sent.requests[0].memory_footprint() == 77);
+  CHECK(sent.requests[0].ru_utime() == 0.5);
+  sent = tick(forwarder, series);
+  CHECK(sent.requests[0].document_size() == 0);
+  CHECK(sent.requests[0].memory_peak() == 4096);
+
+  // What 32 bits do not hold comes with the next requests.
+  move(series[0], 2 * kMostHits + 5);
+  std::uint64_t got = 0;
+  for (int i = 0; i < 3; ++i) got += tick(forwarder, series).requests[0].document_size();
+  CHECK(got == 2 * kMostHits + 5);
+}
+
+TEST_CASE("another mapping goes on where the one before stood") {
+  std::vector<Series> series{counter("hits", 10), counter("db.count", 4), seconds("db.sum", 1),
+                             counter("bytes", 50)};
+  Forwarder forwarder(mapping());
+  tick(forwarder, series);
+  move(series[0], 1);
+  move(series[1], 2);
+  series[2].value += 0.5;
+  move(series[3], 3);
+  forwarder.remap(mapping("[[group]]\nname = \"web\"\ntags = { dc = \"fra\" }"));
+  Sent sent = tick(forwarder, series);
+  CHECK(sent.of(TagTexts{{"dc", "fra"}, {"metric", "hits"}}).hits == 1);
+  CHECK(sent.of(TagTexts{{"dc", "fra"}, {"metric", "db"}}).hits == 2);
+  CHECK(sent.of(TagTexts{{"dc", "fra"}, {"metric", "db"}}).value == 0.5);
+  CHECK(sent.of(TagTexts{{"dc", "fra"}, {"metric", "bytes"}}).hits == 3);
+  CHECK(sent.requests[0].server_name() == "web");
+  forwarder.remap(mapping());
+  CHECK(tick(forwarder, series).requests.empty());
+}
+
+TEST_CASE("no two labels become one text, and all are fit for a packet") {
+  const std::string_view nul("nul\0byte", 8);
+  const std::vector<std::string> labels{"plain",
+                                        std::string(nul),
+                                        "nul\\x00byte",
+                                        "\xff\xfe",
+                                        "\\xFF\\xFE",
+                                        "",
+                                        "<empty>",
+                                        "caf\u00e9 \u2603",
+                                        std::string(5000, 'l') + "1",
+                                        std::string(5000, 'l') + "2",
+                                        std::string(200, '\xff'),
+                                        "likehash-0123456789ab",
+                                        "new\nline"};
+  for (const std::size_t limit : {16, 64, 127}) {
+    // A label may be just what another one becomes.
+    auto all = labels;
+    all.push_back(mmstats_pinba::distinct_text("\xff\xfe", limit));
+    std::set<std::string> texts;
+    for (const auto& label : all) {
+      const auto text = mmstats_pinba::distinct_text(label, limit);
+      CAPTURE(text);
+      CHECK(text.size() <= limit);
+      CHECK_FALSE(text.empty());
+      CHECK(pinba::is_clean(text));
+      texts.insert(text);
+    }
+    CHECK(texts.size() == all.size());
+  }
+  CHECK(mmstats_pinba::distinct_text("plain", 16) == "plain");
+  // The hash of tests/integration/series_names.py, which has its own FNV.
+  CHECK(mmstats_pinba::distinct_text(nul, 127) == "nul\\x00byte-180094b78689");
+}
+
+TEST_CASE("thousands of series arrive in many packets, each whole") {
+  Forwarder forwarder(mapping());
+  std::vector<Series> series;
+  for (int i = 0; i < 5000; ++i) series.push_back(counter("web.requests.kind" + std::to_string(i), i + 1U));
+  const Sent sent = tick(forwarder, series);
+  CHECK(sent.requests.size() > 50);
+  CHECK(sent.timers.size() == series.size());
+  for (const auto& one : series) CHECK(sent.of(one.name).hits == one.total);
+}
+
+TEST_CASE("texts that the classic engine cuts are short enough for it") {
+  Forwarder forwarder(mapping("[[group]]\nname = \"" + std::string(50, 'g') + "\"",
+                              mmstats_pinba::text_limits(mmstats_pinba::ServerKind::kClassic)));
+  const Sent sent =
+      tick(forwarder, {counter(std::string(100, 'x') + "1", 1), counter(std::string(100, 'x') + "2", 2)});
+  CHECK(sent.requests[0].server_name().size() == 32);
+  CHECK(sent.timers.size() == 2);
+  for (const auto& text : sent.requests[0].dictionary()) CHECK(text.size() <= 64);
+}

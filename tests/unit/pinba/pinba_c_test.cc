@@ -1,0 +1,34 @@
+// What a C program sends that uses the C functions.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+
+#include "pinba/packet_check.h"
+#include "udp_receiver.h"
+
+TEST_CASE("a C program measures and sends requests") {
+  UdpReceiver server;
+  const std::string command = std::string(PINBA_C_CLIENT) + " " + server.server();
+  REQUIRE(std::system(command.c_str()) == 0);
+  const auto packets = server.received();
+  REQUIRE(packets.size() == 2);
+  for (const auto& packet : packets) CHECK(broken_rule(std::as_bytes(std::span(packet))) == "");
+  auto message = parsed(std::as_bytes(std::span(packets[0])));
+  CHECK(message.hostname() == "web1");
+  CHECK(message.server_name() == "srv");
+  CHECK(message.script_name() == "/c/cart");
+  CHECK(message.schema() == "https");
+  CHECK(message.status() == 404);
+  CHECK(message.document_size() == 2048);
+  CHECK(message.memory_peak() == 4096);
+  CHECK(message.memory_footprint() == 8192);
+  CHECK(request_tags(message) == TagTexts{{"app", "shop"}, {"release", "12"}});
+  std::map<TagTexts, TimerSum> timers;
+  add_timers(message, timers);
+  CHECK(timers.size() == 1);
+  CHECK(timers[{{"group", "mysql"}, {"op", "select"}}].hits == 42);
+  CHECK(timers[{{"group", "mysql"}, {"op", "select"}}].value >= 2.5);
+  message = parsed(std::as_bytes(std::span(packets[1])));
+  CHECK(message.hostname() == "web2");
+  CHECK(message.script_name() == "/c/flushed");
+}

@@ -1,0 +1,481 @@
+// Measuring from inside of a program: what arrives at a server of a request, its timers and scripts.
+#include <doctest/doctest.h>
+
+#include <ctime>
+#include <mutex>
+#include <thread>
+
+#include "pinba/monitor.h"
+#include "pinba/packet_check.h"
+#include "udp_receiver.h"
+
+using namespace std::chrono_literals;
+using pinba::Client;
+using pinba::ClientOptions;
+using pinba::CurrentScope;
+using pinba::RequestMonitor;
+using pinba::Tags;
+
+namespace {
+
+using Timers = std::map<TagTexts, TimerSum>;
+
+// A server, a client of it, and what the client logged.
+struct Site {
+  explicit Site(ClientOptions options = {}) {
+    options.log = [this](std::string_view message) {
+      const std::lock_guard lock(mutex);
+      logged.emplace_back(message);
+    };
+    auto made = Client::make({.servers = {server.server()}}, std::move(options));
+    REQUIRE(made);
+    client.emplace(std::move(*made));
+  }
+
+  pinba_wire::Request received() {
+    const auto packet = server.receive();
+    REQUIRE(packet);
+    const auto bytes = std::as_bytes(std::span(*packet));
+    CHECK(broken_rule(bytes) == "");
+    return parsed(bytes);
+  }
+  Timers received_timers() {
+    Timers timers;
+    add_timers(received(), timers);
+    return timers;
+  }
+
+  UdpReceiver server;
+  std::mutex mutex;
+  std::vector<std::string> logged;
+  std::optional<Client> client;
+};
+
+// Uses so much processor time, which takes at least as long.
+void work(std::chrono::nanoseconds time) {
+  const auto used = [] {
+    timespec now{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+  };
+  const auto end = used() + time;
+  while (used() < end) {
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a request is sent when its scope ends, with its names, numbers and tags") {
+  ClientOptions options;
+  options.hostname = "web1";
+  options.server_name = "shop.example.com";
+  options.schema = "https";
+  options.prefix = "/shop";
+  options.tags = Tags{{"env", "prod"}};
+  Site site(options);
+  for (unsigned i = 0; i < 3; ++i) {
+    {
+      RequestMonitor request(*site.client, "/index");
+      request.set_script_name("/cart");
+      request.set_status(404);
+      request.set_document_size(2048);
+      request.set_memory_peak(1 << 20);
+      request.set_memory_footprint(1 << 21);
+      request.add_tags({{"app", "shop"}});
+      work(2ms);
+      CHECK(request.started());
+      CHECK(request.elapsed() > 0.002);
+      CHECK(site.server.received().empty());
+    }
+    const auto message = site.received();
+    CHECK(message.hostname() == "web1");
+    CHECK(message.server_name() == "shop.example.com");
+    CHECK(message.schema() == "https");
+    CHECK(message.script_name() == "/shop/cart");
+    CHECK(message.request_count() == i);
+    CHECK(message.status() == 404);
+    CHECK(message.document_size() == 2048);
+    CHECK(message.memory_peak() == 1 << 20);
+    CHECK(message.memory_footprint() == 1 << 21);
+    CHECK(message.request_time() >= 0.002F);
+    CHECK(message.ru_utime() + message.ru_stime() > 0.001F);
+    CHECK(request_tags(message) == TagTexts{{"env", "prod"}, {"app", "shop"}});
+  }
+  CHECK(site.logged.empty());
+}
+
+TEST_CASE("a request that sets nothing has pynba's defaults") {
+  Site site;
+  { RequestMonitor request(*site.client, "/"); }
+  const auto message = site.received();
+  std::array<char, 256> host{};
+  REQUIRE(::gethostname(host.data(), host.size() - 1) == 0);
+  CHECK(message.hostname() == host.data());
+  CHECK(message.status() == 200);
+  CHECK(message.document_size() == 0);
+  CHECK(message.timer_hit_count_size() == 0);
+}
+
+TEST_CASE("timers count what they measure, in scopes, by hand and around functions") {
+  Site site;
+  {
+    RequestMonitor request(*site.client, "/");
+    {
+      const auto scope = request.timer({{"how", "scope"}}).scope();
+      work(2ms);
+    }
+    auto by_hand = request.timer({{"how", "hand"}});
+    CHECK(!by_hand.elapsed());
+    for (int i = 0; i < 2; ++i) {
+      by_hand.start();
+      CHECK(by_hand.started());
+      work(1ms);
+      by_hand.stop();
+      CHECK(by_hand.elapsed().value() >= 0.001);
+    }
+    auto again = by_hand.clone();
+    CHECK(!again.elapsed());
+    {
+      const auto scope = again.scope();
+      again.stop();  // before its scope ends
+    }
+    const auto twice = request.timer({{"how", "function"}}).wrap([](int number) { return 2 * number; });
+    auto called = twice;
+    CHECK(called(3) + called(4) == 14);
+    auto running = request.timer({{"how", "running"}});
+    running.start();
+    auto moved = std::move(running);
+    work(1ms);
+    const auto never = request.timer({{"how", "never"}});
+    auto discarded = request.timer({{"how", "discarded"}});
+    discarded.start();
+    discarded.stop();
+    discarded.discard();
+    CHECK(!discarded.elapsed());
+    request.add_timer(Tags{{"how", "elsewhere"}}, 5, 2.5);
+    CHECK(request.send());
+    CHECK(!request.send());
+  }
+  auto timers = site.received_timers();
+  CHECK(timers.size() == 5);
+  CHECK(timers[{{"how", "scope"}}].value >= 0.002);
+  CHECK(timers[{{"how", "hand"}}].hits == 3);
+  CHECK(timers[{{"how", "hand"}}].value >= 0.002);
+  CHECK(timers[{{"how", "function"}}].hits == 2);
+  CHECK(timers[{{"how", "running"}}].hits == 1);
+  CHECK(timers[{{"how", "running"}}].value >= 0.001);
+  CHECK(timers[{{"how", "elsewhere"}}].hits == 5);
+  CHECK(site.server.received().empty());
+  CHECK(site.logged.empty());
+}
+
+TEST_CASE("tags of timers are flattened, sorted, and each is there once") {
+  Site site;
+  {
+    RequestMonitor request(*site.client, "/");
+    const auto a = request.timer({{"b", 2}, {"a", std::vector<int>{2, 1, 2}}, {"b", 2}}).scope();
+    const auto same = request.timer(Tags{{"a", 1}, {"b", 2}, {"a", 2}}).scope();
+    const auto none = request.timer({}).scope();
+  }
+  auto timers = site.received_timers();
+  CHECK(timers.size() == 2);
+  CHECK(timers[{{"a", "1"}, {"a", "2"}, {"b", "2"}}].hits == 2);
+  CHECK(timers[{{"timer", "untagged"}}].hits == 1);
+}
+
+TEST_CASE("timers with equal tags are one entry, or one each where that is wanted") {
+  for (const bool separate : {false, true}) {
+    ClientOptions options;
+    options.separate_timers = separate;
+    Site site(options);
+    {
+      RequestMonitor request(*site.client, "/");
+      for (int i = 0; i < 10; ++i) const auto scope = request.timer({{"op", "get"}}).scope();
+    }
+    const auto message = site.received();
+    CHECK(message.timer_hit_count_size() == (separate ? 10 : 1));
+    CHECK(message.timer_hit_count(0) == (separate ? 1 : 10));
+  }
+}
+
+TEST_CASE("starting or stopping twice is told, and thrown only where that is wanted") {
+  for (const bool raise : {false, true}) {
+    ClientOptions options;
+    options.raise_on_fail = raise;
+    Site site(options);
+    {
+      RequestMonitor request(*site.client, "/");
+      auto timer = request.timer({{"a", 1}});
+      const auto fails = [&](auto&& call) {
+        if (raise) {
+          CHECK_THROWS_AS(call(), pinba::MonitorError);
+        } else {
+          call();
+        }
+      };
+      fails([&] { timer.stop(); });
+      timer.start();
+      fails([&] { timer.start(); });
+      timer.stop();
+      fails([&] { timer.stop(); });
+      fails([&] { request.start(); });
+      request.stop();
+      fails([&] { request.stop(); });
+      request.start();
+      request.send();
+      fails([&] { request.start(); });
+    }
+    CHECK(site.logged.size() == 6);
+    CHECK(site.received_timers()[{{"a", "1"}}].hits == 1);
+  }
+}
+
+TEST_CASE("a request that cannot be handed on is told, and thrown only where that is wanted") {
+  for (const bool raise : {false, true}) {
+    std::vector<std::string> logged;
+    ClientOptions options;
+    options.raise_on_fail = raise;
+    options.log = [&](std::string_view message) { logged.emplace_back(message); };
+    auto client = Client::make({.servers = {"pinba.example"},
+                                .queue_packets = 0,
+                                .resolve = [](auto&...) { return std::vector<pinba::Address>{}; }},
+                               options);
+    REQUIRE(client);
+    {
+      RequestMonitor request(*client, "/");
+      if (raise) {
+        CHECK_THROWS_AS(request.flush(), pinba::MonitorError);
+        CHECK_THROWS_AS(request.send(), pinba::MonitorError);
+      } else {
+        request.flush();
+        CHECK(!request.send());
+      }
+      CHECK(!request.send());  // once is all
+    }
+    { const RequestMonitor request(*client, "/ends"); }
+    {
+      RequestMonitor request(*client, "/disabled");
+      request.set_enabled(false);
+      request.flush();
+      CHECK(!request.send());
+    }
+    CHECK(client->sender().counts().dropped == 3);
+    REQUIRE(logged.size() == 2);  // of powers of two
+    CHECK(logged[0] == "1 datagrams were dropped");
+  }
+}
+
+TEST_CASE("the log may use the request that it is told of") {
+  std::optional<RequestMonitor> request;
+  ClientOptions options;
+  UdpReceiver server;
+  int told = 0;
+  options.log = [&](std::string_view) {
+    ++told;
+    if (request) request->timer({{"from", "log"}}).start();
+  };
+  options.max_timers = 1;
+  auto client = Client::make({.servers = {server.server()}}, options);
+  REQUIRE(client);
+  request.emplace(*client, std::string("bad\0name", 8));
+  request->add_timer(Tags{{"a", 1}}, 1, 1);
+  request->add_timer(Tags{{"a", 2}}, 1, 1);
+  request->stop();
+  request->stop();
+  request->send();
+  CHECK(told == 2);
+}
+
+TEST_CASE("flush sends now and starts over, without the timers of before") {
+  Site site;
+  {
+    RequestMonitor request(*site.client, "/");
+    request.add_tags({{"app", "shop"}});
+    auto timer = request.timer({{"part", 1}});
+    timer.start();
+    request.flush();
+    CHECK(site.received_timers()[{{"part", "1"}}].hits == 1);
+    CHECK(request.started());
+    // Its timers are gone, but may still be used.
+    timer.start();
+    timer.stop();
+    { const auto late = timer.clone().scope(); }
+    const auto next = request.timer({{"part", 2}}).scope();
+  }
+  const auto message = site.received();
+  Timers timers;
+  add_timers(message, timers);
+  CHECK(timers.size() == 1);
+  CHECK(timers.contains({{"part", "2"}}));
+  CHECK(request_tags(message) == TagTexts{{"app", "shop"}});
+  CHECK(message.dictionary_size() == 4);
+}
+
+TEST_CASE("what is not enabled or discarded is not sent") {
+  ClientOptions options;
+  options.enabled = false;
+  Site off(options);
+  { RequestMonitor request(*off.client, "/"); }
+  {
+    RequestMonitor request(*off.client, "/on");
+    request.set_enabled(true);
+  }
+  CHECK(off.received().script_name() == "/on");
+  Site site;
+  {
+    RequestMonitor request(*site.client, "/");
+    request.discard();
+    auto timer = request.timer({{"a", 1}});
+    timer.start();
+  }
+  CHECK(site.server.received().empty());
+  CHECK(site.logged.empty());
+}
+
+TEST_CASE("the current request is the innermost of the thread") {
+  Site site;
+  { const auto nowhere = pinba::timer({{"a", 1}}).scope(); }
+  CHECK(!pinba::current_request());
+  {
+    RequestMonitor outer(*site.client, "/outer");
+    const CurrentScope current(outer);
+    {
+      RequestMonitor inner(*site.client, "/inner");
+      const CurrentScope nested(inner);
+      const auto timed = pinba::timer({{"in", "inner"}}).scope();
+    }
+    CHECK(site.received_timers().contains({{"in", "inner"}}));
+    const auto timed = pinba::timer({{"in", "outer"}}).scope();
+    pinba::current_request()->set_script_name("/renamed");
+    CHECK(site.server.received().empty());
+  }
+  const auto message = site.received();
+  CHECK(message.script_name() == "/renamed");
+  CHECK(message.timer_hit_count_size() == 1);
+  CHECK(!pinba::current_request());
+}
+
+TEST_CASE("a request can be handed to other threads, and shared by several") {
+  Site site;
+  {
+    RequestMonitor request(*site.client, "/");
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&] {
+        const CurrentScope current(request);
+        for (int i = 0; i < 250; ++i) const auto timed = pinba::timer({{"thread", i % 3}}).scope();
+      });
+    }
+    for (auto& thread : threads) thread.join();
+  }
+  std::uint64_t hits = 0;
+  for (const auto& [tags, sum] : site.received_timers()) hits += sum.hits;
+  CHECK(hits == 1000);
+}
+
+TEST_CASE("scopes may end in any order and in another thread") {
+  Site site;
+  RequestMonitor a(*site.client, "/a");
+  RequestMonitor b(*site.client, "/b");
+  auto scope_a = std::make_unique<CurrentScope>(a);
+  auto scope_b = std::make_unique<CurrentScope>(b);
+  scope_a.reset();
+  pinba::current_request()->add_tags({{"current", "b"}});
+  std::thread([&] { scope_b.reset(); }).join();
+  CHECK(!pinba::current_request());
+  b.send();
+  CHECK(request_tags(site.received()) == TagTexts{{"current", "b"}});
+}
+
+TEST_CASE("timers and scopes may outlive their request and its client") {
+  pinba::RequestTimer timer;
+  std::optional<CurrentScope> scope;
+  {
+    Site site;
+    RequestMonitor request(*site.client, "/");
+    timer = request.timer({{"a", 1}});
+    timer.start();
+    scope.emplace(request);
+    request.send();
+    CHECK(site.received_timers().size() == 1);
+  }
+  timer.clone().start();
+  CHECK(!timer.started());
+  { const auto late = pinba::timer({{"b", 1}}).scope(); }
+}
+
+TEST_CASE("more timers than allowed are left out, and it is said") {
+  ClientOptions options;
+  options.max_timers = 10;
+  options.encode.max_bytes = 9000;
+  Site site(options);
+  {
+    RequestMonitor request(*site.client, "/");
+    for (int i = 0; i < 25; ++i) const auto scope = request.timer({{"n", i}}).scope();
+  }
+  CHECK(site.received_timers().size() == 10);
+  REQUIRE(site.logged.size() == 1);
+  CHECK(site.logged[0] == "15 timers were left out of requests that had too many");
+}
+
+TEST_CASE("the memory of one request does not show in the next") {
+  Site site;
+  for (int i = 0; i < 5; ++i) {
+    {
+      RequestMonitor request(*site.client, "/");
+      const auto timed = request.timer({{"n", i}}).scope();
+      auto unused = request.timer({{"m", i}});
+      if (i % 2 == 0) {
+        unused.start();
+        request.send();
+        unused.stop();
+      }
+    }
+    const auto message = site.received();
+    CHECK(message.timer_hit_count_size() == 2 - i % 2);
+    CHECK(message.status() == 200);
+    CHECK(message.document_size() == 0);
+  }
+}
+
+TEST_CASE("a script is measured under its command line") {
+  Site site;
+  {
+    pinba::ScriptMonitor script(*site.client);
+    script.set_status(0);
+  }
+  const auto message = site.received();
+  CHECK(message.script_name().find("pinba_monitor_test") != std::string::npos);
+  CHECK(message.status() == 0);
+  pinba::ScriptMonitor named(*site.client, "nightly");
+  CHECK(named.send());
+  CHECK(site.received().script_name() == "nightly");
+}
+
+TEST_CASE("processor time can be that of the thread, of timers too, or none") {
+  for (const auto rusage : {ClientOptions::Rusage::kThread, ClientOptions::Rusage::kNone}) {
+    ClientOptions options;
+    options.rusage = rusage;
+    options.timer_rusage = true;
+    Site site(options);
+    {
+      RequestMonitor request(*site.client, "/");
+      const auto timed = request.timer({{"a", 1}}).scope();
+      work(5ms);
+    }
+    const auto message = site.received();
+    CHECK((message.ru_utime() + message.ru_stime() > 0) == (rusage == ClientOptions::Rusage::kThread));
+    CHECK(message.timer_ru_utime(0) + message.timer_ru_stime(0) > 0.001F);
+  }
+}
+
+TEST_CASE("a request that was measured elsewhere is sent as it is") {
+  Site site;
+  pinba::Request request;
+  request.hostname = "db1";
+  request.add_timer(Tags{{"a", 1}}, 7, 1.5);
+  CHECK(site.client->send(request));
+  const auto message = site.received();
+  CHECK(message.hostname() == "db1");
+  CHECK(message.timer_hit_count(0) == 7);
+}

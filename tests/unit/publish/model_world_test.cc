@@ -1,0 +1,518 @@
+// A world that gives our writers no space, no rights, no descriptors and no memory, or that has other things
+// under their names: a program goes on, is told why once, and nobody's data is lost.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <ctime>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "child_process.h"
+#include "collect/discover.h"
+#include "folder_content.h"
+#include "mmstats/fields.h"
+#include "mmstats/histogram.h"
+#include "temporary_folder.h"
+
+using namespace mmstats;
+
+namespace {
+
+std::atomic<bool> clock_stands{false};
+
+using Names = std::vector<std::string>;
+
+void write_text(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
+
+std::string text_in(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// A program with all that is kept for a thread, and what it was told.
+struct Program {
+  std::vector<Error> told;
+  Model model;
+  Counter count{model, "count"};
+  SharedCounter shared{model, "shared"};
+  Histogram sizes{model, "sizes"};
+  StringField state{model, "state"};
+
+  explicit Program(ModelOptions options) : model(with_ears(std::move(options))) {}
+  explicit Program(const std::string& folder, const std::string& name = "{PID}-{TID}.mmstats")
+      : Program(ModelOptions{.path = folder, .file_name = name}) {}
+
+  // False: it does not read what it wrote.
+  bool writes() {
+    const auto before = count.value();
+    count.incr();
+    shared.incr();
+    sizes.add(2.5);
+    state = "running";
+    return count.value() == before + 1 && state.value() == "running";
+  }
+
+ private:
+  ModelOptions with_ears(ModelOptions options) {
+    options.on_error = [this](const Error& error) { told.push_back(error); };
+    return options;
+  }
+};
+
+// A program that gets no file, and is told so once, however many threads it has.
+void must_run_without_file(const std::string& folder, ErrorKind why, bool has_threads = true) {
+  const auto before = names_in(folder);
+  Program program(folder);
+  must(program.writes());
+  must(program.told.size() == 1);
+  must(program.told[0].kind == why);
+  must(!program.told[0].message.empty());
+  must(program.writes());
+  if (has_threads) std::thread([&] { must(program.writes()); }).join();
+  must(program.told.size() == 1);
+  must(!program.model.open());
+  must(program.model.paths().empty());
+  must(names_in(folder) == before);
+}
+
+void set_limit(__rlimit_resource resource, rlim_t limit) {
+  const rlimit both{limit, limit};
+  must(::setrlimit(resource, &both) == 0);
+}
+
+[[maybe_unused]] rlim_t used_address_space() {
+  std::ifstream statm("/proc/self/statm");
+  rlim_t pages = 0;
+  statm >> pages;
+  return pages * 4096;
+}
+
+// In a mount namespace of our own: `folder` becomes a file system of so many bytes.
+void mount_small(const std::string& folder, const char* size) {
+  const auto uid = ::getuid();
+  if (::unshare(CLONE_NEWNS) != 0) {
+    if (::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) ::_exit(ChildProcess::kSkipped);
+    write_text("/proc/self/setgroups", "deny");
+    write_text("/proc/self/uid_map", "0 " + std::to_string(uid) + " 1");
+  }
+  const auto options = std::string("size=") + size;
+  if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+      ::mount("mmstats-test", folder.c_str(), "tmpfs", 0, options.c_str()) != 0) {
+    ::_exit(ChildProcess::kSkipped);
+  }
+}
+
+// Leaves no block free.
+void fill_up(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  must(fd >= 0);
+  const std::vector<char> page(4096);
+  while (::write(fd, page.data(), page.size()) > 0) {
+  }
+  must(errno == ENOSPC);
+  ::close(fd);
+}
+
+// A writer of the file `name`, which counted to `count` and lives until it is killed.
+ChildProcess other_writer(const std::string& folder, const std::string& name, std::uint64_t count) {
+  const SharedMemory<std::atomic<bool>> wrote;
+  ChildProcess other([&] {
+    Model model({.path = folder, .file_name = name});
+    Counter counter(model, "count");
+    counter.incr(count);
+    *wrote = true;
+    for (;;) ::pause();
+  });
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (!*wrote && std::chrono::steady_clock::now() < deadline) ::sched_yield();
+  REQUIRE(*wrote);
+  return other;
+}
+
+double count_in(const std::string& path) { return FileContent(path).numbers["count"]; }
+
+}  // namespace
+
+// The clock of this program, libraries included: names of temporary files are made with it.
+extern "C" int clock_gettime(clockid_t clock, timespec* time) {
+  if (clock_stands) {
+    *time = {1, 1};
+    return 0;
+  }
+  return static_cast<int>(::syscall(SYS_clock_gettime, clock, time));
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // They need terabytes of addresses.
+// The first case, as memory of Models that are gone is used again.
+TEST_CASE("without memory values are lost, which is told, and no file is left behind") {
+  const TemporaryFolder folder;
+  struct Limit {
+    const char* name;
+    __rlimit_resource resource;
+  };
+  // The first leaves no addresses for a file, the second no memory beside it.
+  for (const auto& limit : {Limit{"RLIMIT_AS", RLIMIT_AS}, Limit{"RLIMIT_DATA", RLIMIT_DATA}}) {
+    CAPTURE(limit.name);
+    ChildProcess child([&] {
+      std::vector<Error> told;
+      told.reserve(10);
+      Model model({.path = folder.path(), .on_error = [&](const Error& error) { told.push_back(error); }});
+      Counter count(model, "count");
+      MovingAverage mean(model, "mean", {}, 65'536);
+      StringField state(model, "state");
+      set_limit(limit.resource, limit.resource == RLIMIT_AS ? used_address_space() + (4U << 20U) : 0);
+      for (int i = 0; i < 3; ++i) {
+        count.incr();
+        mean.add(1);
+        state = "running";
+        must(told.size() == 1);
+      }
+      must(told[0].kind == ErrorKind::kLimit);
+      must(told[0].sys_errno == ENOMEM);
+      must(!model.open());
+    });
+    CHECK(child.wait() == 0);
+  }
+}
+#endif
+
+TEST_CASE("on a full disk a program runs without a file") {
+  const TemporaryFolder folder;
+  ChildProcess child([&] {
+    mount_small(folder.path(), "64k");
+    fill_up(folder / "filler");
+    must_run_without_file(folder.path(), ErrorKind::kLimit);
+  });
+  const int status = child.wait();
+  if (status == ChildProcess::kSkipped) {
+    MESSAGE("skipped: this system lets us mount no file system of our own");
+    return;
+  }
+  CHECK(status == 0);
+}
+
+TEST_CASE("fields that a full disk has no room for work, and those before them stay published") {
+  const TemporaryFolder folder;
+  ChildProcess child([&] {
+    mount_small(folder.path(), "64k");
+    Program program(folder.path());
+    must(program.writes());
+    fill_up(folder / "filler");
+    // Each needs most of a page.
+    std::vector<Counter> more;
+    const std::string long_word(1500, 'x');
+    for (int i = 0; i < 5; ++i) {
+      more.emplace_back(program.model, "more" + std::to_string(i) + long_word);
+      more.back().incr(7);
+      must(more.back().value() == 7);
+    }
+    must(program.told.size() >= 1 && program.told.size() <= 5);
+    must(program.told[0].kind == ErrorKind::kLimit);
+    must(program.told[0].sys_errno == ENOSPC);
+    must(program.writes());
+    auto files = content_of(folder.path());
+    must(files.size() == 2);
+    for (const auto& file : files) must(file.wrong.empty());
+    must(sum_of(files, "count") == 2);
+    must(sum_of(files, "more4" + long_word) == 0);
+
+    // A thread that starts when there is room again has all of them.
+    ::unlink((folder / "filler").c_str());
+    std::thread([&] {
+      for (auto& field : more) field.incr(1);
+      files = content_of(folder.path());
+      must(sum_of(files, "more4" + long_word) == 1);
+    }).join();
+  });
+  const int status = child.wait();
+  if (status == ChildProcess::kSkipped) {
+    MESSAGE("skipped: this system lets us mount no file system of our own");
+    return;
+  }
+  CHECK(status == 0);
+}
+
+TEST_CASE("a limit of file sizes ends no program") {
+  const TemporaryFolder folder;
+  ChildProcess before([&] {
+    set_limit(RLIMIT_FSIZE, 1024);
+    must_run_without_file(folder.path(), ErrorKind::kLimit);
+  });
+  CHECK(before.wait() == 0);
+
+  ChildProcess later([&] {
+    Program program(folder.path());
+    must(program.writes());
+    set_limit(RLIMIT_FSIZE, 4096);
+    for (int i = 0; i < 5; ++i) {
+      Counter counter(program.model, std::to_string(i) + std::string(1500, 'x'));
+      counter.incr(3);
+      must(counter.value() == 3);
+    }
+    must(!program.told.empty());
+    must(program.told[0].kind == ErrorKind::kLimit);
+    for (const auto& file : content_of(folder.path())) must(file.wrong.empty());
+  });
+  CHECK(later.wait() == 0);
+}
+
+TEST_CASE("without permission a program runs without a file") {
+  const TemporaryFolder folder;
+  REQUIRE(::chmod(folder.path().c_str(), 0555) == 0);
+  ChildProcess child([&] {
+    if (::getuid() == 0) must(::setgid(65534) == 0 && ::setuid(65534) == 0);
+    must_run_without_file(folder.path(), ErrorKind::kDenied);
+  });
+  CHECK(child.wait() == 0);
+}
+
+TEST_CASE("a folder that is missing, or none, is told once") {
+  const TemporaryFolder folder;
+  write_text(folder / "file", "");
+  for (const auto* name : {"missing", "file"}) {
+    CAPTURE(name);
+    Program program(folder / name);
+    CHECK(program.writes());
+    CHECK(program.writes());
+    REQUIRE(program.told.size() == 1);
+    CHECK(program.told[0].kind == ErrorKind::kNotFound);
+    CHECK(program.told[0].path.starts_with(folder / name));
+  }
+}
+
+TEST_CASE("a folder that vanishes takes nothing from the program") {
+  const TemporaryFolder parent;
+  const auto folder = parent / "folder";
+  boost::filesystem::create_directory(folder);
+  {
+    Program program(folder);
+    CHECK(program.writes());
+    boost::filesystem::remove_all(folder);
+    CHECK(program.writes());
+    CHECK(program.told.empty());
+    std::thread([&] { CHECK(program.writes()); }).join();
+    REQUIRE(program.told.size() == 1);
+    CHECK(program.told[0].kind == ErrorKind::kNotFound);
+    for (int i = 0; i < 5; ++i) {
+      Counter counter(program.model, std::to_string(i) + std::string(1500, 'x'));
+      counter.incr(3);
+      CHECK(counter.value() == 3);
+    }
+    CHECK(program.writes());
+    CHECK(program.model.flush().has_value());
+  }
+  CHECK(names_in(parent.path()).empty());
+}
+
+TEST_CASE("a file that another one has replaced gets no more fields, and is not removed with the Model") {
+  const TemporaryFolder folder;
+  {
+    Program program(ModelOptions{.path = folder.path(), .file_name = "{TID}.mmstats"});
+    CHECK(program.writes());
+    for (const auto& path : program.model.paths()) {
+      write_text(folder / "new", "another's");
+      boost::filesystem::rename(folder / "new", path);
+    }
+    for (int i = 0; i < 5; ++i) Counter(program.model, std::to_string(i) + std::string(1500, 'x')).incr();
+    CHECK(program.writes());
+    CHECK(!program.told.empty());
+  }
+  const auto names = names_in(folder.path());
+  CHECK(names.size() == 2);
+  for (const auto& name : names) CHECK(text_in(folder / name) == "another's");
+}
+
+TEST_CASE("without a descriptor to spare a program runs without a file") {
+  const TemporaryFolder folder;
+  ChildProcess child([&] {
+    const rlimit none{0, 4096};
+    const auto before = names_in(folder.path());
+    Program program(folder.path());
+    must(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+    must(program.writes());
+    must(program.told.size() == 1);
+    must(program.told[0].kind == ErrorKind::kLimit);
+#if !defined(__SANITIZE_ADDRESS__)  // What comes with it needs descriptors to look at a thread's beginning.
+    std::thread([&] { must(program.writes()); }).join();
+    must(program.told.size() == 1);
+#endif
+    const rlimit some{4096, 4096};
+    must(::setrlimit(RLIMIT_NOFILE, &some) == 0);
+    must(names_in(folder.path()) == before);
+  });
+  CHECK(child.wait() == 0);
+}
+
+TEST_CASE("files take no descriptors from a program") {
+  const TemporaryFolder folder;
+  const auto before = names_in("/proc/self/fd").size();
+  Program program(folder.path());
+  CHECK(program.writes());
+  CHECK(program.model.paths().size() == 2);
+  CHECK(names_in("/proc/self/fd").size() == before);
+}
+
+TEST_CASE("processes with one name get one file each") {
+  const TemporaryFolder folder;
+  const auto first = other_writer(folder.path(), "web.mmstats", 5);
+  const auto second = other_writer(folder.path(), "web.mmstats", 7);
+  const auto third = other_writer(folder.path(), "web.mmstats", 9);
+  CHECK(names_in(folder.path()) == Names{"web.1.mmstats", "web.2.mmstats", "web.mmstats"});
+  CHECK(count_in(folder / "web.mmstats") == 5);
+  CHECK(count_in(folder / "web.1.mmstats") == 7);
+  CHECK(count_in(folder / "web.2.mmstats") == 9);
+}
+
+TEST_CASE("the file of a process that is gone is replaced") {
+  const TemporaryFolder folder;
+  auto dead = other_writer(folder.path(), "web.mmstats", 5);
+  const auto alive = other_writer(folder.path(), "web.mmstats", 7);
+  CHECK(dead.kill() == 128 + SIGKILL);
+  const auto next = other_writer(folder.path(), "web.mmstats", 9);
+  CHECK(names_in(folder.path()) == Names{"web.1.mmstats", "web.mmstats"});
+  CHECK(count_in(folder / "web.mmstats") == 9);
+  CHECK(count_in(folder / "web.1.mmstats") == 7);
+}
+
+TEST_CASE("a file of another kind is not replaced, whoever left it") {
+  const TemporaryFolder folder;
+  write_text(folder / "web.mmstats", "precious");
+  const auto writer = other_writer(folder.path(), "web.mmstats", 5);
+  CHECK(text_in(folder / "web.mmstats") == "precious");
+  CHECK(count_in(folder / "web.1.mmstats") == 5);
+}
+
+TEST_CASE("of ten processes that race for one abandoned name each gets a file") {
+  for (int round = 0; round < 20; ++round) {
+    const TemporaryFolder folder;
+    other_writer(folder.path(), "web.mmstats", 5).kill();
+    struct Race {
+      std::atomic<int> ready;
+      std::atomic<int> wrote;
+    };
+    const SharedMemory<Race> race;
+    std::vector<ChildProcess> racers;
+    constexpr int kRacers = 10;
+    for (int i = 0; i < kRacers; ++i) {
+      racers.emplace_back([&, i] {
+        Model model({.path = folder.path(), .file_name = "web.mmstats"});
+        Counter count(model, "count");
+        ++race->ready;
+        while (race->ready < kRacers) ::sched_yield();
+        count.incr(1000 + static_cast<std::uint64_t>(i));
+        ++race->wrote;
+        for (;;) ::pause();
+      });
+    }
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+    while (race->wrote < kRacers && std::chrono::steady_clock::now() < deadline) ::sched_yield();
+    REQUIRE(race->wrote == kRacers);
+    const auto files = content_of(folder.path());
+    CHECK(names_in(folder.path()).size() == kRacers);
+    std::set<double> pids;
+    for (const auto& file : files) {
+      CAPTURE(file.name);
+      CHECK(file.wrong == "");
+      pids.insert(file.numbers.at("sys.pid"));
+    }
+    CHECK(pids.size() == kRacers);
+    CHECK(sum_of(files, "count") == 10'045);
+  }
+}
+
+TEST_CASE("what an agent removes is not what a writer just put in its place") {
+  const TemporaryFolder folder;
+  other_writer(folder.path(), "web.mmstats", 5).kill();
+  Discovery discovery({folder / "*.mmstats"});
+  REQUIRE(discovery.look(std::chrono::system_clock::now()).appeared.size() == 1);
+  // As a writer does between its look and its rename.
+  const int fd = ::open((folder / "web.mmstats").c_str(), O_RDONLY | O_CLOEXEC);
+  REQUIRE(::flock(fd, LOCK_EX | LOCK_NB) == 0);
+  const auto refused = discovery.remove(discovery.files()[0]);
+  REQUIRE(!refused);
+  CHECK(refused.error().kind == ErrorKind::kBusy);
+  ::close(fd);
+  CHECK(names_in(folder.path()) == Names{"web.mmstats"});
+
+  // And the agent's lock does not outlive its attempt.
+  const auto next = other_writer(folder.path(), "web.mmstats", 7);
+  CHECK(names_in(folder.path()) == Names{"web.mmstats"});
+  CHECK(count_in(folder / "web.mmstats") == 7);
+}
+
+namespace {
+
+// Things that somebody else puts under a name. The link's end is a file that must not change.
+constexpr const char* kVictim = "precious";
+const auto kPlants = {"fifo", "link", "dangling link", "folder", "device"};
+
+void plant(const std::string& what, const std::string& path, const std::string& victim) {
+  if (what == "fifo") REQUIRE(::mkfifo(path.c_str(), 0666) == 0);
+  if (what == "link") REQUIRE(::symlink(victim.c_str(), path.c_str()) == 0);
+  if (what == "dangling link") REQUIRE(::symlink((victim + ".missing").c_str(), path.c_str()) == 0);
+  if (what == "folder") REQUIRE(::mkdir(path.c_str(), 0755) == 0);
+  // A link to one: to make a device takes rights that not every root has.
+  if (what == "device") REQUIRE(::symlink("/dev/zero", path.c_str()) == 0);
+}
+
+mode_t type_of(const std::string& path) {
+  struct stat info {};
+  return ::lstat(path.c_str(), &info) == 0 ? info.st_mode & S_IFMT : 0;
+}
+
+}  // namespace
+
+TEST_CASE("what lies under a file's name and is none is neither followed nor written nor removed") {
+  for (const std::string what : kPlants) {
+    CAPTURE(what);
+    const TemporaryFolder folder;
+    write_text(folder / "victim", kVictim);
+    plant(what, folder / "web.mmstats", folder / "victim");
+    const auto type = type_of(folder / "web.mmstats");
+    {
+      Model model({.path = folder.path(), .file_name = "web.mmstats"});
+      Counter count(model, "count");
+      count.incr(5);
+      CHECK(model.open().has_value());
+      CHECK(names_in(folder.path()) == Names{"victim", "web.1.mmstats", "web.mmstats"});
+      CHECK(count_in(folder / "web.1.mmstats") == 5);
+    }
+    CHECK(type_of(folder / "web.mmstats") == type);
+    CHECK(text_in(folder / "victim") == kVictim);
+    CHECK(names_in(folder.path()) == Names{"victim", "web.mmstats"});
+  }
+}
+
+TEST_CASE("what lies under a temporary name is neither followed nor written nor removed") {
+  for (const std::string what : kPlants) {
+    CAPTURE(what);
+    const TemporaryFolder folder;
+    write_text(folder / "victim", kVictim);
+    Program program(folder.path(), "web.mmstats");
+    // Guessed right.
+    const auto temporary = folder / (".web.mmstats." + std::to_string(::getpid()) + "-1000000001");
+    plant(what, temporary, folder / "victim");
+    const auto type = type_of(temporary);
+    clock_stands = true;
+    CHECK(program.writes());
+    clock_stands = false;
+    REQUIRE(program.told.size() == 1);
+    CHECK(program.told[0].sys_errno == EEXIST);
+    CHECK(type_of(temporary) == type);
+    CHECK(text_in(folder / "victim") == kVictim);
+    CHECK(names_in(folder.path()).size() == 2);
+  }
+}

@@ -1,0 +1,212 @@
+// Series as text for Prometheus: names without collisions, and the formats' letters.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tools/mmash/metrics.h"
+
+using namespace mmash;
+using mmstats::Kind;
+using mmstats::Series;
+
+namespace {
+
+Series series(std::string name, Kind kind, std::string unit = "", std::string help = "") {
+  Series made;
+  made.name = std::move(name);
+  made.kind = kind;
+  made.unit = std::move(unit);
+  made.help = std::move(help);
+  made.present = true;
+  return made;
+}
+
+std::string family_of(const Series& one) {
+  MetricNames names;
+  names.extend({&one, 1});
+  return names[0].family;
+}
+
+std::string text_of(MetricsFormat format, const Series& one) {
+  MetricNames names;
+  names.extend({&one, 1});
+  std::string text;
+  write_family(format, names[0], help_of(one), one, text);
+  return text;
+}
+
+Series counter(std::uint64_t total, std::string unit = "", std::string help = "") {
+  auto made = series("web.requests", Kind::kCounter, std::move(unit), std::move(help));
+  made.integral = true;
+  made.total = total;
+  return made;
+}
+
+Series gauge(double value, Kind kind = Kind::kGauge) {
+  auto made = series("web.depth", kind);
+  made.value = value;
+  return made;
+}
+
+bool is_name(const std::string& name) {
+  return !name.empty() &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
+             std::string::npos &&
+         !(name[0] >= '0' && name[0] <= '9');
+}
+
+}  // namespace
+
+TEST_CASE("a label becomes a name, with a hash where more than a dot had to be replaced") {
+  const struct {
+    std::string label;
+    Kind kind;
+    const char* unit;
+    std::string family;  // "#" at its end: a hash, and what follows the sign
+  } rows[] = {
+      {"web.requests", Kind::kCounter, "", "web_requests"},
+      {"web.requests_total", Kind::kCounter, "", "web_requests"},
+      {"web.requests.total", Kind::kCounter, "", "web_requests"},
+      {"web.requests_total", Kind::kGauge, "", "web_requests_total"},
+      {"_total", Kind::kCounter, "", "_total"},
+      {"web.latency", Kind::kGauge, "seconds", "web_latency_seconds"},
+      {"web.latency_seconds", Kind::kGauge, "seconds", "web_latency_seconds"},
+      {"seconds", Kind::kGauge, "seconds", "seconds_seconds"},
+      {"web.sent.bytes", Kind::kCounter, "bytes", "web_sent_bytes"},
+      {"web.sent", Kind::kCounter, "bytes", "web_sent_bytes"},
+      {"web.speed", Kind::kGauge, "km/h", "web_speed"},
+      {"up", Kind::kState, "", "up"},
+      {"a-b", Kind::kGauge, "", "a_b#"},
+      {"a-b", Kind::kGauge, "seconds", "a_b#_seconds"},
+      {"a:b", Kind::kGauge, "", "a_b#"},
+      {"9lives", Kind::kGauge, "", "_9lives#"},
+      {"", Kind::kGauge, "", "_#"},
+      {"é", Kind::kGauge, "", "__#"},
+      {"a\nb", Kind::kGauge, "", "a_b#"},
+      {"x_0123456789ab", Kind::kGauge, "", "x_0123456789ab#"},
+      {std::string(65535, 'x'), Kind::kGauge, "", std::string(200, 'x') + "#"},
+  };
+  for (const auto& row : rows) {
+    CAPTURE(row.label);
+    const auto family = family_of(series(row.label, row.kind, row.unit));
+    CHECK(is_name(family));
+    const auto sign = row.family.find('#');
+    if (sign == std::string::npos) {
+      CHECK(family == row.family);
+      continue;
+    }
+    const auto before = row.family.substr(0, sign) + "_";
+    const auto after = row.family.substr(sign + 1);
+    CHECK(family.size() == before.size() + 12 + after.size());
+    CHECK(family.starts_with(before));
+    CHECK(family.ends_with(after));
+  }
+  // As core/doc/mapping.md says.
+  CHECK(family_of(series("http/get", Kind::kCounter)) == "http_get_0d81c53135ee");
+  CHECK(family_of(series("web.bytes_sent", Kind::kCounter, "bytes")) == "web_bytes_sent_bytes");
+  CHECK(family_of(series("web.latency.p99", Kind::kGauge, "seconds")) == "web_latency_p99_seconds");
+  // Names of stored data: the same for ever.
+  CHECK(family_of(series("a-b", Kind::kGauge)) == "a_b_b3190464ae99");
+}
+
+TEST_CASE("labels that meet get different names, the same ones whatever the order they are found in") {
+  const std::vector<Series> all{
+      series("a.b", Kind::kGauge),         series("a_b", Kind::kGauge),
+      series("a.b", Kind::kCounter),       series("a.b_total", Kind::kCounter),
+      series("a.b.total", Kind::kGauge),   series("a.b_created", Kind::kGauge),
+      series("a b", Kind::kGauge),         series("a-b", Kind::kGauge),
+      series("c", Kind::kGauge, "bytes"),  series("c_bytes", Kind::kGauge),
+      series("mmash.files", Kind::kGauge), series("mmash_look", Kind::kGauge, "seconds"),
+  };
+  const auto names_of = [](const std::vector<Series>& some) {
+    MetricNames names;
+    names.reserve("mmash_files", Kind::kGauge);
+    names.reserve("mmash_look_seconds", Kind::kGauge);
+    names.extend(some);
+    std::set<std::pair<std::string, std::string>> result;
+    std::set<std::string> samples{"mmash_files", "mmash_look_seconds"};
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      const auto& family = names[i].family;
+      CHECK(is_name(family));
+      CHECK(samples.insert(family).second);
+      if (some[i].kind == Kind::kCounter) {
+        CHECK(samples.insert(family + "_total").second);
+        CHECK(samples.insert(family + "_created").second);
+      }
+      result.emplace(some[i].name + (some[i].kind == Kind::kCounter ? " counter" : ""), family);
+    }
+    return result;
+  };
+  const auto names = names_of(all);
+  CHECK(names_of({all.rbegin(), all.rend()}) == names);
+}
+
+TEST_CASE("a name stays when others come") {
+  std::vector<Series> all{series("a_b", Kind::kGauge)};
+  MetricNames names;
+  names.extend(all);
+  CHECK(names[0].family == "a_b");
+  all.push_back(series("a.b", Kind::kGauge));
+  names.extend(all);
+  CHECK(names[0].family == "a_b");
+  CHECK(names[1].family != "a_b");
+}
+
+TEST_CASE("families are written in both formats") {
+  const struct {
+    Series series;
+    const char* open_metrics;
+    const char* prometheus;
+  } rows[] = {
+      {counter(18446744073709551615U, "", "Requests \"that\" were\nanswered \\"),
+       "# TYPE web_requests counter\n"
+       "# HELP web_requests Requests \\\"that\\\" were\\\\x0Aanswered \\\\\n"
+       "web_requests_total 18446744073709551615\n",
+       "# TYPE web_requests_total counter\n"
+       "# HELP web_requests_total Requests \"that\" were\\\\x0Aanswered \\\\\n"
+       "web_requests_total 18446744073709551615\n"},
+      {counter(7, "bytes"),
+       "# TYPE web_requests_bytes counter\n# UNIT web_requests_bytes bytes\n"
+       "# HELP web_requests_bytes The label web.requests\nweb_requests_bytes_total 7\n",
+       "# TYPE web_requests_bytes_total counter\n"
+       "# HELP web_requests_bytes_total The label web.requests\nweb_requests_bytes_total 7\n"},
+      {gauge(0.5), "# TYPE web_depth gauge\n# HELP web_depth The label web.depth\nweb_depth 0.5\n",
+       "# TYPE web_depth gauge\n# HELP web_depth The label web.depth\nweb_depth 0.5\n"},
+  };
+  for (const auto& row : rows) {
+    CHECK(text_of(MetricsFormat::kOpenMetrics, row.series) == row.open_metrics);
+    CHECK(text_of(MetricsFormat::kPrometheus, row.series) == row.prometheus);
+  }
+}
+
+TEST_CASE("numbers are in the words of the format, and what cannot be is left out") {
+  const double inf = std::numeric_limits<double>::infinity();
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const auto last_word = [](const Series& one) {
+    const auto text = text_of(MetricsFormat::kOpenMetrics, one);
+    return text.empty() ? text : text.substr(text.rfind(' ') + 1);
+  };
+  CHECK(last_word(gauge(nan)) == "NaN\n");
+  CHECK(last_word(gauge(inf)) == "+Inf\n");
+  CHECK(last_word(gauge(-inf)) == "-Inf\n");
+  CHECK(last_word(gauge(1e16, Kind::kTimestamp)) == "1e+16\n");
+  CHECK(last_word(gauge(-0.0, Kind::kState)) == "-0.0\n");
+  CHECK(last_word(gauge(2.5, Kind::kCounter)) == "2.5\n");
+  CHECK(last_word(gauge(nan, Kind::kCounter)).empty());
+  CHECK(last_word(gauge(-1, Kind::kCounter)).empty());
+  auto absent = gauge(1);
+  absent.present = false;
+  CHECK(last_word(absent).empty());
+}
+
+TEST_CASE("OpenMetrics is for those who ask for it") {
+  CHECK(metrics_format("") == MetricsFormat::kPrometheus);
+  CHECK(metrics_format("*/*") == MetricsFormat::kPrometheus);
+  CHECK(metrics_format("text/plain;version=0.0.4") == MetricsFormat::kPrometheus);
+  CHECK(metrics_format("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5") ==
+        MetricsFormat::kOpenMetrics);
+}

@@ -1,0 +1,409 @@
+#include <doctest/doctest.h>
+
+#include <array>
+#include <chrono>
+#include <clocale>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "made_file.h"
+#include "tools/pollstats/columns.h"
+#include "tools/pollstats/field_pattern.h"
+#include "tools/pollstats/file_filter.h"
+#include "tools/pollstats/poll_options.h"
+#include "tools/pollstats/samples.h"
+
+using namespace pollstats;
+using namespace std::chrono_literals;
+using mmstats::Kind;
+using mmstats::Series;
+
+namespace {
+
+using steady = std::chrono::steady_clock;
+using Texts = std::vector<std::string>;
+
+Series counter(std::string name, std::uint64_t total) {
+  Series series;
+  series.name = std::move(name);
+  series.kind = Kind::kCounter;
+  series.integral = series.present = true;
+  series.total = total;
+  series.value = static_cast<double>(total);
+  return series;
+}
+
+Series gauge(std::string name, double value, bool present = true) {
+  Series series;
+  series.name = std::move(name);
+  series.present = present;
+  series.value = value;
+  return series;
+}
+
+// Looks a second apart.
+struct Looks {
+  std::vector<Series> series;
+  Samples samples{4};
+  steady::time_point now{100s};
+
+  void take() {
+    now += 1s;
+    samples.take(series, now);
+  }
+};
+
+Columns columns_of(std::string_view fields, const std::string& prefix = {}) {
+  return Columns::parse(fields, prefix).value();
+}
+
+}  // namespace
+
+TEST_CASE("a pattern matches as in a shell, dots included") {
+  struct Row {
+    std::string pattern, label;
+    bool want;
+  };
+  const std::array rows{
+      Row{"status.*", "status.200", true},
+      Row{"status.*", "status.a.b", true},
+      Row{"status.*", "statusx200", false},
+      Row{"status.*", "web.status.200", false},
+      Row{"*", "", true},
+      Row{"*", std::string("a\0\n\xFF", 4), true},
+      Row{"?", "a", true},
+      Row{"?", "é", true},
+      Row{"?", "\xFF", true},
+      Row{"?", "ab", false},
+      Row{"a[0-9]", "a7", true},
+      Row{"a[0-9]", "ax", false},
+      Row{"a[!0-9]", "ax", true},
+      Row{"a[]]", "a]", true},
+      Row{"a[a-]", "a-", true},
+      Row{"a[.]*", "a.b", true},
+      Row{"a[.]*", "axb", false},
+      Row{"a[b*", "a[b]", true},  // a set without an end is none
+      Row{"a\\*", "a*", true},
+      Row{"a\\**", "ab", false},
+      Row{"(a|b)*", "(a|b)c", true},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.pattern);
+    CAPTURE(row.label);
+    const auto pattern = FieldPattern::compile(row.pattern);
+    REQUIRE(pattern);
+    CHECK(pattern->matches(row.label) == row.want);
+  }
+  CHECK(FieldPattern::compile("b*", "a*").value().matches("a*bc"));  // a prefix is meant as it stands
+  CHECK_FALSE(FieldPattern::compile("b*", "a*").value().matches("axbc"));
+  CHECK_FALSE(FieldPattern::compile("[z-a]"));
+}
+
+TEST_CASE("a filter is the beginning of a label, or a label and its value") {
+  MadeFile file;
+  file.buffered("web.requests", "Q", std::uint64_t{5})
+      .unbuffered("web.sys.uid", "Q", std::uint64_t{1000})
+      .unbuffered("ratio", "d", 0.5)
+      .unbuffered("busy", "?", true)
+      .unbuffered("low", "q", std::int64_t{-3})
+      .text("role", "front=end", 16)
+      .text("a=b", "c", 4);
+  mmstats::ParsedFile content;
+  mmstats::parse(file.bytes(), content);
+  struct Row {
+    std::string filter;
+    bool want;
+  };
+  const std::array rows{
+      Row{"web.", true},
+      Row{"web.requests", true},
+      Row{"requests", false},
+      Row{"web.requestsX", false},
+      Row{"web.sys.uid=1000", true},
+      Row{"web.sys.uid=100", false},
+      Row{"sys.uid=1000", false},
+      Row{"web.requests=5", true},
+      Row{"ratio=0.5", true},
+      Row{"ratio=.50", true},
+      Row{"ratio=", false},
+      Row{"busy=True", true},
+      Row{"busy=1", true},
+      Row{"busy=False", false},
+      Row{"low=-3", true},
+      Row{"role=front=end", true},
+      Row{"role=front", false},
+      Row{"a=b=c", true},
+      Row{"a=b", true},
+      Row{"a=c", false},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.filter);
+    CHECK(passes({row.filter}, content) == row.want);
+  }
+  CHECK(passes({}, content));
+  CHECK(passes({"nothing", "web."}, content));
+}
+
+TEST_CASE("a counter's change begins at nothing, a gauge's with its second value") {
+  Looks looks;
+  looks.series = {counter("c", 100), gauge("g", 5)};
+  looks.take();
+  CHECK(looks.samples.all()[0].added == 100);
+  CHECK_FALSE(looks.samples.all()[0].rate);
+  CHECK_FALSE(looks.samples.all()[1].change);
+
+  looks.series[0] = counter("c", 130);
+  looks.series[1].value = 3;
+  looks.series.push_back(counter("late", 7));  // of a worker that came
+  looks.now += 1s;
+  looks.take();
+  CHECK(looks.samples.all()[0].added == 30);
+  CHECK(looks.samples.all()[0].rate == 15.0);
+  CHECK(looks.samples.all()[1].change == -2.0);
+  CHECK_FALSE(looks.samples.all()[1].rate);
+  CHECK(looks.samples.all()[2].added == 7);
+  CHECK(looks.samples.all()[2].rate == 3.5);
+
+  looks.series[1].present = false;
+  looks.take();
+  CHECK_FALSE(looks.samples.all()[1].present);
+  looks.series[1].present = true;
+  looks.take();
+  CHECK_FALSE(looks.samples.all()[1].change);  // from what?
+}
+
+TEST_CASE("a counter beyond 2^53 loses nothing") {
+  Looks looks;
+  looks.series = {counter("c", (1ULL << 63U) + 1)};
+  looks.take();
+  looks.series = {counter("c", (1ULL << 63U) + 2)};
+  looks.take();
+  CHECK(looks.samples.all()[0].added == 1);
+}
+
+TEST_CASE("the history has rates of counters and values of gauges, the newest last") {
+  Looks looks;
+  for (int i = 0; i < 6; ++i) {
+    looks.series = {counter("c", static_cast<std::uint64_t>(i * i)), gauge("g", i, i != 4)};
+    if (i == 5) looks.series.push_back(gauge("late", 1));
+    looks.take();
+  }
+  std::array<float, 4> past{};
+  looks.samples.history(0, past);
+  CHECK(past == std::array<float, 4>{3, 5, 7, 9});
+  looks.samples.history(1, past);
+  CHECK(past[1] == 3);
+  CHECK(std::isnan(past[2]));
+  CHECK(past[3] == 5);
+  looks.samples.history(2, std::span(past).first(2));
+  CHECK(std::isnan(past[0]));
+  CHECK(past[1] == 1);
+}
+
+TEST_CASE("looks are due at multiples of the delay, however long one takes") {
+  const steady::time_point start{5s};
+  Cadence cadence(start, 1s);
+  CHECK(cadence.next() == start);
+  CHECK(cadence.advance(start + 300ms) == 0);
+  CHECK(cadence.next() == start + 1s);
+  CHECK(cadence.advance(start + 1999ms) == 0);
+  CHECK(cadence.next() == start + 2s);
+  CHECK(cadence.advance(start + 4500ms) == 2);  // those at 3 and 4
+  CHECK(cadence.next() == start + 5s);
+}
+
+TEST_CASE("lines and headers are as the original wrote them") {
+  Looks looks;
+  looks.series = {counter("web.hits", 42), counter("web.a.very.long.name.of.a.field", 7)};
+  auto columns = columns_of("hits,a.very.long.name.of.a.field", "web.");
+  columns.update(looks.series);
+  looks.take();
+  CHECK(columns.header({}) == "        hits        |a.very.long.name.of.");
+  CHECK(columns.line(looks.samples, {}) == "                 42 |                  7 ");
+  CHECK(columns.header({.colour = true}) ==
+        "\033[1m        hits        \033[0m|\033[1ma.very.long.name.of.\033[0m");
+  CHECK(columns.line(looks.samples, {.colour = true}) ==
+        "\033[33m                 42\033[0m |\033[33m                  7\033[0m ");
+  looks.series[0] = counter("web.hits", 18'446'744'073'709'551'615U);
+  looks.take();
+  CHECK(columns.line(looks.samples, {}) == "18446744073709551573 |                  0 ");
+}
+
+TEST_CASE("every field has its column: values of gauges, changes of counters, - for what is not there") {
+  Looks looks;
+  looks.series = {gauge("g", 0.25), counter("c", 5), gauge("gone", 1, false)};
+  auto columns = columns_of("nosuch,c,g,gone,c");
+  columns.update(looks.series);
+  looks.take();
+  CHECK(columns.line(looks.samples, {}) ==
+        "                  - |                  5 |               0.25 |"
+        "                  - |                  5 ");
+  CHECK(columns.missing() == Texts{"nosuch"});
+  looks.series.push_back(counter("nosuch", 3));
+  CHECK_FALSE(columns.update(looks.series));
+  looks.take();
+  CHECK(columns.line(looks.samples, {}).starts_with("                  3 |                  0 |"));
+}
+
+TEST_CASE("rates stand beside changes") {
+  Looks looks;
+  looks.series = {counter("c", 5), gauge("g", 1)};
+  auto columns = columns_of("c,g");
+  columns.update(looks.series);
+  looks.take();
+  const Look look{.rate = true};
+  CHECK(columns.header(look) ==
+        "         c          |        c/s         |         g          |        g/s         ");
+  CHECK(columns.line(looks.samples, look) ==
+        "                  5 |                  - |                  1 |                  - ");
+  looks.series[0] = counter("c", 10);
+  looks.now += 1s;
+  looks.take();
+  CHECK(columns.line(looks.samples, look) ==
+        "                  5 |                2.5 |                  1 |                  - ");
+}
+
+TEST_CASE("a pattern has a column for each series that matches, by name, whenever it comes") {
+  Looks looks;
+  auto columns = columns_of("z,status.*", "");
+  CHECK_FALSE(columns.update(looks.series));
+  CHECK(columns.header({}) == "         z          |      status.*      ");
+  looks.take();
+  CHECK(columns.line(looks.samples, {}) == "                  - |                  - ");
+
+  looks.series = {counter("status.404", 4), counter("other", 1), counter("status.200", 2)};
+  CHECK(columns.update(looks.series));
+  looks.take();
+  CHECK(columns.header({}) == "         z          |     status.200     |     status.404     ");
+  CHECK(columns.line(looks.samples, {}) == "                  - |                  2 |                  4 ");
+  CHECK_FALSE(columns.update(looks.series));
+
+  looks.series.push_back(counter("status.301", 3));
+  CHECK(columns.update(looks.series));
+  looks.take();
+  CHECK(columns.header({}).find("status.301") < columns.header({}).find("status.404"));
+}
+
+TEST_CASE("a label that is a counter to some files and a gauge to others is the counter") {
+  Looks looks;
+  looks.series = {gauge("x", 9), counter("x", 5)};
+  auto columns = columns_of("x,x*");
+  columns.update(looks.series);
+  looks.take();
+  CHECK(columns.line(looks.samples, {}) == "                  5 |                  5 ");
+}
+
+TEST_CASE("columns share what the terminal has, and names keep their ends") {
+  Looks looks;
+  looks.series = {counter("web.stats.requests.kind1", 123'456'789'012),
+                  counter("web.stats.requests.kind2", 1)};
+  auto columns = columns_of("web.*");
+  columns.update(looks.series);
+  looks.take();
+  const auto at = [&](std::size_t width) { return Look{.terminal_width = width}; };
+  CHECK(columns.header(at(200)) == " web.stats.requests.kind1 | web.stats.requests.kind2 ");
+  CHECK(columns.header(at(31)) == "<requests.kind1|<requests.kind2");
+  CHECK(columns.line(looks.samples, at(31)) == "  123456789012 |             1 ");
+  CHECK(columns.line(looks.samples, at(21)) == "     123G |        1 ");
+  CHECK(columns.header(at(5)) == "<s.kind1|<s.kind2");  // narrower is of no use
+}
+
+TEST_CASE("names of columns cannot command the terminal") {
+  Looks looks;
+  looks.series = {counter("a\x1b[2J", 1)};
+  auto columns = columns_of("a*");
+  columns.update(looks.series);
+  CHECK(columns.header({}) == "      a\\x1B[2J      ");
+}
+
+TEST_CASE("a line of JSON has all of each field under its whole label") {
+  Looks looks;
+  looks.series = {counter("web.c", (1ULL << 63U) + 1), gauge("web.g", 0.5), gauge("web.\xFF", 3)};
+  auto columns = columns_of("c,nosuch,g,c,zz*,\xFF*", "web.");
+  columns.update(looks.series);
+  looks.take();
+  const std::chrono::system_clock::time_point at{1700000000250ms};
+  auto json = nlohmann::json::parse(columns.json(looks.samples, at));
+  CHECK(json == nlohmann::json::parse(R"({"time": 1700000000.25, "fields": {
+    "web.c": {"kind": "counter", "value": 9223372036854775809, "change": null, "rate": null},
+    "web.nosuch": null,
+    "web.g": {"kind": "gauge", "value": 0.5, "change": null, "rate": null},
+    "web.�": {"kind": "gauge", "value": 3, "change": null, "rate": null}}})"));
+  looks.series[0] = counter("web.c", (1ULL << 63U) + 2);
+  looks.series[1].value = 2;
+  looks.take();
+  json = nlohmann::json::parse(columns.json(looks.samples, at))["fields"];
+  CHECK(json["web.c"].dump() == R"({"change":1,"kind":"counter","rate":1,"value":9223372036854775810})");
+  CHECK(json["web.g"].dump() == R"({"change":1.5,"kind":"gauge","rate":null,"value":2})");
+}
+
+TEST_CASE("fields without a name, or longer than a label can be, are refused") {
+  for (const std::string fields : {"", ",", "a,", ",a", "a,,b"}) CHECK_FALSE(Columns::parse(fields, ""));
+  CHECK_FALSE(Columns::parse(std::string(65536, 'a'), ""));
+  CHECK_FALSE(Columns::parse("[z-a]", ""));
+}
+
+TEST_CASE("-f takes the words that cannot be FIELD and FILE") {
+  struct Row {
+    Texts words, options, arguments;
+  };
+  const std::array rows{
+      Row{{"-f", "a", "x,y", "file"}, {"-f", "a"}, {"x,y", "file"}},
+      Row{{"-f", "a", "-f", "b", "x"}, {"-f", "a", "-f", "b"}, {"x"}},
+      Row{{"-f", "a", "b", "-d", "1", "x", "file"}, {"-f", "a", "-f", "b", "-d", "1"}, {"x", "file"}},
+      Row{{"-f", "a", "b", "--", "x"}, {"-f", "a", "-f", "b"}, {"x"}},
+      Row{{"x", "file", "-f", "a", "b"}, {"-f", "a", "-f", "b"}, {"x", "file"}},
+      Row{{"x", "-f", "a", "file"}, {"-f", "a"}, {"x", "file"}},
+      Row{{"-vvd", "1", "-f", "a", "x"}, {"-vvd", "1", "-f", "a"}, {"x"}},
+      Row{{"--filter", "a", "b", "-v", "x"}, {"-f", "a", "-f", "b", "-v"}, {"x"}},
+      Row{{"--filter=a", "x", "-d1", "--delay", "2", "y"}, {"--filter=a", "-d1", "--delay", "2"}, {"x", "y"}},
+      Row{{"-f"}, {"-f"}, {}},
+      Row{{"-f", "-v"}, {"-f", "-v"}, {}},
+      Row{{"-v", "-", "--", "-f", "a"}, {"-v"}, {"-", "-f", "a"}},
+      Row{{"-d"}, {"-d"}, {}},
+  };
+  for (const Row& row : rows) {
+    const auto divided = divide(row.words);
+    CHECK(divided.options == row.options);
+    CHECK(divided.arguments == row.arguments);
+  }
+}
+
+TEST_CASE("a file that is named is that file, whatever its name would mean as a pattern") {
+  CHECK(as_glob("/a/*.mmstats", false) == "/a/*.mmstats");
+  CHECK(as_glob("/a/b.mmstats", true) == "/a/b.mmstats");
+  CHECK(as_glob("/a/[b]*\\.mmstats", true) == "/a/\\[b]\\*\\\\.mmstats");
+  CHECK(as_glob("/[a]/b", true) == "/\\[a]/b");
+  CHECK(as_glob("/a\\b/c", true) == "/a\\b/c");  // a folder without wildcards is taken as it is
+  CHECK(as_glob("c?", true) == "c\\?");
+}
+
+TEST_CASE("the command line's words become options") {
+  const auto options_of = [](std::vector<const char*> words) {
+    words.insert(words.begin(), "pollstats");
+    const auto parsed = parse(static_cast<int>(words.size()), words.data());
+    REQUIRE_FALSE(parsed.exit_status);
+    return parsed.options;
+  };
+  const Options all = options_of({"-c", "3", "-d", "0.25", "-f", "a", "-f", "b=c", "-n", "5", "-p", "web.",
+                                  "-vvv", "--rate", "hits,misses", "/no/*.mmstats", "/no/such"});
+  CHECK(all.count == 3);
+  CHECK(all.delay == 250ms);
+  CHECK(all.filters == Texts{"a", "b=c"});
+  CHECK(all.headers == 5);
+  CHECK(all.prefix == "web.");
+  CHECK(all.verbosity == 3);
+  CHECK(all.rate);
+  CHECK(all.fields == "hits,misses");
+  CHECK(all.files == Texts{"/no/*.mmstats", "/no/such"});
+  const Options live = options_of({"--live", "/no/such"});
+  CHECK(live.fields.empty());
+  CHECK(live.files == Texts{"/no/such"});
+  CHECK(options_of({}).delay == 1s);
+  const Options sets = options_of({"[ab]", "[c]", "d", "-p", "[e]", "-f", "[f]"});
+  CHECK(sets.fields == "[ab]");
+  CHECK(sets.files == Texts{"[c]", "d"});
+  CHECK(sets.prefix == "[e]");
+  CHECK(sets.filters == Texts{"[f]"});
+}

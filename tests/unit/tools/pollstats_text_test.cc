@@ -1,0 +1,185 @@
+#include <doctest/doctest.h>
+
+#include <array>
+#include <clocale>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "tools/pollstats/number_text.h"
+#include "tools/pollstats/sparkline.h"
+#include "tools/pollstats/text_cells.h"
+
+using namespace pollstats;
+
+namespace {
+
+// Widths are those of the locale.
+struct Utf8Locale {
+  Utf8Locale() { REQUIRE(std::setlocale(LC_CTYPE, "C.UTF-8") != nullptr); }
+};
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr float kGap = std::numeric_limits<float>::quiet_NaN();
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Utf8Locale, "text is as wide as a terminal shows it") {
+  CHECK(cells("") == 0);
+  CHECK(cells("web.requests") == 12);
+  CHECK(cells("naïve") == 5);
+  CHECK(cells("日本語") == 6);
+  CHECK(cells("e\u0301") == 1);
+  CHECK(cells("\xFF") == 1);  // not UTF-8: a byte is a character
+}
+
+TEST_CASE_FIXTURE(Utf8Locale, "text is cut between characters, never within") {
+  struct Row {
+    std::string text;
+    std::size_t width;
+    std::string first, last, outer;
+  };
+  const std::array rows{
+      Row{"abcdef", 6, "abcdef", "abcdef", "abcdef"},
+      Row{"abcdef", 4, "abcd", "<def", "a<ef"},
+      Row{"abcdef", 1, "a", "<", "a"},
+      Row{"abcdef", 0, "", "", ""},
+      Row{"日本語計数", 5, "日本", "<計数", "<計数"},
+      Row{"日本語計数", 4, "日本", "<数", "<数"},
+      Row{"aéiöu", 3, "aéi", "<öu", "<öu"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.text);
+    CAPTURE(row.width);
+    CHECK(first_cells(row.text, row.width) == row.first);
+    CHECK(last_cells(row.text, row.width, "<") == row.last);
+    CHECK(outer_cells(row.text, row.width, "<") == row.outer);
+  }
+}
+
+TEST_CASE_FIXTURE(Utf8Locale, "text is filled by cells, and centred as Python does it") {
+  CHECK(left_aligned("日", 4) == "日  ");
+  CHECK(right_aligned("é", 3) == "  é");
+  CHECK(centred("hits", 20) == "        hits        ");
+  CHECK(centred("abc", 20) == "        abc         ");  // 'abc'.center(20)
+  CHECK(centred("abcd", 2) == "abcd");
+}
+
+TEST_CASE_FIXTURE(Utf8Locale, "nothing in a label commands the terminal") {
+  CHECK(shown("a\x1b[2J\r\n\x7f", true) == "a\\x1B[2J\\x0D\\x0A\\x7F");
+  CHECK(shown("a\xc2\x9b"
+              "b",
+              true) == "a\\xC2\\x9Bb");
+  CHECK(shown("\xff", true) == "\\xFF");
+  CHECK(shown("a\u202Eb\u2066c\u2028d", true) == "a\uFFFDb\uFFFDc\uFFFDd");
+  CHECK(shown("naïve 日", true) == "naïve 日");
+  CHECK(shown("naïve 日", false) == "na?ve ?");
+}
+
+TEST_CASE("numbers have all digits of whole ones, and six of others") {
+  struct Row {
+    double value;
+    std::string want;
+  };
+  const std::array rows{
+      Row{0, "0"},
+      Row{-0.0, "0"},
+      Row{42, "42"},
+      Row{-7, "-7"},
+      Row{1795704628, "1795704628"},
+      Row{999999999999999, "999999999999999"},
+      Row{1e15, "1e+15"},
+      Row{0.1 + 0.2, "0.3"},
+      Row{1.0 / 3, "0.333333"},
+      Row{1234567.89, "1234568"},
+      Row{1234.5678, "1234.57"},
+      Row{0.00001234, "1.234e-05"},
+      Row{-0.5, "-0.5"},
+      Row{kInf, "inf"},
+      Row{-kInf, "-inf"},
+      Row{std::nan(""), "nan"},
+  };
+  for (const Row& row : rows) CHECK(number_text(row.value) == row.want);
+}
+
+TEST_CASE("numbers that are too long get a prefix") {
+  struct Row {
+    std::uint64_t value;
+    std::size_t width;
+    std::string want;
+  };
+  const std::array rows{
+      Row{999'999, 6, "999999"},
+      Row{999'999, 5, "1.00M"},
+      Row{1'234'567, 6, "1.23M"},
+      Row{12'345'678, 7, "12.3M"},
+      Row{123'456'789, 7, "123M"},
+      Row{18'446'744'073'709'551'615U, 7, "18.4E"},
+      Row{18'446'744'073'709'551'615U, 20, "18446744073709551615"},
+  };
+  for (const Row& row : rows) CHECK(number_text(row.value, row.width) == row.want);
+  CHECK(number_text(-1234567.0, 6) == "-1.23M");
+  CHECK(number_text(kInf, 1) == "inf");
+}
+
+TEST_CASE("numbers to look at have commas, and three digits of fractions") {
+  struct Row {
+    double value;
+    std::size_t width;
+    std::string want;
+  };
+  const std::array rows{
+      Row{0, 11, "0"},
+      Row{999, 11, "999"},
+      Row{1000, 11, "1,000"},
+      Row{-123456, 11, "-123,456"},
+      Row{1234567.89, 11, "1,234,568"},
+      Row{1234567890, 11, "1.23G"},
+      Row{99.96, 11, "100"},
+      Row{12.345, 11, "12.3"},
+      Row{9.999, 11, "10.0"},
+      Row{1.2345, 11, "1.23"},
+      Row{0.012345, 11, "0.0123"},
+      Row{0.00001, 11, "1e-05"},
+      Row{kInf, 11, "inf"},
+  };
+  for (const Row& row : rows) CHECK(calm_text(row.value, row.width) == row.want);
+  CHECK(calm_text(std::uint64_t{1'234'567}, 9) == "1,234,567");
+  CHECK(calm_text(std::uint64_t{12'345'678}, 9) == "12345678");
+  CHECK(calm_text(std::uint64_t{1'234'567'890}, 9) == "1.23G");
+}
+
+TEST_CASE("times have their two largest units") {
+  CHECK(duration_text(0.9) == "0s");
+  CHECK(duration_text(59) == "59s");
+  CHECK(duration_text(60) == "1m 0s");
+  CHECK(duration_text(3661) == "1h 1m");
+  CHECK(duration_text(90000) == "1d 1h");
+  CHECK(duration_text(-5) == "0s");
+  CHECK(duration_text(kInf) == "11574074d 1h");
+}
+
+TEST_CASE("a curve goes from nothing to its highest point") {
+  const auto curve = [](std::vector<float> values) { return sparkline(values, false); };
+  struct Row {
+    std::vector<float> values;
+    std::string want;
+  };
+  const std::array rows{
+      Row{{}, ""},
+      Row{{0, 0, 0}, "___"},
+      Row{{0, 1, 2, 3, 4, 5, 6, 7, 8}, "_.:-=+*##"},
+      Row{{5, 5, 5}, "==="},          // what does not move is in the middle
+      Row{{1010, 1020, 980}, "=+:"},  // what hardly moves, too
+      Row{{-4, 0, 4}, "_=#"},
+      Row{{100, 90, 80}, "#=_"},  // near its highest: from the lowest
+      Row{{100, 50, 0}, "#=_"},
+      Row{{kGap, 1, kGap, 2}, " = #"},
+      Row{{kGap}, " "},
+      Row{{std::numeric_limits<float>::infinity(), 1}, " ="},
+      Row{{std::numeric_limits<float>::max(), -std::numeric_limits<float>::max()}, "#_"},
+  };
+  for (const Row& row : rows) CHECK(curve(row.values) == row.want);
+  CHECK(sparkline(std::array{0.F, 8.F}, true) == "▁█");
+}

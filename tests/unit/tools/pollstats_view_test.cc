@@ -1,0 +1,487 @@
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <clocale>
+#include <numeric>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "made_file.h"
+#include "temporary_folder.h"
+#include "tools/pollstats/live_view.h"
+#include "tools/pollstats/processes.h"
+#include "tools/pollstats/samples.h"
+#include "tools/pollstats/text_cells.h"
+#include "tools/shared/command_name.h"
+
+using namespace pollstats;
+using namespace std::chrono_literals;
+using mmstats::Kind;
+using mmstats::Series;
+
+namespace {
+
+using Wish = LiveView::Wish;
+
+Key key(Key::Name name) { return {name, 0}; }
+Key key(char32_t character) { return {Key::Name::kCharacter, character}; }
+
+// A view of series, without a terminal.
+struct Shown {
+  std::vector<Series> series;
+  Samples samples{kHistory};
+  std::chrono::steady_clock::time_point now{100s};
+  Facts facts;
+  LiveView view;
+
+  explicit Shown(std::size_t prefix = 0, bool unicode = true) : view(prefix, unicode, 1s) {
+    facts.time = 1700000000;
+    facts.clock = "12:34:56";
+    facts.files = 3;
+    std::setlocale(LC_CTYPE, unicode ? "C.UTF-8" : "C");
+  }
+
+  void add(const std::string& name, Kind kind, double value) {
+    Series made;
+    made.name = name;
+    made.kind = kind;
+    made.present = true;
+    series.push_back(made);
+    set(series.size() - 1, value);
+  }
+  void set(std::size_t index, double value) {
+    series[index].value = value;
+    if (series[index].kind != Kind::kCounter) return;
+    series[index].integral = true;
+    series[index].total = static_cast<std::uint64_t>(value);
+  }
+  void look() {
+    now += 1s;
+    samples.take(series, now);
+    view.take(series, samples, facts);
+  }
+  void type(std::string_view ascii) {
+    for (const char c : ascii) view.press(key(static_cast<char32_t>(c)));
+  }
+  std::vector<std::string> lines(std::size_t width = 80, std::size_t height = 24) {
+    std::vector<std::string> out;
+    for (const auto& line : view.compose(width, height).lines) {
+      std::string text;
+      for (const Span& span : line) text += span.text;
+      out.push_back(text);
+    }
+    return out;
+  }
+  // First words of the rows.
+  std::vector<std::string> labels(std::size_t width = 80, std::size_t height = 24) {
+    auto all = lines(width, height);
+    std::vector<std::string> out;
+    for (std::size_t i = 2; i + 2 < all.size(); ++i) {
+      if (!all[i].empty()) out.push_back(all[i].substr(0, all[i].find(' ')));
+    }
+    return out;
+  }
+  std::string selected() {
+    for (const auto& line : view.compose(80, 24).lines) {
+      if (!line.empty() && line[0].style == Style::kSelected)
+        return line[0].text.substr(0, line[0].text.find(' '));
+    }
+    return {};
+  }
+};
+
+struct FewSeries : Shown {
+  FewSeries() {
+    add("web.requests", Kind::kCounter, 1000);
+    add("web.errors", Kind::kCounter, 50);
+    add("db.pool", Kind::kGauge, 8);
+    add("db.queries", Kind::kCounter, 4000);
+    look();
+    set(0, 1100);
+    set(1, 50);
+    set(2, 6);
+    set(3, 4010);
+    look();
+  }
+};
+
+struct ManySeries : Shown {
+  ManySeries() {
+    for (int i = 0; i < 100; ++i) add("s" + std::to_string(100 + i), Kind::kGauge, i);
+    look();
+  }
+};
+
+using Labels = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE_FIXTURE(FewSeries, "a row has label, value, rate, change and curve") {
+  const auto all = lines(100, 12);
+  REQUIRE(all.size() == 12);
+  CHECK(all[0] == "pollstats  4 series  3 files  every 1 s" + std::string(53, ' ') + "12:34:56");
+  CHECK(all[1].starts_with("LABEL▲"));
+  CHECK(all[2].starts_with("db.pool                    6                      -2 ▅"));
+  CHECK(all[5].starts_with("web.requests           1,100         100         100 ▅"));
+  CHECK(all[10] == "db.pool  gauge");
+  CHECK(all[11] == "q Quit  / Filter  n v r c Sort  p Processes  Space Pause  - + Delay");
+}
+
+TEST_CASE_FIXTURE(FewSeries, "series are sorted by name, value, rate or change, and backwards") {
+  CHECK(labels() == Labels{"db.pool", "db.queries", "web.errors", "web.requests"});
+  type("n");
+  CHECK(labels() == Labels{"web.requests", "web.errors", "db.queries", "db.pool"});
+  type("v");
+  CHECK(labels() == Labels{"db.queries", "web.requests", "web.errors", "db.pool"});
+  type("v");
+  CHECK(labels() == Labels{"db.pool", "web.errors", "web.requests", "db.queries"});
+  type("r");
+  CHECK(labels() == Labels{"web.requests", "db.queries", "web.errors", "db.pool"});
+  type("r");  // what has no rate stays last
+  CHECK(labels() == Labels{"web.errors", "db.queries", "web.requests", "db.pool"});
+  type("c");
+  CHECK(labels() == Labels{"web.requests", "db.queries", "web.errors", "db.pool"});
+  CHECK(lines()[1].find("CHANGE▼") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(Shown, "numbers in names are sorted as numbers") {
+  for (const char* name : {"w10", "w9", "w1"}) add(name, Kind::kGauge, 1);
+  look();
+  CHECK(labels() == Labels{"w1", "w9", "w10"});
+}
+
+TEST_CASE_FIXTURE(FewSeries, "typing narrows the series down") {
+  type("/");
+  type("DB");
+  CHECK(labels() == Labels{"db.pool", "db.queries"});
+  CHECK(lines().back().starts_with("Filter: DB"));
+  CHECK(view.compose(80, 24).cursor->cell == 10);
+  type(" q");  // all words
+  CHECK(labels() == Labels{"db.queries"});
+  view.press(key(Key::Name::kBackspace));
+  view.press(key(Key::Name::kBackspace));
+  CHECK(labels() == Labels{"db.pool", "db.queries"});
+  view.press(key(Key::Name::kEnter));
+  CHECK(lines().back().starts_with("q Quit"));
+  CHECK(lines()[0].find("/DB") != std::string::npos);
+  CHECK(labels() == Labels{"db.pool", "db.queries"});
+  view.press(key(Key::Name::kEscape));
+  CHECK(labels().size() == 4);
+}
+
+TEST_CASE_FIXTURE(FewSeries, "a filter may be a pattern, and need not be complete") {
+  type("/");
+  type("b.*r");
+  CHECK(labels() == Labels{"db.queries", "web.errors", "web.requests"});
+  view.press(key(char32_t{0x15}));  // Ctrl-U
+  CHECK(labels().size() == 4);
+  type("[");
+  CHECK(labels() == Labels{"No"});
+  CHECK(lines()[2] == "No series passes the filter; Esc clears it.");
+  type("wd]b.e");
+  CHECK(labels() == Labels{"No"});
+}
+
+TEST_CASE_FIXTURE(Shown, "a filter may have any letters") {
+  add("web.naïve", Kind::kGauge, 1);
+  add("web.other", Kind::kGauge, 1);
+  look();
+  type("/");
+  view.press(key(U'ï'));
+  CHECK(labels() == Labels{"web.naïve"});
+  view.press(key(Key::Name::kBackspace));
+  CHECK(labels().size() == 2);
+}
+
+TEST_CASE_FIXTURE(FewSeries, "new series pass the filter or not as old ones do") {
+  type("/");
+  type("db");
+  add("db.late", Kind::kGauge, 1);
+  add("web.late", Kind::kGauge, 1);
+  look();
+  CHECK(labels() == Labels{"db.late", "db.pool", "db.queries"});
+}
+
+TEST_CASE_FIXTURE(FewSeries, "series that nobody has at the moment are not shown") {
+  series[2].present = false;
+  look();
+  CHECK(labels() == Labels{"db.queries", "web.errors", "web.requests"});
+}
+
+TEST_CASE_FIXTURE(ManySeries, "keys move the cursor, and the rows follow it") {
+  lines(80, 14);  // ten rows
+  struct Row {
+    Key pressed;
+    std::string first, selected;
+  };
+  const auto pressed = [](Key::Name name) { return key(name); };
+  const std::vector<Row> rows{
+      {pressed(Key::Name::kDown), "s100", "s101"},
+      {key(U'j'), "s100", "s102"},
+      {pressed(Key::Name::kUp), "s100", "s101"},
+      {key(U'k'), "s100", "s100"},
+      {pressed(Key::Name::kUp), "s100", "s100"},
+      {pressed(Key::Name::kPageDown), "s110", "s110"},
+      {pressed(Key::Name::kDown), "s110", "s111"},
+      {pressed(Key::Name::kPageUp), "s100", "s101"},
+      {pressed(Key::Name::kEnd), "s190", "s199"},
+      {pressed(Key::Name::kPageDown), "s190", "s199"},
+      {pressed(Key::Name::kHome), "s100", "s100"},
+      {key(U'G'), "s190", "s199"},
+      {key(U'g'), "s100", "s100"},
+      {key(char32_t{6}), "s110", "s110"},
+      {key(char32_t{2}), "s100", "s100"},
+  };
+  for (const Row& row : rows) {
+    CHECK(view.press(row.pressed) == Wish::kNothing);
+    const auto all = lines(80, 14);
+    CHECK(all[2].starts_with(row.first));
+    CHECK(all[12].starts_with(row.selected));  // the line about it
+  }
+}
+
+TEST_CASE_FIXTURE(ManySeries, "the cursor stays on a row when there are fewer") {
+  lines(80, 14);
+  view.press(key(Key::Name::kEnd));
+  type("/");
+  type("s10");
+  CHECK(labels(80, 14).size() == 10);
+  CHECK(selected() == "s100");
+}
+
+TEST_CASE_FIXTURE(FewSeries, "keys that main has to answer") {
+  CHECK(view.press(key(U'q')) == Wish::kLeave);
+  CHECK(view.press(key(char32_t{3})) == Wish::kLeave);
+  CHECK(view.press(key(char32_t{4})) == Wish::kLeave);
+  CHECK(view.press(key(char32_t{26})) == Wish::kSuspend);
+  CHECK(view.press(key(char32_t{12})) == Wish::kRepaint);
+  CHECK(view.press(key(Key::Name::kGone)) == Wish::kLeave);
+  type("/");
+  CHECK(view.press(key(U'q')) == Wish::kNothing);  // it is a letter now
+  CHECK(view.press(key(char32_t{3})) == Wish::kLeave);
+}
+
+TEST_CASE_FIXTURE(FewSeries, "it can be paused, and the delay changed in steps") {
+  type(" ");
+  CHECK(view.paused());
+  CHECK(lines()[0].ends_with("PAUSED"));
+  type(" ");
+  CHECK_FALSE(view.paused());
+  type("+");
+  CHECK(view.delay() == 2s);
+  type("---");
+  CHECK(view.delay() == 200ms);
+  CHECK(lines()[0].find("every 0.2 s") != std::string::npos);
+  type("-----");
+  CHECK(view.delay() == 100ms);
+  type("++++++++++++++");
+  CHECK(view.delay() == 60s);
+}
+
+TEST_CASE_FIXTURE(FewSeries, "no line is wider than the screen, and there are as many as it has") {
+  add("web.日本語." + std::string(300, 'x'), Kind::kCounter, 1e15);
+  add("日本語日本語日本語日本語", Kind::kTimestamp, 1700000000 - 90);
+  add(std::string(65535, '\x1b'), Kind::kGauge, -1e300);
+  series.back().help = std::string(1000, 'h');
+  facts.failed = 12;
+  facts.dead = 7;
+  facts.complaint = "/run/mmstats/x: is damaged \x1b[2J " + std::string(200, 'y');
+  look();
+  view.take(
+      {Process{{17, {}}, "web\x1b", 1e9, mmstats::OwnerState::kAlive, 3}, Process{{0, "/p"}, "p", 0, {}, 1}});
+  for (const char* keys : {"", "/filter", "\x1bp"}) {
+    for (const char* at = keys; *at != '\0'; ++at) {
+      view.press(*at == '\x1b' ? key(Key::Name::kEscape) : key(static_cast<char32_t>(*at)));
+    }
+    for (const std::size_t width : {1U, 2U, 5U, 13U, 14U, 20U, 39U, 40U, 60U, 80U, 132U, 500U}) {
+      for (const std::size_t height : {1U, 2U, 3U, 4U, 5U, 8U, 24U, 100U}) {
+        const auto all = lines(width, height);
+        CAPTURE(width);
+        CAPTURE(height);
+        CHECK(all.size() == height);
+        for (const auto& line : all) {
+          CHECK(cells(line) <= width);
+          CHECK(line.find('\x1b') == std::string::npos);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE_FIXTURE(FewSeries, "a small screen has the rows, what is now, and the most important keys") {
+  CHECK(lines(20, 5) == Labels{"pollstats   12:34:56", "LABEL▲           NOW", "db.pool            6",
+                               "db.queries      10/s", "q Quit  / Filter"});
+  CHECK(lines(20, 1) == Labels{"db.pool            6"});
+}
+
+TEST_CASE_FIXTURE(FewSeries, "a wide screen has whole labels and the longest curve") {
+  add(std::string(120, 'x'), Kind::kGauge, 1);
+  look();
+  const auto all = lines(250, 24);
+  CHECK(all[1].find("HISTORY") == 122 + 36 + 1);
+  CHECK(all[6].starts_with(std::string(120, 'x') + "  "));
+}
+
+TEST_CASE_FIXTURE(FewSeries, "what went wrong is told until a key is pressed") {
+  facts.failed = 1;
+  facts.complaint = "/x: is damaged";
+  look();
+  CHECK(lines()[0].find("1 problem") != std::string::npos);
+  CHECK(lines()[22] == "/x: is damaged");
+  type("k");
+  CHECK(lines()[22] == "db.pool  gauge");
+}
+
+TEST_CASE_FIXTURE(Shown, "the line below tells what a file says of the series") {
+  add("web.bytes", Kind::kCounter, 1);
+  series[0].unit = "bytes";
+  series[0].help = "Size of\x1b all answers";
+  look();
+  CHECK(lines()[22] == "web.bytes  counter, bytes: Size of\\x1B all answers");
+}
+
+TEST_CASE_FIXTURE(Shown, "a moment is shown as the time since then") {
+  add("at", Kind::kTimestamp, 1700000000 - 3700);
+  add("then", Kind::kTimestamp, 1700000000 + 61);
+  look();
+  CHECK(lines()[2].starts_with("at                 1h 1m ago"));
+  CHECK(lines()[3].starts_with("then                in 1m 1s"));
+}
+
+TEST_CASE("a terminal without Unicode gets none") {
+  Shown shown(0, false);
+  shown.add("web.日本", Kind::kGauge, 1);
+  shown.add("x" + std::string(100, 'y'), Kind::kGauge, 2);
+  shown.look();
+  shown.look();
+  for (const std::size_t width : {20U, 80U, 200U}) {
+    for (const auto& line : shown.lines(width)) {
+      CHECK(std::ranges::all_of(line, [](char c) { return c >= ' ' && c < 0x7F; }));
+    }
+  }
+  std::setlocale(LC_CTYPE, "C.UTF-8");
+}
+
+TEST_CASE("a prefix is left out") {
+  Shown shown(4);
+  shown.add("web.hits", Kind::kGauge, 1);
+  shown.look();
+  CHECK(shown.labels() == Labels{"hits"});
+}
+
+TEST_CASE_FIXTURE(FewSeries, "processes are marked and chosen") {
+  const std::vector<Process> three{{{1, {}}, "db", 1700000000 - 61, mmstats::OwnerState::kAlive, 1},
+                                   {{2, {}}, "web", 1700000000 - 3700, mmstats::OwnerState::kDead, 4},
+                                   {{0, "/x"}, "x", 0, mmstats::OwnerState::kUnknown, 1}};
+  type("p");
+  CHECK(view.shows_processes());
+  view.take(three);
+  auto all = lines();
+  CHECK(all[0].starts_with("pollstats  3 processes"));
+  CHECK(all[2].starts_with("[ ]         1 alive      1m 1s      1 db"));
+  CHECK(all[3].starts_with("[ ]         2 dead       1h 1m      4 web"));
+  CHECK(all[4].starts_with("[ ]         - unknown        -      1 x"));
+  CHECK(all[23] == "Enter Watch these  Space Mark  a All  Esc Back");
+
+  SUBCASE("the one under the cursor, if none is marked") {
+    view.press(key(Key::Name::kDown));
+    CHECK(view.press(key(Key::Name::kEnter)) == Wish::kChoose);
+    CHECK(view.chosen() == std::set<ProcessId>{{2, {}}});
+    CHECK_FALSE(view.shows_processes());
+    CHECK(lines()[0].find("1 process ") != std::string::npos);
+  }
+  SUBCASE("those that are marked") {
+    type(" ");
+    view.press(key(Key::Name::kEnd));
+    type(" ");
+    CHECK(lines()[2].starts_with("[x]"));
+    CHECK(lines()[3].starts_with("[ ]"));
+    CHECK(view.press(key(Key::Name::kEnter)) == Wish::kChoose);
+    CHECK(view.chosen() == std::set<ProcessId>{{1, {}}, {0, "/x"}});
+    type("p");
+    CHECK(lines()[2].starts_with("[x]"));
+    CHECK(view.press(key(U'a')) == Wish::kChoose);
+    CHECK(view.chosen().empty());
+  }
+  SUBCASE("none, if it is left") {
+    type(" ");
+    CHECK(view.press(key(Key::Name::kEscape)) == Wish::kNothing);
+    CHECK(view.chosen().empty());
+    CHECK_FALSE(view.shows_processes());
+  }
+  SUBCASE("and the cursor stays with its process when others come") {
+    view.press(key(Key::Name::kDown));
+    auto four = three;
+    four.insert(four.begin(), {{9, {}}, "a", 0, mmstats::OwnerState::kAlive, 1});
+    view.take(four);
+    view.press(key(Key::Name::kEnter));
+    CHECK(view.chosen() == std::set<ProcessId>{{2, {}}});
+  }
+}
+
+TEST_CASE_FIXTURE(FewSeries, "after another choice all begins anew") {
+  view.begin_anew();
+  CHECK(lines()[2].empty());
+  series = {series[2]};
+  samples = Samples(kHistory);
+  look();
+  CHECK(labels() == Labels{"db.pool"});
+}
+
+TEST_CASE("a file's name says what program wrote it, if it holds the pid") {
+  CHECK(mmstats::command_of("/run/mmstats/web-17-18.mmstats", 17) == "web");
+  CHECK(mmstats::command_of("/run/mmstats/web-17.mmstats", 17) == "web");
+  CHECK(mmstats::command_of("web-front-17-17.mmstats", 17) == "web-front");
+  CHECK(mmstats::command_of("web-170-17-18.mmstats", 17) == "web-170");
+  CHECK(mmstats::command_of("web-170.mmstats", 17).empty());
+  CHECK(mmstats::command_of("17.mmstats", 17).empty());
+  CHECK(mmstats::command_of("/run-17/web.mmstats", 17).empty());
+  CHECK(mmstats::command_of("/run/mmstats/-17-18.mmstats", 17).empty());
+  CHECK(mmstats::command_of("web-17-18.mmstats", 0).empty());
+  CHECK(mmstats::stem_of("/run/mmstats/web-17-18.mmstats") == "web-17-18");
+  CHECK(mmstats::stem_of("stats") == "stats");
+}
+
+TEST_CASE("processes are found by what their files say") {
+  TemporaryFolder folder;
+  const auto pid = static_cast<std::uint32_t>(::getpid());
+  const auto file = [](std::uint32_t owner, double created) {
+    return MadeFile().buffered("hits", "Q", std::uint64_t{1}).owner(owner, created).padded();
+  };
+  folder.write("web-" + std::to_string(pid) + "-1.mmstats", file(pid, 4e9));
+  folder.write("web-" + std::to_string(pid) + "-2.mmstats", file(pid, 3e9));
+  folder.write("other.mmstats", file(1, 1));  // the pid is somebody else's now: init began later
+  folder.write("nobody.mmstats", MadeFile().buffered("hits", "Q", std::uint64_t{1}).padded());
+  folder.write("unwanted.mmstats", MadeFile().buffered("no", "Q", std::uint64_t{1}).padded());
+  folder.write("bad.mmstats", MadeFile().raw("x").bytes());
+  Processes processes({folder / "*.mmstats"}, [](const std::string&, const mmstats::ParsedFile& content) {
+    return content.fields.front().label == "hits";
+  });
+  const auto look = [&](std::chrono::seconds later) {
+    return processes.look(std::chrono::system_clock::now(), std::chrono::steady_clock::now() + later);
+  };
+  auto found = look(0s);
+  REQUIRE(found.size() == 3);
+  CHECK(found[0].command == "?");
+  CHECK(found[0].id.pid == 1);
+  CHECK(found[0].state == mmstats::OwnerState::kDead);
+  CHECK(found[1].command == "nobody");
+  CHECK(found[1].id == ProcessId{0, folder / "nobody.mmstats"});
+  CHECK(found[1].state == mmstats::OwnerState::kUnknown);
+  CHECK(found[2].command == "web");
+  CHECK(found[2].id.pid == pid);
+  CHECK(found[2].files == 2);
+  CHECK(found[2].created == 3e9);
+  CHECK(found[2].state == mmstats::OwnerState::kAlive);
+
+  // Those that go, and one that another process takes over in place.
+  ::unlink((folder / "nobody.mmstats").c_str());
+  folder.write("other.mmstats", file(pid, 5e9));
+  CHECK(look(1s).size() == 2);
+  found = look(31s);
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].files == 3);
+}

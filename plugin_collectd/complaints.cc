@@ -14,22 +14,22 @@ bool begins_character(char c) { return (static_cast<unsigned char>(c) & 0xC0U) !
 
 }  // namespace
 
-void ComplaintBudget::begin_tick(std::chrono::steady_clock::time_point now) {
+void ComplaintBudget::begin_scan(std::chrono::steady_clock::time_point now) {
   if (!began_ || now - minute_began_ >= std::chrono::minutes(1)) {
     began_ = true;
     minute_began_ = now;
     left_in_minute_ = kPerMinute;
     told_in_minute_ = false;
   }
-  left_in_tick_ = kPerTick;
+  left_in_scan_ = kPerScan;
 }
 
 bool ComplaintBudget::spend() {
-  if (left_in_tick_ == 0 || left_in_minute_ == 0) {
+  if (left_in_scan_ == 0 || left_in_minute_ == 0) {
     ++refused_;
     return false;
   }
-  --left_in_tick_;
+  --left_in_scan_;
   --left_in_minute_;
   return true;
 }

@@ -12,11 +12,11 @@ namespace mmstats {
 // One budget for each block. One thread at a time.
 class ComplaintBudget {
  public:
-  static constexpr unsigned kPerTick = 10;
+  static constexpr unsigned kPerScan = 10;
   static constexpr unsigned kPerMinute = 30;
 
-  // Begins a tick; `now` decides whether a new minute begins with it.
-  void begin_tick(std::chrono::steady_clock::time_point now);
+  // Begins a scan; `now` decides whether a new minute begins with it.
+  void begin_scan(std::chrono::steady_clock::time_point now);
 
   // Whether one more line may be written. A refused one is counted.
   bool spend();
@@ -27,7 +27,7 @@ class ComplaintBudget {
  private:
   std::chrono::steady_clock::time_point minute_began_{};
   bool began_ = false;
-  unsigned left_in_tick_ = 0;
+  unsigned left_in_scan_ = 0;
   unsigned left_in_minute_ = 0;
   std::uint64_t refused_ = 0;
   bool told_in_minute_ = false;

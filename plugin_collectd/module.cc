@@ -136,14 +136,14 @@ class Block {
   [[nodiscard]] cdtime_t interval() const { return interval_; }
   FaultLog& faults() { return faults_; }
 
-  // One tick, and all values of it. Not 0 only if nothing at all can be read: collectd then doubles
+  // One scan, and all values of it. Not 0 only if nothing at all can be read: collectd then doubles
   // the interval, which one bad file must not make it do.
   int read() {
     const cdtime_t time = cdtime();
     const auto steady_now = std::chrono::steady_clock::now();
-    const auto& report = watch_.tick(std::chrono::system_clock::now(), steady_now);
+    const auto& report = watch_.scan(std::chrono::system_clock::now(), steady_now);
 
-    budget_.begin_tick(steady_now);
+    budget_.begin_scan(steady_now);
     for (const auto& error : report.errors) complain(error.text());
     for (const auto& problem : names_.extend(watch_.series())) complain(problem);
     if (const auto refused = watch_.stats().series_refused; refused > 2 * told_series_refused_) {
@@ -166,7 +166,7 @@ class Block {
     if (budget_.spend()) log(LOG_WARNING, fmt::format("{}: {}", name_, text));
   }
 
-  // A value list with what all values of one tick have in common: the time above all, however long
+  // A value list with what all values of one scan have in common: the time above all, however long
   // dispatching them takes.
   [[nodiscard]] value_list_t make_list(cdtime_t time, value_t& value) const {
     value_list_t list{};
@@ -212,7 +212,7 @@ class Block {
     return total.has_value();
   }
 
-  void dispatch_self(cdtime_t time, const mmstats::TickReport& report) const {
+  void dispatch_self(cdtime_t time, const mmstats::ScanReport& report) const {
     value_t value{};
     auto list = make_list(time, value);
     const auto dispatch = [&](const SelfValue& self, value_t of_this_tick) {

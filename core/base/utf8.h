@@ -11,4 +11,15 @@ std::size_t utf8_sequence(std::string_view text);
 
 bool is_utf8(std::string_view text);
 
+// Whether `byte` can begin a character: it is none of those that follow in a longer one.
+constexpr bool begins_character(char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U; }
+
+// As much of the front of `text` as has at most `max_bytes` and cuts no character. Of what is not UTF-8 it
+// may leave less than that.
+constexpr std::string_view whole_characters(std::string_view text, std::size_t max_bytes) {
+  if (text.size() <= max_bytes) return text;
+  while (max_bytes > 0 && !begins_character(text[max_bytes])) --max_bytes;
+  return text.substr(0, max_bytes);
+}
+
 }  // namespace mmstats

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <fnmatch.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -13,12 +14,15 @@
 #include <boost/filesystem/path.hpp>
 #include <cerrno>
 #include <compare>
+#include <limits>
 #include <map>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
+#include "base/descriptor.h"
+#include "base/failure.h"
 #include "collect/remove.h"
 #include "format/lease.h"
 
@@ -50,22 +54,14 @@ struct FileIdHash {
 
 bool has_wildcard(std::string_view part) { return part.find_first_of("*?[") != std::string_view::npos; }
 
-Error system_error(ErrorKind kind, std::string path, std::string message) {
-  return {
-      .kind = kind, .path = std::move(path), .offset = 0, .sys_errno = errno, .message = std::move(message)};
-}
-
 Error skipped_name(std::string path, unsigned char type) {
   const char* what = type == DT_DIR    ? "a folder"
                      : type == DT_LNK  ? "a symbolic link, which is not followed"
                      : type == DT_FIFO ? "a FIFO"
                      : type == DT_SOCK ? "a socket"
                                        : "a device";
-  return {.kind = ErrorKind::kNotRegular,
-          .path = std::move(path),
-          .offset = 0,
-          .sys_errno = 0,
-          .message = std::string("is not a regular file but ") + what + "; it is left alone"};
+  return failure(ErrorKind::kNotRegular, std::move(path),
+                 std::string("is not a regular file but ") + what + "; it is left alone");
 }
 
 system_clock::time_point to_time_point(const timespec& stamp) {
@@ -261,17 +257,14 @@ void Discovery::Impl::lose_all_names(Folder& folder) {
 // Opens the folder itself, with a descriptor out of the way of select(2).
 bool Discovery::Impl::open_folder(Folder& folder) {
   folder.close();
-  const int low = ::open(folder.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
-  if (low < 0) return false;
-  const int high = ::fcntl(low, F_DUPFD_CLOEXEC, 1024);
-  if (high >= 0) ::close(low);
-  const int fd = high >= 0 ? high : low;
+  int fd = ::open(folder.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return false;
+  move_high(fd, std::numeric_limits<int>::max());
+  Descriptor owner(fd);
   struct stat info {};
   folder.directory = ::fstat(fd, &info) == 0 ? ::fdopendir(fd) : nullptr;
-  if (folder.directory == nullptr) {
-    ::close(fd);
-    return false;
-  }
+  if (folder.directory == nullptr) return false;
+  static_cast<void>(owner.release());
   folder.id = {info.st_dev, info.st_ino};
   folder.list_next_time = true;
   return true;
@@ -286,16 +279,14 @@ void Discovery::Impl::look_at(Folder& folder, system_clock::time_point now) {
       lose_all_names(folder);
     } else {
       ++look.folders_failed;
-      folder_errors.push_back(system_error(ErrorKind::kDenied, folder.path, "cannot look at the folder"));
+      folder_errors.push_back(system_failure(folder.path, "cannot look at the folder"));
     }
     return;
   }
   const FileId id{info.st_dev, info.st_ino};
   if ((folder.directory == nullptr || folder.id != id) && !open_folder(folder)) {
     ++look.folders_failed;
-    folder_errors.push_back(
-        system_error(errno == EACCES || errno == EPERM ? ErrorKind::kDenied : ErrorKind::kIo, folder.path,
-                     "cannot list the folder"));
+    folder_errors.push_back(system_failure(folder.path, "cannot list the folder"));
     return;
   }
   ++look.folders_listed;
@@ -322,7 +313,7 @@ void Discovery::Impl::list(Folder& folder, const timespec& stamp, system_clock::
   }
   if (errno != 0) {
     // What was not listed may still be there: keep it.
-    folder.errors.push_back(system_error(ErrorKind::kIo, folder.path, "cannot list the folder to its end"));
+    folder.errors.push_back(system_failure(folder.path, "cannot list the folder to its end"));
     folder.list_next_time = true;
     return;
   }
@@ -388,11 +379,9 @@ FileKey Discovery::Impl::open_new(Folder& folder, const char* name) {
   if (active.size() >= limits.max_files) {
     if (folder.beyond_limit++ == 0) {
       folder.errors.push_back(
-          {.kind = ErrorKind::kLimit,
-           .path = folder.path,
-           .offset = 0,
-           .sys_errno = 0,
-           .message = "has more files than may be read (MaxFiles); the rest is left out"});
+          failure(ErrorKind::kLimit, folder.path,
+                  fmt::format("has files beyond the limit of {} for all folders; they are left out",
+                              limits.max_files)));
     }
     folder.list_next_time = true;
     return kNoFile;
@@ -520,11 +509,7 @@ Expected<void> Discovery::remove(FileKey key) {
                              [&](const OpenFile& open) { result = remove_unwritten(open, file.path); })) {
     return result;
   }
-  return tl::unexpected(Error{.kind = ErrorKind::kChanged,
-                              .path = file.path,
-                              .offset = 0,
-                              .sys_errno = 0,
-                              .message = "is another file now; it is kept"});
+  return tl::unexpected(failure(ErrorKind::kChanged, file.path, "is another file now; it is kept"));
 }
 
 void Discovery::forget(FileKey key) {

@@ -85,7 +85,7 @@ double result(const Accumulator& from, Aggregate aggregate) {
 }  // namespace
 
 struct Fold::Impl {
-  // Everything kept of one file between ticks: one life.
+  // Everything kept of one file between scans: one life.
   struct File {
     std::shared_ptr<const Layout> layout;  // none: no life yet
     Identity identity;
@@ -188,7 +188,7 @@ void Fold::Impl::read(FileKey key, const std::string& path, ByteSource& bytes, b
   File& file = files[key];
   file.settled_dead = false;
   auto outcome = file.layout && look(file, bytes) ? take(file, bytes) : Outcome::kReload;
-  // A file that changes its shape in every look has one more chance at the next tick.
+  // A file that changes its shape in every look has one more chance at the next scan.
   if (outcome == Outcome::kReload) {
     outcome = load(file, path, bytes) ? take(file, bytes) : Outcome::kReload;
     if (outcome == Outcome::kReload) return;
@@ -251,7 +251,7 @@ bool Fold::Impl::read_whole(File& file, const std::string& path, ByteSource& byt
   if (size < 0) return refuse_reading();
   if (static_cast<std::uint64_t>(size) > limits.max_file_size) {
     return refuse(ErrorKind::kTooLarge, "has " + std::to_string(size) + " bytes, more than the limit of " +
-                                            std::to_string(limits.max_file_size) + " (MaxFileSize)");
+                                            std::to_string(limits.max_file_size) + "");
   }
   for (std::uint64_t wanted = kFirstRead;; wanted *= 4) {
     wanted = std::min(wanted, limits.max_file_size);
@@ -287,7 +287,7 @@ std::shared_ptr<const Layout> Fold::Impl::find_layout(std::span<const std::byte>
   return layout;
 }
 
-// Forgets shapes that no file has any more. A hostile file may have another one at every tick.
+// Forgets shapes that no file has any more. A hostile file may have another one at every scan.
 void Fold::Impl::sweep_layouts() {
   if (!std::exchange(new_layouts, false)) return;
   for (auto known = layouts.begin(); known != layouts.end();) {

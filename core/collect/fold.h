@@ -8,13 +8,13 @@
 // is a reset, and starts from zero too.
 //
 // Torn values. A copy of a value that is being written may mix two values. So what changed since
-// the last tick is read a second time: equal means stable; a counter that is not below its last
+// the last scan is read a second time: equal means stable; a counter that is not below its last
 // value and not above the second reading is true; anything else is read again a few times, then the
 // last good value stands and `unstable` counts it. A counter is believed to have fallen only when
 // two whole readings agree and the file is still the same life.
 //
 // Pure but for the ledger: bytes come through ByteSource, owners through OwnerOf, time as an
-// argument. One thread at a time. A tick allocates nothing once it has seen the files.
+// argument. One thread at a time. A scan allocates nothing once it has seen the files.
 #pragma once
 
 #include <chrono>
@@ -54,7 +54,7 @@ struct Series {
   Kind kind = Kind::kGauge;
   std::int32_t slot = -1;   // worker slot of a series that is kept apart; -1: all workers
   bool integral = false;    // of a counter: `total` is exact, else `value` holds the sum
-  bool present = false;     // has a value at this tick; a counter keeps its total for ever
+  bool present = false;     // has a value at this scan; a counter keeps its total for ever
   std::uint64_t total = 0;  // of an integral counter with scale 1; modulo 2^64
   double value = 0;         // of everything else
 };
@@ -64,9 +64,9 @@ struct FoldLimits {
   std::size_t max_series = 200'000;
 };
 
-// What one tick saw, beside the series. Counts marked (ever) only grow.
+// What one scan saw, beside the series. Counts marked (ever) only grow.
 struct FoldStats {
-  std::size_t files = 0;              // read at this tick
+  std::size_t files = 0;              // read at this scan
   std::size_t damaged = 0;            // of these, with damage, unfinished or unreadable
   std::size_t dead = 0;               // of these, with a dead owner
   std::size_t series = 0;             // present
@@ -93,12 +93,12 @@ class Fold {
   Fold& operator=(Fold&&) noexcept;
   ~Fold();
 
-  // A tick is: begin; end_life for files that are gone; read for all others; finish.
+  // A scan is: begin; end_life for files that are gone; read for all others; finish.
   void begin();
 
   // Reads one file and adds it. Returns what is wrong with it: nothing, an Error (nothing could be
   // taken; a life that was known keeps what it had), or damage (an Error of kind kDamaged with its
-  // offset; the fields before it count). The same complaint is returned at every tick.
+  // offset; the fields before it count). The same complaint is returned at every scan.
   const Error* read(FileKey key, const std::string& path, ByteSource& bytes);
 
   // Reads a file that is gone a last time, through its held descriptor if there is one, and ends
@@ -111,7 +111,7 @@ class Fold {
   [[nodiscard]] std::span<const Series> series() const;
   [[nodiscard]] const FoldStats& stats() const;
 
-  // True if the owner was found dead at an earlier tick and nothing changed since: its file is
+  // True if the owner was found dead at an earlier scan and nothing changed since: its file is
   // folded to the last byte and may be removed.
   [[nodiscard]] bool settled_dead(FileKey file) const;
 

@@ -21,7 +21,7 @@ constexpr std::uint64_t kDamageWindow = 64;
 constexpr std::uint64_t kMaxItems = 1024;
 
 // Whether two byte strings differ where the mask has bits. `size` is a multiple of a block's.
-// Compiled twice: this is the one loop over all bytes of all files in every tick.
+// Compiled twice: this is the one loop over all bytes of all files in every scan.
 [[gnu::always_inline]] inline bool differs_in_blocks(const std::byte* a, const std::byte* b,
                                                      const std::byte* mask, std::size_t size) {
   Block different{};

@@ -31,7 +31,7 @@ struct FieldPlan {
   char code = '\0';
   bool swapped = false;
   std::uint32_t binding = 0;  // index into Layout::bindings
-  double scale = 1.0;         // Binding::scale, here because every tick needs it
+  double scale = 1.0;         // Binding::scale, here because every scan needs it
 
   // The published item's raw bits. `bytes` has kLoadSlack bytes behind the layout's window.
   [[nodiscard]] std::uint64_t load(const std::byte* bytes) const {

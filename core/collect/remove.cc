@@ -6,40 +6,23 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
+#include "base/descriptor.h"
+#include "base/failure.h"
 #include "format/lease.h"
 
 namespace mmstats {
 namespace {
 
-// The folder of a path, held: where the path leads may be changed meanwhile, where this leads may not.
-class Folder {
- public:
-  explicit Folder(const std::string& path)
-      : fd_(::open(path.empty() ? "." : path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
-  ~Folder() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  [[nodiscard]] int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 // Calls act(folder, name), which returns 0 or an errno, while nobody can begin to write the file.
 template <class Act>
 Expected<void> if_unwritten(const OpenFile& file, const std::string& path, Act act) {
-  const auto refuse = [&](ErrorKind kind, const char* message, int sys_errno = 0) {
-    return tl::unexpected(
-        Error{.kind = kind, .path = path, .offset = 0, .sys_errno = sys_errno, .message = message});
+  const auto refuse = [&](ErrorKind kind, const char* message) {
+    return tl::unexpected(failure(kind, path, message));
   };
   const auto failed = [&](int sys_errno) {
-    ErrorKind kind = ErrorKind::kIo;
-    if (sys_errno == ENOENT || sys_errno == ENOTDIR) kind = ErrorKind::kNotFound;
-    if (sys_errno == EACCES || sys_errno == EPERM) kind = ErrorKind::kDenied;
-    return refuse(kind, "cannot be removed", sys_errno);
+    return tl::unexpected(system_failure(path, "cannot be removed", sys_errno));
   };
   // Writers lock a file that they replace: between the look and the removal no live one takes its name.
   struct Lock {
@@ -55,21 +38,24 @@ Expected<void> if_unwritten(const OpenFile& file, const std::string& path, Act a
   }
   if (lease.mapped() == Mapped::kUnknown) {
     const bool strange = lease.sys_errno() == EACCES || lease.sys_errno() == EPERM;
-    return refuse(ErrorKind::kBusy,
-                  strange ? "only root or its owner may ask whether some process still writes it"
-                          : "its file system cannot tell whether some process still writes it",
-                  lease.sys_errno());
+    Error error = failure(ErrorKind::kBusy, path,
+                          strange ? "only root or its owner may ask whether some process still writes it"
+                                  : "its file system cannot tell whether some process still writes it");
+    error.sys_errno = lease.sys_errno();
+    return tl::unexpected(std::move(error));
   }
   const auto slash = path.rfind('/');
-  const Folder folder(slash == std::string::npos ? std::string() : path.substr(0, slash + 1));
+  // Held: where the path leads may be changed meanwhile, where this leads may not.
+  const Descriptor folder(::open(slash == std::string::npos ? "." : path.substr(0, slash + 1).c_str(),
+                                 O_PATH | O_DIRECTORY | O_CLOEXEC));
   const char* const name = path.c_str() + (slash == std::string::npos ? 0 : slash + 1);
-  if (folder.fd() < 0) return failed(errno);
+  if (!folder) return failed(errno);
   struct stat info {};
-  if (::fstatat(folder.fd(), name, &info, AT_SYMLINK_NOFOLLOW) != 0) return failed(errno);
+  if (::fstatat(folder.get(), name, &info, AT_SYMLINK_NOFOLLOW) != 0) return failed(errno);
   if (FileId{info.st_dev, info.st_ino} != file.id()) {
     return refuse(ErrorKind::kChanged, "is another file now; it is kept");
   }
-  if (const int error = act(folder.fd(), name); error != 0) return failed(error);
+  if (const int error = act(folder.get(), name); error != 0) return failed(error);
   return {};
 }
 

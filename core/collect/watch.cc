@@ -9,7 +9,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr std::size_t kMaxErrorsPerTick = 100;
+constexpr std::size_t kMaxErrorsPerScan = 100;
 
 class DiscoveredBytes final : public ByteSource {
  public:
@@ -27,16 +27,16 @@ class DiscoveredBytes final : public ByteSource {
 // Tells complaints that were made before from new ones.
 class Complaints {
  public:
-  // True if this one was not made at the last tick as well.
+  // True if this one was not made at the last scan as well.
   bool is_new(const Error& error) {
-    const auto [entry, fresh] = known_.try_emplace(hash(error), tick_);
-    entry->second = tick_;
+    const auto [entry, fresh] = known_.try_emplace(hash(error), scan_);
+    entry->second = scan_;
     return fresh;
   }
-  // Forgets what was not complained of in this tick.
-  void next_tick() {
-    std::erase_if(known_, [&](const auto& entry) { return entry.second != tick_; });
-    ++tick_;
+  // Forgets what was not complained of in this scan.
+  void next_scan() {
+    std::erase_if(known_, [&](const auto& entry) { return entry.second != scan_; });
+    ++scan_;
   }
 
  private:
@@ -47,7 +47,7 @@ class Complaints {
     return (where ^ what ^ error.offset) * 0x9E3779B97F4A7C15U;
   }
   std::unordered_map<std::size_t, std::uint64_t> known_;
-  std::uint64_t tick_ = 0;
+  std::uint64_t scan_ = 0;
 };
 
 }  // namespace
@@ -59,9 +59,9 @@ struct Watch::Impl {
   Stale stale;
   steady_clock::time_point now{};
   Complaints complaints;
-  std::vector<FileKey> doubtful;  // at the last tick, sorted
+  std::vector<FileKey> doubtful;  // at the last scan, sorted
   std::vector<FileKey> doubtful_now;
-  TickReport report;
+  ScanReport report;
   std::function<bool(const std::string&, const ParsedFile&)> keep;
   std::uint64_t max_file_size;
   enum class Kept : std::uint8_t { kNotAsked, kYes, kNo };
@@ -86,7 +86,7 @@ struct Watch::Impl {
 
   void complain(const Error& error) {
     ++report.complaints;
-    if (complaints.is_new(error) && report.errors.size() < kMaxErrorsPerTick) report.errors.push_back(error);
+    if (complaints.is_new(error) && report.errors.size() < kMaxErrorsPerScan) report.errors.push_back(error);
   }
 
   bool wanted(FileKey file) {
@@ -112,7 +112,7 @@ struct Watch::Impl {
     const Error* error = fold.read(file, discovery.path(file), bytes);
     if (error == nullptr) return;
     if (error->kind == ErrorKind::kUnfinished || error->kind == ErrorKind::kChanged) {
-      // Its writer may be at it, or has replaced it: a complaint only if it is still so at the next tick.
+      // Its writer may be at it, or has replaced it: a complaint only if it is still so at the next scan.
       doubtful_now.push_back(file);
       if (!std::binary_search(doubtful.begin(), doubtful.end(), file)) return;
     }
@@ -137,7 +137,7 @@ Watch::Watch(Watch&&) noexcept = default;
 Watch& Watch::operator=(Watch&&) noexcept = default;
 Watch::~Watch() = default;
 
-const TickReport& Watch::tick(std::chrono::system_clock::time_point now,
+const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
                               steady_clock::time_point steady_now) {
   Impl& self = *impl_;
   const auto started = steady_clock::now();
@@ -163,7 +163,7 @@ const TickReport& Watch::tick(std::chrono::system_clock::time_point now,
 
   std::sort(self.doubtful_now.begin(), self.doubtful_now.end());
   self.doubtful.swap(self.doubtful_now);
-  self.complaints.next_tick();
+  self.complaints.next_scan();
   self.report.elapsed = steady_clock::now() - started;
   return self.report;
 }

@@ -34,12 +34,12 @@ struct WatchOptions {
   std::function<bool(const std::string& path, const ParsedFile& content)> keep = {};
 };
 
-// What one tick has to tell beside the series. Valid until the next tick.
-struct TickReport {
+// What one scan has to tell beside the series. Valid until the next scan.
+struct ScanReport {
   std::vector<Error> errors;     // new complaints only: the same one about the same file is told
                                  // once, and again after it was mended
   std::uint64_t complaints = 0;  // all of them, told or not
-  std::size_t removed = 0;       // stale files removed at this tick
+  std::size_t removed = 0;       // stale files removed at this scan
   std::chrono::duration<double> elapsed{};
   bool nothing_readable = false;  // folders exist, and not one could be listed
 };
@@ -53,10 +53,10 @@ class Watch {
   ~Watch();
 
   // One look at all files. Blocks for nothing but the file system. Throws std::bad_alloc at most.
-  const TickReport& tick(std::chrono::system_clock::time_point now,
+  const ScanReport& scan(std::chrono::system_clock::time_point now,
                          std::chrono::steady_clock::time_point steady_now);
 
-  [[nodiscard]] std::span<const Series> series() const;  // valid until the next tick
+  [[nodiscard]] std::span<const Series> series() const;  // valid until the next scan
   [[nodiscard]] const FoldStats& stats() const;
   [[nodiscard]] std::size_t files() const;  // known
 

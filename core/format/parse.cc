@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string>
 
+#include "base/utf8.h"
 #include "format/struct_codes.h"
 
 namespace mmstats {
@@ -76,10 +77,7 @@ constexpr std::size_t kLongestShown = 64;  // bytes of a label or type in a mess
 
 std::string shown(std::string_view foreign) {
   if (foreign.size() <= kLongestShown) return printable(foreign);
-  std::size_t length = kLongestShown;
-  // Not in the middle of a character.
-  while (length > 0 && (static_cast<unsigned char>(foreign[length]) & 0xC0U) == 0x80) --length;
-  return printable(foreign.substr(0, length)) + "...";
+  return printable(whole_characters(foreign, kLongestShown)) + "...";
 }
 
 // What is wrong with the field after the last sound one. All complaints are out of line and take copies,

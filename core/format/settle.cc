@@ -7,6 +7,8 @@
 #include <utility>
 #include <variant>
 
+#include "base/failure.h"
+
 namespace mmstats {
 namespace {
 
@@ -84,11 +86,8 @@ Expected<Reading> read_settled(const std::string& path, std::uint64_t max_file_s
     if (look->bytes[0] != kVersion1) {
       ParsedFile content;
       parse(look->bytes, content);
-      return tl::unexpected(Error{.kind = ErrorKind::kNotMmstats,
-                                  .path = path,
-                                  .offset = 0,
-                                  .sys_errno = 0,
-                                  .message = "is not an mmstats file: " + content.damage->message});
+      return tl::unexpected(
+          failure(ErrorKind::kNotMmstats, path, "is not an mmstats file: " + content.damage->message));
     }
     if (settler.add(std::move(*look))) break;
   }

@@ -9,36 +9,13 @@
 #include <cstddef>
 #include <utility>
 
+#include "base/descriptor.h"
+#include "base/failure.h"
+
 namespace mmstats {
 namespace {
 
 constexpr std::size_t kFirstRead = 64U << 10U;  // bytes: most files are smaller
-constexpr int kFirstHigh = 1024;                // the first descriptor that select(2) cannot hold
-
-Error system_error(const std::string& path, int number, std::string message) {
-  ErrorKind kind = ErrorKind::kIo;
-  switch (number) {
-    case ENOENT:
-    case ENOTDIR:
-      kind = ErrorKind::kNotFound;
-      break;
-    case EACCES:
-    case EPERM:
-      kind = ErrorKind::kDenied;
-      break;
-    case EMFILE:
-      kind = ErrorKind::kLimit;
-      message += "; raise the limit of open files of this process";
-      break;
-    case ENFILE:
-      kind = ErrorKind::kLimit;
-      message += "; raise the limit of open files of this system";
-      break;
-    default:
-      break;
-  }
-  return {.kind = kind, .path = path, .offset = 0, .sys_errno = number, .message = std::move(message)};
-}
 
 // What a file is that is not read, in words.
 Error not_regular(const std::string& path, mode_t mode) {
@@ -48,11 +25,7 @@ Error not_regular(const std::string& path, mode_t mode) {
   if (S_ISFIFO(mode)) what = "is a FIFO, not a regular file; it was not opened";
   if (S_ISSOCK(mode)) what = "is a socket, not a regular file; it was not opened";
   if (S_ISCHR(mode) || S_ISBLK(mode)) what = "is a device, not a regular file; it was not opened";
-  return {.kind = ErrorKind::kNotRegular, .path = path, .offset = 0, .sys_errno = 0, .message = what};
-}
-
-Error refused(ErrorKind kind, const std::string& path, std::string message) {
-  return {.kind = kind, .path = path, .offset = 0, .sys_errno = 0, .message = std::move(message)};
+  return failure(ErrorKind::kNotRegular, path, what);
 }
 
 std::chrono::system_clock::time_point time_point(const timespec& time) {
@@ -83,7 +56,7 @@ Expected<OpenFile> OpenFile::open(int folder_fd, const char* name, const std::st
   struct stat status {};
   // Look first: opening a FIFO wakes who waits at its other end, and opening a device may act.
   if (::fstatat(folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
-    return tl::unexpected(system_error(path, errno, "cannot be looked at"));
+    return tl::unexpected(system_failure(path, "cannot be looked at"));
   }
   if (!S_ISREG(status.st_mode)) return tl::unexpected(not_regular(path, status.st_mode));
 
@@ -96,10 +69,10 @@ Expected<OpenFile> OpenFile::open(int folder_fd, const char* name, const std::st
   if (!file.is_open()) {
     if (errno == ELOOP) return tl::unexpected(not_regular(path, S_IFLNK));
     if (errno == ENXIO) return tl::unexpected(not_regular(path, 0));
-    return tl::unexpected(system_error(path, errno, "cannot be opened"));
+    return tl::unexpected(system_failure(path, "cannot be opened"));
   }
   if (::fstat(file.fd_, &status) != 0) {
-    return tl::unexpected(system_error(path, errno, "cannot be looked at"));
+    return tl::unexpected(system_failure(path, "cannot be looked at"));
   }
   if (!S_ISREG(status.st_mode)) return tl::unexpected(not_regular(path, status.st_mode));
   file.id_ = {status.st_dev, status.st_ino};
@@ -122,27 +95,16 @@ ssize_t OpenFile::read_at(std::uint64_t offset, std::span<std::byte> into) const
   return static_cast<ssize_t>(done);
 }
 
-bool OpenFile::move_high(int ceiling) noexcept {
-  if (fd_ < 0 || ceiling <= kFirstHigh) return false;
-  if (fd_ >= kFirstHigh) return fd_ < ceiling;
-  const int high = ::fcntl(fd_, F_DUPFD_CLOEXEC, kFirstHigh);
-  if (high < 0) return false;
-  if (high >= ceiling) {
-    ::close(high);
-    return false;
-  }
-  ::close(std::exchange(fd_, high));
-  return true;
-}
+bool OpenFile::move_high(int ceiling) noexcept { return is_open() && mmstats::move_high(fd_, ceiling); }
 
 Expected<Snapshot> read_snapshot(const OpenFile& file, const std::string& path, std::uint64_t max_file_size) {
   const auto too_large = [&] {
-    return tl::unexpected(refused(ErrorKind::kTooLarge, path,
+    return tl::unexpected(failure(ErrorKind::kTooLarge, path,
                                   "is larger than the limit of " + std::to_string(max_file_size) + " bytes"));
   };
   struct stat status {};
   if (::fstat(file.fd(), &status) != 0) {
-    return tl::unexpected(system_error(path, errno, "cannot be looked at"));
+    return tl::unexpected(system_failure(path, "cannot be looked at"));
   }
   Snapshot snapshot;
   snapshot.path = path;
@@ -159,15 +121,15 @@ Expected<Snapshot> read_snapshot(const OpenFile& file, const std::string& path, 
     const std::size_t had = bytes.size();
     bytes.resize(wanted);
     const ssize_t got = file.read_at(had, std::span(bytes).subspan(had));
-    if (got < 0) return tl::unexpected(system_error(path, errno, "cannot be read"));
+    if (got < 0) return tl::unexpected(system_failure(path, "cannot be read"));
     bytes.resize(had + static_cast<std::size_t>(got));
     if (bytes.size() > max_file_size) return too_large();
     if (bytes.empty()) {
-      return tl::unexpected(refused(ErrorKind::kUnfinished, path, "is empty: its writer has not finished"));
+      return tl::unexpected(failure(ErrorKind::kUnfinished, path, "is empty: its writer has not finished"));
     }
     if (bytes[0] == std::byte{0}) {
       return tl::unexpected(
-          refused(ErrorKind::kUnfinished, path, "begins with a zero byte: its writer has not finished"));
+          failure(ErrorKind::kUnfinished, path, "begins with a zero byte: its writer has not finished"));
     }
     if (bytes.size() < wanted) break;
     wanted = std::max<std::uint64_t>(2 * wanted, std::min(snapshot.file_size, max_file_size) + 1);

@@ -7,6 +7,8 @@
 #include <limits>
 #include <new>
 
+#include "base/utf8.h"
+
 namespace pinba {
 namespace {
 
@@ -208,13 +210,6 @@ std::size_t most_bytes(const Request& request, const Names& names) {
          request.dictionary.wire().size() + request.tags.size() * 2 * 7;
 }
 
-// Front of `text` of at most `most` bytes that ends at a whole character.
-std::string_view cut_text(std::string_view text, std::size_t most) {
-  if (text.size() <= most) return text;
-  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0U) == 0x80) --most;
-  return text.substr(0, most);
-}
-
 // What the classic engine keeps.
 constexpr std::size_t kClassicName = 32;
 constexpr std::size_t kClassicScript = 128;
@@ -270,7 +265,7 @@ Encoder::Names Encoder::names_of(const Request& request) {
       if (i < 3 || request.schema) ++changes_.filled;
     }
     if (options_.classic && names[i].size() > kClassicMost[i]) {
-      names[i] = cut_text(names[i], kClassicMost[i]);
+      names[i] = mmstats::whole_characters(names[i], kClassicMost[i]);
       ++changes_.cut;
     }
   }
@@ -281,7 +276,7 @@ Encoder::Names Encoder::names_of(const Request& request) {
     const std::size_t most = options_.max_bytes / 8 - 5;
     for (std::string_view& name : names) {
       if (name.size() <= most) continue;
-      name = cut_text(name, most);
+      name = mmstats::whole_characters(name, most);
       ++changes_.cut;
     }
   }
@@ -376,7 +371,7 @@ void Encoder::encode_parts(const Request& request, const Names& names) {
   const Dictionary& texts = request.dictionary;
   const std::size_t limit = options_.max_bytes;
   const auto text_at = [&](std::uint32_t index) {
-    return options_.classic ? cut_text(texts[index], kClassicText) : texts[index];
+    return options_.classic ? mmstats::whole_characters(texts[index], kClassicText) : texts[index];
   };
   const auto part_ref = [&](std::uint32_t index) {
     std::uint32_t& known = part_index_[index];

@@ -17,13 +17,6 @@ using detail::Place;
 
 namespace {
 
-// As much of `text` as fits and cuts no character.
-std::string_view whole_characters(std::string_view text, std::size_t size) {
-  if (text.size() <= size) return text;
-  while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xC0U) == 0x80U) --size;
-  return text.substr(0, size);
-}
-
 // The bytes of a text field: what is not UTF-8, at which the original readers fail, becomes '?'.
 void write_text(char* into, std::size_t size, std::string_view text) {
   text = whole_characters(text, size);

@@ -10,6 +10,7 @@
 #include <span>
 #include <utility>
 
+#include "base/failure.h"
 #include "base/utf8.h"
 #include "format/file_name.h"
 #include "mmstats/format.h"
@@ -129,11 +130,7 @@ std::uint32_t FileSet::add_field(const FieldSpec& spec, const About& about, std:
                         ? metadata_line(label, about.kind.value_or(spec.kind), about)
                         : std::string{};
   if (!wrong.empty()) {
-    errors.push_back({.kind = ErrorKind::kInvalid,
-                      .path = {},
-                      .offset = 0,
-                      .sys_errno = 0,
-                      .message = not_published(label) + wrong});
+    errors.push_back(failure(ErrorKind::kInvalid, {}, not_published(label) + wrong));
   } else if (!has_room(spec, label, line)) {
     errors.push_back({.kind = ErrorKind::kLimit,
                       .path = {},

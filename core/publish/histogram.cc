@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "base/buckets.h"
 #include "publish/thread_memory.h"
 
 namespace mmstats {
@@ -15,28 +16,16 @@ using detail::Place;
 
 namespace {
 
-// A bucket is one of 32 equal parts of a power of two: of a double, the exponent and five bits.
-constexpr double kLowest = 0x1p-30;
-constexpr double kHighest = 0x1p50;
-constexpr std::uint32_t kBuckets = (50 + 30) * 32;
-constexpr unsigned kShift = 52 - 5;
-constexpr std::uint64_t kFirst = std::bit_cast<std::uint64_t>(kLowest) >> kShift;
+using buckets::kCount;
+using buckets::middle;
+
 constexpr std::array<std::uint64_t, 4> kPerMille{500, 900, 990, 999};
 constexpr std::uint32_t kSlices = 12;  // of a window
 
-std::uint32_t bucket_of(double value) {
-  const double bounded = std::min(std::max(value, kLowest), std::nextafter(kHighest, 0));
-  return static_cast<std::uint32_t>((std::bit_cast<std::uint64_t>(bounded) >> kShift) - kFirst);
-}
-
-double middle_of(std::uint32_t bucket) {
-  return std::bit_cast<double>(((bucket + kFirst) << kShift) | (std::uint64_t{1} << (kShift - 1)));
-}
-
 // How many values there are in each bucket, and where the percentiles are. All zeros is empty.
 struct Counts {
-  std::uint64_t counts[kBuckets];
-  std::uint64_t used[kBuckets / 64];  // a bit for each bucket that holds any
+  std::uint64_t counts[kCount];
+  std::uint64_t used[kCount / 64];  // a bit for each bucket that holds any
   std::uint64_t total;
   std::uint64_t below[kPerMille.size()];              // values in lower buckets than the percentile's
   std::array<std::uint32_t, kPerMille.size()> marks;  // the percentiles' buckets
@@ -121,15 +110,15 @@ struct Ring {
 
 struct Window {
   Counts counts;
-  std::int64_t newest;                      // a slice's number, since the clock's beginning
-  std::uint32_t slices[kSlices][kBuckets];  // by its remainder
+  std::int64_t newest;                    // a slice's number, since the clock's beginning
+  std::uint32_t slices[kSlices][kCount];  // by its remainder
 
   // Forgets what is too old.
   void move_on(std::int64_t slice) {
     const auto passed = std::min<std::int64_t>(slice - newest, kSlices);
     for (std::int64_t i = 0; i < passed; ++i) {
       auto& old = slices[(slice - i) % kSlices];
-      for (std::uint32_t bucket = 0; bucket < kBuckets; ++bucket) {
+      for (std::uint32_t bucket = 0; bucket < kCount; ++bucket) {
         if (old[bucket] > 0) counts.remove(bucket, std::exchange(old[bucket], 0));
       }
     }
@@ -158,7 +147,7 @@ void Distribution::publish(double min, double max, const Buckets& percentiles) n
   min_.store(min);
   max_.store(max);
   for (std::size_t i = 0; i < percentiles.size(); ++i) {
-    percentiles_[i].store(std::clamp(middle_of(percentiles[i]), min, max));
+    percentiles_[i].store(std::clamp(middle(percentiles[i]), min, max));
   }
 }
 
@@ -171,7 +160,7 @@ void Histogram::add(double value) noexcept {
   auto* const state = state_at<Everything>(state_);
   if (state == nullptr || !std::isfinite(value)) return;
   Counts& counts = state->counts;
-  counts.add(bucket_of(value));
+  counts.add(buckets::of(value));
   bool changed = counts.move_marks();
   if (counts.total == 1 || value < state->min) {
     state->min = value;
@@ -197,13 +186,13 @@ void MovingHistogram::add(double value) noexcept {
   Counts& counts = ring->counts;
   std::uint16_t& oldest = ring->buckets()[ring->next];
   const bool full = counts.total == size_;
-  const auto bucket = static_cast<std::uint16_t>(bucket_of(value));
+  const auto bucket = static_cast<std::uint16_t>(buckets::of(value));
   counts.add(bucket);
   if (full) counts.remove(oldest);
   oldest = bucket;
   ring->next = ring->next + 1 == size_ ? 0 : ring->next + 1;
   counts.move_marks();
-  publish(middle_of(counts.lowest), middle_of(counts.highest), counts.marks);
+  publish(middle(counts.lowest), middle(counts.highest), counts.marks);
   sum_.add(value);
   count_.add(1);
 }
@@ -219,12 +208,12 @@ void WindowHistogram::add(double value, Clock::time_point now) noexcept {
   if (window == nullptr || !std::isfinite(value)) return;
   const auto width = std::chrono::nanoseconds(std::chrono::seconds(seconds_)) / kSlices;
   const std::int64_t slice = now.time_since_epoch() / width;
-  const std::uint32_t bucket = bucket_of(value);
+  const std::uint32_t bucket = buckets::of(value);
   window->counts.add(bucket);
   if (slice > window->newest) window->move_on(slice);
   ++window->slices[window->newest % kSlices][bucket];
   window->counts.move_marks();
-  publish(middle_of(window->counts.lowest), middle_of(window->counts.highest), window->counts.marks);
+  publish(middle(window->counts.lowest), middle(window->counts.highest), window->counts.marks);
   sum_.add(value);
   count_.add(1);
 }

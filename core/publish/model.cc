@@ -15,6 +15,7 @@
 #include <new>
 #include <utility>
 
+#include "base/failure.h"
 #include "mmstats/fields.h"
 #include "publish/file_set.h"
 #include "publish/region.h"
@@ -117,11 +118,8 @@ class Models {
       models_[slot] = model;
       return slot;
     }
-    lock.errors.push_back({.kind = ErrorKind::kLimit,
-                           .path = {},
-                           .offset = 0,
-                           .sys_errno = 0,
-                           .message = "a process can have 32 Models at a time: this one is not published"});
+    lock.errors.push_back(
+        failure(ErrorKind::kLimit, {}, "a process can have 32 Models at a time: this one is not published"));
     return kMaxModels;
   }
 
@@ -299,12 +297,8 @@ Expected<void> Model::open() {
   const auto* const shared = shares ? begin.in_shared() : nullptr;
   const Models::Lock lock(impl_.get());
   if (impl_->per_thread.is_file(file) && (shared == nullptr || impl_->shared.is_file(shared))) return {};
-  return tl::unexpected(
-      impl_->no_file.value_or(Error{.kind = ErrorKind::kLimit,
-                                    .path = {},
-                                    .offset = 0,
-                                    .sys_errno = 0,
-                                    .message = "there is no memory, or the Model was removed"}));
+  return tl::unexpected(impl_->no_file.value_or(
+      failure(ErrorKind::kLimit, {}, "there is no memory, or the Model was removed")));
 }
 
 Expected<void> Model::flush(Flush how) {
@@ -325,11 +319,7 @@ Expected<void> Model::flush(Flush how) {
   for (const Range& range : ranges) {
     if (::msync(range.address, range.bytes, how == Flush::kSync ? MS_SYNC : MS_ASYNC) == 0 || !result)
       continue;
-    result = tl::unexpected(Error{.kind = ErrorKind::kIo,
-                                  .path = range.path,
-                                  .offset = 0,
-                                  .sys_errno = errno,
-                                  .message = "cannot be written to disk"});
+    result = tl::unexpected(system_failure(range.path, "cannot be written to disk"));
   }
   return result;
 }

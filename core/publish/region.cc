@@ -16,6 +16,8 @@
 #include <new>
 #include <utility>
 
+#include "base/descriptor.h"
+#include "base/failure.h"
 #include "format/lease.h"
 #include "mmstats/format.h"
 #include "mmstats/snapshot.h"
@@ -27,35 +29,6 @@ constexpr std::size_t kPage = 4096;
 constexpr int kMaxNumber = 100;  // of names that are tried for one file
 
 std::size_t round_up(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
-
-tl::unexpected<Error> failure(const std::string& path, std::string message, int sys_errno = errno) {
-  ErrorKind kind = ErrorKind::kIo;
-  switch (sys_errno) {
-    case EACCES:
-    case EPERM:
-    case EROFS:
-      kind = ErrorKind::kDenied;
-      break;
-    case ENOENT:
-    case ENOTDIR:
-      kind = ErrorKind::kNotFound;
-      break;
-    case EMFILE:
-    case ENFILE:
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-      kind = ErrorKind::kLimit;
-      break;
-    case EEXIST:
-      kind = ErrorKind::kBusy;
-      break;
-    default:
-      break;
-  }
-  return tl::unexpected(
-      Error{.kind = kind, .path = path, .offset = 0, .sys_errno = sys_errno, .message = std::move(message)});
-}
 
 // "a/b.mmstats" -> "a/b.1.mmstats"
 std::string numbered(const std::string& path, int number) {
@@ -80,13 +53,6 @@ bool rename_to_new(const std::string& from, const std::string& to) {
   ::unlink(from.c_str());
   return true;
 }
-
-struct Descriptor {
-  int fd;
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-};
 
 FileId id_of(int fd) {
   struct stat file {};
@@ -144,11 +110,11 @@ Expected<void> Region::fill(std::span<const std::byte> image, const std::string&
 
 Expected<void> Region::make_file(std::span<const std::byte> image, const std::string& path) {
   const auto temporary = temporary_name(path);
-  const Descriptor file{::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644)};
-  if (file.fd < 0) return failure(path, "cannot be made");
+  const Descriptor file(::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!file) return tl::unexpected(system_failure(path, "cannot be made"));
   path_ = path;
-  id_ = id_of(file.fd);
-  auto result = grow_file(image.size(), file.fd);
+  id_ = id_of(file.get());
+  auto result = grow_file(image.size(), file.get());
   if (result) {
     std::memcpy(address_, image.data(), image.size());
     result = take_name(temporary, path);
@@ -164,30 +130,35 @@ Expected<void> Region::make_file(std::span<const std::byte> image, const std::st
 // process otherwise (SIGBUS).
 Expected<void> Region::grow_file(std::size_t bytes, int fd) {
   const std::size_t wanted = round_up(bytes);
-  if (wanted > kFileBytes) return failure(path_, "has no room for more fields", EFBIG);
+  if (wanted > kFileBytes) return tl::unexpected(system_failure(path_, "has no room for more fields", EFBIG));
   rlimit limit{};
   // Beyond this limit the kernel sends a signal that ends the process, too.
   if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && wanted > limit.rlim_cur) {
-    return failure(path_, "would be larger than the process may make files (ulimit -f)", EFBIG);
+    return tl::unexpected(
+        system_failure(path_, "would be larger than the process may make files (ulimit -f)", EFBIG));
   }
   int failed = 0;
   do {
     failed = ::posix_fallocate(fd, static_cast<off_t>(file_bytes_), static_cast<off_t>(wanted - file_bytes_));
   } while (failed == EINTR);
-  if (failed != 0) return failure(path_, "cannot be given " + std::to_string(wanted) + " bytes", failed);
+  if (failed != 0)
+    return tl::unexpected(
+        system_failure(path_, "cannot be given " + std::to_string(wanted) + " bytes", failed));
   if (::mmap(address_ + file_bytes_, wanted - file_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
              static_cast<off_t>(file_bytes_)) == MAP_FAILED) {
-    return failure(path_, "cannot be mapped");
+    return tl::unexpected(system_failure(path_, "cannot be mapped"));
   }
   bytes_ = file_bytes_ = wanted;
   return {};
 }
 
 Expected<void> Region::reopen_and_grow(std::size_t bytes) {
-  const Descriptor file{::open(path_.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
-  if (file.fd < 0) return failure(path_, "cannot be opened again, to add a field");
-  if (id_of(file.fd) != id_) return failure(path_, "is another file now, to which no field is added", 0);
-  return grow_file(bytes, file.fd);
+  const Descriptor file(::open(path_.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!file) return tl::unexpected(system_failure(path_, "cannot be opened again, to add a field"));
+  if (id_of(file.get()) != id_)
+    return tl::unexpected(
+        failure(ErrorKind::kChanged, path_, "is another file now, to which no field is added"));
+  return grow_file(bytes, file.get());
 }
 
 // Gives the finished file its name, and takes none from anybody who is alive.
@@ -197,7 +168,7 @@ Expected<void> Region::take_name(const std::string& temporary, const std::string
     if (rename_to_new(temporary, path)) {
       // Nobody had the name.
     } else if (errno != EEXIST) {
-      return failure(wanted, "cannot be named");
+      return tl::unexpected(system_failure(wanted, "cannot be named"));
     } else if (!replace_abandoned(temporary, path)) {
       path = numbered(wanted, number);
       continue;
@@ -205,9 +176,9 @@ Expected<void> Region::take_name(const std::string& temporary, const std::string
     path_ = std::move(path);
     return {};
   }
-  return failure(wanted,
-                 "is in use, and so are the names with a number; remove those of processes that are gone",
-                 EEXIST);
+  return tl::unexpected(system_failure(
+      wanted, "is in use, and so are the names with a number; remove those of processes that are gone",
+      EEXIST));
 }
 
 Expected<void> Region::append(std::size_t offset, std::span<const std::byte> field) {

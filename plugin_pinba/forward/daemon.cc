@@ -93,7 +93,7 @@ int Daemon::run() {
   if (!options_.once) return serve();
   // What the files hold now, as if they were new: there was no look before.
   for (auto& group : groups_) group.started = true;
-  tick();
+  scan();
   send_all(kLastWords);
   return kGood;
 }
@@ -182,7 +182,7 @@ void Daemon::reload() {
     const bool stays = std::ranges::any_of(config.groups, [&](const auto& wanted) {
       return group.name == wanted.name && group.ledger == wanted.ledger;
     });
-    if (!stays) tick_group(group);
+    if (!stays) scan_group(group);
   }
   config_ = std::move(config);
   encoder_ = pinba::Encoder(encode_options(config_));
@@ -192,7 +192,7 @@ void Daemon::reload() {
     const auto group = kept(wanted);
     if (group == old.end()) {
       groups_.push_back(make_group(std::move(wanted)));
-      tick_group(groups_.back());
+      scan_group(groups_.back());
     } else {
       group->forwarder.remap(mapping_of(std::move(wanted)));
       groups_.push_back(std::move(*group));
@@ -203,17 +203,17 @@ void Daemon::reload() {
   journal_.say(Priority::kNotice, options_.config + ": read again");
 }
 
-void Daemon::tick() {
+void Daemon::scan() {
   requests_ = datagrams_ = 0;
-  for (auto& group : groups_) tick_group(group);
+  for (auto& group : groups_) scan_group(group);
   if (options_.dry_run) std::fflush(stdout);
   watch_servers();
   notify_status();
 }
 
-void Daemon::tick_group(Group& group) {
+void Daemon::scan_group(Group& group) {
   const auto now = std::chrono::system_clock::now();
-  const auto& report = group.watch.tick(now, Steady::now());
+  const auto& report = group.watch.scan(now, Steady::now());
   const auto complain = [&](const std::string& text) {
     journal_.complain(fmt::format("group \"{}\": {}", group.name, text));
   };
@@ -224,7 +224,7 @@ void Daemon::tick_group(Group& group) {
     group.forwarder.start_from(group.watch.series());
     group.started = true;
   }
-  group.forwarder.tick(group.watch.series(), now, [this](const pinba::Request& request) { take(request); });
+  group.forwarder.scan(group.watch.series(), now, [this](const pinba::Request& request) { take(request); });
   for (const auto& problem : group.forwarder.take_problems()) complain(problem);
 }
 
@@ -292,7 +292,7 @@ int Daemon::serve() {
   set_timer(timer_, config_.interval);
   const auto watchdog = watchdog_period();
 
-  tick();
+  scan();
   ::sd_notify(0, "READY=1");
   journal_.say(Priority::kInfo,
                fmt::format("sends {} to {} every {} s", fmt::join(group_names(), ", "),
@@ -319,12 +319,12 @@ int Daemon::serve() {
       obey(static_cast<int>(order.ssi_signo));
     std::uint64_t passed = 0;
     if (!ends_ && ::read(timer_, &passed, sizeof passed) == sizeof passed) {
-      send_all(0ms);  // a tick that is not out when the next one comes has waited long enough
-      tick();
+      send_all(0ms);  // a scan that is not out when the next one comes has waited long enough
+      scan();
     }
   }
   ::sd_notify(0, "STOPPING=1");
-  tick();
+  scan();
   send_all(kLastWords);
   watch_servers();
   return kGood;

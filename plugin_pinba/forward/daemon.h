@@ -62,8 +62,8 @@ class Daemon {
   bool open_sender();
   Group make_group(GroupConfig&& config) const;
   [[nodiscard]] Mapping mapping_of(GroupConfig&& config) const;
-  void tick();
-  void tick_group(Group& group);
+  void scan();
+  void scan_group(Group& group);
   void take(const pinba::Request& request);
   void watch_servers();
   void send_all(std::chrono::milliseconds at_most);
@@ -84,7 +84,7 @@ class Daemon {
   bool told_dropped_ = false;
   bool ends_ = false;
   int timer_ = -1;
-  std::size_t requests_ = 0;  // of the last tick, like the next
+  std::size_t requests_ = 0;  // of the last scan, like the next
   std::size_t datagrams_ = 0;
 };
 

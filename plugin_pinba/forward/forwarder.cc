@@ -25,7 +25,7 @@ constexpr std::string_view kCountSuffix = ".count";
 constexpr std::string_view kSumSuffix = ".sum";
 
 constexpr std::uint64_t kMaxHits = std::numeric_limits<std::uint32_t>::max();  // of one entry
-// A counter that jumps by 2^63 must not make 2^31 entries: the rest waits for the next ticks.
+// A counter that jumps by 2^63 must not make 2^31 entries: the rest waits for the next scans.
 constexpr std::uint64_t kMoreEntries = 256;
 constexpr std::size_t kMaxProblems = 100;
 constexpr std::uint32_t kMaxStatus = 65'535;
@@ -139,7 +139,7 @@ void Forwarder::start_from(AllSeries series) {
   }
 }
 
-void Forwarder::tick(AllSeries series, std::chrono::system_clock::time_point now, const Send& send) {
+void Forwarder::scan(AllSeries series, std::chrono::system_clock::time_point now, const Send& send) {
   extend(series);
   for (auto& timer : timers_) timer.hits = 0, timer.value = 0;
   for (auto& request : requests_) request.fields.fill(std::nullopt);
@@ -311,7 +311,7 @@ std::uint32_t Forwarder::find_timer(std::uint32_t request, TagTexts tags) {
   return entry->second;
 }
 
-// ---- what they send: at each tick
+// ---- what they send: at each scan
 
 void Forwarder::gather(std::uint32_t index, AllSeries all, double now) {
   const Series& series = all[index];
@@ -395,7 +395,7 @@ void Forwarder::gather_field(Source& source, Sent& sent, const Series& series) {
   if (is_sendable(source, series, value)) field = field.value_or(0) + value;
 }
 
-// How many of them this tick can send.
+// How many of them this scan can send.
 std::uint64_t Forwarder::affordable(std::uint64_t hits) {
   if (hits <= kMaxHits) return hits;
   const std::uint64_t more = std::min((hits - 1) / kMaxHits, more_entries_);

@@ -1,4 +1,4 @@
-// Series -> requests: what became of one group's files since the last tick. The mapping for people:
+// Series -> requests: what became of one group's files since the last scan. The mapping for people:
 // core/doc/mapping.md. No sockets, no clocks, no files; one thread at a time.
 #pragma once
 
@@ -46,7 +46,7 @@ struct Mapping {
 };
 
 // Counters are sent as differences to what was sent before. So the sum of all hits is the fold's total, less
-// what was there at start_from(), and less what waits for the next tick because it was too much for one.
+// what was there at start_from(), and less what waits for the next scan because it was too much for one.
 class Forwarder {
  public:
   using Send = std::function<void(const pinba::Request&)>;
@@ -56,9 +56,9 @@ class Forwarder {
   // What these series count so far is not sent.
   void start_from(std::span<const mmstats::Series> series);
 
-  // Hands the requests of one tick to `send`, each valid during its call. `series`: the same fold's each
+  // Hands the requests of one scan to `send`, each valid during its call. `series`: the same fold's each
   // time. `now` decides how old timestamps are.
-  void tick(std::span<const mmstats::Series> series, std::chrono::system_clock::time_point now,
+  void scan(std::span<const mmstats::Series> series, std::chrono::system_clock::time_point now,
             const Send& send);
 
   // Goes on with another mapping of the same series: what was sent stays sent.
@@ -97,7 +97,7 @@ class Forwarder {
   // All series with equal tags.
   struct TimerSlot {
     TagTexts tags;
-    std::uint64_t hits = 0;  // of this tick
+    std::uint64_t hits = 0;  // of this scan
     double value = 0;
   };
   struct RequestNames {
@@ -112,7 +112,7 @@ class Forwarder {
   struct RequestSlot {
     RequestNames names;
     std::vector<std::uint32_t> timers;
-    std::array<std::optional<double>, kRequestFields> fields;  // of this tick
+    std::array<std::optional<double>, kRequestFields> fields;  // of this scan
   };
   class Label;
   using AllSeries = std::span<const mmstats::Series>;
@@ -149,7 +149,7 @@ class Forwarder {
   std::map<RequestNames, std::uint32_t> request_by_names_;
   pinba::Request request_;
   std::vector<pinba::TagRef> refs_;
-  std::uint64_t more_entries_ = 0;  // that this tick may spend on counts of more than 32 bits
+  std::uint64_t more_entries_ = 0;  // that this scan may spend on counts of more than 32 bits
   std::vector<std::string> problems_;
 };
 

@@ -1,4 +1,4 @@
-// Datagrams that wait for their turn. A tick over many series makes thousands at once, and a server loses
+// Datagrams that wait for their turn. A scan over many series makes thousands at once, and a server loses
 // what its socket's buffer does not hold: so they leave in small bursts.
 #pragma once
 

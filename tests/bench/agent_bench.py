@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import daemons  # noqa: E402
 
 INTERVAL = 2  # seconds
-TICKS = 8
+SCANS = 8
 ROUNDS = 1
 
 
@@ -66,10 +66,10 @@ LoadPlugin null_writer
 
     def measure(self):
         """Milliseconds of processor time for each interval, and MB resident."""
-        time.sleep(3 * INTERVAL)  # the first ticks make the series known
+        time.sleep(3 * INTERVAL)  # the first scans make the series known
         before = self.processor_ns()
-        time.sleep(TICKS * INTERVAL)
-        return (self.processor_ns() - before) / 1e6 / TICKS, self.resident_bytes() / 1e6
+        time.sleep(SCANS * INTERVAL)
+        return (self.processor_ns() - before) / 1e6 / SCANS, self.resident_bytes() / 1e6
 
 
 def ours(glob, options):

@@ -5,7 +5,7 @@ mapped values, and prometheus' Python client in multiprocess mode.
     peers.py BUILD-FOLDER
 
 1,000 files of 100 values on tmpfs, written by the peer's own library. Processor time of one reading of all
-of them, the median of several; ours is a tick in which all values changed. All figures are of one run.
+of them, the median of several; ours is a scan in which all values changed. All figures are of one run.
 Packages: pcp, libpcp-mmv1 and python3-prometheus-client; a peer that is not installed is left out.
 """
 
@@ -184,7 +184,7 @@ def in_process_of_its_own(measure):
 
 def our_tick(build):
     output = subprocess.run(
-        [os.path.join(build, "tests/bench/tick_bench"), "--benchmark_filter=^busy/1000/", "--benchmark_format=json"],
+        [os.path.join(build, "tests/bench/scan_bench"), "--benchmark_filter=^busy/1000/", "--benchmark_format=json"],
         check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     ).stdout
     return json.loads(output)["benchmarks"][0]["ns_per_value"]

@@ -1,6 +1,6 @@
 """Restart chaos: workers count, die and are replaced at random moments; not one increment is lost.
 
-Every life is seen by at least one tick, which is the product's condition: what began and ended between
+Every life is seen by at least one scan, which is the product's condition: what began and ended between
 two looks nobody can know. So a life ends only after collectd wrote two samples that are younger than its
 file: the second look began after the first had ended. What a life counted in truth is read from its file
 when nobody writes it any more.

@@ -120,7 +120,7 @@ class CleaningTest(unittest.TestCase):
         self.assertEqual((totals[-1], self.server.hits(metric=label)), (truth, truth), label)
 
     def test_totals_stay_right_while_workers_are_killed_and_replaced(self):
-        """As everywhere, each life is seen by a tick before it ends."""
+        """As everywhere, each life is seen by a scan before it ends."""
         with self.server, self.collectd, self.forwarder, Cleaning(self.folder) as cleaning:
             serial = 0
 

@@ -1,5 +1,5 @@
 """Our own writers, end to end: processes and threads of the library count, are killed, end and are replaced, and
-collectd's total is what they counted in truth. As in chaos_test.py each life is seen by a tick before it ends."""
+collectd's total is what they counted in truth. As in chaos_test.py each life is seen by a scan before it ends."""
 
 import array
 import os

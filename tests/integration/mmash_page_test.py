@@ -224,7 +224,7 @@ class MmashPageTest(unittest.TestCase):
         seen = [value for _, value in self.points()]
         changes = [value for at, value in enumerate(seen) if at == 0 or seen[at - 1] != value]
         self.assertEqual(changes, published)
-        # A counter is drawn as its rate: over all ticks, rates times time are what was counted.
+        # A counter is drawn as its rate: over all scans, rates times time are what was counted.
         daemons.wait_until(lambda: self.last(1) == 0, "the last change is over")
         rows = self.js("((g) => Array.from({length: g.numRows()}, (_, at) => [g.getValue(at, 0) / 1000, g.getValue(at, 1)]))(mmash.plots.plots[1].dygraph)")
         counted = sum(rate * (when - rows[at][0]) for at, (when, rate) in enumerate(rows[1:]) if rate is not None)
@@ -321,7 +321,7 @@ class MmashPageTest(unittest.TestCase):
         self.wait("mmash.live.state === 'paused' && !mmash.plots.drawing", "paused")
         requests, picture = self.js("mmash.live.requests"), self.pixels()
         file.set("level", 2.0)
-        # There is no sign that nothing will come: so as long as ten ticks would take.
+        # There is no sign that nothing will come: so as long as ten scans would take.
         self.browser.execute_async_script("setTimeout(arguments[0], 500)")
         self.assertEqual((self.js("mmash.live.requests"), self.pixels(), self.last()), (requests, picture, 1.0))
         self.press("p")
@@ -385,11 +385,11 @@ class MmashPageTest(unittest.TestCase):
         daemons.wait_until(lambda: self.names()[-1:] == ["metric9999"], "the last row")
         daemons.wait_until(lambda: self.rows()[-1][1] == "9,999", "the last row's value")
         self.assertLess(self.js("document.querySelectorAll('*').length"), 2500)
-        # One request a tick, however many plots and rows.
+        # One request a scan, however many plots and rows.
         self.js("performance.clearResourceTimings()")
         self.browser.execute_async_script(
-            """const done = arguments[0]; let ticks = 0;
-            mmash.live.addEventListener("values", ({detail}) => { if (!detail.glance && ++ticks === 20) done(); });"""
+            """const done = arguments[0]; let scans = 0;
+            mmash.live.addEventListener("values", ({detail}) => { if (!detail.glance && ++scans === 20) done(); });"""
         )
         asked = self.js("performance.getEntriesByType('resource').map((one) => one.name.slice(location.origin.length))")
         values = [path for path in asked if path.startswith("/live/values?")]

@@ -130,7 +130,7 @@ class PinbaForwardTest(unittest.TestCase):
             for _ in range(2):  # nor is it when the daemon was restarted
                 began = time.time()
                 with Forwarder(self.workspace, server.address):
-                    daemons.wait_until(lambda: server.hits(since=began, metric="level") > 2, "some ticks")
+                    daemons.wait_until(lambda: server.hits(since=began, metric="level") > 2, "some scans")
                     old.incr("hits", 3)
                     daemons.wait_until(lambda: server.hits(since=began, metric="hits") == 3, "the new hits arrive")
             self.assertEqual(server.hits(metric="hits"), 6)
@@ -217,7 +217,7 @@ hits = '\\1.calls'
                       writer.counter("secret", 9), writer.counter("db.calls"), writer.gauge("db.latency_ms", 250.0)]
             shop = self.file("shop-1", *fields, prefix="com.shop.")
             self.file("other", writer.counter("hits", 3))
-            daemons.wait_until(lambda: server.hits(metric="db.latency_ms") == 0 and server.packets(), "a tick")
+            daemons.wait_until(lambda: server.hits(metric="db.latency_ms") == 0 and server.packets(), "a scan")
             shop.incr("status.404", 5)
             shop.incr("status.200", 50)
             shop.incr("bytes", 12345)
@@ -411,11 +411,11 @@ hits = '\\1.calls'
         with Notify(self.workspace) as systemd, Server() as server:
             with Forwarder(self.workspace, f"pinba.test:{server.port}", inside=inside,
                            env={"NOTIFY_SOCKET": systemd.path}) as forwarder:
-                for ticks in range(1, 6):
+                for scans in range(1, 6):
                     app.incr("hits", 7)
                     # One that began before the hits may have ended after them.
                     seen = systemd.count("sent 1 requests")
-                    daemons.wait_until(lambda: systemd.count("sent 1 requests") > seen, f"tick {ticks}")
+                    daemons.wait_until(lambda: systemd.count("sent 1 requests") > seen, f"scan {scans}")
                 self.assertEqual(server.packets(), [])
                 with open(hosts, "w") as file:
                     file.write("127.0.0.1 pinba.test\n")

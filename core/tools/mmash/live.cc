@@ -107,17 +107,17 @@ Live::Live(const std::vector<std::string>& globs)
       where_(where(globs)),
       watch_({.globs = globs, .discovery = {}, .fold = {}}, mmstats::Rules{}) {}
 
-bool Live::tick() {
+bool Live::scan() {
   const auto now = steady_clock::now();
-  if (report_ != nullptr && now - ticked_at_ < kShare) return false;
-  ticked_at_ = now;
+  if (report_ != nullptr && now - scanned_at_ < kShare) return false;
+  scanned_at_ = now;
   time_ = system_clock::now();
-  report_ = &watch_.tick(time_, now);
+  report_ = &watch_.scan(time_, now);
   return true;
 }
 
-steady_clock::duration Live::since_tick() const {
-  return report_ == nullptr ? steady_clock::duration::zero() : steady_clock::now() - ticked_at_;
+steady_clock::duration Live::since_scan() const {
+  return report_ == nullptr ? steady_clock::duration::zero() : steady_clock::now() - scanned_at_;
 }
 
 Response Live::series(const Request& request) {
@@ -147,7 +147,7 @@ Response Live::values(const Request& request) {
     return error_response(400, fmt::format("ids is no list like 0-9,12 of at most {} numbers", kMaxIds));
   }
   const auto all = watch_.series();
-  // In one piece, as the next tick may come before the client takes a second one.
+  // In one piece, as the next scan may come before the client takes a second one.
   std::string body = fmt::format(R"({{"epoch": {}, "time": {}, "series": {}, "values": [)", epoch_,
                                  mmstats::float_text(unix_seconds(time_)), all.size());
   bool first = true;

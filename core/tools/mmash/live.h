@@ -1,4 +1,4 @@
-// Answers for the page: series over all workers, at one tick, and the processes behind them.
+// Answers for the page: series over all workers, at one scan, and the processes behind them.
 #pragma once
 
 #include <chrono>
@@ -12,7 +12,7 @@
 
 namespace mmash {
 
-// What the fold knows, looked at when somebody asks: all who ask within kShare get the same tick.
+// What the fold knows, looked at when somebody asks: all who ask within kShare get the same scan.
 class Live {
  public:
   static constexpr std::chrono::milliseconds kShare{50};
@@ -21,12 +21,12 @@ class Live {
   explicit Live(const std::vector<std::string>& globs);
 
   // Looks, if the last look is older than kShare. True if it did: then report() is new.
-  bool tick();
-  [[nodiscard]] const mmstats::TickReport& report() const { return *report_; }
+  bool scan();
+  [[nodiscard]] const mmstats::ScanReport& report() const { return *report_; }
   [[nodiscard]] const mmstats::Watch& watch() const { return watch_; }
-  [[nodiscard]] std::chrono::steady_clock::duration since_tick() const;  // 0: there was none
+  [[nodiscard]] std::chrono::steady_clock::duration since_scan() const;  // 0: there was none
 
-  // The three below: core/tools/mmash/page has the other end. They tick().
+  // The three below: core/tools/mmash/page has the other end. They scan().
   Response series(const Request& request);
   Response values(const Request& request);
   // Reads `files`, once a second at most.
@@ -36,8 +36,8 @@ class Live {
   std::string epoch_;  // as a JSON string
   std::string where_;  // JSON members that tell the machine and the globs
   mmstats::Watch watch_;
-  const mmstats::TickReport* report_ = nullptr;
-  std::chrono::steady_clock::time_point ticked_at_;
+  const mmstats::ScanReport* report_ = nullptr;
+  std::chrono::steady_clock::time_point scanned_at_;
   std::chrono::system_clock::time_point time_;
   mmstats::Owners owners_;
   std::string processes_;  // the answer

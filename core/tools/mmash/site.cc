@@ -23,29 +23,29 @@ struct OwnMetric {
   const char* unit;
   const char* help;
   Kind kind;
-  double (*value)(const mmstats::FoldStats&, const mmstats::TickReport&);
+  double (*value)(const mmstats::FoldStats&, const mmstats::ScanReport&);
 };
 
 using mmstats::FoldStats;
-using mmstats::TickReport;
+using mmstats::ScanReport;
 
 constexpr std::array<OwnMetric, 8> kOwnMetrics{{
     {"mmash_files", "", "Files that were read at the last look", Kind::kGauge,
-     [](const FoldStats& stats, const TickReport&) { return static_cast<double>(stats.files); }},
+     [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.files); }},
     {"mmash_damaged_files", "", "Of these, with damage, unfinished or unreadable", Kind::kGauge,
-     [](const FoldStats& stats, const TickReport&) { return static_cast<double>(stats.damaged); }},
+     [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.damaged); }},
     {"mmash_dead_files", "", "Of these, of processes that are dead", Kind::kGauge,
-     [](const FoldStats& stats, const TickReport&) { return static_cast<double>(stats.dead); }},
+     [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.dead); }},
     {"mmash_series", "", "Series that have a value", Kind::kGauge,
-     [](const FoldStats& stats, const TickReport&) { return static_cast<double>(stats.series); }},
+     [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.series); }},
     {"mmash_refused_series", "", "Fields left out because there are too many series", Kind::kCounter,
-     [](const FoldStats& stats, const TickReport&) { return static_cast<double>(stats.series_refused); }},
+     [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.series_refused); }},
     {"mmash_complaints", "", "What the last look found wrong with files and folders", Kind::kGauge,
-     [](const FoldStats&, const TickReport& report) { return static_cast<double>(report.complaints); }},
+     [](const FoldStats&, const ScanReport& report) { return static_cast<double>(report.complaints); }},
     {"mmash_unsettled_values", "", "Values that did not stand still while they were read", Kind::kCounter,
-     [](const FoldStats& stats, const TickReport&) { return static_cast<double>(stats.unstable); }},
+     [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.unstable); }},
     {"mmash_look_seconds", "seconds", "How long the last look at all files took", Kind::kGauge,
-     [](const FoldStats&, const TickReport& report) { return report.elapsed.count(); }},
+     [](const FoldStats&, const ScanReport& report) { return report.elapsed.count(); }},
 }};
 
 Response redirect(unsigned status, std::string_view to) {
@@ -78,11 +78,11 @@ Response Site::route(const Request& request) {
   if (path == "/stats") return redirect(308, "/stats/");
   if (path == "/files") return redirect(308, "/files/");
   if (path == "/live/series") {
-    tick();
+    scan();
     return live_.series(request);
   }
   if (path == "/live/values") {
-    tick();
+    scan();
     return live_.values(request);
   }
   if (path == "/live/processes") return live_.processes(files_);
@@ -95,13 +95,13 @@ Response Site::route(const Request& request) {
   return error_response(404, "there is no such page");
 }
 
-void Site::tick() {
-  if (!live_.tick()) return;
+void Site::scan() {
+  if (!live_.scan()) return;
   for (const auto& error : live_.report().errors) complain_(error.text());
 }
 
 Response Site::health() {
-  tick();
+  scan();
   if (live_.report().nothing_readable) return error_response(503, "no folder can be listed");
   const std::chrono::duration<double> uptime = steady_clock::now() - started_;
   return {.content_type = "application/json",
@@ -111,7 +111,7 @@ Response Site::health() {
 }
 
 Response Site::metrics(const Request& request) {
-  tick();
+  scan();
   const auto format = metrics_format(request.accept);
   std::string first;
   for (const auto& own : kOwnMetrics) {
@@ -139,7 +139,7 @@ Response Site::metrics(const Request& request) {
 }
 
 void Site::look_after(std::chrono::seconds quiet) {
-  if (live_.since_tick() >= quiet) tick();
+  if (live_.since_scan() >= quiet) scan();
   files_.look_again(quiet);
 }
 

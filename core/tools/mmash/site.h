@@ -35,7 +35,7 @@ class Site {
   Response route(const Request& request);
   Response health();
   Response metrics(const Request& request);
-  void tick();
+  void scan();
 
   HostNames hosts_;
   Page page_;

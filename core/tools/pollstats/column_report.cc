@@ -136,7 +136,7 @@ class Report {
 
   void look(std::chrono::system_clock::time_point at) {
     const auto now = steady_clock::now();
-    const auto& report = watch_.tick(at, now);
+    const auto& report = watch_.scan(at, now);
     samples_.take(watch_.series(), now);
     const bool changed = columns_.update(watch_.series());
     new_columns_ = new_columns_ || changed;
@@ -146,7 +146,7 @@ class Report {
   }
 
   // On -vv and -vvv.
-  void tell(const mmstats::TickReport& report) {
+  void tell(const mmstats::ScanReport& report) {
     const mmstats::FoldStats& now = watch_.stats();
     if (now.lives != told_.lives) say(kInfo, fmt::format("lives begun: {}", now.lives - told_.lives));
     if (now.resets != told_.resets) {

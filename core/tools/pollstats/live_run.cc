@@ -115,7 +115,7 @@ class Live {
 
   void look(steady_clock::time_point now) {
     const auto at = system_clock::now();
-    const auto& report = watch_->tick(at, now);
+    const auto& report = watch_->scan(at, now);
     samples_.take(watch_->series(), now);
     Facts facts;
     facts.time = std::chrono::duration<double>(at.time_since_epoch()).count();

@@ -52,7 +52,7 @@ struct World {
 
   void put(FileKey key, const MadeFile& made) { files[key].bytes = made.padded(); }
 
-  std::vector<Error> tick() {
+  std::vector<Error> scan() {
     std::vector<Error> errors;
     fold.begin();
     for (const FileKey key : gone) {
@@ -109,7 +109,7 @@ TEST_CASE("workers are put together by kind") {
   world.put(0, worker(10, 100, 5, 0.25, 3).unbuffered("busy", "?", true));
   world.put(1, worker(11, 100, 7, 0.75, 4).unbuffered("busy", "?", false));
   world.put(2, worker(12, 100, 0, 0.50, 0).unbuffered("busy", "?", std::uint8_t{7}));
-  CHECK(world.tick().empty());
+  CHECK(world.scan().empty());
   CHECK(world.total("hits") == 12);
   CHECK(world.gauge("latency") == doctest::Approx(0.5));
   CHECK(world.gauge("depth") == 7);
@@ -121,77 +121,77 @@ TEST_CASE("workers are put together by kind") {
 TEST_CASE("a counter's total survives the ends and beginnings of lives") {
   World world;
   world.put(0, worker(10, 100, 5));
-  world.tick();
+  world.scan();
   CHECK(world.total("hits") == 5);
 
   SUBCASE("a file that went on counting until it was gone is read to its end") {
     world.put(0, worker(10, 100, 9));
     world.gone = {0};
-    world.tick();
+    world.scan();
     CHECK(world.total("hits") == 9);
     CHECK_FALSE(world.gauge("latency").has_value());
   }
   SUBCASE("a new file under the freed key starts from zero") {
     world.gone = {0};
-    world.tick();
+    world.scan();
     world.put(0, worker(10, 200, 2));
-    world.tick();
+    world.scan();
     CHECK(world.total("hits") == 7);
   }
   SUBCASE("a recycled pid in the same file is a new life") {
     world.put(0, worker(10, 200, 6));
-    world.tick();
+    world.scan();
     CHECK(world.total("hits") == 11);
     CHECK(world.fold.stats().truncated_lives == 1);
   }
   SUBCASE("another pid in the same file is a new life") {
     world.put(0, worker(11, 100, 6));
-    world.tick();
+    world.scan();
     CHECK(world.total("hits") == 11);
   }
   SUBCASE("a value that falls within a life is a reset") {
     world.put(0, worker(10, 100, 3));
-    world.tick();
+    world.scan();
     CHECK(world.total("hits") == 8);
     CHECK(world.fold.stats().resets == 1);
   }
   SUBCASE("a file that is cut, and whole again, is the same life") {
     world.files[0].bytes = MadeFile().buffered("hits", "Q", std::uint64_t{5}).raw("\x09").bytes();
-    CHECK(world.tick().size() == 1);
+    CHECK(world.scan().size() == 1);
     world.put(0, worker(10, 100, 6));
-    CHECK(world.tick().empty());
+    CHECK(world.scan().empty());
     CHECK(world.total("hits") == 6);
   }
   SUBCASE("a file that is emptied, and whole again, is the same life") {
     world.files[0].bytes.clear();
-    const auto errors = world.tick();
+    const auto errors = world.scan();
     REQUIRE(errors.size() == 1);
     CHECK(errors[0].kind == ErrorKind::kUnfinished);
     CHECK_FALSE(world.gauge("latency").has_value());
     world.put(0, worker(10, 100, 6));
-    world.tick();
+    world.scan();
     CHECK(world.total("hits") == 6);
   }
   SUBCASE("a file that grows by a field is the same life") {
     world.put(0, worker(10, 100, 8).buffered("misses", "Q", std::uint64_t{4}));
-    world.tick();
+    world.scan();
     CHECK(world.total("hits") == 8);
     CHECK(world.total("misses") == 4);
   }
   SUBCASE("a file that loses a counter and gets it back does not count it twice") {
     world.put(0, MadeFile().owner(10, 100));
-    world.tick();
+    world.scan();
     world.put(0, worker(10, 100, 6));
-    world.tick();
+    world.scan();
     CHECK(world.total("hits") == 6);
   }
   SUBCASE("a dead owner's file adds nothing more, and its gauges are out") {
     world.owners[10] = OwnerState::kDead;
-    world.tick();
+    world.scan();
     CHECK(world.total("hits") == 5);
     CHECK_FALSE(world.gauge("latency").has_value());
     CHECK_FALSE(world.fold.settled_dead(0));
-    world.tick();
+    world.scan();
     CHECK(world.fold.settled_dead(0));
     CHECK(world.fold.stats().dead == 1);
   }
@@ -200,14 +200,14 @@ TEST_CASE("a counter's total survives the ends and beginnings of lives") {
 TEST_CASE("what a worker wrote just before it died is counted, and does not bring it back to life") {
   World world;
   world.put(0, worker(10, 100, 5));
-  world.tick();
+  world.scan();
   world.owners[10] = OwnerState::kDead;
   // The first reading finds the file unchanged; then the owner adds one and dies.
   world.files[0].scripted = {worker(10, 100, 5).padded(), worker(10, 100, 6).padded()};
-  world.tick();
+  world.scan();
   CHECK(world.total("hits") == 6);
   CHECK(world.fold.stats().dead == 1);
-  world.tick();
+  world.scan();
   CHECK(world.fold.settled_dead(0));
 }
 
@@ -215,12 +215,12 @@ TEST_CASE("an owner that writes after it was found dead lives in another pid nam
   World world;
   world.put(0, worker(10, 100, 5));
   world.owners[10] = OwnerState::kDead;
-  world.tick();
+  world.scan();
   CHECK_FALSE(world.gauge("latency").has_value());
   world.put(0, worker(10, 100, 6));
-  world.tick();
+  world.scan();
   CHECK(world.gauge("latency").has_value());
-  world.tick();
+  world.scan();
   CHECK(world.gauge("latency").has_value());
   CHECK_FALSE(world.fold.settled_dead(0));
   CHECK(world.total("hits") == 6);
@@ -229,9 +229,9 @@ TEST_CASE("an owner that writes after it was found dead lives in another pid nam
 TEST_CASE("a half-built file that did not say yet who wrote it is no other life") {
   World world;
   world.files[0].bytes = MadeFile().buffered("hits", "Q", std::uint64_t{3}).bytes();
-  world.tick();
+  world.scan();
   world.put(0, worker(10, 100, 4));
-  world.tick();
+  world.scan();
   CHECK(world.total("hits") == 4);
   CHECK(world.fold.stats().lives == 1);
 }
@@ -253,7 +253,7 @@ TEST_CASE("gauges are put together as configured") {
     world.put(2, worker(12, 100, 1, 4.0));
     world.put(3, worker(13, 100, 1, 0.0));
     world.put(4, worker(14, 100, 1, std::nan("")));
-    world.tick();
+    world.scan();
     CHECK(world.gauge("latency") == row.want);
     CHECK(world.total("hits") == 5);
   }
@@ -266,17 +266,17 @@ TEST_CASE("series kept apart are named by a slot that the next worker takes over
   world.put(0, worker(10, 100, 5, 0.25));
   world.put(1, worker(11, 100, 7, 0.75));
   world.put(2, worker(10, 100, 1, 0.75, 2));  // a second thread of the first process
-  world.tick();
+  world.scan();
   CHECK(world.total("hits", 0) == 6);
   CHECK(world.total("hits", 1) == 7);
   CHECK(world.gauge("latency", 0) == 0.5);
   CHECK(world.gauge("depth", 0) == 3);
 
   world.owners[10] = OwnerState::kDead;
-  world.tick();
+  world.scan();
   CHECK_FALSE(world.gauge("latency", 0).has_value());
   world.put(3, worker(12, 200, 10, 0.125));
-  world.tick();
+  world.scan();
   CHECK(world.gauge("latency", 0) == 0.125);
   CHECK(world.total("hits", 0) == 16);
   CHECK(world.find("hits", 2) == nullptr);
@@ -286,7 +286,7 @@ TEST_CASE("rules scale values, counters too") {
   World world(with(
       {.pattern = "hits|latency", .kind = {}, .aggregate = {}, .name = {}, .sink_type = {}, .scale = 1000}));
   world.put(0, worker(10, 100, 5, 0.25));
-  world.tick();
+  world.scan();
   CHECK(world.gauge("latency") == 250);
   const Series* hits = world.find("hits");
   REQUIRE(hits != nullptr);
@@ -306,9 +306,9 @@ TEST_CASE("counters of every type count, and negative ones do not yet") {
         .buffered("cd", "d", step * 0.5);
   };
   world.put(0, made(4));
-  world.tick();
+  world.scan();
   world.put(0, made(14));
-  world.tick();
+  world.scan();
   CHECK(world.total("c8") == 14);
   CHECK(world.total("c16") == 28);
   CHECK(world.total("c32") == 4);
@@ -331,7 +331,7 @@ TEST_CASE("what a file says of itself decides about kinds") {
                    .buffered("app.started", "Q", std::uint64_t{1800000000})
                    .owner(11, 100)
                    .text("app.sys.metadata", "app.started\ttimestamp\tseconds\tWhen it began", 200));
-  CHECK(world.tick().empty());
+  CHECK(world.scan().empty());
   CHECK(world.gauge("app.started") == 1800000000);
   CHECK(world.find("app.started")->unit == "seconds");
   CHECK(world.find("app.started")->help == "When it began");
@@ -345,7 +345,7 @@ TEST_CASE("a repeated value is a series for each item") {
     double a, b, c;
   };
   world.put(0, MadeFile().buffered("load", "3d", Three{1, 2, 3}).owner(10, 100));
-  world.tick();
+  world.scan();
   CHECK(world.gauge("load.0") == 1);
   CHECK(world.gauge("load.2") == 3);
 }
@@ -359,7 +359,7 @@ TEST_CASE("padding around a number may be large") {
   auto made = std::make_unique<Padded>();
   made->number = 42;
   world.put(0, MadeFile().buffered("hits", "70000xQ", *made).owner(10, 100));
-  CHECK(world.tick().empty());
+  CHECK(world.scan().empty());
   CHECK(world.total("hits") == 42);
 }
 
@@ -367,13 +367,13 @@ TEST_CASE("damage is reported with its byte, and the fields before it count") {
   World world;
   const auto good = MadeFile().buffered("hits", "Q", std::uint64_t{3});
   world.files[0].bytes = MadeFile(good).raw(std::string("\x04\x00oops\x01\x00Z\xFF", 10)).bytes();
-  const auto errors = world.tick();
+  const auto errors = world.scan();
   REQUIRE(errors.size() == 1);
   CHECK(errors[0].kind == ErrorKind::kDamaged);
   CHECK(errors[0].offset >= good.bytes().size());
   CHECK(errors[0].path == "file0");
   CHECK(world.total("hits") == 3);
-  CHECK(world.tick().size() == 1);
+  CHECK(world.scan().size() == 1);
   CHECK(world.fold.stats().damaged == 1);
 }
 
@@ -382,7 +382,7 @@ TEST_CASE("limits hold, and what is beyond them is told") {
     World world({}, {.max_file_size = 4096, .max_series = 10});
     world.put(0, worker(10, 100, 5));
     world.files[1].bytes.resize(8192, std::byte{1});
-    const auto errors = world.tick();
+    const auto errors = world.scan();
     REQUIRE(errors.size() == 1);
     CHECK(errors[0].kind == ErrorKind::kTooLarge);
     CHECK(world.total("hits") == 5);
@@ -390,7 +390,7 @@ TEST_CASE("limits hold, and what is beyond them is told") {
   SUBCASE("series") {
     World world({}, {.max_file_size = 1 << 20, .max_series = 2});
     world.put(0, worker(10, 100, 5));
-    world.tick();
+    world.scan();
     CHECK(world.fold.series().size() == 2);
     CHECK(world.fold.stats().series_refused == 1);
   }
@@ -400,40 +400,40 @@ TEST_CASE("a value that changes between two readings is read until it stands sti
   World world;
   const auto at = [](std::uint64_t hits, double latency) { return worker(10, 100, hits, latency).padded(); };
   world.files[0].bytes = at(5, 0.5);
-  world.tick();
+  world.scan();
 
   SUBCASE("a counter between its last value and the second reading is true") {
     world.files[0].scripted = {at(7, 0.5), at(9, 0.5)};
-    world.tick();
+    world.scan();
     CHECK(world.total("hits") == 7);
     CHECK(world.fold.stats().unstable == 0);
   }
   SUBCASE("a counter above the second reading is not believed") {
     world.files[0].scripted = {at(1000007, 0.5), at(8, 0.5), at(9, 0.5)};
-    world.tick();
+    world.scan();
     CHECK(world.total("hits") == 8);
   }
   SUBCASE("a counter below its last value is not believed if it is not so for long") {
     world.files[0].scripted = {at(2, 0.5), at(2, 0.5), at(8, 0.5), at(9, 0.5)};
-    world.tick();
+    world.scan();
     CHECK(world.total("hits") == 8);
     CHECK(world.fold.stats().resets == 0);
   }
   SUBCASE("a gauge is true when two readings agree") {
     world.files[0].scripted = {at(5, 1.0), at(5, 2.0), at(5, 3.0), at(5, 3.0)};
-    world.tick();
+    world.scan();
     CHECK(world.gauge("latency") == 3.0);
     CHECK(world.fold.stats().unstable == 0);
   }
   SUBCASE("a gauge that never stands still keeps its last good value") {
     for (int i = 1; i < 12; ++i) world.files[0].scripted.push_back(at(5, i));
-    world.tick();
+    world.scan();
     CHECK(world.gauge("latency") == 0.5);
     CHECK(world.fold.stats().unstable == 1);
   }
   SUBCASE("a new life that is met in the second look brings no fall") {
     world.files[0].scripted = {at(6, 0.5), worker(10, 200, 1).padded()};
-    world.tick();
+    world.scan();
     CHECK(world.fold.stats().resets == 0);
     CHECK(world.fold.stats().lives == 2);
     CHECK(world.total("hits") == 6);
@@ -443,7 +443,7 @@ TEST_CASE("a value that changes between two readings is read until it stands sti
 TEST_CASE("a gauge that never stood still is not reported at all") {
   World world;
   for (int i = 1; i < 20; ++i) world.files[0].scripted.push_back(worker(10, 100, 5, i).padded());
-  world.tick();
+  world.scan();
   CHECK_FALSE(world.gauge("latency").has_value());
   CHECK(world.gauge("depth") == 1);
   CHECK(world.total("hits") == 5);
@@ -452,34 +452,34 @@ TEST_CASE("a gauge that never stood still is not reported at all") {
 TEST_CASE("an unchanged file costs one reading, a changed one two") {
   World world;
   world.put(0, worker(10, 100, 5));
-  world.tick();
+  world.scan();
   world.files[0].readings = 0;
-  world.tick();
+  world.scan();
   CHECK(world.files[0].readings == 1);
   world.put(0, worker(10, 100, 6));
   world.files[0].readings = 0;
-  world.tick();
+  world.scan();
   CHECK(world.files[0].readings == 2);
 }
 
-TEST_CASE("a file that takes another shape at every tick leaves nothing behind") {
+TEST_CASE("a file that takes another shape at every scan leaves nothing behind") {
   World world;
   world.put(0, worker(10, 100, 5));
-  for (int tick = 0; tick < 200; ++tick) {
+  for (int scan = 0; scan < 200; ++scan) {
     // Two megabytes of one label that changes: kept for ever, they would fill the memory.
     auto made = worker(10, 100, 5);
     for (int i = 0; i < 40; ++i) {
-      made.buffered(std::string(60'000, static_cast<char>('a' + tick % 26)) + std::to_string(tick) + "." +
+      made.buffered(std::string(60'000, static_cast<char>('a' + scan % 26)) + std::to_string(scan) + "." +
                         std::to_string(i),
                     "d", 1.0);
     }
     world.files[1].bytes = made.padded();
-    for (const Error& error : world.tick()) CHECK(error.kind != ErrorKind::kLimit);
+    for (const Error& error : world.scan()) CHECK(error.kind != ErrorKind::kLimit);
     if (world.fold.stats().series_refused > 0) break;
   }
   // The names of series are kept, as totals are, but within bounds; the good file goes on.
   CHECK(world.fold.stats().series_refused > 0);
   world.put(0, worker(10, 100, 6, 0.25));
-  world.tick();
+  world.scan();
   CHECK(world.total("hits") == 11);
 }

@@ -109,7 +109,7 @@ TEST_CASE("a command that looks like the fields after it changes nothing") {
     proc.write(name, std::as_bytes(std::span(text)));
   };
   write("stat", "cpu 1 2 3\nbtime 1000000\n");
-  // Began 50 s after boot at 100 ticks a second.
+  // Began 50 s after boot at 100 scans a second.
   write(self + "/stat", self + " (a) Z (b) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5000 0 0\n");
   Owners owners(proc.path());
   const auto pid = static_cast<std::uint64_t>(::getpid());

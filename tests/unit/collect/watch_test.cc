@@ -13,6 +13,7 @@
 #include <ctime>
 #include <new>
 
+#include "format/file_name.h"
 #include "made_file.h"
 #include "temporary_folder.h"
 
@@ -20,7 +21,7 @@ namespace {
 std::atomic<std::size_t> allocations{0};
 }
 
-// Counts what a tick allocates. Not inlined: the compiler takes the pairs for unequal ones.
+// Counts what a scan allocates. Not inlined: the compiler takes the pairs for unequal ones.
 [[gnu::noinline]] void* operator new(std::size_t size) {
   ++allocations;
   void* memory = std::malloc(size);
@@ -49,10 +50,10 @@ struct Watched {
   explicit Watched(Stale stale = Stale::kKeep, DiscoveryLimits limits = {})
       : watch({.globs = {folder / "*.mmstats"}, .discovery = limits, .fold = {}, .stale = stale}, Rules{}) {}
 
-  const TickReport& tick() {
+  const ScanReport& scan() {
     now += 10s;
     steady += 10s;
-    return watch.tick(now, steady);
+    return watch.scan(now, steady);
   }
   std::uint64_t total(std::string_view name) const {
     for (const Series& series : watch.series()) {
@@ -84,14 +85,14 @@ TEST_CASE("files become series, and what was counted stays when they go") {
   const auto self = static_cast<std::uint32_t>(::getpid());
   watched.put("a.mmstats", self, unix_now(), 5);
   watched.put("b.mmstats", self, unix_now(), 6);
-  CHECK(watched.tick().errors.empty());
+  CHECK(watched.scan().errors.empty());
   CHECK(watched.total("hits") == 11);
   CHECK(watched.watch.files() == 2);
   fs::remove(watched.folder / "a.mmstats");
-  watched.tick();
+  watched.scan();
   CHECK(watched.total("hits") == 11);
   watched.put("a.mmstats", self, unix_now(), 2);
-  watched.tick();
+  watched.scan();
   CHECK(watched.total("hits") == 13);
 }
 
@@ -99,14 +100,14 @@ TEST_CASE("the same holds for files whose descriptors are not held") {
   Watched watched(Stale::kKeep, {.max_files = 10, .max_held = 0});
   const auto self = static_cast<std::uint32_t>(::getpid());
   watched.put("a.mmstats", self, unix_now(), 5);
-  watched.tick();
+  watched.scan();
   watched.put("a.mmstats", self, unix_now(), 7);
-  watched.tick();
+  watched.scan();
   CHECK(watched.total("hits") == 7);
   fs::remove(watched.folder / "a.mmstats");
-  watched.tick();
+  watched.scan();
   watched.put("a.mmstats", self, unix_now() + 1, 4);
-  watched.tick();
+  watched.scan();
   CHECK(watched.total("hits") == 11);
 }
 
@@ -116,13 +117,13 @@ TEST_CASE("a dead owner's file is removed when it is told to, once it was folded
     watched.put("dead.mmstats", dead_pid(), unix_now(), 5);
     watched.put("alive.mmstats", static_cast<std::uint32_t>(::getpid()), unix_now(), 6);
     watched.put("nobody.mmstats", 0, unix_now(), 7);
-    watched.tick();
+    watched.scan();
     CHECK(fs::exists(watched.folder / "dead.mmstats"));
-    watched.tick();
+    watched.scan();
     CHECK(fs::exists(watched.folder / "dead.mmstats") == (stale == Stale::kKeep));
     CHECK(fs::exists(watched.folder / "alive.mmstats"));
     CHECK(fs::exists(watched.folder / "nobody.mmstats"));
-    watched.tick();
+    watched.scan();
     CHECK(watched.total("hits") == 18);
   }
 }
@@ -133,7 +134,7 @@ TEST_CASE("a file that a process maps is never removed, whatever its pid says") 
   const int fd = ::open((watched.folder / "mapped.mmstats").c_str(), O_RDWR | O_CLOEXEC);
   void* map = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   ::close(fd);
-  for (int i = 0; i < 5; ++i) watched.tick();
+  for (int i = 0; i < 5; ++i) watched.scan();
   CHECK(fs::exists(watched.folder / "mapped.mmstats"));
   CHECK(watched.watch.stats().dead == 0);
   ::munmap(map, 4096);
@@ -143,23 +144,23 @@ TEST_CASE("a complaint is told once, and again after it was mended") {
   Watched watched;
   const auto broken = MadeFile().buffered("hits", "Q", std::uint64_t{5}).raw("\x09").bytes();
   watched.folder.write("bad.mmstats", broken);
-  REQUIRE(watched.tick().errors.size() == 1);
+  REQUIRE(watched.scan().errors.size() == 1);
   CHECK(watched.watch.stats().damaged == 1);
-  const TickReport& again = watched.tick();
+  const ScanReport& again = watched.scan();
   CHECK(again.errors.empty());
   CHECK(again.complaints == 1);
   watched.put("bad.mmstats", 0, 0, 5);
-  CHECK(watched.tick().complaints == 0);
+  CHECK(watched.scan().complaints == 0);
   watched.folder.write("bad.mmstats", broken);
-  CHECK(watched.tick().errors.size() == 1);
+  CHECK(watched.scan().errors.size() == 1);
 }
 
 TEST_CASE("an unfinished file is a complaint only if it stays so") {
   Watched watched;
   watched.folder.write("slow.mmstats", std::vector<std::byte>(4096));
-  CHECK(watched.tick().complaints == 0);
+  CHECK(watched.scan().complaints == 0);
   CHECK(watched.watch.stats().damaged == 1);
-  const TickReport& report = watched.tick();
+  const ScanReport& report = watched.scan();
   REQUIRE(report.errors.size() == 1);
   CHECK(report.errors[0].kind == ErrorKind::kUnfinished);
 }
@@ -167,24 +168,24 @@ TEST_CASE("an unfinished file is a complaint only if it stays so") {
 TEST_CASE("a folder that is not there is no failure, one that cannot be listed is") {
   Watch missing({.globs = {"/nonexistent/mmstats/*.mmstats"}, .discovery = {}, .fold = {}, .stale = {}},
                 Rules{});
-  const auto& report = missing.tick(std::chrono::system_clock::now(), std::chrono::steady_clock::now());
+  const auto& report = missing.scan(std::chrono::system_clock::now(), std::chrono::steady_clock::now());
   CHECK_FALSE(report.nothing_readable);
   CHECK(report.errors.empty());
 }
 
-TEST_CASE("a tick allocates nothing once it has seen the files") {
+TEST_CASE("a scan allocates nothing once it has seen the files") {
   Watched watched;
   const auto self = static_cast<std::uint32_t>(::getpid());
   for (int i = 0; i < 50; ++i) watched.put(std::to_string(i) + ".mmstats", self, unix_now(), 5);
-  watched.tick();
-  watched.tick();
+  watched.scan();
+  watched.scan();
   for (std::uint64_t hits = 6; hits < 9; ++hits) {
     // In place, so that the folder stays as it is.
     for (int i = 0; i < 50; ++i)
       watched.put(std::to_string(i) + ".mmstats", self, unix_now() * 0 + 1e9, hits);
-    if (hits == 6) watched.tick();
+    if (hits == 6) watched.scan();
     const auto before = allocations.load();
-    watched.tick();
+    watched.scan();
     CHECK(allocations.load() == before);
   }
 }
@@ -202,8 +203,8 @@ TEST_CASE("files that are not wanted are not read, and each is asked about once"
                      return content.fields.front().label == "wanted";
                    }},
               Rules{});
-  const auto tick = [&] {
-    watch.tick(std::chrono::system_clock::now(), std::chrono::steady_clock::now());
+  const auto scan = [&] {
+    watch.scan(std::chrono::system_clock::now(), std::chrono::steady_clock::now());
     std::vector<std::string> names;
     for (const Series& series : watch.series()) names.push_back(series.name);
     return names;
@@ -212,17 +213,17 @@ TEST_CASE("files that are not wanted are not read, and each is asked about once"
   folder.write("a.mmstats", MadeFile().buffered("wanted", "Q", std::uint64_t{1}).padded());
   folder.write("b.mmstats", MadeFile().buffered("unwanted", "Q", std::uint64_t{1}).padded());
   folder.write("later.mmstats", MadeFile().padded());
-  CHECK(tick() == Names{"wanted"});
+  CHECK(scan() == Names{"wanted"});
   folder.write("later.mmstats", MadeFile().buffered("wanted", "Q", std::uint64_t{2}).padded());
-  CHECK(tick() == Names{"wanted"});
+  CHECK(scan() == Names{"wanted"});
   CHECK(watch.series()[0].total == 3);
   std::ranges::sort(asked);
   CHECK(asked == Names{"a.mmstats", "b.mmstats", "later.mmstats"});
   // Another file under the name is asked about anew.
   fs::remove(folder / "b.mmstats");
-  tick();
+  scan();
   folder.write("b.mmstats", MadeFile().buffered("wanted", "Q", std::uint64_t{4}).padded());
-  tick();
+  scan();
   CHECK(watch.series()[0].total == 7);
 }
 

@@ -188,7 +188,7 @@ TEST_CASE("nothing is thrown into the host") {
   CHECK(by_identity(host).at("mmstats-all/derive-hits").derive == 5);
 }
 
-TEST_CASE("a tick allocates nothing once it has seen the files") {
+TEST_CASE("a scan allocates nothing once it has seen the files") {
   const TemporaryFolder folder;
   for (int i = 0; i < 50; ++i) publish(folder, std::to_string(i) + ".mmstats", 1);
   stub_host::Host host;
@@ -243,26 +243,26 @@ TEST_CASE("a budget lets few complaints through, and counts the others") {
   using std::chrono::seconds;
   const auto start = std::chrono::steady_clock::time_point(seconds(1000));
   ComplaintBudget budget;
-  const auto tick = [&](std::chrono::steady_clock::time_point now, unsigned complaints) {
-    budget.begin_tick(now);
+  const auto scan = [&](std::chrono::steady_clock::time_point now, unsigned complaints) {
+    budget.begin_scan(now);
     unsigned let_through = 0;
     for (unsigned i = 0; i < complaints; ++i) let_through += budget.spend() ? 1 : 0;
     return let_through;
   };
-  CHECK(tick(start, 3) == 3);
+  CHECK(scan(start, 3) == 3);
   CHECK(budget.take_refused() == 0);
-  CHECK(tick(start + seconds(1), 25) == ComplaintBudget::kPerTick);
+  CHECK(scan(start + seconds(1), 25) == ComplaintBudget::kPerScan);
   CHECK(budget.take_refused() == 15);
-  CHECK(tick(start + seconds(2), 25) == ComplaintBudget::kPerTick);
+  CHECK(scan(start + seconds(2), 25) == ComplaintBudget::kPerScan);
   CHECK(budget.take_refused() == 0);  // told once in this minute already
-  CHECK(tick(start + seconds(3), 1000) == ComplaintBudget::kPerMinute - 23);
-  CHECK(tick(start + seconds(59), 1000) == 0);
+  CHECK(scan(start + seconds(3), 1000) == ComplaintBudget::kPerMinute - 23);
+  CHECK(scan(start + seconds(59), 1000) == 0);
   CHECK(budget.take_refused() == 0);
 
-  CHECK(tick(start + seconds(60), 1) == 1);
+  CHECK(scan(start + seconds(60), 1) == 1);
   CHECK(budget.take_refused() == 15 + 993 + 1000);
   CHECK(budget.take_refused() == 0);
-  CHECK(tick(start + seconds(120), 0) == 0);
+  CHECK(scan(start + seconds(120), 0) == 0);
   CHECK(budget.take_refused() == 0);
 }
 

@@ -84,11 +84,11 @@ struct Sent {
   [[nodiscard]] TimerSum of(const std::string& metric) const { return of(TagTexts{{"metric", metric}}); }
 };
 
-// One tick, as a server reads its packets.
-Sent tick(Forwarder& forwarder, const std::vector<Series>& series) {
+// One scan, as a server reads its packets.
+Sent scan(Forwarder& forwarder, const std::vector<Series>& series) {
   Sent sent;
   pinba::Encoder encoder;
-  forwarder.tick(series, kNow, [&](const pinba::Request& request) {
+  forwarder.scan(series, kNow, [&](const pinba::Request& request) {
     for (const auto& datagram : encoder.encode(request)) {
       CHECK(broken_rule(datagram) == "");
       sent.requests.push_back(parsed(datagram));
@@ -101,13 +101,13 @@ Sent tick(Forwarder& forwarder, const std::vector<Series>& series) {
 
 }  // namespace
 
-TEST_CASE("a counter sends what was added since the last tick, once") {
+TEST_CASE("a counter sends what was added since the last scan, once") {
   Forwarder forwarder(mapping());
   std::vector<Series> series{counter("hits", 10)};
-  CHECK(tick(forwarder, series).of("hits").hits == 10);
-  CHECK(tick(forwarder, series).requests.empty());
+  CHECK(scan(forwarder, series).of("hits").hits == 10);
+  CHECK(scan(forwarder, series).requests.empty());
   move(series[0], 5);
-  const Sent sent = tick(forwarder, series);
+  const Sent sent = scan(forwarder, series);
   CHECK(sent.of("hits").hits == 5);
   CHECK(sent.of("hits").value == 0);
   CHECK(sent.timers.size() == 1);
@@ -117,11 +117,11 @@ TEST_CASE("what was there at the start is not sent, what is new afterwards is se
   Forwarder forwarder(mapping());
   std::vector<Series> series{counter("old", 1'000'000), seconds("busy", 50)};
   forwarder.start_from(series);
-  CHECK(tick(forwarder, series).requests.empty());
+  CHECK(scan(forwarder, series).requests.empty());
   move(series[0], 1);
   series[1].value += 0.5;
   series.push_back(counter("new", 7));
-  const Sent sent = tick(forwarder, series);
+  const Sent sent = scan(forwarder, series);
   CHECK(sent.of("old").hits == 1);
   CHECK(sent.of("busy").hits == 1);
   CHECK(sent.of("busy").value == doctest::Approx(0.5));
@@ -130,7 +130,7 @@ TEST_CASE("what was there at the start is not sent, what is new afterwards is se
 
 TEST_CASE("requests are named by the machine, the group and the program where nothing is configured") {
   Forwarder forwarder(mapping());
-  const Sent sent = tick(forwarder, {counter("hits", 1)});
+  const Sent sent = scan(forwarder, {counter("hits", 1)});
   REQUIRE(sent.requests.size() == 1);
   CHECK(sent.requests[0].hostname() == "host");
   CHECK(sent.requests[0].server_name() == "mmstats");
@@ -142,7 +142,7 @@ TEST_CASE("requests are named by the machine, the group and the program where no
 
 TEST_CASE("every kind of series appears under its label, by its meaning") {
   Forwarder forwarder(mapping());
-  const Sent sent = tick(forwarder, {level("queue", 3.5), level("ready", 0, "", Kind::kState),
+  const Sent sent = scan(forwarder, {level("queue", 3.5), level("ready", 0, "", Kind::kState),
                                      level("deployed", 1'699'999'990, "", Kind::kTimestamp),
                                      level("ahead", 1'700'000'005, "", Kind::kTimestamp),
                                      level("never", 0, "", Kind::kTimestamp), seconds("cpu", 2.25)});
@@ -165,7 +165,7 @@ TEST_CASE("what Pinba cannot hold is left out, and named once") {
   const std::vector<Series> series{level("below", -1), level("endless", infinity), level("huge", 1e39),
                                    level("good", 1)};
   for (int i = 0; i < 3; ++i) {
-    const Sent sent = tick(forwarder, series);
+    const Sent sent = scan(forwarder, series);
     CHECK(sent.timers.size() == 1);
     CHECK(sent.of("good").hits == 1);
     const auto problems = forwarder.take_problems();
@@ -174,17 +174,17 @@ TEST_CASE("what Pinba cannot hold is left out, and named once") {
   }
 }
 
-TEST_CASE("a gauge without a value at a tick is not sent") {
+TEST_CASE("a gauge without a value at a scan is not sent") {
   Forwarder forwarder(mapping());
   std::vector<Series> series{level("queue", 3)};
   series[0].present = false;
-  CHECK(tick(forwarder, series).requests.empty());
+  CHECK(scan(forwarder, series).requests.empty());
 }
 
-TEST_CASE("counts of more than 32 bits arrive whole, if need be over several ticks") {
+TEST_CASE("counts of more than 32 bits arrive whole, if need be over several scans") {
   Forwarder forwarder(mapping());
   std::vector<Series> series{counter("bytes", 10 * kMostHits + 3), counter("other", 5)};
-  const Sent sent = tick(forwarder, series);
+  const Sent sent = scan(forwarder, series);
   CHECK(sent.of("bytes").hits == 10 * kMostHits + 3);
   CHECK(sent.of("other").hits == 5);
 
@@ -192,16 +192,16 @@ TEST_CASE("counts of more than 32 bits arrive whole, if need be over several tic
   move(series[1], 1);
   std::uint64_t got = 0;
   std::uint64_t others = 0;
-  int ticks = 0;
-  for (; got < 1000 * kMostHits && ticks < 100; ++ticks) {
-    const Sent part = tick(forwarder, series);
+  int scans = 0;
+  for (; got < 1000 * kMostHits && scans < 100; ++scans) {
+    const Sent part = scan(forwarder, series);
     got += part.of("bytes").hits;
     others += part.of("other").hits;
     CHECK(part.timers.at({{"metric", "bytes"}}).hits < 300 * kMostHits);
   }
   CHECK(got == 1000 * kMostHits);
   CHECK(others == 1);
-  CHECK(ticks == 4);
+  CHECK(scans == 4);
 }
 
 TEST_CASE("a total that wraps around goes on") {
@@ -209,7 +209,7 @@ TEST_CASE("a total that wraps around goes on") {
   std::vector<Series> series{counter("hits", ~std::uint64_t{0} - 2)};
   forwarder.start_from(series);
   move(series[0], 8);
-  CHECK(tick(forwarder, series).of("hits").hits == 8);
+  CHECK(scan(forwarder, series).of("hits").hits == 8);
 }
 
 TEST_CASE("a histogram's count and sum are one timer: hits and their seconds") {
@@ -218,7 +218,7 @@ TEST_CASE("a histogram's count and sum are one timer: hits and their seconds") {
     const std::vector<Series> made{counter("db.count", 4), seconds("db.sum", 0.5)};
     Forwarder forwarder(mapping());
     std::vector<Series> series{made[order[0]], made[order[1]], level("db.p99", 0.25)};
-    Sent sent = tick(forwarder, series);
+    Sent sent = scan(forwarder, series);
     CHECK(sent.timers.size() == 2);
     CHECK(sent.of("db").hits == 4);
     CHECK(sent.of("db").value == 0.5);
@@ -228,29 +228,29 @@ TEST_CASE("a histogram's count and sum are one timer: hits and their seconds") {
     Series& count = series[order[0] == 0 ? 0 : 1];
     Series& sum = series[order[0] == 0 ? 1 : 0];
     sum.value = 0.75;
-    sent = tick(forwarder, series);
+    sent = scan(forwarder, series);
     CHECK(sent.of("db").hits == 0);
     move(count, 1);
-    sent = tick(forwarder, series);
+    sent = scan(forwarder, series);
     CHECK(sent.of("db").hits == 1);
     CHECK(sent.of("db").value == 0.25);
   }
 }
 
-TEST_CASE("a count and its sum that come at different ticks are paired, and nothing is sent twice") {
+TEST_CASE("a count and its sum that come at different scans are paired, and nothing is sent twice") {
   for (const bool count_first : {true, false}) {
     Forwarder forwarder(mapping());
     const Series count = counter("db.count", 4);
     const Series sum = seconds("db.sum", 0.5);
     std::vector<Series> series{count_first ? count : sum};
-    Sent sent = tick(forwarder, series);
+    Sent sent = scan(forwarder, series);
     CHECK(sent.timers.size() == 1);
     series.push_back(count_first ? sum : count);
     Series& later = series[count_first ? 0 : 1];
-    sent = tick(forwarder, series);
+    sent = scan(forwarder, series);
     CHECK(sent.of("db").hits == (count_first ? 0 : 4));
     move(later, 6);
-    sent = tick(forwarder, series);
+    sent = scan(forwarder, series);
     CHECK(sent.of("db").hits == 6);
   }
 }
@@ -258,7 +258,7 @@ TEST_CASE("a count and its sum that come at different ticks are paired, and noth
 TEST_CASE("other labels that end like a histogram's stay apart") {
   Forwarder forwarder(mapping());
   // Whole numbers both: no seconds. No partner. Two kinds.
-  const Sent sent = tick(forwarder, {counter("a.count", 1), counter("a.sum", 2), counter("b.count", 3),
+  const Sent sent = scan(forwarder, {counter("a.count", 1), counter("a.sum", 2), counter("b.count", 3),
                                      counter("c.count", 4), level("c.sum", 5)});
   CHECK(sent.of("a.count").hits == 1);
   CHECK(sent.of("a.sum").hits == 2);
@@ -272,9 +272,9 @@ TEST_CASE("an average with its counter gives hits and total seconds") {
     hits = '\1.requests')"));
   std::vector<Series> series{level("http.latency", 0.25, "0"), counter("http.requests", 100)};
   forwarder.start_from(series);
-  CHECK(tick(forwarder, series).timers.empty());
+  CHECK(scan(forwarder, series).timers.empty());
   move(series[1], 8);
-  Sent sent = tick(forwarder, series);
+  Sent sent = scan(forwarder, series);
   CHECK(sent.of("http.latency").hits == 8);
   CHECK(sent.of("http.latency").value == 2);
   CHECK(sent.of("http.requests").hits == 8);
@@ -283,7 +283,7 @@ TEST_CASE("an average with its counter gives hits and total seconds") {
   // A worker counted and ended: its average is gone, the last one stands.
   series[0].present = false;
   move(series[1], 2);
-  sent = tick(forwarder, series);
+  sent = scan(forwarder, series);
   CHECK(sent.of("http.latency").hits == 2);
   CHECK(sent.of("http.latency").value == 0.5);
 }
@@ -291,12 +291,12 @@ TEST_CASE("an average with its counter gives hits and total seconds") {
 TEST_CASE("seconds that are counted take the hits of the counter that is named for them") {
   Forwarder forwarder(with_metric("match = 'busy'\nhits = 'jobs'"));
   std::vector<Series> series{seconds("busy", 1.5, "0")};
-  Sent sent = tick(forwarder, series);
+  Sent sent = scan(forwarder, series);
   CHECK(sent.of("busy").hits == 1);
   REQUIRE(forwarder.take_problems().size() == 1);
   series.push_back(counter("jobs", 3));
   series[0].value = 3;
-  sent = tick(forwarder, series);
+  sent = scan(forwarder, series);
   CHECK(sent.of("jobs").hits == 3);
   CHECK(sent.of("busy").hits == 3);
   CHECK(sent.of("busy").value == 1.5);
@@ -313,7 +313,7 @@ TEST_CASE("a status and names of a request come from captures, each in a request
     schema = "https"
     status = 200
     request_tags = { dc = "fra" })"));
-  const Sent sent = tick(
+  const Sent sent = scan(
       forwarder, {counter("status.404", 5, "0"), counter("status.500.cart", 2, "0"), counter("hits", 9)});
   std::map<std::string, std::string> seen;
   for (const auto& request : sent.requests) {
@@ -332,7 +332,7 @@ TEST_CASE("a status and names of a request come from captures, each in a request
 TEST_CASE("a status that is no number is left out and named") {
   Forwarder forwarder(with_metric(R"(match = 's\.(.*)'
     status = '\1')"));
-  const Sent sent = tick(forwarder, {counter("s.ok", 1, "0"), counter("s.70000", 1, "0")});
+  const Sent sent = scan(forwarder, {counter("s.ok", 1, "0"), counter("s.70000", 1, "0")});
   for (const auto& request : sent.requests) CHECK_FALSE(request.has_status());
   CHECK(sent.of("s.ok").hits == 1);
   CHECK(forwarder.take_problems().size() == 2);
@@ -342,7 +342,7 @@ TEST_CASE("tags of the group and of the metric come together, and the metric's w
   Forwarder forwarder(with_metric(R"(match = '(\w+)\.(\w*)'
     tags = { op = '\2', metric = '\1', env = '' })",
                                   "tags = { env = \"prod\", op = \"none\" }"));
-  const Sent sent = tick(forwarder, {counter("db.get", 1, "0"), counter("db.", 2, "0"), counter("hits", 4)});
+  const Sent sent = scan(forwarder, {counter("db.get", 1, "0"), counter("db.", 2, "0"), counter("hits", 4)});
   CHECK(sent.of(TagTexts{{"metric", "db"}, {"op", "get"}}).hits == 1);
   CHECK(sent.of(TagTexts{{"metric", "db"}}).hits == 2);
   CHECK(sent.of(TagTexts{{"env", "prod"}, {"metric", "hits"}, {"op", "none"}}).hits == 4);
@@ -350,14 +350,14 @@ TEST_CASE("tags of the group and of the metric come together, and the metric's w
 
 TEST_CASE("a timer whose tags are all empty keeps its label") {
   Forwarder forwarder(with_metric("match = 'x'\ntags = { metric = '' }"));
-  CHECK(tick(forwarder, {counter("x", 1, "0")}).of("x").hits == 1);
+  CHECK(scan(forwarder, {counter("x", 1, "0")}).of("x").hits == 1);
 }
 
 TEST_CASE("labels with equal tags are one timer") {
   Forwarder forwarder(with_metric(R"(match = 's\.(\d).*'
     tags = { metric = 's', class = '\1' })"));
   const Sent sent =
-      tick(forwarder, {counter("s.200", 1, "0"), counter("s.204", 2, "0"), counter("s.404", 4, "0")});
+      scan(forwarder, {counter("s.200", 1, "0"), counter("s.204", 2, "0"), counter("s.404", 4, "0")});
   CHECK(sent.requests.size() == 1);
   CHECK(sent.requests[0].timer_hit_count_size() == 2);
   CHECK(sent.of(TagTexts{{"class", "2"}, {"metric", "s"}}).hits == 3);
@@ -370,7 +370,7 @@ TEST_CASE("workers that are kept apart have a tag") {
                              seconds("x.sum", 2)};
   series[0].slot = series[1].slot = 0;
   series[2].slot = series[3].slot = 1;
-  const Sent sent = tick(forwarder, series);
+  const Sent sent = scan(forwarder, series);
   CHECK(sent.of(TagTexts{{"metric", "x"}, {"worker", "0"}}).hits == 3);
   CHECK(sent.of(TagTexts{{"metric", "x"}, {"worker", "1"}}).value == 2);
 }
@@ -397,21 +397,21 @@ field = "memory_footprint"
 )"));
   std::vector<Series> series{counter("bytes.in", 100, "0"), counter("bytes.out", 11, "0"),
                              level("rss", 4096, "1"), seconds("cpu", 0.5, "2"), level("footprint", 77, "3")};
-  Sent sent = tick(forwarder, series);
+  Sent sent = scan(forwarder, series);
   REQUIRE(sent.requests.size() == 1);
   CHECK(sent.timers.empty());
   CHECK(sent.requests[0].document_size() == 111);
   CHECK(sent.requests[0].memory_peak() == 4096);
   CHECK(sent.requests[0].memory_footprint() == 77);
   CHECK(sent.requests[0].ru_utime() == 0.5);
-  sent = tick(forwarder, series);
+  sent = scan(forwarder, series);
   CHECK(sent.requests[0].document_size() == 0);
   CHECK(sent.requests[0].memory_peak() == 4096);
 
   // What 32 bits do not hold comes with the next requests.
   move(series[0], 2 * kMostHits + 5);
   std::uint64_t got = 0;
-  for (int i = 0; i < 3; ++i) got += tick(forwarder, series).requests[0].document_size();
+  for (int i = 0; i < 3; ++i) got += scan(forwarder, series).requests[0].document_size();
   CHECK(got == 2 * kMostHits + 5);
 }
 
@@ -419,20 +419,20 @@ TEST_CASE("another mapping goes on where the one before stood") {
   std::vector<Series> series{counter("hits", 10), counter("db.count", 4), seconds("db.sum", 1),
                              counter("bytes", 50)};
   Forwarder forwarder(mapping());
-  tick(forwarder, series);
+  scan(forwarder, series);
   move(series[0], 1);
   move(series[1], 2);
   series[2].value += 0.5;
   move(series[3], 3);
   forwarder.remap(mapping("[[group]]\nname = \"web\"\ntags = { dc = \"fra\" }"));
-  Sent sent = tick(forwarder, series);
+  Sent sent = scan(forwarder, series);
   CHECK(sent.of(TagTexts{{"dc", "fra"}, {"metric", "hits"}}).hits == 1);
   CHECK(sent.of(TagTexts{{"dc", "fra"}, {"metric", "db"}}).hits == 2);
   CHECK(sent.of(TagTexts{{"dc", "fra"}, {"metric", "db"}}).value == 0.5);
   CHECK(sent.of(TagTexts{{"dc", "fra"}, {"metric", "bytes"}}).hits == 3);
   CHECK(sent.requests[0].server_name() == "web");
   forwarder.remap(mapping());
-  CHECK(tick(forwarder, series).requests.empty());
+  CHECK(scan(forwarder, series).requests.empty());
 }
 
 TEST_CASE("no two labels become one text, and all are fit for a packet") {
@@ -474,7 +474,7 @@ TEST_CASE("thousands of series arrive in many packets, each whole") {
   Forwarder forwarder(mapping());
   std::vector<Series> series;
   for (int i = 0; i < 5000; ++i) series.push_back(counter("web.requests.kind" + std::to_string(i), i + 1U));
-  const Sent sent = tick(forwarder, series);
+  const Sent sent = scan(forwarder, series);
   CHECK(sent.requests.size() > 50);
   CHECK(sent.timers.size() == series.size());
   for (const auto& one : series) CHECK(sent.of(one.name).hits == one.total);
@@ -484,7 +484,7 @@ TEST_CASE("texts that the classic engine cuts are short enough for it") {
   Forwarder forwarder(mapping("[[group]]\nname = \"" + std::string(50, 'g') + "\"",
                               mmstats_pinba::text_limits(mmstats_pinba::ServerKind::kClassic)));
   const Sent sent =
-      tick(forwarder, {counter(std::string(100, 'x') + "1", 1), counter(std::string(100, 'x') + "2", 2)});
+      scan(forwarder, {counter(std::string(100, 'x') + "1", 1), counter(std::string(100, 'x') + "2", 2)});
   CHECK(sent.requests[0].server_name().size() == 32);
   CHECK(sent.timers.size() == 2);
   for (const auto& text : sent.requests[0].dictionary()) CHECK(text.size() <= 64);

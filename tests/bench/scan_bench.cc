@@ -1,9 +1,9 @@
-// One tick over many files, everything included up to ready series, against a loop that does
+// One scan over many files, everything included up to ready series, against a loop that does
 // nothing but one pread of each file on descriptors that are open already.
-//   tick_bench --benchmark_counters_tabular=true
-// `ratio` is tick / floor of the same iterations. `busy`: all values moved since the last tick; `idle`:
+//   scan_bench --benchmark_counters_tabular=true
+// `ratio` is scan / floor of the same iterations. `busy`: all values moved since the last scan; `idle`:
 // none did, and all files belong to one process; `idle_workers`: each belongs to one of its own, which is
-// asked for. `recheck_ms`: the tick that looks again when those processes began, every 30 seconds.
+// asked for. `recheck_ms`: the scan that looks again when those processes began, every 30 seconds.
 #include <benchmark/benchmark.h>
 
 #include <charconv>
@@ -51,8 +51,8 @@ void run(benchmark::State& state, Workers workers) {
   mmstats::Watch watch(std::move(options), mmstats::Rules{});
   // Long after the folder last changed, as a folder of steady workers is.
   const auto now = std::chrono::system_clock::now() + std::chrono::seconds(5);
-  const auto tick_once = [&] { watch.tick(now, std::chrono::steady_clock::now()); };
-  tick_once();
+  const auto scan_once = [&] { watch.scan(now, std::chrono::steady_clock::now()); };
+  scan_once();
 
   const auto descriptors = descriptors_below(files.folder());
   if (descriptors.size() != static_cast<std::size_t>(count)) {
@@ -64,26 +64,26 @@ void run(benchmark::State& state, Workers workers) {
     for (const int fd : descriptors) benchmark::DoNotOptimize(::pread(fd, buffer.data(), buffer.size(), 0));
   };
   std::vector<double> floors;
-  std::vector<double> ticks;
+  std::vector<double> scans;
   for (auto _ : state) {
     if (workers.busy) files.move_on();
     // By turns, as the second finds the files in the processor's caches.
-    if (ticks.size() % 2 == 0) floors.push_back(processor_seconds_of(read_once));
-    ticks.push_back(processor_seconds_of(tick_once));
-    if (floors.size() < ticks.size()) floors.push_back(processor_seconds_of(read_once));
-    state.SetIterationTime(ticks.back());
+    if (scans.size() % 2 == 0) floors.push_back(processor_seconds_of(read_once));
+    scans.push_back(processor_seconds_of(scan_once));
+    if (floors.size() < scans.size()) floors.push_back(processor_seconds_of(read_once));
+    state.SetIterationTime(scans.back());
   }
   if (workers.own_processes) {
     state.counters["recheck_ms"] =
         1e3 * processor_seconds_of(
-                  [&] { watch.tick(now, std::chrono::steady_clock::now() + 2 * mmstats::Owners::kRecheck); });
+                  [&] { watch.scan(now, std::chrono::steady_clock::now() + 2 * mmstats::Owners::kRecheck); });
   }
-  const double tick = median(ticks);
+  const double scan = median(scans);
   const double floor = median(floors);
-  state.counters["tick_ms"] = tick * 1e3;
+  state.counters["scan_ms"] = scan * 1e3;
   state.counters["floor_ms"] = floor * 1e3;
-  state.counters["ratio"] = tick / floor;
-  state.counters["ns_per_value"] = tick * 1e9 / count / kFields;
+  state.counters["ratio"] = scan / floor;
+  state.counters["ns_per_value"] = scan * 1e9 / count / kFields;
   state.counters["series"] = static_cast<double>(watch.series().size());
 }
 

@@ -1,8 +1,8 @@
-// What the forwarder costs on top of the fold: a tick's series made into requests, encoded and handed to the
-// system, against the tick itself.
-//   pinba_tick_bench --benchmark_counters_tabular=true
+// What the forwarder costs on top of the fold: a scan's series made into requests, encoded and handed to the
+// system, against the scan itself.
+//   pinba_scan_bench --benchmark_counters_tabular=true
 // `workers`: 1,000 files of the same 100 labels, all values changed. `labels`: 1,000 files of 100 labels of
-// their own each, so 100,000 series. `forward_over_tick` is the ratio; `send_ms` is the part of it that
+// their own each, so 100,000 series. `forward_over_scan` is the ratio; `send_ms` is the part of it that
 // sending takes.
 #include <arpa/inet.h>
 #include <benchmark/benchmark.h>
@@ -62,21 +62,21 @@ void run(benchmark::State& state, bool own_labels) {
   auto sender = pinba::Sender::make({.servers = {sink.server()}});
   pinba::Encoder encoder;
   const auto now = std::chrono::system_clock::now() + std::chrono::seconds(5);
-  const auto tick = [&] { watch.tick(now, std::chrono::steady_clock::now()); };
-  tick();
+  const auto scan = [&] { watch.scan(now, std::chrono::steady_clock::now()); };
+  scan();
   forwarder.start_from(watch.series());
 
-  std::vector<double> ticks;
+  std::vector<double> scans;
   std::vector<double> forwards;
   std::vector<double> sends;
   std::size_t datagrams = 0;
   for (auto _ : state) {
     files.move_on();
-    ticks.push_back(processor_seconds_of(tick));
+    scans.push_back(processor_seconds_of(scan));
     double sent = 0;
     datagrams = 0;
     forwards.push_back(processor_seconds_of([&] {
-      forwarder.tick(watch.series(), now, [&](const pinba::Request& request) {
+      forwarder.scan(watch.series(), now, [&](const pinba::Request& request) {
         const auto encoded = encoder.encode(request);
         datagrams += encoded.size();
         sent += processor_seconds_of([&] { sender->send(encoded, request.script_name); });
@@ -85,12 +85,12 @@ void run(benchmark::State& state, bool own_labels) {
     sends.push_back(sent);
     state.SetIterationTime(forwards.back());
   }
-  const double tick_seconds = median(ticks);
+  const double scan_seconds = median(scans);
   const double forward_seconds = median(forwards);
-  state.counters["tick_ms"] = tick_seconds * 1e3;
+  state.counters["scan_ms"] = scan_seconds * 1e3;
   state.counters["forward_ms"] = forward_seconds * 1e3;
   state.counters["send_ms"] = median(sends) * 1e3;
-  state.counters["forward_over_tick"] = forward_seconds / tick_seconds;
+  state.counters["forward_over_scan"] = forward_seconds / scan_seconds;
   state.counters["series"] = static_cast<double>(watch.series().size());
   state.counters["datagrams"] = static_cast<double>(datagrams);
 }

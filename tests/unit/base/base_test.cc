@@ -1,0 +1,152 @@
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <string>
+
+#include "base/buckets.h"
+#include "base/descriptor.h"
+#include "base/failure.h"
+#include "base/hash.h"
+#include "base/host_name.h"
+#include "base/utf8.h"
+
+using mmstats::Descriptor;
+using mmstats::ErrorKind;
+
+namespace {
+
+bool is_open(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
+
+TEST_CASE("an errno is of the same kind everywhere") {
+  struct Row {
+    int sys_errno;
+    ErrorKind want;
+  };
+  for (const Row& row :
+       {Row{ENOENT, ErrorKind::kNotFound}, Row{ENOTDIR, ErrorKind::kNotFound},
+        Row{ESTALE, ErrorKind::kNotFound}, Row{EACCES, ErrorKind::kDenied}, Row{EPERM, ErrorKind::kDenied},
+        Row{EROFS, ErrorKind::kDenied}, Row{ELOOP, ErrorKind::kNotRegular},
+        Row{EISDIR, ErrorKind::kNotRegular}, Row{EAGAIN, ErrorKind::kBusy}, Row{EEXIST, ErrorKind::kBusy},
+        Row{EMFILE, ErrorKind::kLimit}, Row{ENFILE, ErrorKind::kLimit}, Row{ENOSPC, ErrorKind::kLimit},
+        Row{EIO, ErrorKind::kIo}, Row{0, ErrorKind::kIo}}) {
+    CAPTURE(row.sys_errno);
+    CHECK(mmstats::kind_of_errno(row.sys_errno) == row.want);
+    const auto error = mmstats::system_failure("/a", "cannot be read", row.sys_errno);
+    CHECK(error.kind == row.want);
+    CHECK(error.sys_errno == row.sys_errno);
+    CHECK(error.path == "/a");
+  }
+}
+
+TEST_CASE("where descriptors are used up, the message says whose limit it is") {
+  CHECK(mmstats::system_failure("/a", "cannot be opened", EMFILE).message ==
+        "cannot be opened; raise the limit of open files of this process");
+  CHECK(mmstats::system_failure("/a", "cannot be opened", ENFILE).message ==
+        "cannot be opened; raise the limit of open files of this system");
+  CHECK(mmstats::system_failure("/a", "cannot be opened", EIO).message == "cannot be opened");
+}
+
+TEST_CASE("a descriptor closes what it owns, once, and keeps errno") {
+  const int fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  REQUIRE(fd >= 0);
+  {
+    Descriptor first(fd);
+    Descriptor second(std::move(first));
+    CHECK_FALSE(first);  // NOLINT(bugprone-use-after-move): that it is empty is what is asked
+    CHECK(second.get() == fd);
+    Descriptor third;
+    third = std::move(second);
+    CHECK(is_open(fd));
+    errno = EINTR;
+  }
+  CHECK(errno == EINTR);
+  CHECK_FALSE(is_open(fd));
+
+  Descriptor released(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const int kept = released.release();
+  released.reset();
+  CHECK(is_open(kept));
+  ::close(kept);
+}
+
+TEST_CASE("a descriptor moves out of select's way, and the low one is closed") {
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  if (limit.rlim_max < 2048) return;
+  limit.rlim_cur = std::max<rlim_t>(limit.rlim_cur, 2048);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+
+  int fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  const int low = fd;
+  CHECK_FALSE(mmstats::move_high(fd, mmstats::kFirstHighDescriptor));
+  CHECK(fd == low);
+  REQUIRE(mmstats::move_high(fd, 2048));
+  CHECK(fd >= mmstats::kFirstHighDescriptor);
+  CHECK_FALSE(is_open(low));
+  CHECK((::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+  const int high = fd;
+  CHECK(mmstats::move_high(fd, 2048));
+  CHECK(fd == high);
+  CHECK_FALSE(mmstats::move_high(fd, high));
+  ::close(fd);
+}
+
+TEST_CASE("FNV-1a hashes as its authors say") {
+  // From the test vectors of the reference implementation (fnv64a).
+  CHECK(mmstats::fnv1a("") == 0xCBF29CE484222325U);
+  CHECK(mmstats::fnv1a("a") == 0xAF63DC4C8601EC8CU);
+  CHECK(mmstats::fnv1a("foobar") == 0x85944171F73967E8U);
+  CHECK(mmstats::fnv1a("bar", mmstats::fnv1a("foo")) == mmstats::fnv1a("foobar"));
+}
+
+TEST_CASE("a text is cut between characters") {
+  const std::string text =
+      "a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80";  // one character each of 1, 2, 3 and 4 bytes
+  const std::size_t want[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 10};
+  for (std::size_t most = 0; most < std::size(want); ++most) {
+    CAPTURE(most);
+    CHECK(mmstats::whole_characters(text, most).size() == want[most]);
+  }
+  CHECK(mmstats::whole_characters("\x80\x80\x80", 2).empty());
+  CHECK(mmstats::whole_characters("", 5).empty());
+}
+
+TEST_CASE("each value is in the bucket whose middle is 1/64 of it away at most") {
+  namespace buckets = mmstats::buckets;
+  std::uint32_t last = 0;
+  for (double value = 0x1p-30; value < 0x1p50; value *= 1.0007) {
+    const std::uint32_t bucket = buckets::of(value);
+    REQUIRE(bucket < buckets::kCount);
+    REQUIRE(bucket >= last);
+    REQUIRE(std::abs(buckets::middle(bucket) - value) <= value / 64);
+    last = bucket;
+  }
+  for (std::uint32_t bucket = 0; bucket < buckets::kCount; ++bucket) {
+    REQUIRE(buckets::of(buckets::middle(bucket)) == bucket);
+  }
+  for (const double value :
+       {0.0, -1.0, 0x1p-31, -std::numeric_limits<double>::infinity(),
+        std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::denorm_min()}) {
+    CAPTURE(value);
+    CHECK(buckets::of(value) == 0);
+  }
+  for (const double value : {0x1p50, 1e300, std::numeric_limits<double>::infinity()}) {
+    CAPTURE(value);
+    CHECK(buckets::of(value) == buckets::kCount - 1);
+  }
+}
+
+TEST_CASE("the host's name is the kernel's") {
+  std::ifstream file("/proc/sys/kernel/hostname");
+  std::string want;
+  std::getline(file, want);
+  CHECK(mmstats::host_name() == want);
+}
+
+}  // namespace

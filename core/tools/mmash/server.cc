@@ -90,7 +90,7 @@ std::uint16_t port_of(const asio::generic::stream_protocol::endpoint& endpoint) 
 }
 
 // A client's words within quotes.
-std::string quoted(std::string_view foreign) {
+std::string in_quotes(std::string_view foreign) {
   std::string text = mmstats::printable(foreign);
   for (std::size_t at = 0; (at = text.find('"', at)) != std::string::npos;) text.replace(at, 1, "\\x22");
   return "\"" + text + "\"";
@@ -325,8 +325,8 @@ class Server::Impl::Session : public std::enable_shared_from_this<Session> {
     if (!server_.access_log) return;
     server_.access_log(fmt::format("{} - - [{:%d/%b/%Y:%H:%M:%S %z}] {} {} {} {} {}{}",
                                    client_address_.empty() ? "unix:" : client_address_,
-                                   fmt::localtime(std::time(nullptr)), quoted(request_line_), status_, sent_,
-                                   quoted(referrer_), quoted(agent_), note));
+                                   fmt::localtime(std::time(nullptr)), in_quotes(request_line_), status_,
+                                   sent_, in_quotes(referrer_), in_quotes(agent_), note));
   }
 
   // Lets the client read our last answer: a connection that is closed while its bytes are unread is reset,

@@ -16,6 +16,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <random>
 #include <set>
 #include <stdexcept>
@@ -85,13 +86,16 @@ void add_routes(httplib::Server& server, WebStats& stats) {
 }
 
 // A worker's threads. A request is in progress as soon as it waits for one of them.
-class Threads : public httplib::ThreadPool {
+class Threads : public httplib::TaskQueue {
  public:
-  explicit Threads(WebStats& stats) : ThreadPool(kThreads), stats_(stats) {}
+  explicit Threads(WebStats& stats) : stats_(stats), pool_(kThreads) {}
 
-  void enqueue(std::function<void()> answer) override {
+  // Nothing, or in later versions of httplib whether the request was taken.
+  using Taken = decltype(std::declval<httplib::TaskQueue&>().enqueue({}));
+
+  Taken enqueue(std::function<void()> answer) override {
     stats_.in_progress.add(1);
-    ThreadPool::enqueue([this, answer = std::move(answer), accepted = Clock::now()] {
+    return pool_.enqueue([this, answer = std::move(answer), accepted = Clock::now()] {
       stats_.busy = true;
       answer();
       stats_.busy = false;
@@ -100,8 +104,11 @@ class Threads : public httplib::ThreadPool {
     });
   }
 
+  void shutdown() override { pool_.shutdown(); }
+
  private:
   WebStats& stats_;
+  httplib::ThreadPool pool_;
 };
 
 // What a worker does until it is told to end. Returns its exit status.

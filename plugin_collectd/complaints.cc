@@ -4,7 +4,7 @@
 
 #include "mmstats/error.h"
 
-namespace mmstats {
+namespace mmstats::collectd {
 namespace {
 
 constexpr std::string_view kCut = " ... ";
@@ -51,4 +51,4 @@ std::string log_line(std::string_view text, std::size_t max_bytes) {
   return line;
 }
 
-}  // namespace mmstats
+}  // namespace mmstats::collectd

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace mmstats {
+namespace mmstats::collectd {
 
 // One budget for each block. One thread at a time.
 class ComplaintBudget {
@@ -37,4 +37,4 @@ class ComplaintBudget {
 // escaped, and what is too long loses its middle, as the ends of a path and of a reason say most.
 std::string log_line(std::string_view text, std::size_t max_bytes);
 
-}  // namespace mmstats
+}  // namespace mmstats::collectd

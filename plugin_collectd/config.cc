@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-namespace mmstats {
+namespace mmstats::collectd {
 namespace {
 
 constexpr double kMinInterval = 0.001;  // seconds: less would only keep a processor busy
@@ -452,4 +452,4 @@ std::vector<Message> check_types(const BlockConfig& block, const TypeLookup& typ
   return messages;
 }
 
-}  // namespace mmstats
+}  // namespace mmstats::collectd

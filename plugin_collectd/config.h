@@ -16,7 +16,7 @@
 #include "mmstats/metadata.h"
 #include "plugin_collectd/values.h"
 
-namespace mmstats {
+namespace mmstats::collectd {
 
 using ConfigValue = std::variant<std::string, double, bool>;
 
@@ -71,4 +71,4 @@ Configuration read_config(std::span<const ConfigItem> sections, const std::vecto
 // What is wrong with the types that the block asks for: their series get the default type.
 std::vector<Message> check_types(const BlockConfig& block, const TypeLookup& types);
 
-}  // namespace mmstats
+}  // namespace mmstats::collectd

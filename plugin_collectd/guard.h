@@ -5,7 +5,7 @@
 #include <exception>
 #include <utility>
 
-namespace mmstats {
+namespace mmstats::collectd {
 
 // Tells of exceptions once: again only after a call that went well.
 // One thread at a time.
@@ -43,4 +43,4 @@ int guarded(const char* callback, FaultLog& faults, Body&& body) noexcept {
   return kThrew;
 }
 
-}  // namespace mmstats
+}  // namespace mmstats::collectd

@@ -43,24 +43,17 @@ extern "C" {
 #undef PACKAGE
 #undef PREFIX
 
+namespace mmstats::collectd {
 namespace {
 
-using mmstats::ComplaintBudget;
-using mmstats::ConfigItem;
-using mmstats::DataSource;
-using mmstats::FaultLog;
-using mmstats::HostType;
-using mmstats::Series;
-using mmstats::SeriesNames;
-using mmstats::Watch;
-using Severity = mmstats::Message::Severity;
+using Severity = Message::Severity;
 
 constexpr const char* kPlugin = "mmstats";
 constexpr std::size_t kMaxNameBytes = DATA_MAX_NAME_LEN - 1;
 constexpr std::size_t kMaxLogBytes = 960;  // collectd cuts lines at 1023, with the plugin's name in it
 
 void log(int level, std::string_view text) {
-  plugin_log(level, "mmstats plugin: %s", mmstats::log_line(text, kMaxLogBytes).c_str());
+  plugin_log(level, "mmstats plugin: %s", log_line(text, kMaxLogBytes).c_str());
 }
 
 void tell_fault(const char* callback, const char* what) {
@@ -106,7 +99,7 @@ constexpr SelfValue kSelfDead{"count", "dead_files"};
 constexpr SelfValue kSelfUnstable{"errors", "unstable_values"};
 constexpr SelfValue kSelfScan{"duration", "scan"};
 
-SeriesNames make_names(const mmstats::BlockConfig& config) {
+SeriesNames make_names(const BlockConfig& config) {
   std::vector<std::pair<const char*, const char*>> reserved;
   if (config.report_self) {
     for (const auto& self : {kSelfFiles, kSelfSeries, kSelfDamaged, kSelfDead, kSelfUnstable, kSelfScan}) {
@@ -125,9 +118,9 @@ void copy_name(char (&into)[DATA_MAX_NAME_LEN], std::string_view name) {
 // One block of the configuration while it is watched. Owned by its read callback.
 class Block {
  public:
-  explicit Block(mmstats::BlockConfig&& config)
+  explicit Block(BlockConfig&& config)
       : instance_(config.instance),
-        name_(mmstats::block_name(config.instance)),
+        name_(block_name(config.instance)),
         interval_(config.interval ? to_cdtime(*config.interval) : plugin_get_interval()),
         report_self_(config.report_self),
         names_(make_names(config)),
@@ -203,16 +196,16 @@ class Block {
       return true;
     }
     if (source == DataSource::kCounter) {
-      const auto total = mmstats::as_counter(series);
+      const auto total = as_counter(series);
       value.counter = total.value_or(0);
       return total.has_value();
     }
-    const auto total = mmstats::as_derive(series);
+    const auto total = as_derive(series);
     value.derive = total.value_or(0);
     return total.has_value();
   }
 
-  void dispatch_self(cdtime_t time, const mmstats::ScanReport& report) const {
+  void dispatch_self(cdtime_t time, const ScanReport& report) const {
     value_t value{};
     auto list = make_list(time, value);
     const auto dispatch = [&](const SelfValue& self, value_t of_this_tick) {
@@ -268,7 +261,7 @@ ConfigItem copy_item(const oconfig_item_t& item) {
   return copy;
 }
 
-void log_messages(const std::vector<mmstats::Message>& messages) {
+void log_messages(const std::vector<Message>& messages) {
   for (const auto& message : messages) {
     log(message.severity == Severity::kError ? LOG_ERR : LOG_WARNING, message.text);
   }
@@ -278,16 +271,16 @@ void free_block(void* block) { delete static_cast<Block*>(block); }
 
 int read_block(user_data_t* data) {
   auto& block = *static_cast<Block*>(data->data);
-  return mmstats::guarded("reading", block.faults(), [&] { return block.read(); });
+  return guarded("reading", block.faults(), [&] { return block.read(); });
 }
 
 // False: collectd did not take it, and has said why.
-bool watch_block(mmstats::BlockConfig&& config) {
-  log_messages(mmstats::check_types(config, find_type));
+bool watch_block(BlockConfig&& config) {
+  log_messages(check_types(config, find_type));
   const std::string callback =
       config.instance.empty() ? kPlugin : fmt::format("{}/{}", kPlugin, config.instance);
   const std::string description =
-      fmt::format("{}: reads {}", mmstats::block_name(config.instance), fmt::join(config.watch.globs, ", "));
+      fmt::format("{}: reads {}", block_name(config.instance), fmt::join(config.watch.globs, ", "));
   auto block = std::make_unique<Block>(std::move(config));
   const cdtime_t interval = block->interval();
   // collectd frees the block even where this fails, so it is no longer ours from here on.
@@ -298,7 +291,7 @@ bool watch_block(mmstats::BlockConfig&& config) {
 }
 
 void check_default_types() {
-  for (const auto* type : {mmstats::kDefaultCounterType, mmstats::kDefaultGaugeType}) {
+  for (const auto* type : {kDefaultCounterType, kDefaultGaugeType}) {
     if (!find_type(type)) {
       log(LOG_ERR,
           fmt::format("type \"{}\" is unknown, and values of it will be dropped: a TypesDB option replaces "
@@ -311,8 +304,8 @@ void check_default_types() {
 int init_blocks() {
   const std::unique_ptr<std::vector<ConfigItem>> sections(std::exchange(pending_sections, nullptr));
   auto configuration =
-      mmstats::read_config(sections ? std::span<const ConfigItem>(*sections) : std::span<const ConfigItem>(),
-                           mmstats::default_globs(), kMaxNameBytes);
+      read_config(sections ? std::span<const ConfigItem>(*sections) : std::span<const ConfigItem>(),
+                  default_globs(), kMaxNameBytes);
   log_messages(configuration.messages);
   check_default_types();
   std::size_t watched = 0;
@@ -324,7 +317,7 @@ int init_blocks() {
 
 int on_config(oconfig_item_t* section) {
   FaultLog faults(tell_fault);
-  return mmstats::guarded("config", faults, [&] {
+  return guarded("config", faults, [&] {
     if (pending_sections == nullptr) pending_sections = new std::vector<ConfigItem>;
     pending_sections->push_back(copy_item(*section));
     return 0;
@@ -333,7 +326,7 @@ int on_config(oconfig_item_t* section) {
 
 int on_init() {
   FaultLog faults(tell_fault);
-  return mmstats::guarded("init", faults, init_blocks);
+  return guarded("init", faults, init_blocks);
 }
 
 int on_shutdown() {
@@ -348,3 +341,5 @@ extern "C" __attribute__((visibility("default"))) void module_register() {
   plugin_register_init(kPlugin, on_init);
   plugin_register_shutdown(kPlugin, on_shutdown);
 }
+
+}  // namespace mmstats::collectd

@@ -9,7 +9,7 @@
 #include "base/hash.h"
 #include "mmstats/error.h"
 
-namespace mmstats {
+namespace mmstats::collectd {
 namespace {
 
 constexpr std::size_t kHashBytes = 1 + kNameHashDigits;  // with its '-'
@@ -169,4 +169,4 @@ std::optional<std::uint64_t> as_counter(const Series& series) {
   return static_cast<std::uint64_t>(series.value);
 }
 
-}  // namespace mmstats
+}  // namespace mmstats::collectd

@@ -17,7 +17,7 @@
 #include "collect/fold.h"
 #include "mmstats/metadata.h"
 
-namespace mmstats {
+namespace mmstats::collectd {
 
 enum class DataSource : std::uint8_t { kGauge, kCounter, kDerive, kAbsolute };
 
@@ -99,4 +99,4 @@ class SeriesNames {
 std::optional<std::int64_t> as_derive(const Series& series);
 std::optional<std::uint64_t> as_counter(const Series& series);
 
-}  // namespace mmstats
+}  // namespace mmstats::collectd

@@ -16,12 +16,8 @@
 #include <span>
 #include <utility>
 
-namespace mmstats_pinba {
+namespace mmstats::forward {
 namespace {
-
-using mmstats::Aggregate;
-using mmstats::Kind;
-using mmstats::printable;
 
 constexpr std::size_t kMaxConfigBytes = std::size_t{4} << 20U;
 constexpr std::int64_t kMaxCount = 1'000'000'000;
@@ -51,8 +47,7 @@ constexpr std::array<Word<RequestField>, kRequestFields> kFields{{
     {"ru_utime", RequestField::kRuUtime},
     {"ru_stime", RequestField::kRuStime},
 }};
-constexpr std::array<Word<mmstats::Stale>, 2> kStale{
-    {{"keep", mmstats::Stale::kKeep}, {"remove", mmstats::Stale::kRemove}}};
+constexpr std::array<Word<Stale>, 2> kStale{{{"keep", Stale::kKeep}, {"remove", Stale::kRemove}}};
 constexpr std::array<Word<Kind>, 4> kKinds{{{"counter", Kind::kCounter},
                                             {"gauge", Kind::kGauge},
                                             {"timestamp", Kind::kTimestamp},
@@ -325,8 +320,8 @@ class GroupReader {
     section.word("aggregate", kAggregates, aggregate);
     group_.rules.aggregate(aggregate);
     note("{} {}\n", prefix.value_or(""), to_string(aggregate));
-    read_patterns(section, "include", &mmstats::Rules::include);
-    read_patterns(section, "ignore", &mmstats::Rules::ignore);
+    read_patterns(section, "include", &Rules::include);
+    read_patterns(section, "ignore", &Rules::ignore);
 
     section.tags("tags", group_.tags, false);
     group_.request = read_naming(section, nullptr);
@@ -342,7 +337,7 @@ class GroupReader {
   }
 
   void read_patterns(Section& section, std::string_view key,
-                     mmstats::Expected<void> (mmstats::Rules::*add)(const std::string&)) {
+                     Expected<void> (Rules::*add)(const std::string&)) {
     std::vector<std::string> patterns;
     section.texts(key, patterns);
     for (const auto& pattern : patterns) {
@@ -368,7 +363,7 @@ class GroupReader {
       return section.mistake(
           "match", fmt::format("\"{}\" is not possible: {}", printable(*text), metric.pattern->error()));
     }
-    mmstats::Rule rule;
+    Rule rule;
     rule.pattern = *text;
     rule.sink_type = fmt::to_string(group_.metrics.size());
     section.word("kind", kKinds, rule.kind);
@@ -519,4 +514,4 @@ pinba::SenderOptions sender_options(const Config& config) {
   return {.servers = config.servers, .spread = config.spread};
 }
 
-}  // namespace mmstats_pinba
+}  // namespace mmstats::forward

@@ -22,7 +22,7 @@ namespace re2 {
 class RE2;
 }
 
-namespace mmstats_pinba {
+namespace mmstats::forward {
 
 using TagTexts = std::vector<std::pair<std::string, std::string>>;  // name, value; names differ
 
@@ -62,8 +62,8 @@ struct MetricConfig {
 // One set of files with all that belongs to it. Moves.
 struct GroupConfig {
   std::string name;
-  mmstats::WatchOptions watch;
-  mmstats::Rules rules;  // Series::sink_type is the number of the metric that matched, or empty
+  WatchOptions watch;
+  Rules rules;  // Series::sink_type is the number of the metric that matched, or empty
   // All that decides which series there are, as text: where two are equal, the ledger of one goes on in
   // the other.
   std::string ledger;
@@ -104,4 +104,4 @@ tl::expected<Config, Mistakes> load_config(const std::string& path,
 pinba::EncodeOptions encode_options(const Config& config);
 pinba::SenderOptions sender_options(const Config& config);
 
-}  // namespace mmstats_pinba
+}  // namespace mmstats::forward

@@ -23,7 +23,7 @@
 #include "format/file_name.h"
 #include "plugin_pinba/forward/preview.h"
 
-namespace mmstats_pinba {
+namespace mmstats::forward {
 namespace {
 
 using std::chrono::milliseconds;
@@ -81,8 +81,8 @@ std::optional<std::chrono::nanoseconds> watchdog_period() {
 
 }  // namespace
 
-Daemon::Daemon(Options options, Journal& journal)
-    : options_(std::move(options)), journal_(journal), machine_(machine_name()) {}
+Daemon::Daemon(Options options, DaemonLog& log)
+    : options_(std::move(options)), log_(log), machine_(machine_name()) {}
 
 int Daemon::run() {
   if (options_.check_config) return check();
@@ -113,7 +113,7 @@ int Daemon::check() {
 tl::expected<Config, Mistakes> Daemon::load() {
   // The default one may be missing: then all defaults hold.
   const bool missing = !options_.config_given && ::access(options_.config.c_str(), F_OK) != 0;
-  const auto globs = mmstats::default_globs();
+  const auto globs = default_globs();
   auto config = missing ? read_config("", options_.config, globs) : load_config(options_.config, globs);
   if (!config) return config;
   if (!options_.servers.empty()) config->servers = options_.servers;
@@ -124,7 +124,7 @@ tl::expected<Config, Mistakes> Daemon::load() {
 bool Daemon::start() {
   auto config = load();
   if (!config) {
-    for (const auto& mistake : config.error()) journal_.say(Priority::kError, mistake);
+    for (const auto& mistake : config.error()) log_.say(Priority::kError, mistake);
     return false;
   }
   config_ = std::move(*config);
@@ -138,7 +138,7 @@ bool Daemon::open_sender() {
   if (options_.dry_run) return true;
   auto sender = pinba::Sender::make(sender_options(config_));
   if (!sender) {
-    journal_.say(Priority::kError, sender.error().text());
+    log_.say(Priority::kError, sender.error().text());
     return false;
   }
   if (sender_) send_all(kLastWords);
@@ -159,8 +159,8 @@ Mapping Daemon::mapping_of(GroupConfig&& config) const {
 Daemon::Group Daemon::make_group(GroupConfig&& config) const {
   std::string name = config.name;
   std::string ledger = std::move(config.ledger);
-  mmstats::Watch watch(std::move(config.watch), std::move(config.rules));
-  return {std::move(name), std::move(ledger), std::move(watch), Forwarder(mapping_of(std::move(config)))};
+  Watch watch(std::move(config.watch), std::move(config.rules));
+  return {std::move(name), std::move(ledger), std::move(watch), RequestMapper(mapping_of(std::move(config)))};
 }
 
 // The new configuration, if it is good. Groups whose series stay the same keep their ledger; of those that do
@@ -168,8 +168,8 @@ Daemon::Group Daemon::make_group(GroupConfig&& config) const {
 void Daemon::reload() {
   auto loaded = load();
   if (!loaded) {
-    for (const auto& mistake : loaded.error()) journal_.say(Priority::kError, mistake);
-    return journal_.say(Priority::kError, options_.config + ": the configuration before goes on");
+    for (const auto& mistake : loaded.error()) log_.say(Priority::kError, mistake);
+    return log_.say(Priority::kError, options_.config + ": the configuration before goes on");
   }
   Config& config = *loaded;
   const bool other_servers = config.servers != config_.servers || config.spread != config_.spread;
@@ -187,20 +187,20 @@ void Daemon::reload() {
   config_ = std::move(config);
   encoder_ = pinba::Encoder(encode_options(config_));
   told_dropped_ = false;
-  if (other_servers && !open_sender()) journal_.say(Priority::kError, "the servers before go on");
+  if (other_servers && !open_sender()) log_.say(Priority::kError, "the servers before go on");
   for (auto& wanted : config_.groups) {
     const auto group = kept(wanted);
     if (group == old.end()) {
       groups_.push_back(make_group(std::move(wanted)));
       scan_group(groups_.back());
     } else {
-      group->forwarder.remap(mapping_of(std::move(wanted)));
+      group->mapper.remap(mapping_of(std::move(wanted)));
       groups_.push_back(std::move(*group));
       old.erase(group);
     }
   }
   set_timer(timer_, config_.interval);
-  journal_.say(Priority::kNotice, options_.config + ": read again");
+  log_.say(Priority::kNotice, options_.config + ": read again");
 }
 
 void Daemon::scan() {
@@ -215,17 +215,17 @@ void Daemon::scan_group(Group& group) {
   const auto now = std::chrono::system_clock::now();
   const auto& report = group.watch.scan(now, Steady::now());
   const auto complain = [&](const std::string& text) {
-    journal_.complain(fmt::format("group \"{}\": {}", group.name, text));
+    log_.complain(fmt::format("group \"{}\": {}", group.name, text));
   };
   for (const auto& error : report.errors) complain(error.text());
   if (!group.started) {
     // Nothing is known of what was there before.
     if (report.nothing_readable) return;
-    group.forwarder.start_from(group.watch.series());
+    group.mapper.start_from(group.watch.series());
     group.started = true;
   }
-  group.forwarder.scan(group.watch.series(), now, [this](const pinba::Request& request) { take(request); });
-  for (const auto& problem : group.forwarder.take_problems()) complain(problem);
+  group.mapper.scan(group.watch.series(), now, [this](const pinba::Request& request) { take(request); });
+  for (const auto& problem : group.mapper.take_problems()) complain(problem);
 }
 
 void Daemon::take(const pinba::Request& request) {
@@ -236,7 +236,7 @@ void Daemon::take(const pinba::Request& request) {
   const bool dropped =
       (changes.timers_dropped != 0 && encoder_.options().continue_timers) || changes.tags_dropped != 0;
   if (dropped && !std::exchange(told_dropped_, true)) {
-    journal_.complain(fmt::format(
+    log_.complain(fmt::format(
         "script \"{}\": {} timers and {} request tags are too long for a datagram of {} "
         "bytes (max_datagram), and left out",
         request.script_name, changes.timers_dropped, changes.tags_dropped, encoder_.options().max_bytes));
@@ -258,15 +258,15 @@ void Daemon::watch_servers() {
     Told& told = told_[i];
     if (lost > told.lost) {
       if (!std::exchange(told.losing, true)) {
-        journal_.complain(fmt::format(
+        log_.complain(fmt::format(
             "server {}: packets are lost: {} were refused, as nobody listens there, and {} had nowhere to go",
             config_.servers[i], counts.refused, counts.dropped));
       }
     } else if (told.losing && counts.sent > told.sent) {
       told.losing = false;
       // A server that comes and goes must not fill the log either.
-      journal_.complain(fmt::format("server {}: takes packets again; {} were lost", config_.servers[i], lost),
-                        Priority::kNotice);
+      log_.complain(fmt::format("server {}: takes packets again; {} were lost", config_.servers[i], lost),
+                    Priority::kNotice);
     }
     told.lost = lost;
     told.sent = counts.sent;
@@ -294,10 +294,10 @@ int Daemon::serve() {
 
   scan();
   ::sd_notify(0, "READY=1");
-  journal_.say(Priority::kInfo,
-               fmt::format("sends {} to {} every {} s", fmt::join(group_names(), ", "),
-                           options_.dry_run ? "nothing" : fmt::to_string(fmt::join(config_.servers, ", ")),
-                           seconds_of(config_.interval)));
+  log_.say(Priority::kInfo,
+           fmt::format("sends {} to {} every {} s", fmt::join(group_names(), ", "),
+                       options_.dry_run ? "nothing" : fmt::to_string(fmt::join(config_.servers, ", ")),
+                       seconds_of(config_.interval)));
   auto alive_at = Steady::now();
   while (!ends_) {
     // Until an order, the interval's end, the watchdog's time, or the next burst.
@@ -361,4 +361,4 @@ void Daemon::notify_status() {
                datagrams_);
 }
 
-}  // namespace mmstats_pinba
+}  // namespace mmstats::forward

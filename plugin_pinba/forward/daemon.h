@@ -12,11 +12,11 @@
 #include "pinba/encode.h"
 #include "pinba/sender.h"
 #include "plugin_pinba/forward/config.h"
-#include "plugin_pinba/forward/forwarder.h"
-#include "plugin_pinba/forward/journal.h"
+#include "plugin_pinba/forward/daemon_log.h"
 #include "plugin_pinba/forward/outbox.h"
+#include "plugin_pinba/forward/request_mapper.h"
 
-namespace mmstats_pinba {
+namespace mmstats::forward {
 
 enum ExitStatus : int { kGood = 0, kFailed = 1, kUsage = 2 };
 
@@ -33,7 +33,7 @@ struct Options {
 
 class Daemon {
  public:
-  Daemon(Options options, Journal& journal);
+  Daemon(Options options, DaemonLog& log);
 
   // Until a signal ends it, or as the options say. Blocks SIGHUP, SIGINT and SIGTERM: call it before any
   // thread is started. Returns the exit status.
@@ -43,8 +43,8 @@ class Daemon {
   struct Group {
     std::string name;
     std::string ledger;
-    mmstats::Watch watch;
-    Forwarder forwarder;
+    Watch watch;
+    RequestMapper mapper;
     bool started = false;  // its base is known
   };
   // How a server did so far.
@@ -73,7 +73,7 @@ class Daemon {
   void notify_status();
 
   Options options_;
-  Journal& journal_;
+  DaemonLog& log_;
   Config config_;  // its groups have moved into groups_
   std::string machine_;
   std::vector<Group> groups_;
@@ -88,4 +88,4 @@ class Daemon {
   std::size_t datagrams_ = 0;
 };
 
-}  // namespace mmstats_pinba
+}  // namespace mmstats::forward

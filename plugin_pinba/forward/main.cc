@@ -7,19 +7,21 @@
 
 #include "plugin_pinba/forward/config.h"
 #include "plugin_pinba/forward/daemon.h"
-#include "plugin_pinba/forward/journal.h"
+#include "plugin_pinba/forward/daemon_log.h"
+
+namespace forward = mmstats::forward;
 
 int main(int argc, char** argv) {
-  mmstats_pinba::Journal journal;
+  forward::DaemonLog log;
   try {
-    mmstats_pinba::Options options;
+    forward::Options options;
     CLI::App app("Forwards what applications publish in mmstats files to a Pinba server.", "mmstats-pinba");
     auto* config = app.add_option("--config", options.config, "Configuration: mmstats-pinba.toml(5)");
     config->default_val(MMSTATS_PINBA_CONFIG);
     app.add_option("--server", options.servers, "HOST[:PORT] to send to, instead of the configuration's")
         ->take_all();
     app.add_option("--interval", options.interval, "Seconds between looks, instead of the configuration's")
-        ->check(CLI::Range(mmstats_pinba::kMinInterval, mmstats_pinba::kMaxInterval));
+        ->check(CLI::Range(forward::kMinInterval, forward::kMaxInterval));
     auto* check =
         app.add_flag("--check-config", options.check_config, "Name all mistakes, and do nothing else");
     app.add_flag("--once", options.once, "Send what the files hold now, and end")->excludes(check);
@@ -28,12 +30,12 @@ int main(int argc, char** argv) {
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-      return app.exit(error) == 0 ? mmstats_pinba::kGood : mmstats_pinba::kUsage;
+      return app.exit(error) == 0 ? forward::kGood : forward::kUsage;
     }
     options.config_given = config->count() > 0;
-    return mmstats_pinba::Daemon(std::move(options), journal).run();
+    return forward::Daemon(std::move(options), log).run();
   } catch (const std::exception& error) {
-    journal.say(mmstats_pinba::Priority::kError, error.what());
-    return mmstats_pinba::kFailed;
+    log.say(forward::Priority::kError, error.what());
+    return forward::kFailed;
   }
 }

@@ -1,6 +1,6 @@
 #include "plugin_pinba/forward/outbox.h"
 
-namespace mmstats_pinba {
+namespace mmstats::forward {
 
 void Outbox::add(std::span<const pinba::Datagram> datagrams, std::string_view script_name) {
   if (scripts_.empty() || scripts_.back() != script_name) scripts_.emplace_back(script_name);
@@ -27,4 +27,4 @@ void Outbox::send_burst(pinba::Sender& sender) {
   next_ = 0;
 }
 
-}  // namespace mmstats_pinba
+}  // namespace mmstats::forward

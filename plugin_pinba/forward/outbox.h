@@ -12,7 +12,7 @@
 #include "pinba/encode.h"
 #include "pinba/sender.h"
 
-namespace mmstats_pinba {
+namespace mmstats::forward {
 
 class Outbox {
  public:
@@ -41,4 +41,4 @@ class Outbox {
   std::vector<pinba::Datagram> burst_;
 };
 
-}  // namespace mmstats_pinba
+}  // namespace mmstats::forward

@@ -6,9 +6,7 @@
 
 #include "mmstats/error.h"
 
-namespace mmstats_pinba {
-
-using mmstats::printable;
+namespace mmstats::forward {
 
 std::string preview(const pinba::Request& request, std::span<const pinba::Datagram> datagrams) {
   std::string text;
@@ -47,4 +45,4 @@ std::string preview(const pinba::Request& request, std::span<const pinba::Datagr
   return text;
 }
 
-}  // namespace mmstats_pinba
+}  // namespace mmstats::forward

@@ -7,9 +7,9 @@
 #include "pinba/encode.h"
 #include "pinba/request.h"
 
-namespace mmstats_pinba {
+namespace mmstats::forward {
 
 // Ends with a newline. `datagrams`: what it was encoded to.
 std::string preview(const pinba::Request& request, std::span<const pinba::Datagram> datagrams);
 
-}  // namespace mmstats_pinba
+}  // namespace mmstats::forward

@@ -17,7 +17,7 @@
 #include "collect/watch.h"
 #include "pinba/encode.h"
 #include "pinba/sender.h"
-#include "plugin_pinba/forward/forwarder.h"
+#include "plugin_pinba/forward/request_mapper.h"
 #include "spent.h"
 #include "worker_files.h"
 
@@ -54,17 +54,17 @@ void run(benchmark::State& state, bool own_labels) {
   mmstats::WatchOptions options;
   options.globs = {files.glob()};
   mmstats::Watch watch(std::move(options), mmstats::Rules{});
-  mmstats_pinba::Mapping mapping;
+  mmstats::forward::Mapping mapping;
   mapping.group = "bench";
   mapping.hostname = "host";
-  mmstats_pinba::Forwarder forwarder(std::move(mapping));
+  mmstats::forward::RequestMapper mapper(std::move(mapping));
   const Sink sink;
   auto sender = pinba::Sender::make({.servers = {sink.server()}});
   pinba::Encoder encoder;
   const auto now = std::chrono::system_clock::now() + std::chrono::seconds(5);
   const auto scan = [&] { watch.scan(now, std::chrono::steady_clock::now()); };
   scan();
-  forwarder.start_from(watch.series());
+  mapper.start_from(watch.series());
 
   std::vector<double> scans;
   std::vector<double> forwards;
@@ -76,7 +76,7 @@ void run(benchmark::State& state, bool own_labels) {
     double sent = 0;
     datagrams = 0;
     forwards.push_back(processor_seconds_of([&] {
-      forwarder.scan(watch.series(), now, [&](const pinba::Request& request) {
+      mapper.scan(watch.series(), now, [&](const pinba::Request& request) {
         const auto encoded = encoder.encode(request);
         datagrams += encoded.size();
         sent += processor_seconds_of([&] { sender->send(encoded, request.script_name); });

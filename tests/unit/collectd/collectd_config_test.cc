@@ -10,13 +10,13 @@
 #include "plugin_collectd/config.h"
 
 using mmstats::Aggregate;
-using mmstats::BlockConfig;
-using mmstats::Configuration;
-using mmstats::DataSource;
-using mmstats::HostType;
 using mmstats::Kind;
-using mmstats::Message;
 using mmstats::Stale;
+using mmstats::collectd::BlockConfig;
+using mmstats::collectd::Configuration;
+using mmstats::collectd::DataSource;
+using mmstats::collectd::HostType;
+using mmstats::collectd::Message;
 
 namespace {
 
@@ -25,9 +25,9 @@ constexpr std::size_t kMaxName = 127;
 
 // Each text is one <Plugin mmstats> section.
 Configuration read(const std::vector<std::string>& sections) {
-  std::vector<mmstats::ConfigItem> items;
+  std::vector<mmstats::collectd::ConfigItem> items;
   for (const auto& text : sections) items.push_back(config_text::section(text));
-  return mmstats::read_config(items, kDefaultGlobs, kMaxName);
+  return mmstats::collectd::read_config(items, kDefaultGlobs, kMaxName);
 }
 
 std::vector<std::string> texts(const std::vector<Message>& messages) {
@@ -455,7 +455,7 @@ TEST_CASE("types are checked against those that the host knows") {
     const auto config = read({"<Files \"web\">\n<Metric \"a.*\">\nType \"" + type + "\"\n" +
                               (kind.empty() ? "" : "Kind \"" + kind + "\"\n") + "</Metric>\n</Files>"});
     REQUIRE(config.blocks.size() == 1);
-    const auto messages = mmstats::check_types(config.blocks[0], host_type);
+    const auto messages = mmstats::collectd::check_types(config.blocks[0], host_type);
     CAPTURE(type);
     CAPTURE(texts(messages));
     REQUIRE(messages.size() == (problem.empty() ? 0 : 1));

@@ -22,9 +22,9 @@
 #include "temporary_folder.h"
 
 using config_text::section;
-using mmstats::ComplaintBudget;
-using mmstats::FaultLog;
-using mmstats::guarded;
+using mmstats::collectd::ComplaintBudget;
+using mmstats::collectd::FaultLog;
+using mmstats::collectd::guarded;
 
 namespace {
 
@@ -179,8 +179,8 @@ TEST_CASE("nothing is thrown into the host") {
   REQUIRE(host.init() == 0);
   const auto lines = host.log().size();
   host.throw_when_dispatching(true);
-  CHECK(host.read("mmstats/all") == mmstats::kThrew);
-  CHECK(host.read("mmstats/all") == mmstats::kThrew);
+  CHECK(host.read("mmstats/all") == mmstats::collectd::kThrew);
+  CHECK(host.read("mmstats/all") == mmstats::collectd::kThrew);
   CHECK(host.log().size() == lines + 1);
   CHECK(host.log().back() == "mmstats plugin: reading failed: thrown by the host");
   host.throw_when_dispatching(false);
@@ -222,19 +222,19 @@ TEST_CASE("a callback that throws returns an error, and is told of once until it
     ++calls;
     throw std::runtime_error("no such luck");
   };
-  CHECK(guarded("reading", faults, failing) == mmstats::kThrew);
-  CHECK(guarded("reading", faults, failing) == mmstats::kThrew);
+  CHECK(guarded("reading", faults, failing) == mmstats::collectd::kThrew);
+  CHECK(guarded("reading", faults, failing) == mmstats::collectd::kThrew);
   CHECK(calls == 2);
   CHECK(told == std::vector<std::string>{"reading: no such luck"});
 
   CHECK(guarded("reading", faults, [] { return 7; }) == 7);
   CHECK(told.size() == 1);
-  CHECK(guarded("reading", faults, []() -> int { throw 5; }) == mmstats::kThrew);
+  CHECK(guarded("reading", faults, []() -> int { throw 5; }) == mmstats::collectd::kThrew);
   CHECK(told.size() == 2);
   CHECK(told[1] == "reading: something that is no std::exception");
 
   FaultLog others(tell);
-  CHECK(guarded("init", others, []() -> int { throw std::bad_alloc(); }) == mmstats::kThrew);
+  CHECK(guarded("init", others, []() -> int { throw std::bad_alloc(); }) == mmstats::collectd::kThrew);
   REQUIRE(told.size() == 3);
   CHECK(told[2].starts_with("init: "));
 }
@@ -267,7 +267,7 @@ TEST_CASE("a budget lets few complaints through, and counts the others") {
 }
 
 TEST_CASE("a log line is one short printable line") {
-  using mmstats::log_line;
+  using mmstats::collectd::log_line;
   CHECK(log_line("plain text", 100) == "plain text");
   CHECK(log_line("", 100).empty());
   CHECK(log_line("/tmp/a\nError: forged", 100) == "/tmp/a\\x0AError: forged");
@@ -286,6 +286,6 @@ TEST_CASE("a log line is one short printable line") {
   for (std::size_t max = 16; max < 40; ++max) {
     const auto cut = log_line(snowmen, max);
     CHECK(cut.size() <= max);
-    CHECK(mmstats::log_line(cut, 1000) == cut);  // nothing in it that would have to be escaped
+    CHECK(mmstats::collectd::log_line(cut, 1000) == cut);  // nothing in it that would have to be escaped
   }
 }

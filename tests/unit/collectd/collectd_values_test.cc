@@ -11,13 +11,13 @@
 #include "mmstats/snapshot.h"
 #include "plugin_collectd/values.h"
 
-using mmstats::DataSource;
-using mmstats::HostType;
 using mmstats::Kind;
-using mmstats::NameRules;
 using mmstats::Series;
-using mmstats::SeriesNames;
-using mmstats::type_instance;
+using mmstats::collectd::DataSource;
+using mmstats::collectd::HostType;
+using mmstats::collectd::NameRules;
+using mmstats::collectd::SeriesNames;
+using mmstats::collectd::type_instance;
 
 namespace {
 
@@ -32,7 +32,7 @@ void check_fits(const std::string& name, std::size_t max_bytes = 127) {
   CAPTURE(name);
   CHECK_FALSE(name.empty());
   CHECK(name.size() <= max_bytes);
-  CHECK(mmstats::is_plain_name(name));
+  CHECK(mmstats::collectd::is_plain_name(name));
 }
 
 std::optional<HostType> host_type(const std::string& name) {
@@ -285,8 +285,8 @@ TEST_CASE("counters become what their data source takes") {
   for (const std::uint64_t total :
        {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1} << 63U, kMaxUnsigned}) {
     whole.total = total;
-    CHECK(static_cast<std::uint64_t>(mmstats::as_derive(whole).value()) == total);
-    CHECK(mmstats::as_counter(whole) == total);
+    CHECK(static_cast<std::uint64_t>(mmstats::collectd::as_derive(whole).value()) == total);
+    CHECK(mmstats::collectd::as_counter(whole) == total);
   }
 
   struct Row {
@@ -312,10 +312,10 @@ TEST_CASE("counters become what their data source takes") {
        }) {
     CAPTURE(row.value);
     fraction.value = row.value;
-    CHECK(mmstats::as_derive(fraction) == row.derive);
-    CHECK(mmstats::as_counter(fraction) == row.counter);
+    CHECK(mmstats::collectd::as_derive(fraction) == row.derive);
+    CHECK(mmstats::collectd::as_counter(fraction) == row.counter);
   }
   fraction.value = std::nan("");
-  CHECK_FALSE(mmstats::as_derive(fraction));
-  CHECK_FALSE(mmstats::as_counter(fraction));
+  CHECK_FALSE(mmstats::collectd::as_derive(fraction));
+  CHECK_FALSE(mmstats::collectd::as_counter(fraction));
 }

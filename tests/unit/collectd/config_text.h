@@ -15,8 +15,8 @@
 namespace config_text {
 
 // The words of a line: "quoted ones" are strings, others numbers, bools, or strings as well.
-inline std::vector<mmstats::ConfigValue> values(std::string_view line) {
-  std::vector<mmstats::ConfigValue> found;
+inline std::vector<mmstats::collectd::ConfigValue> values(std::string_view line) {
+  std::vector<mmstats::collectd::ConfigValue> found;
   while (!line.empty()) {
     if (std::isspace(static_cast<unsigned char>(line.front())) != 0) {
       line.remove_prefix(1);
@@ -40,8 +40,8 @@ inline std::vector<mmstats::ConfigValue> values(std::string_view line) {
   return found;
 }
 
-inline mmstats::ConfigItem item(std::string_view line) {
-  mmstats::ConfigItem made;
+inline mmstats::collectd::ConfigItem item(std::string_view line) {
+  mmstats::collectd::ConfigItem made;
   const auto end = std::min(line.find_first_of(" \t"), line.size());
   made.key = line.substr(0, end);
   made.values = values(line.substr(end));
@@ -49,8 +49,8 @@ inline mmstats::ConfigItem item(std::string_view line) {
 }
 
 // One <Plugin mmstats> section that holds `text`.
-inline mmstats::ConfigItem section(const std::string& text) {
-  std::vector<mmstats::ConfigItem> open{item("Plugin mmstats")};
+inline mmstats::collectd::ConfigItem section(const std::string& text) {
+  std::vector<mmstats::collectd::ConfigItem> open{item("Plugin mmstats")};
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
     line.erase(0, line.find_first_not_of(" \t"));

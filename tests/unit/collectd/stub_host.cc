@@ -46,7 +46,8 @@ State state;
 double seconds(cdtime_t time) { return static_cast<double>(time) / (1U << 30U); }
 
 // collectd's own form of a section. Lives as long as `item` and `storage`.
-oconfig_item_t foreign(const mmstats::ConfigItem& item, std::list<std::vector<oconfig_value_t>>& values,
+oconfig_item_t foreign(const mmstats::collectd::ConfigItem& item,
+                       std::list<std::vector<oconfig_value_t>>& values,
                        std::list<std::vector<oconfig_item_t>>& children) {
   oconfig_item_t made{};
   made.key = const_cast<char*>(item.key.c_str());
@@ -178,7 +179,7 @@ Host::~Host() {
   state.shutdown();
 }
 
-int Host::config(const mmstats::ConfigItem& section) {
+int Host::config(const mmstats::collectd::ConfigItem& section) {
   std::list<std::vector<oconfig_value_t>> values;
   std::list<std::vector<oconfig_item_t>> children;
   auto item = foreign(section, values, children);

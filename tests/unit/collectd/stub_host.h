@@ -34,7 +34,7 @@ class Host {
   // Ends as the daemon does: frees readers, then calls shutdown.
   ~Host();
 
-  int config(const mmstats::ConfigItem& section);
+  int config(const mmstats::collectd::ConfigItem& section);
   int init();
   // One call of the reader with this name.
   int read(const std::string& name);

@@ -10,9 +10,9 @@
 
 namespace {
 
-using mmstats_pinba::Config;
-using mmstats_pinba::load_config;
-using mmstats_pinba::read_config;
+using mmstats::forward::Config;
+using mmstats::forward::load_config;
+using mmstats::forward::read_config;
 
 const std::vector<std::string> kGlobs{"/run/mmstats/*.mmstats", "/tmp/*.mmstats"};
 
@@ -89,7 +89,7 @@ as = "ignore"
 TEST_CASE("all keys are read") {
   const Config config = good(kAllKeys);
   CHECK(config.servers.size() == 2);
-  CHECK(config.server_kind == mmstats_pinba::ServerKind::kClassic);
+  CHECK(config.server_kind == mmstats::forward::ServerKind::kClassic);
   CHECK(config.spread == pinba::SenderOptions::Spread::kByScript);
   CHECK(config.max_datagram == 8000);
   CHECK(config.interval == std::chrono::milliseconds(250));
@@ -101,15 +101,15 @@ TEST_CASE("all keys are read") {
   CHECK(group.watch.discovery.max_files == 10);
   CHECK(group.watch.fold.max_file_size == 65536);
   CHECK(group.watch.fold.max_series == 1000);
-  CHECK(group.tags == mmstats_pinba::TagTexts{{"dc", "fra"}});
+  CHECK(group.tags == mmstats::forward::TagTexts{{"dc", "fra"}});
   CHECK(group.request.status == "200");
   CHECK(group.request.schema == "https");
   REQUIRE(group.metrics.size() == 3);
   CHECK(group.metrics[0].hits == "\\1.hits");
   CHECK(group.metrics[0].tags.size() == 2);
   CHECK(group.metrics[0].request.script_name == "/\\1");
-  CHECK(group.metrics[1].field == mmstats_pinba::RequestField::kRuStime);
-  CHECK(group.metrics[2].as == mmstats_pinba::As::kIgnore);
+  CHECK(group.metrics[1].field == mmstats::forward::RequestField::kRuStime);
+  CHECK(group.metrics[2].as == mmstats::forward::As::kIgnore);
 }
 
 TEST_CASE("every mistake is named with file, line, key and what is allowed") {

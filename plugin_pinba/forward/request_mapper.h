@@ -20,7 +20,7 @@
 #include "pinba/request.h"
 #include "plugin_pinba/forward/config.h"
 
-namespace mmstats_pinba {
+namespace mmstats::forward {
 
 // `text` as every server keeps it whole, in at most `max_bytes` (at least 16); no two texts become the same
 // one: what cannot stay as it is ends with a hash of it, as names for collectd do.
@@ -47,19 +47,18 @@ struct Mapping {
 
 // Counters are sent as differences to what was sent before. So the sum of all hits is the fold's total, less
 // what was there at start_from(), and less what waits for the next scan because it was too much for one.
-class Forwarder {
+class RequestMapper {
  public:
   using Send = std::function<void(const pinba::Request&)>;
 
-  explicit Forwarder(Mapping mapping);
+  explicit RequestMapper(Mapping mapping);
 
   // What these series count so far is not sent.
-  void start_from(std::span<const mmstats::Series> series);
+  void start_from(std::span<const Series> series);
 
   // Hands the requests of one scan to `send`, each valid during its call. `series`: the same fold's each
   // time. `now` decides how old timestamps are.
-  void scan(std::span<const mmstats::Series> series, std::chrono::system_clock::time_point now,
-            const Send& send);
+  void scan(std::span<const Series> series, std::chrono::system_clock::time_point now, const Send& send);
 
   // Goes on with another mapping of the same series: what was sent stays sent.
   void remap(Mapping mapping);
@@ -115,26 +114,25 @@ class Forwarder {
     std::array<std::optional<double>, kRequestFields> fields;  // of this scan
   };
   class Label;
-  using AllSeries = std::span<const mmstats::Series>;
+  using AllSeries = std::span<const Series>;
 
   void extend(AllSeries series);
-  [[nodiscard]] const MetricConfig* metric_of(const mmstats::Series& series) const;
-  void bind(std::uint32_t index, const mmstats::Series& series);
+  [[nodiscard]] const MetricConfig* metric_of(const Series& series) const;
+  void bind(std::uint32_t index, const Series& series);
   void find_partner(std::uint32_t index, AllSeries all);
   void pair_up(std::uint32_t seconds, std::uint32_t hits);
-  void find_target(std::uint32_t index, const mmstats::Series& named);
+  void find_target(std::uint32_t index, const Series& named);
   std::uint32_t find_request(const Label& label);
   std::uint32_t find_timer(std::uint32_t request, TagTexts tags);
   TagTexts timer_tags(const Label& label, std::string_view metric, std::int32_t worker) const;
 
   void gather(std::uint32_t index, AllSeries all, double now);
-  void gather_events(Source& source, Sent& sent, const mmstats::Series& series);
-  void gather_of_partner(Source& source, Sent& sent, const mmstats::Series& series,
-                         const mmstats::Series& partner);
-  void gather_field(Source& source, Sent& sent, const mmstats::Series& series);
+  void gather_events(Source& source, Sent& sent, const Series& series);
+  void gather_of_partner(Source& source, Sent& sent, const Series& series, const Series& partner);
+  void gather_field(Source& source, Sent& sent, const Series& series);
   std::uint64_t affordable(std::uint64_t hits);
-  double take_seconds(Source& source, Sent& sent, const mmstats::Series& series);
-  bool is_sendable(Source& source, const mmstats::Series& series, double value);
+  double take_seconds(Source& source, Sent& sent, const Series& series);
+  bool is_sendable(Source& source, const Series& series, double value);
   void fill(const RequestSlot& slot);
   void complain(std::string text);
 
@@ -153,4 +151,4 @@ class Forwarder {
   std::vector<std::string> problems_;
 };
 
-}  // namespace mmstats_pinba
+}  // namespace mmstats::forward

@@ -5,17 +5,17 @@
 #include <cstdint>
 #include <string_view>
 
-namespace mmstats_pinba {
+namespace mmstats::forward {
 
 // As in syslog.
 enum class Priority : std::uint8_t { kError = 3, kWarning = 4, kNotice = 5, kInfo = 6 };
 
 // One thread at a time.
-class Journal {
+class DaemonLog {
  public:
   static constexpr unsigned kPerMinute = 30;
 
-  Journal();
+  DaemonLog();
 
   // One line, with what is no printable text escaped, and cut if it is very long.
   void say(Priority priority, std::string_view text) const;
@@ -32,4 +32,4 @@ class Journal {
   std::uint64_t refused_ = 0;
 };
 
-}  // namespace mmstats_pinba
+}  // namespace mmstats::forward

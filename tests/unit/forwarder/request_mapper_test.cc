@@ -1,5 +1,5 @@
 // Packets are judged by protobuf's own library (packet_check.h), and the rules are core/doc/mapping.md's.
-#include "plugin_pinba/forward/forwarder.h"
+#include "plugin_pinba/forward/request_mapper.h"
 
 #include <doctest/doctest.h>
 
@@ -17,8 +17,8 @@ namespace {
 
 using mmstats::Kind;
 using mmstats::Series;
-using mmstats_pinba::Forwarder;
-using mmstats_pinba::Mapping;
+using mmstats::forward::Mapping;
+using mmstats::forward::RequestMapper;
 
 constexpr auto kNow = std::chrono::system_clock::time_point(std::chrono::seconds(1'700'000'000));
 constexpr std::uint64_t kMostHits = std::numeric_limits<std::uint32_t>::max();
@@ -57,8 +57,8 @@ void move(Series& counter, std::uint64_t added) {
 }
 
 // The mapping of the first group of a configuration.
-Mapping mapping(const std::string& toml = "", mmstats_pinba::TextLimits limits = {}) {
-  auto config = mmstats_pinba::read_config(toml, "test.toml", {"/nowhere/*"});
+Mapping mapping(const std::string& toml = "", mmstats::forward::TextLimits limits = {}) {
+  auto config = mmstats::forward::read_config(toml, "test.toml", {"/nowhere/*"});
   if (!config) FAIL(config.error().front());
   auto& group = config->groups.front();
   return {.group = group.name,
@@ -85,7 +85,7 @@ struct Sent {
 };
 
 // One scan, as a server reads its packets.
-Sent scan(Forwarder& forwarder, const std::vector<Series>& series) {
+Sent scan(RequestMapper& forwarder, const std::vector<Series>& series) {
   Sent sent;
   pinba::Encoder encoder;
   forwarder.scan(series, kNow, [&](const pinba::Request& request) {
@@ -102,7 +102,7 @@ Sent scan(Forwarder& forwarder, const std::vector<Series>& series) {
 }  // namespace
 
 TEST_CASE("a counter sends what was added since the last scan, once") {
-  Forwarder forwarder(mapping());
+  RequestMapper forwarder(mapping());
   std::vector<Series> series{counter("hits", 10)};
   CHECK(scan(forwarder, series).of("hits").hits == 10);
   CHECK(scan(forwarder, series).requests.empty());
@@ -114,7 +114,7 @@ TEST_CASE("a counter sends what was added since the last scan, once") {
 }
 
 TEST_CASE("what was there at the start is not sent, what is new afterwards is sent whole") {
-  Forwarder forwarder(mapping());
+  RequestMapper forwarder(mapping());
   std::vector<Series> series{counter("old", 1'000'000), seconds("busy", 50)};
   forwarder.start_from(series);
   CHECK(scan(forwarder, series).requests.empty());
@@ -129,7 +129,7 @@ TEST_CASE("what was there at the start is not sent, what is new afterwards is se
 }
 
 TEST_CASE("requests are named by the machine, the group and the program where nothing is configured") {
-  Forwarder forwarder(mapping());
+  RequestMapper forwarder(mapping());
   const Sent sent = scan(forwarder, {counter("hits", 1)});
   REQUIRE(sent.requests.size() == 1);
   CHECK(sent.requests[0].hostname() == "host");
@@ -141,7 +141,7 @@ TEST_CASE("requests are named by the machine, the group and the program where no
 }
 
 TEST_CASE("every kind of series appears under its label, by its meaning") {
-  Forwarder forwarder(mapping());
+  RequestMapper forwarder(mapping());
   const Sent sent = scan(forwarder, {level("queue", 3.5), level("ready", 0, "", Kind::kState),
                                      level("deployed", 1'699'999'990, "", Kind::kTimestamp),
                                      level("ahead", 1'700'000'005, "", Kind::kTimestamp),
@@ -161,7 +161,7 @@ TEST_CASE("every kind of series appears under its label, by its meaning") {
 
 TEST_CASE("what Pinba cannot hold is left out, and named once") {
   const double infinity = std::numeric_limits<double>::infinity();
-  Forwarder forwarder(mapping());
+  RequestMapper forwarder(mapping());
   const std::vector<Series> series{level("below", -1), level("endless", infinity), level("huge", 1e39),
                                    level("good", 1)};
   for (int i = 0; i < 3; ++i) {
@@ -175,14 +175,14 @@ TEST_CASE("what Pinba cannot hold is left out, and named once") {
 }
 
 TEST_CASE("a gauge without a value at a scan is not sent") {
-  Forwarder forwarder(mapping());
+  RequestMapper forwarder(mapping());
   std::vector<Series> series{level("queue", 3)};
   series[0].present = false;
   CHECK(scan(forwarder, series).requests.empty());
 }
 
 TEST_CASE("counts of more than 32 bits arrive whole, if need be over several scans") {
-  Forwarder forwarder(mapping());
+  RequestMapper forwarder(mapping());
   std::vector<Series> series{counter("bytes", 10 * kMostHits + 3), counter("other", 5)};
   const Sent sent = scan(forwarder, series);
   CHECK(sent.of("bytes").hits == 10 * kMostHits + 3);
@@ -205,7 +205,7 @@ TEST_CASE("counts of more than 32 bits arrive whole, if need be over several sca
 }
 
 TEST_CASE("a total that wraps around goes on") {
-  Forwarder forwarder(mapping());
+  RequestMapper forwarder(mapping());
   std::vector<Series> series{counter("hits", ~std::uint64_t{0} - 2)};
   forwarder.start_from(series);
   move(series[0], 8);
@@ -216,7 +216,7 @@ TEST_CASE("a histogram's count and sum are one timer: hits and their seconds") {
   const std::vector<std::vector<std::size_t>> orders{{0, 1}, {1, 0}};
   for (const auto& order : orders) {
     const std::vector<Series> made{counter("db.count", 4), seconds("db.sum", 0.5)};
-    Forwarder forwarder(mapping());
+    RequestMapper forwarder(mapping());
     std::vector<Series> series{made[order[0]], made[order[1]], level("db.p99", 0.25)};
     Sent sent = scan(forwarder, series);
     CHECK(sent.timers.size() == 2);
@@ -239,7 +239,7 @@ TEST_CASE("a histogram's count and sum are one timer: hits and their seconds") {
 
 TEST_CASE("a count and its sum that come at different scans are paired, and nothing is sent twice") {
   for (const bool count_first : {true, false}) {
-    Forwarder forwarder(mapping());
+    RequestMapper forwarder(mapping());
     const Series count = counter("db.count", 4);
     const Series sum = seconds("db.sum", 0.5);
     std::vector<Series> series{count_first ? count : sum};
@@ -256,7 +256,7 @@ TEST_CASE("a count and its sum that come at different scans are paired, and noth
 }
 
 TEST_CASE("other labels that end like a histogram's stay apart") {
-  Forwarder forwarder(mapping());
+  RequestMapper forwarder(mapping());
   // Whole numbers both: no seconds. No partner. Two kinds.
   const Sent sent = scan(forwarder, {counter("a.count", 1), counter("a.sum", 2), counter("b.count", 3),
                                      counter("c.count", 4), level("c.sum", 5)});
@@ -268,7 +268,7 @@ TEST_CASE("other labels that end like a histogram's stay apart") {
 }
 
 TEST_CASE("an average with its counter gives hits and total seconds") {
-  Forwarder forwarder(with_metric(R"(match = '(.*)\.latency'
+  RequestMapper forwarder(with_metric(R"(match = '(.*)\.latency'
     hits = '\1.requests')"));
   std::vector<Series> series{level("http.latency", 0.25, "0"), counter("http.requests", 100)};
   forwarder.start_from(series);
@@ -289,7 +289,7 @@ TEST_CASE("an average with its counter gives hits and total seconds") {
 }
 
 TEST_CASE("seconds that are counted take the hits of the counter that is named for them") {
-  Forwarder forwarder(with_metric("match = 'busy'\nhits = 'jobs'"));
+  RequestMapper forwarder(with_metric("match = 'busy'\nhits = 'jobs'"));
   std::vector<Series> series{seconds("busy", 1.5, "0")};
   Sent sent = scan(forwarder, series);
   CHECK(sent.of("busy").hits == 1);
@@ -303,12 +303,12 @@ TEST_CASE("seconds that are counted take the hits of the counter that is named f
 }
 
 TEST_CASE("a status and names of a request come from captures, each in a request of its own") {
-  Forwarder forwarder(with_metric(R"(match = 'status\.(\d+)(?:\.(\w+))?'
+  RequestMapper forwarder(with_metric(R"(match = 'status\.(\d+)(?:\.(\w+))?'
     status = '\1'
     script_name = '/\2'
     request_tags = { class = '\1', vhost = '\2' }
     tags = { metric = 'status' })",
-                                  R"(server_name = "shop.example"
+                                      R"(server_name = "shop.example"
     hostname = "web-1"
     schema = "https"
     status = 200
@@ -330,7 +330,7 @@ TEST_CASE("a status and names of a request come from captures, each in a request
 }
 
 TEST_CASE("a status that is no number is left out and named") {
-  Forwarder forwarder(with_metric(R"(match = 's\.(.*)'
+  RequestMapper forwarder(with_metric(R"(match = 's\.(.*)'
     status = '\1')"));
   const Sent sent = scan(forwarder, {counter("s.ok", 1, "0"), counter("s.70000", 1, "0")});
   for (const auto& request : sent.requests) CHECK_FALSE(request.has_status());
@@ -339,9 +339,9 @@ TEST_CASE("a status that is no number is left out and named") {
 }
 
 TEST_CASE("tags of the group and of the metric come together, and the metric's win") {
-  Forwarder forwarder(with_metric(R"(match = '(\w+)\.(\w*)'
+  RequestMapper forwarder(with_metric(R"(match = '(\w+)\.(\w*)'
     tags = { op = '\2', metric = '\1', env = '' })",
-                                  "tags = { env = \"prod\", op = \"none\" }"));
+                                      "tags = { env = \"prod\", op = \"none\" }"));
   const Sent sent = scan(forwarder, {counter("db.get", 1, "0"), counter("db.", 2, "0"), counter("hits", 4)});
   CHECK(sent.of(TagTexts{{"metric", "db"}, {"op", "get"}}).hits == 1);
   CHECK(sent.of(TagTexts{{"metric", "db"}}).hits == 2);
@@ -349,12 +349,12 @@ TEST_CASE("tags of the group and of the metric come together, and the metric's w
 }
 
 TEST_CASE("a timer whose tags are all empty keeps its label") {
-  Forwarder forwarder(with_metric("match = 'x'\ntags = { metric = '' }"));
+  RequestMapper forwarder(with_metric("match = 'x'\ntags = { metric = '' }"));
   CHECK(scan(forwarder, {counter("x", 1, "0")}).of("x").hits == 1);
 }
 
 TEST_CASE("labels with equal tags are one timer") {
-  Forwarder forwarder(with_metric(R"(match = 's\.(\d).*'
+  RequestMapper forwarder(with_metric(R"(match = 's\.(\d).*'
     tags = { metric = 's', class = '\1' })"));
   const Sent sent =
       scan(forwarder, {counter("s.200", 1, "0"), counter("s.204", 2, "0"), counter("s.404", 4, "0")});
@@ -365,7 +365,7 @@ TEST_CASE("labels with equal tags are one timer") {
 }
 
 TEST_CASE("workers that are kept apart have a tag") {
-  Forwarder forwarder(mapping());
+  RequestMapper forwarder(mapping());
   std::vector<Series> series{counter("x.count", 3), seconds("x.sum", 1), counter("x.count", 4),
                              seconds("x.sum", 2)};
   series[0].slot = series[1].slot = 0;
@@ -376,7 +376,7 @@ TEST_CASE("workers that are kept apart have a tag") {
 }
 
 TEST_CASE("request fields are added up from counters and gauges") {
-  Forwarder forwarder(mapping(R"([[group]]
+  RequestMapper forwarder(mapping(R"([[group]]
 name = "web"
 [[group.metric]]
 match = 'bytes\..*'
@@ -418,7 +418,7 @@ field = "memory_footprint"
 TEST_CASE("another mapping goes on where the one before stood") {
   std::vector<Series> series{counter("hits", 10), counter("db.count", 4), seconds("db.sum", 1),
                              counter("bytes", 50)};
-  Forwarder forwarder(mapping());
+  RequestMapper forwarder(mapping());
   scan(forwarder, series);
   move(series[0], 1);
   move(series[1], 2);
@@ -453,10 +453,10 @@ TEST_CASE("no two labels become one text, and all are fit for a packet") {
   for (const std::size_t limit : {16, 64, 127}) {
     // A label may be just what another one becomes.
     auto all = labels;
-    all.push_back(mmstats_pinba::distinct_text("\xff\xfe", limit));
+    all.push_back(mmstats::forward::distinct_text("\xff\xfe", limit));
     std::set<std::string> texts;
     for (const auto& label : all) {
-      const auto text = mmstats_pinba::distinct_text(label, limit);
+      const auto text = mmstats::forward::distinct_text(label, limit);
       CAPTURE(text);
       CHECK(text.size() <= limit);
       CHECK_FALSE(text.empty());
@@ -465,13 +465,13 @@ TEST_CASE("no two labels become one text, and all are fit for a packet") {
     }
     CHECK(texts.size() == all.size());
   }
-  CHECK(mmstats_pinba::distinct_text("plain", 16) == "plain");
+  CHECK(mmstats::forward::distinct_text("plain", 16) == "plain");
   // The hash of tests/integration/series_names.py, which has its own FNV.
-  CHECK(mmstats_pinba::distinct_text(nul, 127) == "nul\\x00byte-180094b78689");
+  CHECK(mmstats::forward::distinct_text(nul, 127) == "nul\\x00byte-180094b78689");
 }
 
 TEST_CASE("thousands of series arrive in many packets, each whole") {
-  Forwarder forwarder(mapping());
+  RequestMapper forwarder(mapping());
   std::vector<Series> series;
   for (int i = 0; i < 5000; ++i) series.push_back(counter("web.requests.kind" + std::to_string(i), i + 1U));
   const Sent sent = scan(forwarder, series);
@@ -481,8 +481,8 @@ TEST_CASE("thousands of series arrive in many packets, each whole") {
 }
 
 TEST_CASE("texts that the classic engine cuts are short enough for it") {
-  Forwarder forwarder(mapping("[[group]]\nname = \"" + std::string(50, 'g') + "\"",
-                              mmstats_pinba::text_limits(mmstats_pinba::ServerKind::kClassic)));
+  RequestMapper forwarder(mapping("[[group]]\nname = \"" + std::string(50, 'g') + "\"",
+                                  mmstats::forward::text_limits(mmstats::forward::ServerKind::kClassic)));
   const Sent sent =
       scan(forwarder, {counter(std::string(100, 'x') + "1", 1), counter(std::string(100, 'x') + "2", 2)});
   CHECK(sent.requests[0].server_name().size() == 32);

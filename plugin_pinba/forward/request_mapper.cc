@@ -1,4 +1,4 @@
-#include "plugin_pinba/forward/forwarder.h"
+#include "plugin_pinba/forward/request_mapper.h"
 
 #include <fmt/format.h>
 #include <re2/re2.h>
@@ -9,11 +9,7 @@
 
 #include "mmstats/error.h"
 
-namespace mmstats_pinba {
-
-using mmstats::Kind;
-using mmstats::printable;
-using mmstats::Series;
+namespace mmstats::forward {
 
 namespace {
 
@@ -85,7 +81,7 @@ TextLimits text_limits(ServerKind server) {
 }
 
 // A series' label, and what the pattern of its metric finds in it.
-class Forwarder::Label {
+class RequestMapper::Label {
  public:
   Label(std::string_view text, const MetricConfig* metric) : text_(text), metric_(metric) {
     if (metric == nullptr) return;
@@ -119,9 +115,9 @@ class Forwarder::Label {
   int groups_count_ = 0;
 };
 
-Forwarder::Forwarder(Mapping mapping) : mapping_(std::move(mapping)) {}
+RequestMapper::RequestMapper(Mapping mapping) : mapping_(std::move(mapping)) {}
 
-void Forwarder::remap(Mapping mapping) {
+void RequestMapper::remap(Mapping mapping) {
   mapping_ = std::move(mapping);
   sources_.clear();
   counters_.clear();
@@ -132,14 +128,14 @@ void Forwarder::remap(Mapping mapping) {
   request_by_names_.clear();
 }
 
-void Forwarder::start_from(AllSeries series) {
+void RequestMapper::start_from(AllSeries series) {
   extend(series);
   for (std::size_t i = 0; i < series.size(); ++i) {
     sent_[i] = {series[i].total, series[i].value, series[sources_[i].partner].total};
   }
 }
 
-void Forwarder::scan(AllSeries series, std::chrono::system_clock::time_point now, const Send& send) {
+void RequestMapper::scan(AllSeries series, std::chrono::system_clock::time_point now, const Send& send) {
   extend(series);
   for (auto& timer : timers_) timer.hits = 0, timer.value = 0;
   for (auto& request : requests_) request.fields.fill(std::nullopt);
@@ -155,7 +151,7 @@ void Forwarder::scan(AllSeries series, std::chrono::system_clock::time_point now
 
 // ---- where series go: once for each
 
-void Forwarder::extend(AllSeries series) {
+void RequestMapper::extend(AllSeries series) {
   const auto first = static_cast<std::uint32_t>(sources_.size());
   const auto end = static_cast<std::uint32_t>(series.size());
   sources_.resize(end);
@@ -165,14 +161,14 @@ void Forwarder::extend(AllSeries series) {
   for (std::uint32_t i = first; i < end; ++i) find_target(i, series[i]);
 }
 
-const MetricConfig* Forwarder::metric_of(const Series& series) const {
+const MetricConfig* RequestMapper::metric_of(const Series& series) const {
   std::size_t number = 0;
   const auto& text = series.sink_type;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   return error == std::errc{} && number < mapping_.metrics.size() ? &mapping_.metrics[number] : nullptr;
 }
 
-void Forwarder::bind(std::uint32_t index, const Series& series) {
+void RequestMapper::bind(std::uint32_t index, const Series& series) {
   Source& source = sources_[index];
   const MetricConfig* metric = metric_of(series);
   const bool counter = series.kind == Kind::kCounter;
@@ -188,7 +184,7 @@ void Forwarder::bind(std::uint32_t index, const Series& series) {
 }
 
 // Puts seconds and the events that took them together, whichever of them is the new series.
-void Forwarder::find_partner(std::uint32_t index, AllSeries all) {
+void RequestMapper::find_partner(std::uint32_t index, AllSeries all) {
   const Series& series = all[index];
   const MetricConfig* metric = metric_of(series);
   if (metric != nullptr && !metric->hits.empty()) {
@@ -228,7 +224,7 @@ void Forwarder::find_partner(std::uint32_t index, AllSeries all) {
   find_target(sum, all[count]);
 }
 
-void Forwarder::pair_up(std::uint32_t seconds, std::uint32_t hits) {
+void RequestMapper::pair_up(std::uint32_t seconds, std::uint32_t hits) {
   Source& source = sources_[seconds];
   source.use = source.use == Use::kEvents ? Use::kSeconds : Use::kAverage;
   source.partner = hits;
@@ -236,7 +232,7 @@ void Forwarder::pair_up(std::uint32_t seconds, std::uint32_t hits) {
 }
 
 // Finds the timer, or the request, for what series `index` sends; the label is that of `named`.
-void Forwarder::find_target(std::uint32_t index, const Series& named) {
+void RequestMapper::find_target(std::uint32_t index, const Series& named) {
   Source& source = sources_[index];
   if (source.use == Use::kNothing || (source.owns_partner && named.name.ends_with(kSumSuffix))) return;
   const Label label(named.name, metric_of(named));
@@ -250,7 +246,7 @@ void Forwarder::find_target(std::uint32_t index, const Series& named) {
   source.target = find_timer(request, timer_tags(label, metric, named.slot));
 }
 
-std::uint32_t Forwarder::find_request(const Label& label) {
+std::uint32_t RequestMapper::find_request(const Label& label) {
   const Naming& group = mapping_.request;
   const TextLimits& limits = mapping_.limits;
   RequestNames names;
@@ -284,7 +280,7 @@ std::uint32_t Forwarder::find_request(const Label& label) {
   return entry->second;
 }
 
-TagTexts Forwarder::timer_tags(const Label& label, std::string_view metric, std::int32_t worker) const {
+TagTexts RequestMapper::timer_tags(const Label& label, std::string_view metric, std::int32_t worker) const {
   const std::size_t limit = mapping_.limits.tag;
   TagTexts tags;
   set_tag(tags, kMetricTag, distinct_text(metric, limit));
@@ -301,7 +297,7 @@ TagTexts Forwarder::timer_tags(const Label& label, std::string_view metric, std:
   return tags;
 }
 
-std::uint32_t Forwarder::find_timer(std::uint32_t request, TagTexts tags) {
+std::uint32_t RequestMapper::find_timer(std::uint32_t request, TagTexts tags) {
   const auto [entry, fresh] = timer_by_tags_.try_emplace(std::pair(request, std::move(tags)),
                                                          static_cast<std::uint32_t>(timers_.size()));
   if (fresh) {
@@ -313,7 +309,7 @@ std::uint32_t Forwarder::find_timer(std::uint32_t request, TagTexts tags) {
 
 // ---- what they send: at each scan
 
-void Forwarder::gather(std::uint32_t index, AllSeries all, double now) {
+void RequestMapper::gather(std::uint32_t index, AllSeries all, double now) {
   const Series& series = all[index];
   Source& source = sources_[index];
   Sent& sent = sent_[index];
@@ -342,7 +338,7 @@ void Forwarder::gather(std::uint32_t index, AllSeries all, double now) {
   }
 }
 
-void Forwarder::gather_events(Source& source, Sent& sent, const Series& series) {
+void RequestMapper::gather_events(Source& source, Sent& sent, const Series& series) {
   TimerSlot& timer = timers_[source.target];
   if (series.integral) {
     const std::uint64_t hits = affordable(series.total - sent.total);
@@ -358,7 +354,8 @@ void Forwarder::gather_events(Source& source, Sent& sent, const Series& series) 
   timer.value += seconds;
 }
 
-void Forwarder::gather_of_partner(Source& source, Sent& sent, const Series& series, const Series& partner) {
+void RequestMapper::gather_of_partner(Source& source, Sent& sent, const Series& series,
+                                      const Series& partner) {
   TimerSlot& timer = timers_[source.target];
   if (source.use == Use::kAverage && series.present && is_sendable(source, series, series.value)) {
     source.last_average = series.value;
@@ -376,7 +373,7 @@ void Forwarder::gather_of_partner(Source& source, Sent& sent, const Series& seri
   }
 }
 
-void Forwarder::gather_field(Source& source, Sent& sent, const Series& series) {
+void RequestMapper::gather_field(Source& source, Sent& sent, const Series& series) {
   if (!series.present) return;
   auto& field = requests_[source.target].fields[static_cast<std::size_t>(source.field)];
   double value = series.value;
@@ -396,7 +393,7 @@ void Forwarder::gather_field(Source& source, Sent& sent, const Series& series) {
 }
 
 // How many of them this scan can send.
-std::uint64_t Forwarder::affordable(std::uint64_t hits) {
+std::uint64_t RequestMapper::affordable(std::uint64_t hits) {
   if (hits <= kMaxHits) return hits;
   const std::uint64_t more = std::min((hits - 1) / kMaxHits, more_entries_);
   more_entries_ -= more;
@@ -404,14 +401,14 @@ std::uint64_t Forwarder::affordable(std::uint64_t hits) {
 }
 
 // What was added since the last time. So little that the packet's float would be 0 waits.
-double Forwarder::take_seconds(Source& source, Sent& sent, const Series& series) {
+double RequestMapper::take_seconds(Source& source, Sent& sent, const Series& series) {
   const double added = series.value - sent.value;
   if (added < std::numeric_limits<float>::min()) return 0;
   sent.value = series.value;
   return is_sendable(source, series, added) ? added : 0;
 }
 
-bool Forwarder::is_sendable(Source& source, const Series& series, double value) {
+bool RequestMapper::is_sendable(Source& source, const Series& series, double value) {
   if (value >= 0 && value <= std::numeric_limits<float>::max()) return true;
   if (!std::exchange(source.complained, true)) {
     complain(fmt::format(
@@ -421,11 +418,11 @@ bool Forwarder::is_sendable(Source& source, const Series& series, double value) 
   return false;
 }
 
-void Forwarder::complain(std::string text) {
+void RequestMapper::complain(std::string text) {
   if (problems_.size() < kMaxProblems) problems_.push_back(std::move(text));
 }
 
-void Forwarder::fill(const RequestSlot& slot) {
+void RequestMapper::fill(const RequestSlot& slot) {
   request_.clear();
   request_.hostname = slot.names.hostname;
   request_.server_name = slot.names.server_name;
@@ -458,4 +455,4 @@ void Forwarder::fill(const RequestSlot& slot) {
   }
 }
 
-}  // namespace mmstats_pinba
+}  // namespace mmstats::forward

@@ -1,4 +1,4 @@
-#include "plugin_pinba/forward/journal.h"
+#include "plugin_pinba/forward/daemon_log.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -8,17 +8,17 @@
 
 #include "mmstats/error.h"
 
-namespace mmstats_pinba {
+namespace mmstats::forward {
 namespace {
 
 constexpr std::size_t kMaxLine = 2000;  // bytes; a path alone may have 4096
 
 }  // namespace
 
-Journal::Journal() : terminal_(::isatty(STDERR_FILENO) == 1), minute_began_(Clock::now()) {}
+DaemonLog::DaemonLog() : terminal_(::isatty(STDERR_FILENO) == 1), minute_began_(Clock::now()) {}
 
-void Journal::say(Priority priority, std::string_view text) const {
-  std::string shown = mmstats::printable(text);
+void DaemonLog::say(Priority priority, std::string_view text) const {
+  std::string shown = printable(text);
   if (shown.size() > kMaxLine) {
     shown.resize(kMaxLine);
     shown += "...";
@@ -28,7 +28,7 @@ void Journal::say(Priority priority, std::string_view text) const {
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
-void Journal::complain(std::string_view text, Priority priority) {
+void DaemonLog::complain(std::string_view text, Priority priority) {
   const auto now = Clock::now();
   if (now - minute_began_ >= std::chrono::minutes(1)) {
     minute_began_ = now;
@@ -46,4 +46,4 @@ void Journal::complain(std::string_view text, Priority priority) {
   say(priority, text);
 }
 
-}  // namespace mmstats_pinba
+}  // namespace mmstats::forward

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/failure.h"
+#include "collect/label_pattern.h"
 #include "format/struct_codes.h"
 
 namespace mmstats {
@@ -30,23 +32,11 @@ bool fits_counter(Aggregate aggregate) {
 
 using Pattern = std::unique_ptr<const RE2>;
 
-Error invalid(std::string message) {
-  return {
-      .kind = ErrorKind::kInvalid, .path = {}, .offset = 0, .sys_errno = 0, .message = std::move(message)};
-}
+Error invalid(std::string message) { return failure(ErrorKind::kInvalid, {}, std::move(message)); }
 
 Expected<Pattern> compile(const std::string& pattern) {
-  RE2::Options options;
-  options.set_log_errors(false);
-  // Labels are bytes: every byte is a character, whatever encoding they were meant in. A UTF-8
-  // pattern still matches the same label, byte by byte.
-  options.set_encoding(RE2::Options::EncodingLatin1);
-  options.set_dot_nl(true);
-  auto compiled = std::make_unique<const RE2>(pattern, options);
-  if (!compiled->ok()) {
-    return tl::unexpected(invalid(fmt::format("pattern \"{}\": {}", pattern, compiled->error())));
-  }
-  return compiled;
+  return compile_label_pattern(pattern).map_error(
+      [&](const Error& error) { return invalid(fmt::format("pattern \"{}\": {}", pattern, error.message)); });
 }
 
 struct CompiledRule {
@@ -96,9 +86,8 @@ struct Rules::Impl {
   std::vector<CompiledRule> rules;
 
   static bool any_matches(const std::vector<Pattern>& patterns, std::string_view label) {
-    const re2::StringPiece text(label.data(), label.size());
     return std::any_of(patterns.begin(), patterns.end(),
-                       [&](const Pattern& pattern) { return RE2::FullMatch(text, *pattern); });
+                       [&](const Pattern& pattern) { return matches_whole(*pattern, label); });
   }
 
   [[nodiscard]] std::string_view without_prefix(std::string_view label) const {

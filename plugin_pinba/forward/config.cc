@@ -16,6 +16,8 @@
 #include <span>
 #include <utility>
 
+#include "collect/label_pattern.h"
+
 namespace mmstats::forward {
 namespace {
 
@@ -276,15 +278,6 @@ Naming read_naming(Section& section, const re2::RE2* pattern) {
   return naming;
 }
 
-// As core compiles them: labels are bytes.
-std::shared_ptr<const re2::RE2> compile(const std::string& pattern) {
-  re2::RE2::Options options;
-  options.set_log_errors(false);
-  options.set_encoding(re2::RE2::Options::EncodingLatin1);
-  options.set_dot_nl(true);
-  return std::make_shared<const re2::RE2>(pattern, options);
-}
-
 class GroupReader {
  public:
   GroupReader(const toml::table& table, std::string place, const std::string& path, Mistakes& mistakes)
@@ -358,11 +351,12 @@ class GroupReader {
       return;
     }
     MetricConfig metric;
-    metric.pattern = compile(*text);
-    if (!metric.pattern->ok()) {
+    auto pattern = compile_label_pattern(*text);
+    if (!pattern) {
       return section.mistake(
-          "match", fmt::format("\"{}\" is not possible: {}", printable(*text), metric.pattern->error()));
+          "match", fmt::format("\"{}\" is not possible: {}", printable(*text), pattern.error().message));
     }
+    metric.pattern = std::move(*pattern);
     Rule rule;
     rule.pattern = *text;
     rule.sink_type = fmt::to_string(group_.metrics.size());

@@ -7,16 +7,15 @@
 #include <optional>
 #include <utility>
 
+#include "base/failure.h"
+#include "collect/label_pattern.h"
+
 namespace mmash {
 namespace {
 
 tl::unexpected<mmstats::Error> bad_glob(std::string_view glob, std::string_view why) {
-  return tl::unexpected(
-      mmstats::Error{.kind = mmstats::ErrorKind::kInvalid,
-                     .path = {},
-                     .offset = 0,
-                     .sys_errno = 0,
-                     .message = fmt::format("glob \"{}\": {}", mmstats::printable(glob), why)});
+  return tl::unexpected(mmstats::failure(mmstats::ErrorKind::kInvalid, {},
+                                         fmt::format("glob \"{}\": {}", mmstats::printable(glob), why)));
 }
 
 std::string escaped(char c) { return fmt::format("\\x{{{:02x}}}", static_cast<unsigned char>(c)); }
@@ -61,7 +60,7 @@ std::vector<std::string> glob_folders(std::span<const std::string> globs) {
   return folders;
 }
 
-PathFilter::PathFilter(std::unique_ptr<re2::RE2> pattern, std::vector<std::string> folders)
+PathFilter::PathFilter(std::unique_ptr<const re2::RE2> pattern, std::vector<std::string> folders)
     : pattern_(std::move(pattern)), folders_(std::move(folders)) {}
 PathFilter::PathFilter(PathFilter&&) noexcept = default;
 PathFilter& PathFilter::operator=(PathFilter&&) noexcept = default;
@@ -92,12 +91,9 @@ mmstats::Expected<PathFilter> PathFilter::make(std::string_view glob, std::vecto
       pattern += escaped(glob[i]);
     }
   }
-  re2::RE2::Options options(re2::RE2::Latin1);  // bytes
-  options.set_log_errors(false);
-  options.set_dot_nl(true);
-  auto compiled = std::make_unique<re2::RE2>(pattern, options);
-  if (!compiled->ok()) return bad_glob(glob, compiled->error());
-  return PathFilter(std::move(compiled), std::move(folders));
+  auto compiled = mmstats::compile_label_pattern(pattern);
+  if (!compiled) return bad_glob(glob, compiled.error().message);
+  return PathFilter(std::move(*compiled), std::move(folders));
 }
 
 bool PathFilter::matches(std::string_view path) const {
@@ -110,7 +106,7 @@ bool PathFilter::matches(std::string_view path) const {
     } else if (folder != "/") {
       return false;
     }
-    return re2::RE2::FullMatch(re2::StringPiece(rest.data(), rest.size()), *pattern_);
+    return mmstats::matches_whole(*pattern_, rest);
   });
 }
 

@@ -33,9 +33,9 @@ class PathFilter {
   [[nodiscard]] bool matches(std::string_view path) const;
 
  private:
-  PathFilter(std::unique_ptr<re2::RE2> pattern, std::vector<std::string> folders);
+  PathFilter(std::unique_ptr<const re2::RE2> pattern, std::vector<std::string> folders);
 
-  std::unique_ptr<re2::RE2> pattern_;  // none: all
+  std::unique_ptr<const re2::RE2> pattern_;  // none: all
   std::vector<std::string> folders_;
 };
 

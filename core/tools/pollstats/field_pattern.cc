@@ -6,6 +6,9 @@
 #include <cstddef>
 #include <utility>
 
+#include "base/failure.h"
+#include "collect/label_pattern.h"
+
 namespace pollstats {
 namespace {
 
@@ -60,37 +63,21 @@ bool has_wildcard(std::string_view text) { return text.find_first_of("*?[") != s
 
 std::string quoted_re2(std::string_view text) { return RE2::QuoteMeta({text.data(), text.size()}); }
 
-struct FieldPattern::Impl {
-  RE2 pattern;
-  Impl(const std::string& text, const RE2::Options& options) : pattern(text, options) {}
-};
-
-FieldPattern::FieldPattern(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+FieldPattern::FieldPattern(std::unique_ptr<const re2::RE2> pattern) : pattern_(std::move(pattern)) {}
 FieldPattern::FieldPattern(FieldPattern&&) noexcept = default;
 FieldPattern& FieldPattern::operator=(FieldPattern&&) noexcept = default;
 FieldPattern::~FieldPattern() = default;
 
 mmstats::Expected<FieldPattern> FieldPattern::compile(std::string_view text, std::string_view prefix) {
-  RE2::Options options;
-  options.set_log_errors(false);
-  options.set_encoding(RE2::Options::EncodingLatin1);
-  options.set_dot_nl(true);
-  auto impl = std::make_unique<const Impl>(quoted_re2(prefix) + re2_of(text), options);
-  if (!impl->pattern.ok()) {
-    return tl::unexpected(mmstats::Error{.kind = mmstats::ErrorKind::kInvalid,
-                                         .path = {},
-                                         .offset = 0,
-                                         .sys_errno = 0,
-                                         .message = fmt::format("field \"{}\": {}", mmstats::printable(text),
-                                                                mmstats::printable(impl->pattern.error()))});
-  }
-  return FieldPattern(std::move(impl));
+  auto pattern = mmstats::compile_label_pattern(quoted_re2(prefix) + re2_of(text));
+  if (pattern) return FieldPattern(std::move(*pattern));
+  return tl::unexpected(mmstats::failure(mmstats::ErrorKind::kInvalid, {},
+                                         fmt::format("field \"{}\": {}", mmstats::printable(text),
+                                                     mmstats::printable(pattern.error().message))));
 }
 
-bool FieldPattern::matches(std::string_view label) const {
-  return RE2::FullMatch({label.data(), label.size()}, impl_->pattern);
-}
+bool FieldPattern::matches(std::string_view label) const { return mmstats::matches_whole(*pattern_, label); }
 
-const std::string& FieldPattern::re2() const { return impl_->pattern.pattern(); }
+const std::string& FieldPattern::re2() const { return pattern_->pattern(); }
 
 }  // namespace pollstats

@@ -8,6 +8,10 @@
 
 #include "mmstats/error.h"
 
+namespace re2 {
+class RE2;
+}
+
 namespace pollstats {
 
 bool has_wildcard(std::string_view text);
@@ -30,9 +34,8 @@ class FieldPattern {
   [[nodiscard]] const std::string& re2() const;  // the same for mmstats::Rules
 
  private:
-  struct Impl;
-  explicit FieldPattern(std::unique_ptr<const Impl> impl);
-  std::unique_ptr<const Impl> impl_;
+  explicit FieldPattern(std::unique_ptr<const re2::RE2> pattern);
+  std::unique_ptr<const re2::RE2> pattern_;
 };
 
 }  // namespace pollstats

@@ -1,5 +1,5 @@
 // Series -> what collectd calls an identity (type and type instance) and a value. Knows collectd's
-// rules, but not its headers. The mapping for people: core/doc/mapping.md.
+// rules, but not its headers. The mapping for people: plugin_collectd/mapping.md.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
 // Series -> requests: what became of one group's files since the last scan. The mapping for people:
-// core/doc/mapping.md. No sockets, no clocks, no files; one thread at a time.
+// plugin_pinba/mapping.md. No sockets, no clocks, no files; one thread at a time.
 #pragma once
 
 #include <array>

@@ -1,4 +1,4 @@
-"""How labels become names in collectd: a second implementation, from core/doc/mapping.md alone."""
+"""How labels become names in collectd: a second implementation, from plugin_collectd/mapping.md alone."""
 
 import re
 

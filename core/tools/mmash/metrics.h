@@ -1,5 +1,5 @@
 // Series as OpenMetrics 1.0 text, or as the older Prometheus text format 0.0.4. How labels become names:
-// core/doc/mapping.md. Pure but for the names, which stay what they were.
+// metrics.md. Pure but for the names, which stay what they were.
 #pragma once
 
 #include <cstddef>

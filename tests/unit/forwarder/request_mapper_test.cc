@@ -1,4 +1,4 @@
-// Packets are judged by protobuf's own library (packet_check.h), and the rules are core/doc/mapping.md's.
+// Packets are judged by protobuf's own library (packet_check.h), and the rules are plugin_pinba/mapping.md's.
 #include "plugin_pinba/forward/request_mapper.h"
 
 #include <doctest/doctest.h>

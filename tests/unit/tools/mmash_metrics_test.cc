@@ -105,7 +105,7 @@ TEST_CASE("a label becomes a name, with a hash where more than a dot had to be r
     CHECK(family.starts_with(before));
     CHECK(family.ends_with(after));
   }
-  // As core/doc/mapping.md says.
+  // As core/tools/mmash/metrics.md says.
   CHECK(family_of(series("http/get", Kind::kCounter)) == "http_get_0d81c53135ee");
   CHECK(family_of(series("web.bytes_sent", Kind::kCounter, "bytes")) == "web_bytes_sent_bytes");
   CHECK(family_of(series("web.latency.p99", Kind::kGauge, "seconds")) == "web_latency_p99_seconds");

@@ -162,7 +162,6 @@ void encode(benchmark::State& state) {
   pinba_wire::Request message;
   OtherMessage other;
   pinba::Encoder encoder;
-  auto kept = pinba::KeptPacket::make(request);
   std::size_t size = 0;
   std::size_t round = 0;
   const auto time_of = [&](auto&& work) {
@@ -174,7 +173,7 @@ void encode(benchmark::State& state) {
       }
     });
   };
-  std::vector<double> nothing, reused, arena, protobuf_c, fresh, patched, copied;
+  std::vector<double> nothing, reused, arena, protobuf_c, fresh, copied;
   for (auto _ : state) {
     nothing.push_back(time_of([] {}));
     reused.push_back(time_of([&] {
@@ -193,7 +192,6 @@ void encode(benchmark::State& state) {
     protobuf_c.push_back(
         time_of([&] { size = other.pack(request, reinterpret_cast<std::uint8_t*>(out.data())); }));
     fresh.push_back(time_of([&] { benchmark::DoNotOptimize(encoder.encode(request).front().data()); }));
-    patched.push_back(time_of([&] { benchmark::DoNotOptimize(kept->patch(request)); }));
     copied.push_back(time_of([&] {
       benchmark::DoNotOptimize(copy.data());
       std::memcpy(copy.data(), out.data(), size);
@@ -209,10 +207,8 @@ void encode(benchmark::State& state) {
   state.counters["ns_arena"] = ns(arena);
   state.counters["ns_protobuf_c"] = ns(protobuf_c);
   state.counters["ns_fresh"] = ns(fresh);
-  state.counters["ns_kept"] = ns(patched);
   state.counters["ns_memcpy"] = ns(copied);
   state.counters["fresh_vs_best"] = best / ns(fresh);
-  state.counters["kept_vs_best"] = best / ns(patched);
 }
 
 // The same with the work of finding each text in the dictionary: from tags as an application has them.

@@ -6,7 +6,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -75,10 +74,10 @@ struct Changes {
   friend bool operator==(const Changes&, const Changes&) = default;
 };
 
+struct PacketNames;
+
 // Owns the memory that it encodes into and keeps it from call to call. Not for several threads at once.
 class MMSTATS_API Encoder {
-  friend class KeptPacket;
-
  public:
   explicit Encoder(EncodeOptions options = {});
 
@@ -90,17 +89,13 @@ class MMSTATS_API Encoder {
   [[nodiscard]] const EncodeOptions& options() const { return options_; }
 
  private:
-  struct Names {
-    std::string_view hostname, server_name, script_name, schema;
-    bool has_schema;
-  };
   void encode_one(const Request& request);
-  void encode_parts(const Request& request, const Names& names);
-  bool encode_whole(const Request& request, const Names& names, std::span<const std::byte> nested);
+  void encode_parts(const Request& request, const PacketNames& names);
+  bool encode_whole(const Request& request, const PacketNames& names, std::span<const std::byte> nested);
   [[nodiscard]] std::vector<std::byte> embed(const Request& request, std::size_t own,
                                              std::vector<const Request*>& apart);
   [[nodiscard]] bool is_regular(const Request& request) const;
-  Names names_of(const Request& request);
+  PacketNames names_of(const Request& request);
 
   EncodeOptions options_;
   Changes changes_;
@@ -111,36 +106,6 @@ class MMSTATS_API Encoder {
   std::vector<Datagram> datagrams_;
   Request part_;                           // what one of several datagrams holds
   std::vector<std::uint32_t> part_index_;  // of a text of the request in part_, or none
-};
-
-// A packet that is sent again and again with the same texts, tags and number of timers, and other numbers:
-// they are written in place. Floats have a fixed width anyway; other numbers are padded to five bytes,
-// which all readers take (libprotobuf, protobuf-c, and so Pinba2, classic and collectd).
-class MMSTATS_API KeptPacket {
- public:
-  // Nothing if the request does not fit in one datagram, has nested requests, or needs changes to its timers.
-  static std::optional<KeptPacket> make(const Request& request, const EncodeOptions& options = {});
-
-  // Whether patch() may be called with it: all but the numbers is equal.
-  [[nodiscard]] bool fits(const Request& request) const;
-
-  // Takes the numbers of a request for which fits() holds; this is not checked again, beyond the number
-  // of timers. False, and a packet that is as before, if a timer has no hits: encode such a request anew.
-  bool patch(const Request& request);
-
-  // Valid until the next patch() or the end of this object.
-  [[nodiscard]] Datagram bytes() const { return bytes_; }
-
- private:
-  KeptPacket() = default;
-  Request shape_;
-  std::vector<std::byte> bytes_;
-  // Where in bytes_ the numbers begin: of the request, then of the timers.
-  std::size_t numbers_ = 0;
-  std::size_t hits_ = 0;
-  std::size_t values_ = 0;
-  std::size_t status_ = 0;
-  std::size_t ru_ = 0;
 };
 
 }  // namespace pinba

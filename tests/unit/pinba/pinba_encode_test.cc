@@ -6,7 +6,6 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
-#include <random>
 #include <sstream>
 
 #include "pinba/decode.h"
@@ -15,7 +14,6 @@
 
 using pinba::EncodeOptions;
 using pinba::Encoder;
-using pinba::KeptPacket;
 using pinba::Request;
 using pinba::Tags;
 
@@ -369,69 +367,6 @@ TEST_CASE("requests within a request are sent by themselves, or nested where ask
   request.timers[0].hit_count = 0;
   messages = all_encoded(nested, request);
   CHECK(messages.size() == 4);
-}
-
-TEST_CASE("a kept packet says what a fresh one says") {
-  Request request = with_timers(20);
-  auto packet = KeptPacket::make(request);
-  REQUIRE(packet);
-  CHECK(broken_rule(packet->bytes()) == "");
-  CHECK(meaning(parsed(packet->bytes())) == meaning(encoded(request)));
-  std::mt19937_64 random(1);
-  for (int round = 0; round < 1000; ++round) {
-    // Numbers of every length.
-    const auto number = [&] { return static_cast<std::uint32_t>(random()) >> (random() % 32); };
-    request.request_count = number();
-    request.document_size = std::uint64_t{number()} << (random() % 3);
-    request.memory_peak = number();
-    request.memory_footprint = number();
-    request.status = number();
-    request.request_time = number() * 1e-6;
-    request.ru_utime = number() * 1e-6;
-    request.ru_stime = number() * 1e-6;
-    for (auto& timer : request.timers) {
-      timer.hit_count = std::max(number(), 1U);
-      timer.value = number() * 1e-6;
-      timer.ru_utime = number() * 1e-6;
-      timer.ru_stime = -1.0 * static_cast<double>(random() % 2);
-    }
-    REQUIRE(packet->fits(request));
-    REQUIRE(packet->patch(request));
-    REQUIRE(broken_rule(packet->bytes()) == "");
-    REQUIRE(meaning(parsed(packet->bytes())) == meaning(encoded(request)));
-  }
-}
-
-TEST_CASE("a kept packet is for one shape") {
-  const Request request = shop_request();
-  auto packet = KeptPacket::make(request);
-  REQUIRE(packet);
-  const std::vector<std::byte> before(packet->bytes().begin(), packet->bytes().end());
-  Request other = request;
-  other.timers[1].hit_count = 0;
-  CHECK(!packet->patch(other));
-  CHECK(std::ranges::equal(packet->bytes(), before));
-  other = request;
-  other.status.reset();
-  CHECK(!packet->fits(other));
-  CHECK(!packet->patch(other));
-  other = request;
-  other.script_name = "/index";
-  CHECK(!packet->fits(other));
-  other = request;
-  other.timer_tags[0].value = 0;
-  CHECK(!packet->fits(other));
-  other = request;
-  other.add_timer(Tags{{"a", 1}}, 1, 1);
-  CHECK(!packet->fits(other));
-  CHECK(!packet->patch(other));
-  CHECK(!KeptPacket::make(with_timers(1000)));
-  other = request;
-  other.timers[0].hit_count = 0;
-  CHECK(!KeptPacket::make(other));
-  other = request;
-  other.requests.push_back(request);
-  CHECK(!KeptPacket::make(other));
 }
 
 TEST_CASE("limits are kept within what a datagram can be") {

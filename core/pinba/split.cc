@@ -1,0 +1,120 @@
+// Requests that cannot be sent as they are: too long for one datagram, or with timers and tags to be left out
+// or changed.
+#include <algorithm>
+#include <limits>
+
+#include "base/utf8.h"
+#include "pinba/encode.h"
+#include "pinba/put_request.h"
+
+namespace pinba {
+namespace {
+
+constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+
+}  // namespace
+
+void Encoder::encode_parts(const Request& request, const PacketNames& names) {
+  const Dictionary& texts = request.dictionary;
+  const std::size_t limit = options_.max_bytes;
+  const auto text_at = [&](std::uint32_t index) {
+    return options_.classic ? mmstats::whole_characters(texts[index], wire::kClassicTexts.tag) : texts[index];
+  };
+  const auto part_ref = [&](std::uint32_t index) {
+    std::uint32_t& known = part_index_[index];
+    if (known == kNone) known = part_.dictionary.add(text_at(index));
+    return known;
+  };
+  const auto is_known = [&](const TagRef& tag) {
+    return tag.name < texts.size() && tag.value < texts.size();
+  };
+  // Bytes that tags add at most, with the keys of their fields.
+  const auto tags_size = [&](std::span<const TagRef> tags, std::size_t key_size) {
+    const std::size_t new_index_size = wire::varint_size(part_.dictionary.size() + 2 * tags.size());
+    const auto one = [&](std::uint32_t index) {
+      const std::uint32_t known = part_index_[index];
+      return known == kNone ? new_index_size + text_size(text_at(index)) : wire::varint_size(known);
+    };
+    std::size_t size = 2 * tags.size() * key_size;
+    for (const TagRef& tag : tags) size += one(tag.name) + one(tag.value);
+    return size;
+  };
+
+  std::size_t free = 0;  // bytes that are left in the part
+  bool first = true;
+  const auto begin_part = [&] {
+    part_.clear();
+    part_index_.assign(texts.size(), kNone);
+    part_.request_count = request.request_count;
+    part_.status = request.status;
+    if (first) {
+      part_.document_size = request.document_size;
+      part_.memory_peak = request.memory_peak;
+      part_.request_time = request.request_time;
+      part_.ru_utime = request.ru_utime;
+      part_.ru_stime = request.ru_stime;
+      part_.memory_footprint = request.memory_footprint;
+    } else if (request.memory_footprint) {
+      part_.memory_footprint = 0;
+    }
+    free = limit - most_bytes(part_, names);
+    // A quarter is kept for timers.
+    const std::size_t kept = request.timers.empty() ? 0 : free / 4;
+    for (const TagRef& tag : request.tags) {
+      const std::size_t size = is_known(tag) ? tags_size({&tag, 1}, 2) : limit;
+      if (size > free - kept) {
+        if (first) ++changes_.tags_dropped;
+        continue;
+      }
+      free -= size;
+      part_.tags.push_back({part_ref(tag.name), part_ref(tag.value)});
+    }
+  };
+  const auto end_part = [&] {
+    encode_whole(part_, names, {});
+    first = false;
+  };
+
+  begin_part();
+  std::span<const TagRef> tags = request.timer_tags;
+  std::vector<TagRef> refs;
+  for (const Timer& timer : request.timers) {
+    const auto own = tags.first(std::min<std::size_t>(timer.tag_count, tags.size()));
+    tags = tags.subspan(own.size());
+    if (timer.hit_count == 0) {
+      ++changes_.without_hits;
+      continue;
+    }
+    if (own.size() < timer.tag_count || !std::ranges::all_of(own, is_known)) {
+      ++changes_.timers_dropped;
+      continue;
+    }
+    if (own.empty()) ++changes_.untagged;
+    const auto size_of_it = [&] {
+      constexpr std::size_t kFloats = 5 + 6 + 6;
+      const std::size_t tags_of_it =
+          own.empty() ? std::size_t{8} + text_size(kUntaggedName) + text_size(kUntaggedValue)
+                      : tags_size(own, 1);
+      return 1 + wire::varint_size(timer.hit_count) + kFloats + 1 + wire::varint_size(own.size()) +
+             tags_of_it;
+    };
+    std::size_t size = size_of_it();
+    if (size > free && options_.continue_timers && !part_.timers.empty()) {
+      end_part();
+      begin_part();
+      size = size_of_it();
+    }
+    if (size > free) {
+      ++changes_.timers_dropped;
+      continue;
+    }
+    free -= size;
+    refs.clear();
+    for (const TagRef& tag : own) refs.push_back({part_ref(tag.name), part_ref(tag.value)});
+    if (own.empty()) refs.push_back(part_.intern(kUntaggedName, kUntaggedValue));
+    part_.add_timer(refs, timer.hit_count, timer.value, timer.ru_utime, timer.ru_stime);
+  }
+  end_part();
+}
+
+}  // namespace pinba

@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
@@ -24,14 +23,15 @@
 #include <utility>
 #include <vector>
 
-#include "collect/discover.h"
 #include "collect/owner.h"
 #include "collect/remove.h"
 #include "format/file_name.h"
 #include "mmstats/error.h"
 #include "mmstats/parse.h"
 #include "mmstats/snapshot.h"
+#include "tools/shared/find_files.h"
 #include "tools/shared/output.h"
+#include "tools/shared/run_tool.h"
 #include "tools/shared/value_text.h"
 
 namespace {
@@ -52,6 +52,8 @@ constexpr std::string_view kProgram = "cleanstats";
 struct Options {
   bool dry_run = false;
   bool quiet = false;
+  bool json = false;
+  std::vector<std::string> files;
   Seconds older_than{0};
 };
 
@@ -323,18 +325,12 @@ class JsonReport final : public Report {
 // Where readers look when nobody tells them.
 void clean_found(Cleaner& cleaner, Report& report, bool quiet) {
   const auto globs = mmstats::default_globs();
-  // Each file is opened once and closed again: nothing is gained by holding it.
-  mmstats::Discovery discovery(globs, {.max_files = std::numeric_limits<std::size_t>::max(), .max_held = 0});
-  const mmstats::Look& look = discovery.look(system_clock::now());
-  std::vector<std::string> paths;
-  for (const auto key : discovery.files()) paths.push_back(discovery.path(key));
-  std::ranges::sort(paths);
-  for (const auto* error : look.errors) {
-    if (const auto verdict = Cleaner::unreadable(*error)) report.add(*verdict);
+  const auto [paths, errors] = mmstats::find_files(globs);
+  for (const auto& error : errors) {
+    if (const auto verdict = Cleaner::unreadable(error)) report.add(*verdict);
   }
-  if (paths.empty() && look.errors.empty() && !quiet) {
-    mmstats::complain(kProgram, fmt::format("no mmstats files match {}",
-                                            printable(fmt::format("{}", fmt::join(globs, ", ")))));
+  if (paths.empty() && errors.empty() && !quiet) {
+    mmstats::complain(kProgram, mmstats::nothing_found(globs));
   }
   for (const auto& path : paths) {
     const auto verdict = cleaner.clean(path);
@@ -365,65 +361,50 @@ std::optional<Seconds> duration(std::string_view text) {
   return Seconds(number * unit->seconds);
 }
 
-int run(int argc, char** argv) {
-  CLI::App app("Removes mmstats files of dead processes.", "cleanstats");
-  std::vector<std::string> files;
-  Options options;
-  bool json = false;
-  std::string older_than;
+void add_options(CLI::App& app, Options& options) {
   app.add_flag("-n,--dry-run", options.dry_run, "Remove nothing, and say what would be removed");
-  app.add_flag("--json", json, "One JSON array, an object for each file");
-  app.add_option("--older-than", older_than,
-                 "Keep files that were made or changed more recently than this,\n"
-                 "in seconds, or as 10min, 2h, 1d, 1w")
+  app.add_flag("--json", options.json, "One JSON array, an object for each file");
+  app.add_option_function<std::string>(
+         "--older-than", [&](const std::string& text) { options.older_than = *duration(text); },
+         "Keep files that were made or changed more recently than this,\n"
+         "in seconds, or as 10min, 2h, 1d, 1w")
       ->type_name("DURATION")
-      ->check([&](const std::string& text) {
+      ->check([](const std::string& text) {
         return duration(text) ? std::string()
                               : "\"" + printable(text) + "\" is no duration; write 90, 10min, 2h or 1d";
       });
   app.add_flag("-q,--quiet", options.quiet, "Tell only of files that were removed, or could not be");
-  app.add_option("FILE", files,
+  app.add_option("FILE", options.files,
                  "Files to look at; default: those that MMSTATS_GLOB or MMSTATS_PATH names,\n"
                  "else /run/mmstats/*.mmstats and /tmp/*.mmstats");
-  app.set_version_flag("--version", "cleanstats " MMSTATS_VERSION);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kAllWell : kUsage;
-  }
-  if (!older_than.empty()) options.older_than = *duration(older_than);
+}
 
-  // So that a reader who leaves ends the telling, not the cleaning; nor does a full disk.
-  std::signal(SIGPIPE, SIG_IGN);
+// A reader who leaves ends the telling, not the cleaning; nor does a full disk.
+int run(Options& options) {
   Output out;
   TextReport text_report(out, options);
   JsonReport json_report(out, options);
-  Report& report = json ? static_cast<Report&>(json_report) : text_report;
+  Report& report = options.json ? static_cast<Report&>(json_report) : text_report;
   Cleaner cleaner(options);
   report.begin();
-  if (files.empty()) {
+  if (options.files.empty()) {
     clean_found(cleaner, report, options.quiet);
   } else {
-    for (const auto& path : files) {
+    for (const auto& path : options.files) {
       if (const auto verdict = cleaner.clean(path)) report.add(*verdict);
     }
   }
   report.end();
-
-  if (const auto failure = out.failure()) {
-    mmstats::complain(kProgram, *failure);
-    return kSomeFailed;
-  }
-  return report.failed() ? kSomeFailed : kAllWell;
+  return out.finish(kProgram) && !report.failed() ? kAllWell : kSomeFailed;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    mmstats::complain(kProgram, error.what());
-    return kSomeFailed;
-  }
+  return mmstats::run_tool(argc, argv,
+                           {.name = std::string(kProgram),
+                            .description = "Removes mmstats files of dead processes.",
+                            .failed = kSomeFailed,
+                            .usage = kUsage},
+                           add_options, run);
 }

@@ -4,10 +4,7 @@
 #include <fmt/format.h>
 #include <systemd/sd-daemon.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
-#include <csignal>
-#include <exception>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,6 +16,7 @@
 #include "tools/mmash/server.h"
 #include "tools/mmash/site.h"
 #include "tools/shared/output.h"
+#include "tools/shared/run_tool.h"
 
 namespace {
 
@@ -42,58 +40,58 @@ std::vector<std::string> host_names(std::vector<std::string> names,
   return names;
 }
 
-int run(int argc, char** argv) {
-  CLI::App app("Serves what mmstats files hold: as a web page, as JSON, and for Prometheus.", "mmash");
+struct Options {
   std::vector<std::string> globs;
   std::vector<std::string> addresses{"127.0.0.1:5002"};
   std::vector<std::string> hosts;
   std::string page_folder = MMASH_PAGE;
   std::string javascript = MMASH_JAVASCRIPT;
   bool access_log = false;
-  mmash::ServerOptions options;
-  double patience = 10;
-  app.add_option("GLOB", globs,
+  double patience = 10;  // seconds
+  mmash::ServerOptions server;
+};
+
+void add_options(CLI::App& app, Options& options) {
+  app.add_option("GLOB", options.globs,
                  "Files to read; default: those that MMSTATS_GLOB or MMSTATS_PATH names,\n"
                  "else /run/mmstats/*.mmstats and /tmp/*.mmstats");
-  app.add_option("--listen", addresses, "HOST:PORT, [IPV6]:PORT or unix:PATH; may be given more than once")
+  app.add_option("--listen", options.addresses,
+                 "HOST:PORT, [IPV6]:PORT or unix:PATH; may be given more than once")
       ->capture_default_str()
       ->take_all()
       ->allow_extra_args(false);
-  app.add_option("--host", hosts,
+  app.add_option("--host", options.hosts,
                  "A name that browsers may call this server by, beside those that it listens on")
       ->take_all()
       ->allow_extra_args(false);
-  app.add_option("--max-connections", options.max_connections, "Clients at once")
+  app.add_option("--max-connections", options.server.max_connections, "Clients at once")
       ->capture_default_str()
       ->check(CLI::Range(1, 200));
-  app.add_option("--timeout", patience,
+  app.add_option("--timeout", options.patience,
                  "Seconds that a client has to send a request, or to take a piece of an answer")
       ->capture_default_str()
       ->check(CLI::Range(0.1, 3600.0));
-  app.add_flag("--access-log", access_log, "A line on standard output for each answer");
-  app.add_option("--page", page_folder, "The folder with the page's files")
+  app.add_flag("--access-log", options.access_log, "A line on standard output for each answer");
+  app.add_option("--page", options.page_folder, "The folder with the page's files")
       ->capture_default_str()
       ->take_last();
-  app.add_option("--javascript", javascript, "The folder with dygraphs/")->capture_default_str()->take_last();
-  app.set_version_flag("--version", "mmash " MMSTATS_VERSION);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kGood : kUsage;
-  }
-  options.patience = std::chrono::milliseconds(static_cast<std::int64_t>(patience * 1e3));
+  app.add_option("--javascript", options.javascript, "The folder with dygraphs/")
+      ->capture_default_str()
+      ->take_last();
+}
 
-  std::signal(SIGPIPE, SIG_IGN);
-  auto page = mmash::Page::load(page_folder, javascript);
+int run(Options& options) {
+  options.server.patience = std::chrono::milliseconds(static_cast<std::int64_t>(options.patience * 1e3));
+  auto page = mmash::Page::load(options.page_folder, options.javascript);
   if (!page) return fail(page.error());
-  if (globs.empty()) globs = mmstats::default_globs();
+  if (options.globs.empty()) options.globs = mmstats::default_globs();
   mmash::Log log;
-  mmash::Site site(globs, mmash::HostNames(host_names(std::move(hosts), addresses)), std::move(*page),
-                   [&](std::string_view text) { log.complain(text); });
+  mmash::Site site(options.globs, mmash::HostNames(host_names(std::move(options.hosts), options.addresses)),
+                   std::move(*page), [&](std::string_view text) { log.complain(text); });
   mmash::Server server(
-      options, [&](const mmash::Request& request) { return site.answer(request); },
-      access_log ? mmash::Log::line : std::function<void(std::string_view)>());
-  for (const auto& address : addresses) {
+      options.server, [&](const mmash::Request& request) { return site.answer(request); },
+      options.access_log ? mmash::Log::line : std::function<void(std::string_view)>());
+  for (const auto& address : options.addresses) {
     const auto listening = server.listen(address);
     if (!listening) return fail(listening.error());
     mmash::Log::line(fmt::format("mmash: serves {}", *listening));
@@ -108,10 +106,11 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    mmstats::complain("mmash", error.what());
-    return kFailed;
-  }
+  return mmstats::run_tool(
+      argc, argv,
+      {.name = "mmash",
+       .description = "Serves what mmstats files hold: as a web page, as JSON, and for Prometheus.",
+       .failed = kFailed,
+       .usage = kUsage},
+      add_options, run);
 }

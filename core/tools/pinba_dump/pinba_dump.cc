@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -21,7 +20,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <exception>
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -35,6 +33,8 @@
 #include "pinba/decode.h"
 #include "pinba/request.h"
 #include "pinba/sender.h"
+#include "tools/shared/output.h"
+#include "tools/shared/run_tool.h"
 
 namespace {
 
@@ -46,10 +46,7 @@ enum ExitStatus : int { kAllExact = 0, kSomeBad = 1, kUsage = 2 };
 constexpr int kReceiveBuffer = 4 << 20;  // bytes; the system gives what it allows
 constexpr double kLongestTimeout = 1e9;  // seconds
 
-void complain(std::string_view text) {
-  const std::string line = fmt::format("pinba-dump: {}\n", text);
-  std::fwrite(line.data(), 1, line.size(), stderr);
-}
+void complain(std::string_view text) { mmstats::complain("pinba-dump", text); }
 
 std::string with_errno(std::string_view text, int error) {
   return fmt::format("{}: {}", text, std::strerror(error));
@@ -475,30 +472,27 @@ bool listen(const std::string& where, const Limits& limits, Dump& dump) {
   return limits.packets == Limits{}.packets || dump.packets() >= limits.packets;
 }
 
-int run(int argc, char** argv) {
-  CLI::App app("Shows Pinba packets, and what servers would make of them.", "pinba-dump");
+struct Options {
   std::vector<std::string> files;
   std::string where = "127.0.0.1";
   bool json = false;
   Limits limits;
-  app.add_option("--listen", where,
-                 "HOST:PORT, [IPV6]:PORT, or :PORT for all addresses; default: 127.0.0.1:30002");
-  app.add_flag("--json", json, "One JSON object in a line for each packet");
-  app.add_option("--count", limits.packets, "End after so many packets")->check(CLI::PositiveNumber);
-  app.add_option("--timeout", limits.seconds, "End after so many seconds")
-      ->check(CLI::Range(0.0, kLongestTimeout));
-  app.add_option("FILE", files, "Files to show instead, each one datagram; - is standard input");
-  app.set_version_flag("--version", "pinba-dump " MMSTATS_VERSION);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kAllExact : kUsage;
-  }
+};
 
-  // So that a reader who leaves shows as a failed write.
-  std::signal(SIGPIPE, SIG_IGN);
-  Dump dump(json);
-  const bool complete = files.empty() ? listen(where, limits, dump) : show_files(files, dump);
+void add_options(CLI::App& app, Options& options) {
+  app.add_option("--listen", options.where,
+                 "HOST:PORT, [IPV6]:PORT, or :PORT for all addresses; default: 127.0.0.1:30002");
+  app.add_flag("--json", options.json, "One JSON object in a line for each packet");
+  app.add_option("--count", options.limits.packets, "End after so many packets")->check(CLI::PositiveNumber);
+  app.add_option("--timeout", options.limits.seconds, "End after so many seconds")
+      ->check(CLI::Range(0.0, kLongestTimeout));
+  app.add_option("FILE", options.files, "Files to show instead, each one datagram; - is standard input");
+}
+
+int run(Options& options) {
+  Dump dump(options.json);
+  const bool complete =
+      options.files.empty() ? listen(options.where, options.limits, dump) : show_files(options.files, dump);
   if (dump.output_error() == EPIPE) {
     // As any filter ends that does not know of signals.
     std::signal(SIGPIPE, SIG_DFL);
@@ -514,12 +508,10 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fputs("pinba-dump: ", stderr);
-    std::fputs(error.what(), stderr);
-    std::fputs("\n", stderr);
-    return kSomeBad;
-  }
+  return mmstats::run_tool(argc, argv,
+                           {.name = "pinba-dump",
+                            .description = "Shows Pinba packets, and what servers would make of them.",
+                            .failed = kSomeBad,
+                            .usage = kUsage},
+                           add_options, run);
 }

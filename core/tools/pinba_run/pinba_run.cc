@@ -6,7 +6,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -28,6 +27,8 @@
 #include "pinba/encode.h"
 #include "pinba/request.h"
 #include "pinba/sender.h"
+#include "tools/shared/output.h"
+#include "tools/shared/run_tool.h"
 
 namespace {
 
@@ -42,6 +43,7 @@ constexpr double kLongestWait = 60;  // seconds
 
 struct Options {
   std::vector<std::string> servers;
+  std::vector<std::string> tag_words;
   pinba::Tags tags;
   std::string script_name;
   std::string server_name = "script";
@@ -51,11 +53,7 @@ struct Options {
   std::vector<std::string> command;
 };
 
-void complain(std::string_view text) {
-  const std::string line = fmt::format("pinba-run: {}\n", text);
-  // At once, as the command may write there too. Where it cannot be written, nobody can be told.
-  if (::write(STDERR_FILENO, line.data(), line.size()) < 0) return;
-}
+void complain(std::string_view text) { mmstats::complain("pinba-run", text); }
 
 // ---- the command
 
@@ -299,25 +297,21 @@ std::string this_host() {
 
 std::string file_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
-// The exit status, if there is nothing to run.
-std::optional<int> parse(int argc, char** argv, Options& options) {
-  CLI::App app("Runs a command, and sends what it took to Pinba servers.", "pinba-run");
-  std::vector<std::string> tags;
+void add_options(CLI::App& app, Options& options) {
   app.footer("Behind the options: [--] COMMAND [ARGUMENT]...");
   app.prefix_command();
   app.add_option("--server", options.servers,
                  "HOST:PORT, again for more of them; default: $PINBA_SERVER, else 127.0.0.1:30002")
       ->allow_extra_args(false);
-  app.add_option("--tag", tags, "NAME=VALUE of the request; may be given again")->allow_extra_args(false);
+  app.add_option("--tag", options.tag_words, "NAME=VALUE of the request; may be given again")
+      ->allow_extra_args(false);
   app.add_option("--script", options.script_name, "Script name; default: the command's file name");
   app.add_option("--server-name", options.server_name, "Server name; default: script");
   app.add_option("--host", options.hostname, "Host name; default: this machine's");
   app.add_option("--wait", options.wait, "Seconds that names of servers may take at the end; default: 0.5")
       ->check(CLI::Range(0.0, kLongestWait));
   app.add_flag("--verbose", options.verbose, "Say in one line at the end what was sent");
-  app.set_version_flag("--version", "pinba-run " MMSTATS_VERSION);
-  try {
-    app.parse(argc, argv);
+  app.callback([&] {
     options.command = app.remaining();
     if (!options.command.empty() && options.command[0] == "--") {
       options.command.erase(options.command.begin());
@@ -325,23 +319,18 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
       throw CLI::ExtrasError({options.command[0]});
     }
     if (options.command.empty()) throw CLI::RequiredError("COMMAND");
-    for (const std::string& tag : tags) {
+    for (const std::string& tag : options.tag_words) {
       const auto equals = tag.find('=');
       if (equals == 0 || equals == std::string::npos)
         throw CLI::ValidationError("--tag", "must be NAME=VALUE");
       options.tags.add(tag.substr(0, equals), tag.substr(equals + 1));
     }
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kOwnFailure;
-  }
-  if (options.script_name.empty()) options.script_name = file_name(options.command[0]);
-  if (options.hostname.empty()) options.hostname = this_host();
-  return std::nullopt;
+  });
 }
 
-int run(int argc, char** argv) {
-  Options options;
-  if (const auto status = parse(argc, argv, options)) return *status;
+int run(Options& options) {
+  if (options.script_name.empty()) options.script_name = file_name(options.command[0]);
+  if (options.hostname.empty()) options.hostname = this_host();
   const bool servers_given = !options.servers.empty();
   if (!servers_given) options.servers = servers_of_environment();
 
@@ -376,12 +365,14 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  int status = kOwnFailure;
-  try {
-    status = run(argc, argv);
-  } catch (const std::exception& error) {
-    complain(error.what());
-  }
+  const int status =
+      mmstats::run_tool(argc, argv,
+                        {.name = "pinba-run",
+                         .description = "Runs a command, and sends what it took to Pinba servers.",
+                         .failed = kOwnFailure,
+                         .usage = kOwnFailure,
+                         .ignores_sigpipe = false},
+                        add_options, run);
   std::fflush(stdout);
   // Threads may still look a name up.
   std::_Exit(status);

@@ -18,6 +18,7 @@
 #include "mmstats/parse.h"
 #include "mmstats/snapshot.h"
 #include "tools/pollstats/file_filter.h"
+#include "tools/shared/find_files.h"
 #include "tools/shared/output.h"
 
 namespace pollstats {
@@ -111,11 +112,7 @@ class Report {
       }
     }
     // If nobody reads any more, this ends the process as it ends any filter.
-    if (const auto failure = out_.failure()) {
-      mmstats::complain(kProgram, *failure);
-      return 1;
-    }
-    return 0;
+    return out_.finish(kProgram) ? 0 : 1;
   }
 
  private:
@@ -166,9 +163,7 @@ class Report {
 
   void tell_what_is_missing() {
     if (watch_.files() == 0) {
-      mmstats::complain(kProgram,
-                        fmt::format("no mmstats files match {}",
-                                    mmstats::printable(fmt::format("{}", fmt::join(globs_, ", ")))));
+      mmstats::complain(kProgram, mmstats::nothing_found(globs_));
       return;
     }
     const auto missing = columns_.missing();
@@ -221,14 +216,12 @@ int report_columns(const Options& options, Columns columns, const std::vector<st
   for (const auto& pattern : columns.patterns()) {
     if (const auto added = rules.include(pattern); !added) {
       mmstats::complain(kProgram, added.error().text());
-      return 2;
+      return kUsage;
     }
   }
   struct sigaction action {};
   action.sa_handler = on_interrupt;
   ::sigaction(SIGINT, &action, nullptr);
-  // So that a reader who leaves shows as a failed write.
-  std::signal(SIGPIPE, SIG_IGN);
   return Report(options, std::move(columns), globs, std::move(rules)).run();
 }
 

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <clocale>
-#include <exception>
 #include <utility>
 
 #include "format/file_name.h"
@@ -13,10 +12,9 @@
 #include "tools/pollstats/live_run.h"
 #include "tools/pollstats/poll_options.h"
 #include "tools/shared/output.h"
+#include "tools/shared/run_tool.h"
 
 namespace {
-
-constexpr int kUsage = 2;
 
 int run(int argc, char** argv) {
   std::setlocale(LC_ALL, "");
@@ -28,12 +26,12 @@ int run(int argc, char** argv) {
     mmstats::complain(
         "pollstats",
         "name fields (pollstats FIELD,FIELD... FILE...; '*' is all of them), or run it on a terminal");
-    return kUsage;
+    return pollstats::kUsage;
   }
   auto columns = pollstats::Columns::parse(options.fields, options.prefix);
   if (!columns) {
     mmstats::complain("pollstats", columns.error().text());
-    return kUsage;
+    return pollstats::kUsage;
   }
   return pollstats::report_columns(options, std::move(*columns), globs);
 }
@@ -41,10 +39,5 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    mmstats::complain("pollstats", error.what());
-    return 1;
-  }
+  return mmstats::run_guarded({.name = "pollstats", .description = {}}, [&] { return run(argc, argv); });
 }

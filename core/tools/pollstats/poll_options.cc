@@ -3,19 +3,18 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
-#include <iostream>
 #include <string_view>
 #include <utility>
 
 #include "mmstats/error.h"
+#include "tools/shared/output.h"
+#include "tools/shared/run_tool.h"
 
 namespace pollstats {
 namespace {
 
-constexpr int kUsage = 2;
 constexpr double kShortestDelay = 0.01;     // seconds
 constexpr double kLongestDelay = 31536000;  // a year
 
@@ -103,7 +102,6 @@ Parsed parse(int argc, const char* const* argv) {
   app.add_flag("--live", options.live, "The whole screen; all arguments are FILEs");
   app.add_flag("-v", options.verbosity,
                "Say more on standard error: warnings; -vv: what files do; -vvv: all");
-  app.set_version_flag("--version", "pollstats " MMSTATS_VERSION);
   app.add_option("FIELD", shown_in_help,
                  "FIELD,FIELD...: labels, or patterns as 'status.*'; then the FILEs, or patterns of them.\n"
                  "Default: the files that MMSTATS_GLOB or MMSTATS_PATH names, else /run/mmstats/*.mmstats\n"
@@ -111,18 +109,14 @@ Parsed parse(int argc, const char* const* argv) {
       ->option_text("FIELD,FIELD... FILE...");
 
   const auto refuse = [&](std::string_view what) {
-    std::cerr << "pollstats: " << what << "\nRun with --help for more information.\n";
+    mmstats::complain("pollstats", fmt::format("{}\nRun with --help for more information.", what));
     parsed.exit_status = kUsage;
     return parsed;
   };
   auto [words, arguments] = divide(std::vector<std::string>(argv + 1, argv + argc));
-  try {
-    std::ranges::reverse(words);  // as CLI11 wants them
-    app.parse(words);
-  } catch (const CLI::ParseError& error) {
-    parsed.exit_status = app.exit(error) == 0 ? 0 : kUsage;
-    return parsed;
-  }
+  std::ranges::reverse(words);
+  parsed.exit_status = mmstats::parse_words(app, {.name = "pollstats", .description = {}}, std::move(words));
+  if (parsed.exit_status) return parsed;
   options.delay = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(delay));
 
   if (!options.live && !arguments.empty()) {

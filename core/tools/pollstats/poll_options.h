@@ -11,6 +11,8 @@
 
 namespace pollstats {
 
+inline constexpr int kUsage = 2;  // exit status of a mistake on the command line
+
 struct Options {
   std::optional<std::uint64_t> count;  // lines; none: until it is stopped
   std::chrono::nanoseconds delay = std::chrono::seconds(1);

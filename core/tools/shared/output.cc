@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdio>
 
-#include "mmstats/error.h"
+#include "base/failure.h"
 
 namespace mmstats {
 
@@ -31,19 +31,15 @@ void Output::reader_left() {
   if (error_ == 0) error_ = EPIPE;
 }
 
-std::optional<std::string> Output::failure() {
+bool Output::finish(std::string_view program) {
   flush();
-  if (error_ == 0) return std::nullopt;
+  if (error_ == 0) return true;
   if (error_ == EPIPE) {
     std::signal(SIGPIPE, SIG_DFL);
     std::raise(SIGPIPE);
   }
-  return Error{.kind = ErrorKind::kIo,
-               .path = {},
-               .offset = 0,
-               .sys_errno = error_,
-               .message = "cannot write the output"}
-      .text();
+  complain(program, system_failure({}, "cannot write the output", error_).text());
+  return false;
 }
 
 void complain(std::string_view program, std::string_view text) {

@@ -1,7 +1,6 @@
 // Standard output of a tool: written in chunks, and no failure lost.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,9 +17,9 @@ class Output {
 
   [[nodiscard]] bool failed() const { return error_ != 0; }
 
-  // Why not all was written, for people, after what was left to write; none: it was. If the reader left, this
-  // ends the process by SIGPIPE instead, as any filter ends that does not know of signals.
-  std::optional<std::string> failure();
+  // Writes what is left. False: not all was written, which is told as `program`'s complaint. If the reader
+  // left, this ends the process by SIGPIPE instead, as any filter ends that does not know of signals.
+  bool finish(std::string_view program);
 
  private:
   std::string buffer_;

@@ -2,25 +2,22 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
-#include <csignal>
 #include <cstddef>
-#include <exception>
-#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "collect/discover.h"
+#include "base/utf8.h"
 #include "format/file_name.h"
 #include "mmstats/error.h"
 #include "mmstats/format.h"
 #include "mmstats/parse.h"
 #include "mmstats/settle.h"
+#include "tools/shared/find_files.h"
 #include "tools/shared/output.h"
+#include "tools/shared/run_tool.h"
 #include "tools/shared/value_text.h"
 
 namespace {
@@ -37,8 +34,7 @@ constexpr std::size_t kWidestLabel = 128;  // characters
 constexpr std::size_t kMostNamed = 5;      // labels in a note
 
 std::size_t width(std::string_view utf8) {
-  return static_cast<std::size_t>(std::count_if(
-      utf8.begin(), utf8.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; }));
+  return static_cast<std::size_t>(std::ranges::count_if(utf8, mmstats::begins_character));
 }
 
 // How results are written: called once for each file, in order.
@@ -147,18 +143,9 @@ class Run {
   // Where readers look when nobody tells them.
   void found() {
     const auto globs = mmstats::default_globs();
-    // Each file is opened once and closed again: nothing is gained by holding it.
-    mmstats::Discovery discovery(globs,
-                                 {.max_files = std::numeric_limits<std::size_t>::max(), .max_held = 0});
-    const mmstats::Look& look = discovery.look(std::chrono::system_clock::now());
-    std::vector<std::string> paths;
-    for (const auto key : discovery.files()) paths.push_back(discovery.path(key));
-    std::ranges::sort(paths);
-    for (const auto* error : look.errors) unreadable(*error);
-    if (paths.empty() && look.errors.empty()) {
-      mmstats::complain(kProgram, fmt::format("no mmstats files match {}",
-                                              mmstats::printable(fmt::format("{}", fmt::join(globs, ", ")))));
-    }
+    const auto [paths, errors] = mmstats::find_files(globs);
+    for (const auto& error : errors) unreadable(error);
+    if (paths.empty() && errors.empty()) mmstats::complain(kProgram, mmstats::nothing_found(globs));
     for (const auto& path : paths) {
       if (out_.failed()) return;
       auto reading = mmstats::read_settled(path);
@@ -213,50 +200,41 @@ class Run {
   bool clean_ = true;
 };
 
-int run(int argc, char** argv) {
-  CLI::App app("Prints what mmstats files hold.", "slurpstats");
+struct Options {
   std::vector<std::string> files;
   bool json = false;
-  app.add_flag("--json", json, "One JSON array, an object for each file");
-  app.add_option("FILE", files,
+};
+
+void add_options(CLI::App& app, Options& options) {
+  app.add_flag("--json", options.json, "One JSON array, an object for each file");
+  app.add_option("FILE", options.files,
                  "Files to read; default: those that MMSTATS_GLOB or MMSTATS_PATH names,\n"
                  "else /run/mmstats/*.mmstats and /tmp/*.mmstats");
-  app.set_version_flag("--version", "slurpstats " MMSTATS_VERSION);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kAllClean : kUsage;
-  }
+}
 
-  // So that a reader who leaves shows as a failed write, after which everything is put in order.
-  std::signal(SIGPIPE, SIG_IGN);
+int run(Options& options) {
   Output out;
   TextReport text_report(out);
   JsonReport json_report(out);
-  Report& report = json ? static_cast<Report&>(json_report) : text_report;
+  Report& report = options.json ? static_cast<Report&>(json_report) : text_report;
   Run run(out, report);
   report.begin();
-  if (files.empty()) {
+  if (options.files.empty()) {
     run.found();
   } else {
-    run.named(files);
+    run.named(options.files);
   }
   report.end();
-
-  if (const auto failure = out.failure()) {
-    mmstats::complain(kProgram, *failure);
-    return kSomeBad;
-  }
-  return run.clean() ? kAllClean : kSomeBad;
+  return out.finish(kProgram) && run.clean() ? kAllClean : kSomeBad;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    mmstats::complain(kProgram, error.what());
-    return kSomeBad;
-  }
+  return mmstats::run_tool(argc, argv,
+                           {.name = std::string(kProgram),
+                            .description = "Prints what mmstats files hold.",
+                            .failed = kSomeBad,
+                            .usage = kUsage},
+                           add_options, run);
 }

@@ -2,10 +2,8 @@
 
 #include <fmt/format.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <bit>
 #include <chrono>
@@ -14,6 +12,8 @@
 #include <mutex>
 #include <utility>
 #include <vector>
+
+#include "base/host_name.h"
 
 namespace pinba {
 namespace {
@@ -36,12 +36,6 @@ Rusage rusage_of(int who) {
     return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
   };
   return {seconds_of(usage.ru_utime), seconds_of(usage.ru_stime)};
-}
-
-std::string machine_name() {
-  std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) != 0) return {};
-  return name.data();
 }
 
 std::string command_line() {
@@ -70,7 +64,7 @@ struct Slot {
 struct __attribute__((visibility("hidden"))) Client::Core {
   Core(Sender given, ClientOptions given_options)
       : sender(std::move(given)), options(std::move(given_options)) {
-    if (options.hostname.empty()) options.hostname = machine_name();
+    if (options.hostname.empty()) options.hostname = mmstats::host_name();
   }
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;

@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <condition_variable>
 #include <csignal>
 #include <cstring>
@@ -20,6 +19,10 @@
 #include <optional>
 #include <thread>
 #include <utility>
+
+#include "base/failure.h"
+#include "base/hash.h"
+#include "base/host_port.h"
 
 namespace pinba {
 namespace {
@@ -88,34 +91,6 @@ class Queue {
   std::size_t first_ = 0;
 };
 
-struct HostPort {
-  std::string host;
-  std::string port;
-};
-
-std::optional<HostPort> parse_server(std::string_view text) {
-  HostPort parts{std::string(text), std::to_string(kDefaultPort)};
-  std::string_view port;
-  if (text.starts_with('[')) {
-    const auto end = text.find(']');
-    if (end == std::string_view::npos) return std::nullopt;
-    parts.host = text.substr(1, end - 1);
-    port = text.substr(end + 1);
-    if (!port.empty() && port[0] != ':') return std::nullopt;
-  } else if (const auto colon = text.find(':'); colon != std::string_view::npos && colon == text.rfind(':')) {
-    parts.host = text.substr(0, colon);
-    port = text.substr(colon);
-  }
-  if (parts.host.empty() || parts.host.find('\0') != std::string::npos) return std::nullopt;
-  if (port.empty()) return parts;
-  port.remove_prefix(1);
-  std::uint16_t number = 0;
-  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
-  if (error != std::errc() || end != port.data() + port.size() || number == 0) return std::nullopt;
-  parts.port = std::to_string(number);
-  return parts;
-}
-
 std::vector<Address> look_up(const std::string& host, const std::string& port, int flags) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_DGRAM;
@@ -138,13 +113,6 @@ bool same(const Address& a, const Address& b) {
   return a.length == b.length && std::memcmp(&a.storage, &b.storage, a.length) == 0;
 }
 
-// FNV-1a: the same in every process and on every machine.
-std::size_t stable_hash(std::string_view text) {
-  std::uint64_t hash = 0xCBF29CE484222325U;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
-  return hash;
-}
-
 // Starts a thread that takes none of the application's signals. False if the system has none to give.
 template <class Run>
 bool start_thread(std::thread& thread, Run run) {
@@ -163,7 +131,8 @@ bool start_thread(std::thread& thread, Run run) {
 }
 
 struct Target {
-  HostPort server;
+  std::string host;
+  std::string port;
   bool is_address = false;  // not a name: nothing to look up
   std::vector<Address> addresses;
   std::size_t current = 0;  // of the addresses
@@ -522,17 +491,17 @@ void Sender::State::start_resolving(std::size_t index) {
   target.resolving = true;
   target.resolve_at = Clock::now() + options.resolve_interval;
   std::thread thread;
-  const bool started =
-      start_thread(thread, [state = shared_from_this(), index, server = target.server, of_process = process] {
-        std::vector<Address> found;
-        try {
-          found = state->options.resolve ? state->options.resolve(server.host, server.port)
-                                         : look_up(server.host, server.port, AI_ADDRCONFIG);
-        } catch (...) {
-          found.clear();  // NOLINT(bugprone-empty-catch): as if not found
-        }
-        state->resolved(index, of_process, std::move(found));
-      });
+  const bool started = start_thread(thread, [state = shared_from_this(), index, host = target.host,
+                                             port = target.port, of_process = process] {
+    std::vector<Address> found;
+    try {
+      found =
+          state->options.resolve ? state->options.resolve(host, port) : look_up(host, port, AI_ADDRCONFIG);
+    } catch (...) {
+      found.clear();  // NOLINT(bugprone-empty-catch): as if not found
+    }
+    state->resolved(index, of_process, std::move(found));
+  });
   if (started) {
     // It may take as long as a dead name server lets it, and nobody waits for it.
     thread.detach();
@@ -622,7 +591,7 @@ void Sender::State::close() {
 template <class Visit>
 void Sender::State::for_each_target(std::string_view script_name, Visit visit) {
   if (options.spread == SenderOptions::Spread::kByScript) {
-    visit(targets[stable_hash(script_name) % targets.size()]);
+    visit(targets[mmstats::fnv1a(script_name) % targets.size()]);
   } else {
     for (Target& target : targets) visit(target);
   }
@@ -632,24 +601,22 @@ void Sender::State::for_each_target(std::string_view script_name, Visit visit) {
 
 mmstats::Expected<Sender> Sender::make(SenderOptions options) {
   const auto invalid = [](std::string message) {
-    mmstats::Error error;
-    error.kind = mmstats::ErrorKind::kInvalid;
-    error.message = std::move(message);
-    return tl::unexpected(std::move(error));
+    return tl::unexpected(mmstats::failure(mmstats::ErrorKind::kInvalid, {}, std::move(message)));
   };
   if (options.servers.empty()) return invalid("no Pinba server is given: name one as HOST:PORT");
   auto state = std::make_shared<State>(std::move(options));
   const auto now = Clock::now();
   bool names = false;
   for (const std::string& text : state->options.servers) {
-    auto server = parse_server(text);
-    if (!server) {
+    const auto server = mmstats::parse_host_port(text);
+    if (!server || server->host.empty() || server->port == 0) {
       return invalid(fmt::format("'{}' is no Pinba server: write HOST, HOST:PORT or [IPV6]:PORT",
                                  mmstats::printable(text)));
     }
     Target& target = state->targets.emplace_back();
-    target.server = std::move(*server);
-    target.addresses = look_up(target.server.host, target.server.port, AI_NUMERICHOST);
+    target.host = server->host;
+    target.port = std::to_string(server->port.value_or(kDefaultPort));
+    target.addresses = look_up(target.host, target.port, AI_NUMERICHOST);
     target.is_address = !target.addresses.empty();
     target.resolve_at = now;
     names |= !target.is_address;

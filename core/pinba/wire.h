@@ -73,14 +73,13 @@ constexpr std::size_t varint_size(std::uint64_t value) {
   return 1 + static_cast<std::size_t>(std::bit_width(value | 1U) - 1) / 7;
 }
 
-// The longest texts that a server keeps whole, in bytes.
+// The longest texts that servers keep whole, in bytes: Pinba2 and collectd so many, the classic engine fewer.
 struct TextLimits {
-  std::size_t name;  // hostname, server_name
-  std::size_t script;
-  std::size_t schema;
-  std::size_t tag;  // name or value
+  std::size_t name = 255;  // hostname, server_name
+  std::size_t script = 255;
+  std::size_t schema = 255;
+  std::size_t tag = 127;  // name or value
 };
 inline constexpr TextLimits kClassicTexts{.name = 32, .script = 128, .schema = 16, .tag = 64};
-inline constexpr TextLimits kOtherTexts{.name = 255, .script = 255, .schema = 255, .tag = 127};
 
 }  // namespace pinba::wire

@@ -12,7 +12,6 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <climits>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
@@ -20,6 +19,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/host_name.h"
 #include "format/file_name.h"
 #include "plugin_pinba/forward/preview.h"
 
@@ -58,8 +58,8 @@ void set_timer(int fd, milliseconds interval) {
 }
 
 std::string machine_name() {
-  std::array<char, HOST_NAME_MAX + 1> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 && name[0] != '\0' ? name.data() : "localhost";
+  const std::string name = host_name();
+  return name.empty() ? "localhost" : name;
 }
 
 double seconds_of(milliseconds time) { return static_cast<double>(time.count()) / 1e3; }

@@ -7,6 +7,8 @@
 #include <charconv>
 #include <limits>
 
+#include "base/hash.h"
+#include "base/utf8.h"
 #include "mmstats/error.h"
 
 namespace mmstats::forward {
@@ -25,23 +27,6 @@ constexpr std::uint64_t kMaxHits = std::numeric_limits<std::uint32_t>::max();  /
 constexpr std::uint64_t kMoreEntries = 256;
 constexpr std::size_t kMaxProblems = 100;
 constexpr std::uint32_t kMaxStatus = 65'535;
-
-constexpr std::size_t kHashDigits = 12;
-
-bool ends_like_hash(std::string_view text) {
-  if (text.size() <= kHashDigits || text[text.size() - kHashDigits - 1] != '-') return false;
-  return text.substr(text.size() - kHashDigits).find_first_not_of("0123456789abcdef") ==
-         std::string_view::npos;
-}
-
-// 64-bit FNV-1a, folded to 48 bits: the same as in names for collectd.
-std::uint64_t hash_of(std::string_view bytes) {
-  std::uint64_t hash = 0xCBF29CE484222325;
-  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
-  return (hash ^ (hash >> 48U)) & 0xFFFFFFFFFFFFU;
-}
-
-bool begins_character(char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }
 
 std::string key_of(std::string_view label, std::int32_t worker) {
   return fmt::format("{}\x1f{}", worker, label);
@@ -64,20 +49,14 @@ void set_tag(TagTexts& tags, std::string_view name, std::string value) {
 
 std::string distinct_text(std::string_view text, std::size_t max_bytes) {
   const bool clean = !text.empty() && pinba::is_clean(text);
-  if (clean && text.size() <= max_bytes && !ends_like_hash(text)) return std::string(text);
-  std::string kept = clean ? std::string(text) : pinba::escaped(text);
-  std::size_t room = max_bytes - kHashDigits - 1;
-  if (kept.size() > room) {
-    while (room > 0 && !begins_character(kept[room])) --room;
-    kept.resize(room);
-  }
-  return fmt::format("{}-{:012x}", kept, hash_of(text));
+  if (clean && text.size() <= max_bytes && !ends_like_name_hash(text, '-')) return std::string(text);
+  const std::string whole = clean ? std::string(text) : pinba::escaped(text);
+  return fmt::format("{}-{}", whole_characters(whole, max_bytes - kNameHashDigits - 1), name_hash(text));
 }
 
 TextLimits text_limits(ServerKind server) {
-  // What the classic engine cuts at, which would make one name of two.
-  if (server == ServerKind::kClassic) return {.name = 32, .script = 128, .schema = 16, .tag = 64};
-  return {};
+  // Where the classic engine cuts, it would make one name of two.
+  return server == ServerKind::kClassic ? pinba::wire::kClassicTexts : TextLimits{};
 }
 
 // A series' label, and what the pattern of its metric finds in it.

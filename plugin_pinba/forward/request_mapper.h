@@ -18,6 +18,7 @@
 
 #include "collect/fold.h"
 #include "pinba/request.h"
+#include "pinba/wire.h"
 #include "plugin_pinba/forward/config.h"
 
 namespace mmstats::forward {
@@ -26,13 +27,8 @@ namespace mmstats::forward {
 // one: what cannot stay as it is ends with a hash of it, as names for collectd do.
 std::string distinct_text(std::string_view text, std::size_t max_bytes);
 
-// The longest texts that are sent, in bytes.
-struct TextLimits {
-  std::size_t name = 255;  // hostname, server_name
-  std::size_t script = 255;
-  std::size_t schema = 255;
-  std::size_t tag = 127;
-};
+// The longest texts that are sent.
+using TextLimits = pinba::wire::TextLimits;
 TextLimits text_limits(ServerKind server);
 
 // What is sent of one group.

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/host_port.h"
 #include "format/file_name.h"
 #include "tools/mmash/log.h"
 #include "tools/mmash/page.h"
@@ -33,9 +34,8 @@ int fail(const mmstats::Error& error) {
 std::vector<std::string> host_names(std::vector<std::string> names,
                                     const std::vector<std::string>& addresses) {
   for (const auto& address : addresses) {
-    if (!address.starts_with("unix:") && !address.starts_with("[")) {
-      names.push_back(address.substr(0, address.rfind(':')));
-    }
+    if (address.starts_with("unix:") || address.starts_with("[")) continue;
+    if (auto place = mmstats::parse_host_port(address)) names.push_back(std::move(place->host));
   }
   return names;
 }

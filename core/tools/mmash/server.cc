@@ -34,6 +34,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/host_port.h"
+
 namespace mmash {
 namespace {
 
@@ -497,20 +499,13 @@ Server::~Server() = default;
 mmstats::Expected<std::string> Server::listen(const std::string& address) {
   constexpr std::string_view kUnix = "unix:";
   if (address.starts_with(kUnix)) return impl_->listen_unix(address, address.substr(kUnix.size()));
-  const auto colon = address.rfind(':');
-  std::string host = address.substr(0, colon);
-  const std::string port = colon == std::string::npos ? "" : address.substr(colon + 1);
-  const bool bracketed = host.starts_with('[') && host.ends_with(']');
-  if (bracketed) host = host.substr(1, host.size() - 2);
-  unsigned number = 0;
-  const auto read = std::from_chars(port.data(), port.data() + port.size(), number);
-  if (host.empty() || port.empty() || read.ec != std::errc{} || read.ptr != port.data() + port.size() ||
-      number > 65535 || (host.find(':') != std::string::npos) != bracketed) {
+  const auto place = mmstats::parse_host_port(address);
+  if (!place || place->host.empty() || !place->port) {
     return tl::unexpected(
         listen_error(mmstats::ErrorKind::kInvalid, address, 0,
                      "is no address to listen on; write HOST:PORT, [IPV6]:PORT or unix:PATH"));
   }
-  return impl_->listen_tcp(address, host, port);
+  return impl_->listen_tcp(address, place->host, std::to_string(*place->port));
 }
 
 void Server::every(std::chrono::milliseconds period, std::function<void()> job) {

@@ -29,6 +29,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/host_port.h"
 #include "mmstats/error.h"
 #include "pinba/decode.h"
 #include "pinba/request.h"
@@ -334,47 +335,20 @@ Bound bound_to(const addrinfo& address) {
   return {-1, std::strerror(error)};
 }
 
-struct Place {
-  std::string host;  // empty: all addresses of the machine
-  std::string port;
-};
-
-// HOST, HOST:PORT, [IPV6]:PORT or :PORT.
-std::optional<Place> parse_place(const std::string& text) {
-  Place place{text, std::to_string(pinba::kDefaultPort)};
-  std::string port;
-  if (text.starts_with('[')) {
-    const auto end = text.find(']');
-    if (end == std::string::npos) return std::nullopt;
-    place.host = text.substr(1, end - 1);
-    port = text.substr(end + 1);
-    if (place.host.empty() || (!port.empty() && port[0] != ':')) return std::nullopt;
-  } else if (const auto colon = text.find(':'); colon != std::string::npos && colon == text.rfind(':')) {
-    place.host = text.substr(0, colon);
-    port = text.substr(colon);
-  }
-  if (port.empty()) return place;
-  // Checked here: getaddrinfo() takes larger numbers, and another port.
-  std::uint16_t number = 0;
-  const char* last = port.data() + port.size();
-  const auto [end, error] = std::from_chars(port.data() + 1, last, number);
-  if (error != std::errc() || end != last) return std::nullopt;
-  place.port = std::to_string(number);
-  return place;
-}
-
 // A socket, or what is wrong.
 tl::expected<int, std::string> listen_at(const std::string& where) {
-  const auto place = parse_place(where);
+  const auto place = mmstats::parse_host_port(where);
   if (!place) return tl::unexpected<std::string>("write HOST:PORT, [IPV6]:PORT or :PORT");
+  // Without a host: all addresses of the machine.
   const char* host = place->host.empty() ? nullptr : place->host.c_str();
+  const std::string port = std::to_string(place->port.value_or(pinba::kDefaultPort));
   addrinfo hints{};
   hints.ai_socktype = SOCK_DGRAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   // Takes packets over IPv4, too.
   if (host == nullptr) hints.ai_family = AF_INET6;
   addrinfo* list = nullptr;
-  const int error = ::getaddrinfo(host, place->port.c_str(), &hints, &list);
+  const int error = ::getaddrinfo(host, port.c_str(), &hints, &list);
   if (error != 0) return tl::unexpected<std::string>(::gai_strerror(error));
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(list, ::freeaddrinfo);
   Bound bound;

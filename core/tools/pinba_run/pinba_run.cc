@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -23,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/host_name.h"
 #include "mmstats/error.h"
 #include "pinba/encode.h"
 #include "pinba/request.h"
@@ -290,11 +290,6 @@ std::vector<std::string> servers_of_environment() {
   return servers;
 }
 
-std::string this_host() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-}
-
 std::string file_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 void add_options(CLI::App& app, Options& options) {
@@ -330,7 +325,7 @@ void add_options(CLI::App& app, Options& options) {
 
 int run(Options& options) {
   if (options.script_name.empty()) options.script_name = file_name(options.command[0]);
-  if (options.hostname.empty()) options.hostname = this_host();
+  if (options.hostname.empty()) options.hostname = mmstats::host_name();
   const bool servers_given = !options.servers.empty();
   if (!servers_given) options.servers = servers_of_environment();
 

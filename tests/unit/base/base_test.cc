@@ -14,6 +14,7 @@
 #include "base/failure.h"
 #include "base/hash.h"
 #include "base/host_name.h"
+#include "base/host_port.h"
 #include "base/utf8.h"
 
 using mmstats::Descriptor;
@@ -147,6 +148,37 @@ TEST_CASE("the host's name is the kernel's") {
   std::string want;
   std::getline(file, want);
   CHECK(mmstats::host_name() == want);
+}
+
+TEST_CASE("a host and its port are read as people write them") {
+  struct Row {
+    const char* text;
+    const char* host;
+    int port;  // -1: none
+  };
+  for (const Row& row :
+       {Row{"localhost", "localhost", -1}, Row{"localhost:30002", "localhost", 30002},
+        Row{"127.0.0.1:65535", "127.0.0.1", 65535}, Row{"web-1.example.com:0", "web-1.example.com", 0},
+        Row{"::1", "::1", -1}, Row{"fe80::1:2", "fe80::1:2", -1}, Row{"[::1]", "::1", -1},
+        Row{"[::1]:80", "::1", 80}, Row{"[fe80::1%eth0]:80", "fe80::1%eth0", 80}, Row{":5002", "", 5002},
+        Row{"a:007", "a", 7}}) {
+    CAPTURE(row.text);
+    const auto got = mmstats::parse_host_port(row.text);
+    REQUIRE(got);
+    CHECK(got->host == row.host);
+    CHECK((got->port ? int{*got->port} : -1) == row.port);
+  }
+  for (const char* wrong :
+       {"", ":", "localhost:", "localhost:65536", "localhost:-1", "localhost:+1", "localhost:http",
+        "localhost:1x", "localhost: 1", "localhost:99999999999999999999", "[::1", "[::1]80",
+        "[::1]:", "[::1]:65536", "[]", "[]:80", "[localhost]:80", "["}) {
+    CAPTURE(wrong);
+    const auto got = mmstats::parse_host_port(wrong);
+    REQUIRE(!got);
+    CHECK(got.error().kind == ErrorKind::kInvalid);
+    CHECK(!got.error().message.empty());
+  }
+  CHECK(!mmstats::parse_host_port(std::string_view("local\0host:1", 12)));
 }
 
 }  // namespace

@@ -1,0 +1,116 @@
+#include "pinba/sender.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "base/failure.h"
+#include "base/host_port.h"
+#include "pinba/sender/sender_state.h"
+
+namespace pinba {
+
+mmstats::Expected<Sender> Sender::make(SenderOptions options) {
+  const auto invalid = [](std::string message) {
+    return tl::unexpected(mmstats::failure(mmstats::ErrorKind::kInvalid, {}, std::move(message)));
+  };
+  if (options.servers.empty()) return invalid("no Pinba server is given: name one as HOST:PORT");
+  auto state = std::make_shared<State>(std::move(options));
+  for (const std::string& text : state->options.servers) {
+    auto place = mmstats::parse_host_port(text);
+    if (!place || place->host.empty() || place->port == 0) {
+      return invalid(fmt::format("'{}' is no Pinba server: write HOST, HOST:PORT or [IPV6]:PORT",
+                                 mmstats::printable(text)));
+    }
+    state->servers.emplace_back(state->options, std::move(place->host),
+                                std::to_string(place->port.value_or(kDefaultPort)));
+  }
+  state->start();
+  return Sender(std::move(state));
+}
+
+Sender::Sender(std::shared_ptr<State> state) : state_(std::move(state)) {}
+Sender::Sender(Sender&&) noexcept = default;
+Sender& Sender::operator=(Sender&& other) noexcept {
+  if (this != &other) {
+    if (state_) state_->close();
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+Sender::~Sender() {
+  if (state_) state_->close();
+}
+
+bool Sender::send(Datagram datagram, std::string_view script_name) noexcept {
+  return send(std::span(&datagram, 1), script_name) == 1;
+}
+
+std::size_t Sender::send(std::span<const Datagram> datagrams, std::string_view script_name) noexcept {
+  State& state = *state_;
+  const std::size_t batch = std::max<std::size_t>(state.options.batch_packets, 1);
+  const std::lock_guard lock(state.mutex);
+  std::size_t accepted = 0;
+  for (const Datagram datagram : datagrams) {
+    bool all = true;
+    state.for_each_server(script_name, [&](Destination& server) {
+      try {
+        all &= server.enqueue(datagram);
+      } catch (const std::bad_alloc&) {
+        server.count_dropped();
+        all = false;
+      }
+      const std::size_t waiting = server.waiting();
+      if (waiting != 0 && waiting % batch == 0) state.drain(server);
+    });
+    accepted += all ? 1U : 0U;
+  }
+  state.for_each_server(script_name, [&](Destination& server) {
+    if (server.waiting() == 0) return;
+    if (state.options.linger.count() == 0 && state.drain(server)) return;
+    if (!state.working || server.waiting() <= datagrams.size()) state.need_worker();
+  });
+  return accepted;
+}
+
+bool Sender::flush() noexcept {
+  const std::lock_guard lock(state_->mutex);
+  return state_->drain_all();
+}
+
+bool Sender::flush(std::chrono::milliseconds at_most) noexcept {
+  using Clock = Destination::Clock;
+  const auto deadline = Clock::now() + at_most;
+  std::unique_lock lock(state_->mutex);
+  for (;;) {
+    const bool all = state_->drain_all();
+    const auto now = Clock::now();
+    const bool may_come_back =
+        std::ranges::any_of(state_->servers, [now](const auto& server) { return server.may_come_back(now); });
+    if (now >= deadline || (all && !may_come_back)) return all;
+    state_->wake.wait_until(lock, std::min(deadline, now + std::chrono::milliseconds(5)));
+  }
+}
+
+SenderCounts Sender::counts() const {
+  SenderCounts sum;
+  for (std::size_t i = 0; i < state_->servers.size(); ++i) {
+    const SenderCounts one = counts(i);
+    sum.sent += one.sent;
+    sum.bytes += one.bytes;
+    sum.dropped += one.dropped;
+    sum.refused += one.refused;
+    sum.queued += one.queued;
+    sum.calls += one.calls;
+  }
+  return sum;
+}
+
+SenderCounts Sender::counts(std::size_t server) const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->servers.at(server).counts();
+}
+
+}  // namespace pinba

@@ -1,0 +1,53 @@
+// What copies of a client share.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "pinba/monitor.h"
+
+namespace pinba {
+
+struct __attribute__((visibility("hidden"))) Client::Core {
+  Core(Sender given, ClientOptions given_options);
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+  ~Core();
+
+  void log(std::string_view message) const {
+    if (options.log && !message.empty()) options.log(message);
+  }
+  // Tells of a misuse, if there was one.
+  void fail(const char* problem) const {
+    if (problem == nullptr) return;
+    log(problem);
+    if (options.raise_on_fail) throw MonitorError(problem);
+  }
+  // Adds to `news` when a count passes a power of two.
+  static void tell(std::atomic<std::uint64_t>& count, std::uint64_t more, std::string_view what,
+                   std::string& news);
+  // After a request could not be sent, and that was logged.
+  void fail_lost(bool lost) const {
+    if (lost && options.raise_on_fail) throw MonitorError("a request was not sent: its datagram was dropped");
+  }
+  // False if a datagram was dropped. Adds what there is to log to `news`.
+  bool send(Encoder& encoder, const Request& request, std::string& news);
+
+  Sender sender;
+  ClientOptions options;
+  std::atomic<std::uint32_t> served = 0;
+  std::atomic<std::uint64_t> changed = 0;
+  std::atomic<std::uint64_t> dropped = 0;
+  std::atomic<std::uint64_t> left_out = 0;
+  std::mutex mutex;
+  std::vector<MonitorState*> spare;  // owned; their memory serves the next requests
+};
+
+}  // namespace pinba

@@ -1,0 +1,184 @@
+#include "pinba/monitor/monitor_state.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace pinba {
+namespace {
+
+constexpr std::size_t kSpareSlots = 256;  // that a state keeps
+
+Rusage rusage_of(int who) {
+  rusage usage{};
+  ::getrusage(who, &usage);
+  const auto seconds_of = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+  };
+  return {seconds_of(usage.ru_utime), seconds_of(usage.ru_stime)};
+}
+
+}  // namespace
+
+void MonitorState::begin(std::shared_ptr<Client::Core> given, std::string_view script_name) {
+  core = std::move(given);
+  request.script_name = script_name;
+  request.hostname = core->options.hostname;
+  request.server_name = core->options.server_name;
+  if (!core->options.schema.empty()) request.schema = core->options.schema;
+  request.status = 200;
+  request.memory_footprint = 0;
+  request.add_tags(core->options.tags);
+  enabled = core->options.enabled;
+  ended = false;
+  left_out = 0;
+  start();
+}
+
+void MonitorState::reset() {
+  core.reset();
+  request.clear();
+  merge.clear();
+  // Every timer gave its slot back, or this would not be called. Their memory serves again.
+  if (slots.size() > kSpareSlots) {
+    slots.clear();
+    unused.clear();
+  }
+}
+
+void MonitorState::start() {
+  running = true;
+  begin_usage = usage();
+  begin_time = Clock::now();
+}
+
+void MonitorState::stop() {
+  request.request_time = seconds(Clock::now() - begin_time);
+  const Rusage now = usage();
+  request.ru_utime = now.user - begin_usage.user;
+  request.ru_stime = now.system - begin_usage.system;
+  running = false;
+  for (Slot& slot : slots) stop(slot);
+}
+
+Rusage MonitorState::usage() const {
+  switch (core->options.rusage) {
+    case ClientOptions::Rusage::kProcess:
+      return rusage_of(RUSAGE_SELF);
+    case ClientOptions::Rusage::kThread:
+      return rusage_of(RUSAGE_THREAD);
+    default:
+      return {};
+  }
+}
+
+void MonitorState::start(Slot& slot) const {
+  slot.running = slot.ran = true;
+  if (core->options.timer_rusage) slot.begin_usage = rusage_of(RUSAGE_THREAD);
+  slot.begin = Clock::now();
+}
+
+void MonitorState::stop(Slot& slot) const {
+  if (!slot.running) return;
+  slot.running = false;
+  slot.last = seconds(Clock::now() - slot.begin);
+  slot.value += slot.last;
+  ++slot.hits;
+  if (!core->options.timer_rusage) return;
+  const Rusage now = rusage_of(RUSAGE_THREAD);
+  slot.used.user += now.user - slot.begin_usage.user;
+  slot.used.system += now.system - slot.begin_usage.system;
+}
+
+void MonitorState::count(Slot& slot) {
+  if (slot.counts && slot.hits > 0) {
+    if (core->options.separate_timers) {
+      request.add_timer(slot.tags, slot.hits, slot.value, slot.used.user, slot.used.system);
+    } else {
+      merge.add(request, slot.tags, slot.hits, slot.value, slot.used.user, slot.used.system);
+    }
+  }
+  slot.counts = false;
+}
+
+std::optional<std::uint32_t> MonitorState::new_slot() {
+  if (ended) return std::nullopt;
+  if (request.timers.size() + slots.size() - unused.size() >= core->options.max_timers) {
+    ++left_out;
+    return std::nullopt;
+  }
+  if (unused.empty()) {
+    slots.emplace_back();
+    unused.reserve(slots.size());  // so that giving one back cannot fail
+    unused.push_back(static_cast<std::uint32_t>(slots.size() - 1));
+  }
+  const std::uint32_t index = unused.back();
+  unused.pop_back();
+  Slot& slot = slots[index];
+  std::vector<TagRef> tags = std::move(slot.tags);
+  tags.clear();
+  slot = {};
+  slot.tags = std::move(tags);
+  slot.counts = true;
+  return index;
+}
+
+void MonitorState::add_tag(Slot& slot, std::string_view name, std::string_view value) {
+  const TagRef added = request.intern(name, value);
+  const auto text = [this](const TagRef& tag) {
+    return std::pair(request.dictionary[tag.name], request.dictionary[tag.value]);
+  };
+  const auto place = std::ranges::lower_bound(slot.tags, text(added), {}, text);
+  if (place == slot.tags.end() || *place != added) slot.tags.insert(place, added);
+}
+
+bool MonitorState::send(std::string& news) {
+  if (running) stop();
+  for (Slot& slot : slots) count(slot);
+  Client::Core::tell(core->left_out, left_out, "timers were left out of requests that had too many", news);
+  request.request_count = core->served.fetch_add(1, std::memory_order_relaxed);
+  if (!enabled) return false;
+  if (core->options.prefix.empty()) return core->send(encoder, request, news);
+  request.script_name.insert(0, core->options.prefix);
+  const bool sent = core->send(encoder, request, news);
+  request.script_name.erase(0, core->options.prefix.size());
+  return sent;
+}
+
+void MonitorState::start_over() {
+  Tags tags;
+  for (const TagRef& tag : request.tags)
+    tags.add(request.dictionary[tag.name], request.dictionary[tag.value]);
+  request.timers.clear();
+  request.timer_tags.clear();
+  request.tags.clear();
+  request.dictionary.clear();
+  merge.clear();
+  request.add_tags(tags);
+  left_out = 0;
+  start();
+}
+
+std::shared_ptr<MonitorState> new_state(const std::shared_ptr<Client::Core>& core) {
+  std::unique_ptr<MonitorState> state;
+  {
+    const std::unique_lock lock(core->mutex, std::try_to_lock);
+    if (lock && !core->spare.empty()) {
+      state.reset(core->spare.back());
+      core->spare.pop_back();
+    }
+  }
+  if (!state) state = std::make_unique<MonitorState>(core->options.encode);
+  const auto give_back = [](MonitorState* used) {
+    const std::shared_ptr<Client::Core> owner = std::move(used->core);
+    std::unique_ptr<MonitorState> owned(used);
+    if (!owner) return;
+    owned->reset();
+    const std::unique_lock lock(owner->mutex, std::try_to_lock);
+    if (lock && owner->spare.size() < kSpareStates) owner->spare.push_back(owned.release());
+  };
+  return {state.release(), give_back};
+}
+
+}  // namespace pinba

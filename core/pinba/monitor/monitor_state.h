@@ -1,0 +1,97 @@
+// All that is measured of one request, whoever holds a part of it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pinba/monitor.h"
+#include "pinba/monitor/client_core.h"
+
+namespace pinba {
+
+inline constexpr std::size_t kSpareStates = 64;  // that a client keeps
+
+using Clock = std::chrono::steady_clock;
+inline double seconds(Clock::duration time) { return std::chrono::duration<double>(time).count(); }
+
+struct Rusage {
+  double user = 0;
+  double system = 0;
+};
+
+// A timer's place in its request.
+struct Slot {
+  std::vector<TagRef> tags;
+  std::uint32_t hits = 0;
+  double value = 0;
+  double last = 0;  // seconds of the last run
+  Rusage used;
+  Clock::time_point begin;
+  Rusage begin_usage;
+  bool running = false;
+  bool ran = false;
+  bool counts = false;  // not one of before a flush
+};
+
+// Functions want the mutex held, but for those marked.
+class MonitorState {
+ public:
+  explicit MonitorState(const EncodeOptions& options) : encoder(options) {}
+
+  // Calls with the mutex held, which it takes.
+  template <class Call>
+  auto locked(Call call) {
+    const std::lock_guard lock(mutex);
+    return call();
+  }
+  // Sets one field of the request; takes the mutex.
+  template <class Field, class Value>
+  void set(Field Request::*field, const Value& value) {
+    const std::lock_guard lock(mutex);
+    request.*field = value;
+  }
+
+  void begin(std::shared_ptr<Client::Core> given, std::string_view script_name);
+  void reset();
+  void start();
+  void stop();
+  void start(Slot& slot) const;
+  void stop(Slot& slot) const;
+  void count(Slot& slot);                   // moves what a timer measured to the request
+  std::optional<std::uint32_t> new_slot();  // none if there are too many
+  // Tags of a slot are sorted by text, each once.
+  void add_tag(Slot& slot, std::string_view name, std::string_view value);
+  // What there is to log is added to `news`: that is for later, without the mutex.
+  bool send(std::string& news);
+  // After a flush: the dictionary keeps what the request's own tags need.
+  void start_over();
+
+  std::shared_ptr<Client::Core> core;
+  std::mutex mutex;
+  Request request;
+  TimerMerge merge;
+  Encoder encoder;
+  std::vector<Slot> slots;
+  std::vector<std::uint32_t> unused;  // slots
+  Clock::time_point begin_time;
+  Rusage begin_usage;
+  std::uint64_t left_out = 0;
+  bool running = false;
+  bool enabled = true;
+  bool ended = true;
+
+ private:
+  [[nodiscard]] Rusage usage() const;
+};
+
+// A state from the spare ones, or a new one; it goes back there when nobody uses it any more. Nobody waits
+// for the mutex: after fork() it might never be free.
+std::shared_ptr<MonitorState> new_state(const std::shared_ptr<Client::Core>& core);
+
+}  // namespace pinba

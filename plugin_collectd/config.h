@@ -4,34 +4,18 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "collect/rules.h"
 #include "collect/watch.h"
 #include "mmstats/metadata.h"
+#include "plugin_collectd/config_item.h"
 #include "plugin_collectd/values.h"
 
 namespace mmstats::collectd {
-
-using ConfigValue = std::variant<std::string, double, bool>;
-
-// An option or a block: `key values...`, or `<key values...> children </key>`.
-struct ConfigItem {
-  std::string key;
-  std::vector<ConfigValue> values;
-  std::vector<ConfigItem> children;
-};
-
-struct Message {
-  enum class Severity : std::uint8_t { kError, kWarning };
-  Severity severity = Severity::kError;
-  std::string text;  // names the block and the option, and says what is accepted
-};
 
 // One set of files with all that belongs to it. Moves.
 struct BlockConfig {

@@ -100,12 +100,14 @@ std::uint16_t SeriesNames::add_type(const std::string& name, DataSource source) 
 }
 
 std::uint16_t SeriesNames::choose_type(const Series& series, std::vector<std::string>& told) {
-  auto [chosen, added] = chosen_.try_emplace({series.sink_type, series.kind}, std::uint16_t{0});
+  const std::string asked =
+      series.rule == kNoRule ? "" : rules_.types.at(static_cast<std::size_t>(series.rule));
+  auto [chosen, added] = chosen_.try_emplace({asked, series.kind}, std::uint16_t{0});
   if (!added) return chosen->second;
 
   const bool counter = series.kind == Kind::kCounter;
   const std::string by_default = counter ? kDefaultCounterType : kDefaultGaugeType;
-  std::string type = series.sink_type.empty() ? by_default : series.sink_type;
+  std::string type = asked.empty() ? by_default : asked;
   if (type != by_default) {
     if (const auto problem = type_problem(type, series.kind, lookup_); !problem.empty()) {
       // What is wrong with a type whatever the series was told when the configuration was read.

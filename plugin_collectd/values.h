@@ -40,8 +40,9 @@ std::string type_problem(const std::string& type, std::optional<Kind> kind, cons
 bool is_plain_name(std::string_view name);
 
 struct NameRules {
-  std::size_t max_bytes = 127;  // of a type instance; at least 32
-  bool slots = false;           // some series of the block are kept apart by worker slot
+  std::size_t max_bytes = 127;          // of a type instance; at least 32
+  bool slots = false;                   // some series of the block are kept apart by worker slot
+  std::vector<std::string> types = {};  // by rule: the type that it asks for; empty: the default
 };
 
 // Maps a series' name to a type instance: the same name always to the same, two names never to the

@@ -429,15 +429,18 @@ std::uint32_t Fold::Impl::find_series(const Binding& binding, std::int32_t slot)
   const auto [entry, fresh] =
       series_by_key.try_emplace(std::move(key), static_cast<std::uint32_t>(series.size()));
   if (!fresh) return entry->second;
-  if (series.size() >= limits.max_series || name_bytes + binding.name.size() > kMaxNameBytes) {
+  std::size_t bytes = binding.name.size();
+  for (const std::string& group : binding.groups) bytes += group.size();
+  if (series.size() >= limits.max_series || name_bytes + bytes > kMaxNameBytes) {
     series_by_key.erase(entry);
     ++stats.series_refused;
     return kNoSeries;
   }
-  name_bytes += binding.name.size();
+  name_bytes += bytes;
   Series made;
   made.name = binding.name;
-  made.sink_type = binding.sink_type;
+  made.groups = binding.groups;
+  made.rule = binding.rule;
   made.unit = binding.unit;
   made.help = binding.help;
   made.kind = binding.kind;

@@ -45,18 +45,20 @@ class ByteSource {
   virtual std::int64_t size() noexcept = 0;
 };
 
-// One line of output. Lives in the fold; the index of a series never changes.
+// One line of output. Lives in the fold; the index of a series never changes. Name, slot, the sink_type of
+// its rule and whether it is a counter tell it from all others.
 struct Series {
-  std::string name;       // foreign bytes: see Rule::name; sinks map it into their alphabet
-  std::string sink_type;  // Rule::sink_type of the rule that made it
+  std::string name;                 // foreign bytes: see Rule::name; sinks map it into their alphabet
+  std::vector<std::string> groups;  // what those of its rule's pattern found, if Rule::keep_groups
   std::string unit;
   std::string help;
   Kind kind = Kind::kGauge;
-  std::int32_t slot = -1;   // worker slot of a series that is kept apart; -1: all workers
-  bool integral = false;    // of a counter: `total` is exact, else `value` holds the sum
-  bool present = false;     // has a value at this scan; a counter keeps its total for ever
-  std::uint64_t total = 0;  // of an integral counter with scale 1; modulo 2^64
-  double value = 0;         // of everything else
+  std::int32_t rule = kNoRule;  // which made it, in the order in which they were added
+  std::int32_t slot = -1;       // worker slot of a series that is kept apart; -1: all workers
+  bool integral = false;        // of a counter: `total` is exact, else `value` holds the sum
+  bool present = false;         // has a value at this scan; a counter keeps its total for ever
+  std::uint64_t total = 0;      // of an integral counter with scale 1; modulo 2^64
+  double value = 0;             // of everything else
 };
 
 struct FoldLimits {

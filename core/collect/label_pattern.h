@@ -4,8 +4,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "mmstats/error.h"
 
@@ -15,10 +18,25 @@ class RE2;
 
 namespace mmstats {
 
+struct DeletePattern {
+  void operator()(const re2::RE2* pattern) const noexcept;
+};
+using LabelPattern = std::unique_ptr<const re2::RE2, DeletePattern>;
+
 // A regular expression of RE2. Nothing is logged. Error: kInvalid; the message is RE2's reason alone.
-Expected<std::unique_ptr<const re2::RE2>> compile_label_pattern(const std::string& pattern);
+Expected<LabelPattern> compile_label_pattern(const std::string& pattern);
 
 // Whether the pattern matches all of `label`.
 bool matches_whole(const re2::RE2& pattern, std::string_view label);
+
+// What the pattern's groups found, nine at most; none: it does not match all of `label`.
+std::optional<std::vector<std::string>> match_groups(const re2::RE2& pattern, std::string_view label);
+
+// Whether a text for put_groups() asks only for groups that the pattern has. Error: kInvalid; the message is
+// RE2's reason alone.
+Expected<void> check_groups(const re2::RE2& pattern, const std::string& text);
+
+// `text` with \0 as `label`, \1 to \9 as what the groups found, and two backslashes as one.
+std::string put_groups(std::string_view text, std::string_view label, std::span<const std::string> groups);
 
 }  // namespace mmstats

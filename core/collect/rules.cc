@@ -1,7 +1,6 @@
 #include "collect/rules.h"
 
 #include <fmt/format.h>
-#include <re2/re2.h>
 
 #include <algorithm>
 #include <array>
@@ -15,33 +14,20 @@
 namespace mmstats {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Aggregate>, 8> kAggregates{{
-    {"default", Aggregate::kByKind},
-    {"sum", Aggregate::kSum},
-    {"avg", Aggregate::kAvg},
-    {"min", Aggregate::kMin},
-    {"max", Aggregate::kMax},
-    {"nonzero-avg", Aggregate::kNonzeroAvg},
-    {"nonzero-min", Aggregate::kNonzeroMin},
-    {"none", Aggregate::kNone},
-}};
-
 bool fits_counter(Aggregate aggregate) {
   return aggregate == Aggregate::kByKind || aggregate == Aggregate::kSum || aggregate == Aggregate::kNone;
 }
 
-using Pattern = std::unique_ptr<const RE2>;
-
 Error invalid(std::string message) { return failure(ErrorKind::kInvalid, {}, std::move(message)); }
 
-Expected<Pattern> compile(const std::string& pattern) {
+Expected<LabelPattern> compile(const std::string& pattern) {
   return compile_label_pattern(pattern).map_error(
       [&](const Error& error) { return invalid(fmt::format("pattern \"{}\": {}", pattern, error.message)); });
 }
 
 struct CompiledRule {
   Rule rule;
-  Pattern pattern;
+  LabelPattern pattern;
 };
 
 // What a field is when nobody says: buffered `Q` counts, other buffered values and bools are of
@@ -65,14 +51,14 @@ Aggregate aggregate_by_kind(Kind kind, char code) {
 }  // namespace
 
 std::string_view to_string(Aggregate aggregate) {
-  for (const auto& [word, value] : kAggregates) {
+  for (const auto& [word, value] : kAggregateWords) {
     if (value == aggregate) return word;
   }
   return "";
 }
 
 std::optional<Aggregate> parse_aggregate(std::string_view word) {
-  for (const auto& [name, aggregate] : kAggregates) {
+  for (const auto& [name, aggregate] : kAggregateWords) {
     if (name == word) return aggregate;
   }
   return std::nullopt;
@@ -81,13 +67,13 @@ std::optional<Aggregate> parse_aggregate(std::string_view word) {
 struct Rules::Impl {
   std::string prefix;
   Aggregate aggregate = Aggregate::kByKind;
-  std::vector<Pattern> include;
-  std::vector<Pattern> ignore;
+  std::vector<LabelPattern> include;
+  std::vector<LabelPattern> ignore;
   std::vector<CompiledRule> rules;
 
-  static bool any_matches(const std::vector<Pattern>& patterns, std::string_view label) {
+  static bool any_matches(const std::vector<LabelPattern>& patterns, std::string_view label) {
     return std::any_of(patterns.begin(), patterns.end(),
-                       [&](const Pattern& pattern) { return matches_whole(*pattern, label); });
+                       [&](const LabelPattern& pattern) { return matches_whole(*pattern, label); });
   }
 
   [[nodiscard]] std::string_view without_prefix(std::string_view label) const {
@@ -111,26 +97,33 @@ void Rules::strip_prefix(std::string prefix) { impl_->prefix = std::move(prefix)
 void Rules::aggregate(Aggregate aggregate) { impl_->aggregate = aggregate; }
 
 Expected<void> Rules::include(const std::string& pattern) {
-  return compile(pattern).map([&](Pattern compiled) { impl_->include.push_back(std::move(compiled)); });
+  return compile(pattern).map([&](LabelPattern compiled) { impl_->include.push_back(std::move(compiled)); });
 }
 
 Expected<void> Rules::ignore(const std::string& pattern) {
-  return compile(pattern).map([&](Pattern compiled) { impl_->ignore.push_back(std::move(compiled)); });
+  return compile(pattern).map([&](LabelPattern compiled) { impl_->ignore.push_back(std::move(compiled)); });
+}
+
+Expected<void> check_aggregate(const Rule& rule) {
+  if (rule.kind != Kind::kCounter || !rule.aggregate || fits_counter(*rule.aggregate)) return {};
+  return tl::unexpected(invalid(fmt::format(
+      "pattern \"{}\": a counter can be added up over processes (sum) or kept apart (none), not {}",
+      rule.pattern, to_string(*rule.aggregate))));
 }
 
 Expected<void> Rules::add(Rule rule) {
   auto pattern = compile(rule.pattern);
   if (!pattern) return tl::unexpected(pattern.error());
-  if (std::string why; !rule.name.empty() && !(*pattern)->CheckRewriteString(rule.name, &why)) {
-    return tl::unexpected(
-        invalid(fmt::format(R"(name "{}" for pattern "{}": {})", rule.name, rule.pattern, why)));
+  return add(std::move(rule), std::move(*pattern));
+}
+
+Expected<void> Rules::add(Rule rule, LabelPattern pattern) {
+  if (const auto fits = check_groups(*pattern, rule.name); !fits) {
+    return tl::unexpected(invalid(
+        fmt::format(R"(name "{}" for pattern "{}": {})", rule.name, rule.pattern, fits.error().message)));
   }
-  if (rule.kind == Kind::kCounter && rule.aggregate && !fits_counter(*rule.aggregate)) {
-    return tl::unexpected(invalid(fmt::format(
-        "pattern \"{}\": a counter can be added up over processes (sum) or kept apart (none), not {}",
-        rule.pattern, to_string(*rule.aggregate))));
-  }
-  impl_->rules.push_back({std::move(rule), std::move(*pattern)});
+  if (auto fits = check_aggregate(rule); !fits) return fits;
+  impl_->rules.push_back({std::move(rule), std::move(pattern)});
   return {};
 }
 
@@ -148,21 +141,18 @@ Binding Rules::bind(std::string_view label, const Field& field, std::string_view
   if (!impl_->include.empty() && !Impl::any_matches(impl_->include, name)) return binding;
   if (Impl::any_matches(impl_->ignore, name)) return binding;
 
-  for (const auto& [rule, pattern] : impl_->rules) {
-    constexpr int kGroups = 10;  // \0 to \9
-    std::array<re2::StringPiece, kGroups> groups;
-    const int wanted = std::min(kGroups, pattern->NumberOfCapturingGroups() + 1);
-    const re2::StringPiece text(name.data(), name.size());
-    if (!pattern->Match(text, 0, name.size(), RE2::ANCHOR_BOTH, groups.data(), wanted)) continue;
+  for (std::size_t i = 0; i < impl_->rules.size(); ++i) {
+    const auto& [rule, pattern] = impl_->rules[i];
+    auto groups = match_groups(*pattern, name);
+    if (!groups) continue;
     if (rule.ignore) return binding;
+    binding.rule = static_cast<std::int32_t>(i);
     if (rule.kind) binding.kind = *rule.kind;
     aggregate = rule.aggregate.value_or(aggregate);
     binding.scale = rule.scale;
     binding.sink_type = rule.sink_type;
-    if (!rule.name.empty()) {
-      binding.name.clear();
-      pattern->Rewrite(&binding.name, rule.name, groups.data(), wanted);
-    }
+    if (!rule.name.empty()) binding.name = put_groups(rule.name, name, *groups);
+    if (rule.keep_groups) binding.groups = std::move(*groups);
     break;
   }
   if (binding.kind == Kind::kProperty) return binding;

@@ -2,12 +2,16 @@
 // Compiled once from configuration, asked once for each label of each shape of file.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "collect/label_pattern.h"
 #include "mmstats/error.h"
 #include "mmstats/metadata.h"
 #include "mmstats/parse.h"
@@ -26,7 +30,17 @@ enum class Aggregate : std::uint8_t {
   kNone,  // one series for each process, named by a worker slot; its threads as kByKind
 };
 
-std::string_view to_string(Aggregate aggregate);  // "sum", "nonzero-avg", ...; "default" for kByKind
+inline constexpr std::array<std::pair<std::string_view, Aggregate>, 8> kAggregateWords{{
+    {"default", Aggregate::kByKind},
+    {"sum", Aggregate::kSum},
+    {"avg", Aggregate::kAvg},
+    {"min", Aggregate::kMin},
+    {"max", Aggregate::kMax},
+    {"nonzero-avg", Aggregate::kNonzeroAvg},
+    {"nonzero-min", Aggregate::kNonzeroMin},
+    {"none", Aggregate::kNone},
+}};
+std::string_view to_string(Aggregate aggregate);
 std::optional<Aggregate> parse_aggregate(std::string_view word);
 
 // One rule of the configuration. The first whose pattern matches the whole label decides.
@@ -34,11 +48,17 @@ struct Rule {
   std::string pattern;                 // RE2, over bytes; matched against the label without the prefix
   std::optional<Kind> kind;            // else what the file says, else by convention
   std::optional<Aggregate> aggregate;  // else the set's
-  std::string name;                    // series name, \0 to \9 are captures; empty: the label
+  std::string name;                    // series name, as for put_groups(); empty: the label
   std::string sink_type;               // a word for the sink (a collectd type); part of a series' identity
   double scale = 1.0;                  // values are multiplied by it
   bool ignore = false;                 // such labels become nothing
+  bool keep_groups = false;            // for texts of the sink's own: see Series::groups
 };
+
+// Error: kInvalid; the rule makes a counter of labels, and puts processes together as no counter can be.
+Expected<void> check_aggregate(const Rule& rule);
+
+inline constexpr std::int32_t kNoRule = -1;
 
 // What becomes of one field.
 struct Binding {
@@ -47,7 +67,9 @@ struct Binding {
   Aggregate aggregate = Aggregate::kSum;       // never kByKind; for counters kSum or kNone
   Aggregate within_process = Aggregate::kSum;  // how threads are put together where aggregate is kNone
   double scale = 1.0;
+  std::int32_t rule = kNoRule;  // which one decided, in the order in which they were added
   std::string name;
+  std::vector<std::string> groups;  // if the rule keeps them
   std::string sink_type;
   std::string unit;
   std::string help;
@@ -69,7 +91,8 @@ class Rules {
   // Each adds one; errors are kInvalid with RE2's reason, and leave the rules as they were.
   Expected<void> include(const std::string& pattern);  // with any, only labels that match one are used
   Expected<void> ignore(const std::string& pattern);   // stronger than include
-  Expected<void> add(Rule rule);  // also: captures beyond the pattern's, a counter that is averaged
+  Expected<void> add(Rule rule);  // also: groups beyond the pattern's, as check_aggregate
+  Expected<void> add(Rule rule, LabelPattern pattern);  // where it was compiled already
 
   // `field` is of a file whose sys.metadata text is `metadata` (may be empty). Texts and values
   // without exactly one number are never used. `label` is normally field.label; elements of a

@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,10 +16,6 @@
 #include "mmstats/error.h"
 #include "pinba/encode.h"
 #include "pinba/sender.h"
-
-namespace re2 {
-class RE2;
-}
 
 namespace mmstats::forward {
 
@@ -51,7 +46,6 @@ inline constexpr std::size_t kRequestFields = 6;
 
 // How to send the labels that match. The first one of a group that matches decides.
 struct MetricConfig {
-  std::shared_ptr<const re2::RE2> pattern;
   As as = As::kTimer;
   RequestField field = RequestField::kDocumentSize;
   std::string hits;  // label of the counter of what this average is of; empty: none
@@ -63,7 +57,7 @@ struct MetricConfig {
 struct GroupConfig {
   std::string name;
   WatchOptions watch;
-  Rules rules;  // Series::sink_type is the number of the metric that matched, or empty
+  Rules rules;  // one for each of `metrics`, in their order
   // All that decides which series there are, as text: where two are equal, the ledger of one goes on in
   // the other.
   std::string ledger;
@@ -84,10 +78,6 @@ struct Config {
   std::vector<GroupConfig> groups;      // at least one
 };
 
-// The bounds of what a command line may set as well.
-inline constexpr double kMinInterval = 0.01;  // seconds
-inline constexpr double kMaxInterval = 86'400;
-
 inline constexpr std::string_view kDefaultGroup = "mmstats";
 
 // Either a configuration without any mistake, or the mistakes: lines that name the file, the line, the key,
@@ -95,6 +85,11 @@ inline constexpr std::string_view kDefaultGroup = "mmstats";
 using Mistakes = std::vector<std::string>;
 tl::expected<Config, Mistakes> read_config(std::string_view toml, const std::string& path,
                                            const std::vector<std::string>& default_globs);
+
+std::chrono::milliseconds interval_of(double seconds);
+
+// What is wrong with a list of servers, for people; empty: nothing. Looks no name up.
+std::string server_problem(const std::vector<std::string>& servers);
 
 // The same from a file.
 tl::expected<Config, Mistakes> load_config(const std::string& path,

@@ -5,6 +5,7 @@
 #include <exception>
 #include <string>
 
+#include "collect/settings.h"
 #include "plugin_pinba/forward/config.h"
 #include "plugin_pinba/forward/daemon.h"
 #include "plugin_pinba/forward/daemon_log.h"
@@ -19,9 +20,10 @@ int main(int argc, char** argv) {
     auto* config = app.add_option("--config", options.config, "Configuration: mmstats-pinba.toml(5)");
     config->default_val(MMSTATS_PINBA_CONFIG);
     app.add_option("--server", options.servers, "HOST[:PORT] to send to, instead of the configuration's")
-        ->take_all();
+        ->take_all()
+        ->check([](const std::string& server) { return forward::server_problem({server}); });
     app.add_option("--interval", options.interval, "Seconds between looks, instead of the configuration's")
-        ->check(CLI::Range(forward::kMinInterval, forward::kMaxInterval));
+        ->check(CLI::Range(mmstats::kMinInterval, mmstats::kMaxInterval));
     auto* check =
         app.add_flag("--check-config", options.check_config, "Name all mistakes, and do nothing else");
     app.add_flag("--once", options.once, "Send what the files hold now, and end")->excludes(check);

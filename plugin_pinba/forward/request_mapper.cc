@@ -1,7 +1,6 @@
 #include "plugin_pinba/forward/request_mapper.h"
 
 #include <fmt/format.h>
-#include <re2/re2.h>
 
 #include <algorithm>
 #include <charconv>
@@ -59,24 +58,17 @@ TextLimits text_limits(ServerKind server) {
   return server == ServerKind::kClassic ? pinba::wire::kClassicTexts : TextLimits{};
 }
 
-// A series' label, and what the pattern of its metric finds in it.
+// A series' label, and the texts that its metric makes of it.
 class RequestMapper::Label {
  public:
-  Label(std::string_view text, const MetricConfig* metric) : text_(text), metric_(metric) {
-    if (metric == nullptr) return;
-    groups_count_ = std::min<int>(kGroups, metric->pattern->NumberOfCapturingGroups() + 1);
-    metric->pattern->Match({text.data(), text.size()}, 0, text.size(), re2::RE2::ANCHOR_BOTH, groups_.data(),
-                           groups_count_);
-  }
+  Label(const Series& series, const MetricConfig* metric) : series_(series), metric_(metric) {}
 
-  [[nodiscard]] std::string_view text() const { return text_; }
+  [[nodiscard]] std::string_view text() const { return series_.name; }
   [[nodiscard]] const MetricConfig* metric() const { return metric_; }
 
-  // `rewrite` with its captures; only of a metric's own texts.
-  [[nodiscard]] std::string expand(const std::string& rewrite) const {
-    std::string out;
-    metric_->pattern->Rewrite(&out, rewrite, groups_.data(), groups_count_);
-    return out;
+  // A metric's own text, with what the groups of its pattern found.
+  [[nodiscard]] std::string expand(const std::string& text) const {
+    return put_groups(text, series_.name, series_.groups);
   }
 
   // The text for a request's name: the metric's, else the group's, else `otherwise`.
@@ -87,11 +79,8 @@ class RequestMapper::Label {
   }
 
  private:
-  static constexpr int kGroups = 10;  // \0 to \9
-  std::string_view text_;
+  const Series& series_;
   const MetricConfig* metric_;
-  std::array<re2::StringPiece, kGroups> groups_;
-  int groups_count_ = 0;
 };
 
 RequestMapper::RequestMapper(Mapping mapping) : mapping_(std::move(mapping)) {}
@@ -141,10 +130,7 @@ void RequestMapper::extend(AllSeries series) {
 }
 
 const MetricConfig* RequestMapper::metric_of(const Series& series) const {
-  std::size_t number = 0;
-  const auto& text = series.sink_type;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc{} && number < mapping_.metrics.size() ? &mapping_.metrics[number] : nullptr;
+  return series.rule == kNoRule ? nullptr : &mapping_.metrics.at(static_cast<std::size_t>(series.rule));
 }
 
 void RequestMapper::bind(std::uint32_t index, const Series& series) {
@@ -167,7 +153,7 @@ void RequestMapper::find_partner(std::uint32_t index, AllSeries all) {
   const Series& series = all[index];
   const MetricConfig* metric = metric_of(series);
   if (metric != nullptr && !metric->hits.empty()) {
-    const std::string label = Label(series.name, metric).expand(metric->hits);
+    const std::string label = Label(series, metric).expand(metric->hits);
     auto key = key_of(label, series.slot);
     if (const auto partner = counters_.find(key); partner != counters_.end()) {
       pair_up(index, partner->second);
@@ -194,7 +180,7 @@ void RequestMapper::find_partner(std::uint32_t index, AllSeries all) {
   const std::uint32_t sum = series.integral ? other->second : index;
   const std::uint32_t count = series.integral ? index : other->second;
   if (sources_[sum].use != Use::kEvents || sources_[count].use != Use::kEvents ||
-      all[sum].sink_type != all[count].sink_type) {
+      all[sum].rule != all[count].rule) {
     return;
   }
   pair_up(sum, count);
@@ -214,7 +200,7 @@ void RequestMapper::pair_up(std::uint32_t seconds, std::uint32_t hits) {
 void RequestMapper::find_target(std::uint32_t index, const Series& named) {
   Source& source = sources_[index];
   if (source.use == Use::kNothing || (source.owns_partner && named.name.ends_with(kSumSuffix))) return;
-  const Label label(named.name, metric_of(named));
+  const Label label(named, metric_of(named));
   const std::uint32_t request = find_request(label);
   if (source.use == Use::kField) {
     source.target = request;
@@ -241,7 +227,7 @@ std::uint32_t RequestMapper::find_request(const Label& label) {
     if (error == std::errc{} && end == status.data() + status.size() && number <= kMaxStatus) {
       names.status = number;
     } else {
-      complain(fmt::format(R"(label "{}": status "{}" is no number from 0 to {}, and left out)",
+      complain(fmt::format(R"(label "{}": status "{}" is no number from 0 to {}; it is left out)",
                            printable(label.text()), printable(status), kMaxStatus));
     }
   }

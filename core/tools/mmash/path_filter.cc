@@ -60,7 +60,7 @@ std::vector<std::string> glob_folders(std::span<const std::string> globs) {
   return folders;
 }
 
-PathFilter::PathFilter(std::unique_ptr<const re2::RE2> pattern, std::vector<std::string> folders)
+PathFilter::PathFilter(mmstats::LabelPattern pattern, std::vector<std::string> folders)
     : pattern_(std::move(pattern)), folders_(std::move(folders)) {}
 PathFilter::PathFilter(PathFilter&&) noexcept = default;
 PathFilter& PathFilter::operator=(PathFilter&&) noexcept = default;

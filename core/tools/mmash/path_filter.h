@@ -2,17 +2,13 @@
 // only make them fewer: no path is ever opened because of it.
 #pragma once
 
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "collect/label_pattern.h"
 #include "mmstats/error.h"
-
-namespace re2 {
-class RE2;
-}
 
 namespace mmash {
 
@@ -33,9 +29,9 @@ class PathFilter {
   [[nodiscard]] bool matches(std::string_view path) const;
 
  private:
-  PathFilter(std::unique_ptr<const re2::RE2> pattern, std::vector<std::string> folders);
+  PathFilter(mmstats::LabelPattern pattern, std::vector<std::string> folders);
 
-  std::unique_ptr<const re2::RE2> pattern_;  // none: all
+  mmstats::LabelPattern pattern_;  // none: all
   std::vector<std::string> folders_;
 };
 

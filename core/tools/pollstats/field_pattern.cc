@@ -63,7 +63,7 @@ bool has_wildcard(std::string_view text) { return text.find_first_of("*?[") != s
 
 std::string quoted_re2(std::string_view text) { return RE2::QuoteMeta({text.data(), text.size()}); }
 
-FieldPattern::FieldPattern(std::unique_ptr<const re2::RE2> pattern) : pattern_(std::move(pattern)) {}
+FieldPattern::FieldPattern(mmstats::LabelPattern pattern) : pattern_(std::move(pattern)) {}
 FieldPattern::FieldPattern(FieldPattern&&) noexcept = default;
 FieldPattern& FieldPattern::operator=(FieldPattern&&) noexcept = default;
 FieldPattern::~FieldPattern() = default;

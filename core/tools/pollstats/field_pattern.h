@@ -2,15 +2,11 @@
 // a set, `\` takes the next character as it is. A dot is a character like others.
 #pragma once
 
-#include <memory>
 #include <string>
 #include <string_view>
 
+#include "collect/label_pattern.h"
 #include "mmstats/error.h"
-
-namespace re2 {
-class RE2;
-}
 
 namespace pollstats {
 
@@ -34,8 +30,8 @@ class FieldPattern {
   [[nodiscard]] const std::string& re2() const;  // the same for mmstats::Rules
 
  private:
-  explicit FieldPattern(std::unique_ptr<const re2::RE2> pattern);
-  std::unique_ptr<const re2::RE2> pattern_;
+  explicit FieldPattern(mmstats::LabelPattern pattern);
+  mmstats::LabelPattern pattern_;
 };
 
 }  // namespace pollstats

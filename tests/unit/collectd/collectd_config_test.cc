@@ -200,7 +200,7 @@ TEST_CASE("a mistake costs the option that it is in, and its message names block
   constexpr std::string_view kAggregates = R"("nonzero-avg")";
   constexpr Row kRows[] = {
       {"Intervall 1",
-       {"Intervall 1 is left out", "no such option here; there are Interval, Path, StripPrefix"}},
+       {"Intervall 1 is left out", "no such option here; there are Aggregate, Ignore, Include"}},
       {"<Files \"inner\">\nInterval 1\n</Files>", {"Files \"inner\" is left out", "no such option"}},
       {"Interval \"10\"",
        {"Interval \"10\" is left out", "one number of seconds, 0.001 or more, without quotes"}},
@@ -231,7 +231,7 @@ TEST_CASE("a mistake costs the option that it is in, and its message names block
       {"<Metric>\nScale 2\n</Metric>", {"Metric is left out", "pattern"}},
       {"<Metric 1>\nScale 2\n</Metric>", {"Metric 1 is left out", "in quotes"}},
       {"<Metric \"a[\">\nScale 2\n</Metric>", {"<Metric \"a[\">: the block is left out", "missing ]"}},
-      {"<Metric \"a\">\nKindd \"gauge\"\n</Metric>", {"<Metric \"a\">: Kindd", "Kind, Type, TypeInstance"}},
+      {"<Metric \"a\">\nKindd \"gauge\"\n</Metric>", {"<Metric \"a\">: Kindd", "Aggregate, Ignore, Kind"}},
       {"<Metric \"a\">\nKind \"histogram\"\n</Metric>", {"Kind \"histogram\"", "\"counter\", \"gauge\""}},
       {"<Metric \"a\">\nKind 1\n</Metric>", {"Kind 1 is left out"}},
       {"<Metric \"a\">\nType \"\"\n</Metric>", {"Type \"\" is left out", "types.db"}},
@@ -387,7 +387,7 @@ TEST_CASE("options outside of <Files> do not make a second look at the default f
   CHECK(config.blocks[0].instance == "a");
   CHECK_FALSE(config.blocks[0].interval);
   REQUIRE(config.messages.size() == 1);
-  CHECK(config.messages[0].text.starts_with("<Plugin mmstats>: Interval, Stale is left out"));
+  CHECK(config.messages[0].text.starts_with("<Plugin mmstats>: Interval, Stale are left out"));
 
   const auto alone = read({"Interval 3"});
   REQUIRE(alone.blocks.size() == 1);

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -43,11 +44,15 @@ std::optional<HostType> host_type(const std::string& name) {
   return std::nullopt;
 }
 
-Series series(std::string name, Kind kind, std::string sink_type = "", std::int32_t slot = kNoSlot) {
+// The types that rules ask for, by their number.
+const std::vector<std::string> kTypes{"", "http_requests", "counter", "latency", "nonsense", "if_octets"};
+
+Series series(std::string name, Kind kind, const std::string& type = "", std::int32_t slot = kNoSlot) {
   Series s;
   s.name = std::move(name);
   s.kind = kind;
-  s.sink_type = std::move(sink_type);
+  s.rule = static_cast<std::int32_t>(std::find(kTypes.begin(), kTypes.end(), type) - kTypes.begin());
+  CHECK(kTypes.at(static_cast<std::size_t>(s.rule)) == type);
   s.slot = slot;
   s.integral = kind == Kind::kCounter;
   s.present = true;
@@ -210,7 +215,7 @@ TEST_CASE("a shorter limit of the host is kept") {
 TEST_CASE("series get the default types, or those of their rule where they suit") {
   struct Row {
     Kind kind;
-    const char* sink_type;
+    const char* type;
     const char* want;
     DataSource source;
     bool told;
@@ -229,21 +234,21 @@ TEST_CASE("series get the default types, or those of their rule where they suit"
            {Kind::kCounter, "nonsense", "derive-n", DataSource::kDerive, false},
            {Kind::kCounter, "if_octets", "derive-n", DataSource::kDerive, false},
        }) {
-    CAPTURE(row.sink_type);
-    SeriesNames names({}, host_type);
-    std::vector<Series> all{series("n", row.kind, row.sink_type)};
+    CAPTURE(row.type);
+    SeriesNames names({.types = kTypes}, host_type);
+    std::vector<Series> all{series("n", row.kind, row.type)};
     const auto told = names.extend(all);
     CHECK(identity(names, 0) == row.want);
     CHECK(names[0].source == row.source);
     CHECK(told.size() == (row.told ? 1 : 0));
     if (row.told) CHECK(told[0].find("series \"n\"") != std::string::npos);
-    all.push_back(series("m", row.kind, row.sink_type));
+    all.push_back(series("m", row.kind, row.type));
     CHECK(names.extend(all).empty());  // not once for each series
   }
 }
 
 TEST_CASE("a host without the default types still gets names") {
-  SeriesNames names({}, [](const std::string&) { return std::nullopt; });
+  SeriesNames names({.types = kTypes}, [](const std::string&) { return std::nullopt; });
   const std::vector<Series> all{series("a", Kind::kCounter), series("b", Kind::kGauge)};
   CHECK(names.extend(all).empty());
   CHECK(names[0].source == DataSource::kDerive);
@@ -252,7 +257,7 @@ TEST_CASE("a host without the default types still gets names") {
 
 TEST_CASE("two series never share an identity, and an identity never changes") {
   const std::vector<std::pair<const char*, const char*>> reserved{{"gauge", "files"}};
-  SeriesNames names({}, host_type, reserved);
+  SeriesNames names({.types = kTypes}, host_type, reserved);
   std::vector<Series> all;
   std::vector<std::string> first;
   std::set<std::string> seen{"gauge-files"};

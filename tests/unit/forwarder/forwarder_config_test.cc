@@ -127,7 +127,8 @@ TEST_CASE("every mistake is named with file, line, key and what is allowed") {
        "\"collectd\""},
       {"spread = 1", "file.toml:1: spread: 1 is not possible, it takes one of \"all\", \"by-script\""},
       {"interval = 0",
-       "file.toml:1: interval: 0 is not possible, it takes seconds, a number from 0.01 to 86400"},
+       "file.toml:1: interval: 0 is not possible, it takes one number of seconds, 0.001 or more, without "
+       "quotes"},
       {"interval = nan", "file.toml:1: interval: nan is not possible"},
       {"interval = \"10\"", "file.toml:1: interval: \"10\" is not possible"},
       {"max_datagram = 100",
@@ -140,7 +141,8 @@ TEST_CASE("every mistake is named with file, line, key and what is allowed") {
       {"[[group]]\nfiles = \"/a\"", "file.toml:1: [[group]], name: is missing: a group needs one"},
       {group + group, "file.toml:3: [[group]] \"g\", name: there is another group with this name"},
       {group + "files = \"a/*\"",
-       "file.toml:3: [[group]] \"g\", files: \"a/*\" is not possible, a path begins with /"},
+       "file.toml:3: [[group]] \"g\", files: \"a/*\" is not possible, it takes patterns of files in quotes "
+       "that begin with \"/\""},
       {group + "stale = true",
        "file.toml:3: [[group]] \"g\", stale: true is not possible, it takes one of \"keep\", \"remove\""},
       {group + "max_files = 0", "file.toml:3: [[group]] \"g\", max_files: 0 is not possible"},
@@ -158,8 +160,8 @@ TEST_CASE("every mistake is named with file, line, key and what is allowed") {
        "file.toml:3: [[group]] \"g\", [[group.metric]], match: is missing"},
       {group + "[[group.metric]]\nmatch = \"(\"",
        "file.toml:4: [[group]] \"g\", [[group.metric]] \"(\", match: \"(\" is not possible: missing )"},
-      {metric + "kind = \"property\"",
-       "file.toml:5: [[group]] \"g\", [[group.metric]] \"a(.*)\", kind: \"property\" is not possible, it "
+      {metric + "kind = \"histogram\"",
+       "file.toml:5: [[group]] \"g\", [[group.metric]] \"a(.*)\", kind: \"histogram\" is not possible, it "
        "takes one of \"counter\""},
       {metric + "scale = 0", "scale: 0 is not possible, it takes a number above 0"},
       {metric + "scale = inf", "scale: inf is not possible"},

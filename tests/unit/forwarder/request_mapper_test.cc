@@ -11,6 +11,9 @@
 #include <vector>
 
 #include "collect/fold.h"
+#include "collect/rules.h"
+#include "mmstats/format.h"
+#include "mmstats/parse.h"
 #include "pinba/packet_check.h"
 
 namespace {
@@ -23,10 +26,27 @@ using mmstats::forward::RequestMapper;
 constexpr auto kNow = std::chrono::system_clock::time_point(std::chrono::seconds(1'700'000'000));
 constexpr std::uint64_t kMostHits = std::numeric_limits<std::uint32_t>::max();
 
-Series counter(std::string name, std::uint64_t total, std::string metric = "") {
+// Of the group whose mapping was made last.
+mmstats::Rules rules;
+
+// A series as the fold makes it of a label; `metric`: the number of the one that matches.
+Series named(std::string name, const std::string& metric) {
   Series series;
   series.name = std::move(name);
-  series.sink_type = std::move(metric);
+  if (metric.empty()) return series;
+  mmstats::Field field;
+  field.type_text = "Q";
+  field.type = mmstats::parse_type("Q").value();
+  field.buffered = true;
+  const auto binding = rules.bind(series.name, field, "");
+  CHECK(std::to_string(binding.rule) == metric);
+  series.rule = binding.rule;
+  series.groups = binding.groups;
+  return series;
+}
+
+Series counter(std::string name, std::uint64_t total, const std::string& metric = "") {
+  Series series = named(std::move(name), metric);
   series.kind = Kind::kCounter;
   series.integral = series.present = true;
   series.total = total;
@@ -34,17 +54,15 @@ Series counter(std::string name, std::uint64_t total, std::string metric = "") {
   return series;
 }
 
-Series seconds(std::string name, double total, std::string metric = "") {
-  Series series = counter(std::move(name), 0, std::move(metric));
+Series seconds(std::string name, double total, const std::string& metric = "") {
+  Series series = counter(std::move(name), 0, metric);
   series.integral = false;
   series.value = total;
   return series;
 }
 
-Series level(std::string name, double value, std::string metric = "", Kind kind = Kind::kGauge) {
-  Series series;
-  series.name = std::move(name);
-  series.sink_type = std::move(metric);
+Series level(std::string name, double value, const std::string& metric = "", Kind kind = Kind::kGauge) {
+  Series series = named(std::move(name), metric);
   series.kind = kind;
   series.present = true;
   series.value = value;
@@ -61,6 +79,7 @@ Mapping mapping(const std::string& toml = "", mmstats::forward::TextLimits limit
   auto config = mmstats::forward::read_config(toml, "test.toml", {"/nowhere/*"});
   if (!config) FAIL(config.error().front());
   auto& group = config->groups.front();
+  rules = std::move(group.rules);
   return {.group = group.name,
           .hostname = "host",
           .tags = std::move(group.tags),

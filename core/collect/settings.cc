@@ -1,0 +1,164 @@
+#include "collect/settings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace mmstats {
+namespace {
+
+constexpr std::size_t kMaxCount = 1'000'000'000;
+constexpr std::size_t kMaxFileSize = std::size_t{1} << 30U;  // a file is read into memory as a whole
+
+constexpr std::array<Word<Stale>, 2> kStaleWords{{{"keep", Stale::kKeep}, {"remove", Stale::kRemove}}};
+constexpr std::array<Word<Kind>, 5> kKindWords{{{"counter", Kind::kCounter},
+                                                {"gauge", Kind::kGauge},
+                                                {"timestamp", Kind::kTimestamp},
+                                                {"state", Kind::kState},
+                                                {"property", Kind::kProperty}}};
+
+std::optional<std::size_t> whole(double number, std::size_t least, std::size_t most) {
+  if (!(number >= static_cast<double>(least) && number <= static_cast<double>(most))) return std::nullopt;
+  if (std::floor(number) != number) return std::nullopt;
+  return static_cast<std::size_t>(number);
+}
+
+// What one letter after a number stands for; 0: nothing.
+double unit(char letter) {
+  switch (letter) {
+    case 'k':
+      return 1U << 10U;
+    case 'm':
+      return 1U << 20U;
+    case 'g':
+      return 1U << 30U;
+    default:
+      return 0;
+  }
+}
+
+// Bytes, as a number or as text like "16M".
+Expected<std::size_t> read_file_size(const SettingValue& value) {
+  std::optional<std::size_t> bytes;
+  if (const auto* number = std::get_if<double>(&value)) bytes = whole(*number, 1, kMaxFileSize);
+  const std::string text = lower_text(value);
+  std::uint64_t digits = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), digits);
+  const std::string_view letter(end, text.data() + text.size());
+  if (error == std::errc{} && letter.size() <= 1) {
+    bytes = whole(static_cast<double>(digits) * (letter.empty() ? 1 : unit(letter[0])), 1, kMaxFileSize);
+  }
+  if (!bytes) return takes(R"(bytes, as a number or as text like "16M", up to "1G")");
+  return *bytes;
+}
+
+Expected<double> read_scale(const SettingValue& value) {
+  const auto* number = std::get_if<double>(&value);
+  if (number == nullptr || !(*number > 0) || !std::isfinite(*number)) return takes("a number above 0");
+  return *number;
+}
+
+Expected<std::string> read_prefix(const SettingValue& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  if (text == nullptr) return takes("one label prefix in quotes");
+  return *text;
+}
+
+template <class Into, class T>
+Expected<void> assign(Into& into, Expected<T> value) {
+  return std::move(value).map([&](T&& good) { into = std::move(good); });
+}
+
+constexpr std::array<Setting<FilesSettings>, 6> kFilesSettings{{
+    {"strip_prefix",
+     [](FilesSettings& files, const SettingValue& value) {
+       return assign(files.strip_prefix, read_prefix(value));
+     }},
+    {"aggregate",
+     [](FilesSettings& files, const SettingValue& value) {
+       return assign(files.aggregate, read_word(value, kAggregateWords));
+     }},
+    {"max_file_size",
+     [](FilesSettings& files, const SettingValue& value) {
+       return assign(files.watch.fold.max_file_size, read_file_size(value));
+     }},
+    {"max_files",
+     [](FilesSettings& files, const SettingValue& value) {
+       return assign(files.watch.discovery.max_files, read_whole(value, 1, kMaxCount));
+     }},
+    {"max_series",
+     [](FilesSettings& files, const SettingValue& value) {
+       return assign(files.watch.fold.max_series, read_whole(value, 1, kMaxCount));
+     }},
+    {"stale",
+     [](FilesSettings& files, const SettingValue& value) {
+       return assign(files.watch.stale, read_word(value, kStaleWords));
+     }},
+}};
+
+constexpr std::array<Setting<Rule>, 4> kRuleSettings{{
+    {"kind",
+     [](Rule& rule, const SettingValue& value) { return assign(rule.kind, read_word(value, kKindWords)); }},
+    {"aggregate",
+     [](Rule& rule, const SettingValue& value) {
+       return assign(rule.aggregate, read_word(value, kAggregateWords));
+     }},
+    {"scale", [](Rule& rule, const SettingValue& value) { return assign(rule.scale, read_scale(value)); }},
+    {"ignore", [](Rule& rule, const SettingValue& value) { return assign(rule.ignore, read_flag(value)); }},
+}};
+
+}  // namespace
+
+tl::unexpected<Error> takes(std::string_view what) {
+  return tl::unexpected(failure(ErrorKind::kInvalid, {}, fmt::format("it takes {}", what)));
+}
+
+std::string lower_text(const SettingValue& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  std::string lower = text != nullptr ? *text : std::string();
+  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return lower;
+}
+
+Expected<std::size_t> read_whole(const SettingValue& value, std::size_t least, std::size_t most) {
+  const auto* number = std::get_if<double>(&value);
+  const auto good = number != nullptr ? whole(*number, least, most) : std::nullopt;
+  if (!good) return takes(fmt::format("a whole number from {} to {}, without quotes", least, most));
+  return *good;
+}
+
+Expected<bool> read_flag(const SettingValue& value) {
+  const auto* flag = std::get_if<bool>(&value);
+  if (flag == nullptr) return takes("true or false, without quotes");
+  return *flag;
+}
+
+Expected<double> read_interval(const SettingValue& value) {
+  const auto* seconds = std::get_if<double>(&value);
+  if (seconds == nullptr || !(*seconds >= kMinInterval && *seconds <= kMaxInterval)) {
+    return takes(fmt::format("one number of seconds, {} or more, without quotes", kMinInterval));
+  }
+  return *seconds;
+}
+
+Expected<std::string> read_glob(const SettingValue& value) {
+  const auto* glob = std::get_if<std::string>(&value);
+  // An agent's working folder is not what somebody has in mind who writes a relative path.
+  if (glob == nullptr || !glob->starts_with('/')) {
+    return takes("patterns of files in quotes that begin with \"/\"");
+  }
+  return *glob;
+}
+
+Expected<std::string> read_pattern(const SettingValue& value) {
+  const auto* pattern = std::get_if<std::string>(&value);
+  if (pattern == nullptr) return takes("patterns of labels in quotes");
+  return *pattern;
+}
+
+std::span<const Setting<FilesSettings>> files_settings() { return kFilesSettings; }
+std::span<const Setting<Rule>> rule_settings() { return kRuleSettings; }
+
+}  // namespace mmstats

@@ -1,0 +1,75 @@
+// What a configuration may say of a set of files and of the labels in it: one table for every sink, so that
+// the same words take the same values everywhere. A sink reads a syntax of its own, hands over names and
+// values, and adds the words that it alone has.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+#include "base/failure.h"
+#include "collect/rules.h"
+#include "collect/watch.h"
+#include "mmstats/error.h"
+
+namespace mmstats {
+
+// A value as it was written; monostate: something that is no single text, number or bool.
+using SettingValue = std::variant<std::monostate, std::string, double, bool>;
+
+// ---- Values. Each returns what the value says. Error: kInvalid; its message is "it takes ...".
+
+template <class T>
+using Word = std::pair<std::string_view, T>;
+
+// "It takes ...", as an error.
+tl::unexpected<Error> takes(std::string_view what);
+
+// The text in lower case; empty: it is no text.
+std::string lower_text(const SettingValue& value);
+
+template <class T, std::size_t kSize>
+Expected<T> read_word(const SettingValue& value, const std::array<Word<T>, kSize>& words) {
+  const std::string text = lower_text(value);
+  std::string known;
+  for (const auto& [word, meaning] : words) {
+    if (word == text) return meaning;
+    known.append(known.empty() ? "one of \"" : ", \"").append(word).append("\"");
+  }
+  return takes(known);
+}
+
+Expected<std::size_t> read_whole(const SettingValue& value, std::size_t least, std::size_t most);
+Expected<bool> read_flag(const SettingValue& value);
+Expected<double> read_interval(const SettingValue& value);      // seconds
+Expected<std::string> read_glob(const SettingValue& value);     // a path from the root
+Expected<std::string> read_pattern(const SettingValue& value);  // of labels; not yet compiled
+
+inline constexpr double kMinInterval = 0.001;  // seconds: less would only keep a processor busy
+inline constexpr double kMaxInterval = 1e9;
+
+// ---- The table.
+
+template <class Target>
+struct Setting {
+  std::string_view name;  // like "max_files"; a sink may write it in another way, as in MaxFiles
+  // Error: as of a value; `target` is as it was.
+  Expected<void> (*set)(Target& target, const SettingValue& value);
+};
+
+// What may be said of a set of files, beside which they are and which labels count.
+struct FilesSettings {
+  WatchOptions watch;
+  std::string strip_prefix;
+  Aggregate aggregate = Aggregate::kByKind;
+};
+
+std::span<const Setting<FilesSettings>> files_settings();
+std::span<const Setting<Rule>> rule_settings();
+
+}  // namespace mmstats

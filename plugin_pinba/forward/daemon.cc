@@ -91,11 +91,12 @@ int Daemon::run() {
   std::signal(SIGPIPE, SIG_IGN);
   if (!start()) return kFailed;
   if (!options_.once) return serve();
-  // What the files hold now, as if they were new: there was no look before.
+  // What the files hold now, as if they were new: nothing was scanned before.
   for (auto& group : groups_) group.started = true;
   scan();
   send_all(kLastWords);
-  return kGood;
+  watch_servers();
+  return is_all_sent() ? kGood : kFailed;
 }
 
 int Daemon::check() {
@@ -169,7 +170,7 @@ void Daemon::reload() {
   auto loaded = load();
   if (!loaded) {
     for (const auto& mistake : loaded.error()) log_.say(Priority::kError, mistake);
-    return log_.say(Priority::kError, options_.config + ": the configuration before goes on");
+    return log_.say(Priority::kError, options_.config + ": keeping the previous configuration");
   }
   Config& config = *loaded;
   const bool other_servers = config.servers != config_.servers || config.spread != config_.spread;
@@ -187,7 +188,7 @@ void Daemon::reload() {
   config_ = std::move(config);
   encoder_ = pinba::Encoder(encode_options(config_));
   told_dropped_ = false;
-  if (other_servers && !open_sender()) log_.say(Priority::kError, "the servers before go on");
+  if (other_servers && !open_sender()) log_.say(Priority::kError, "keeping the previous servers");
   for (auto& wanted : config_.groups) {
     const auto group = kept(wanted);
     if (group == old.end()) {
@@ -249,6 +250,16 @@ void Daemon::take(const pinba::Request& request) {
   }
 }
 
+// As far as it can be known: UDP tells of nothing that is lost on its way.
+bool Daemon::is_all_sent() const {
+  if (!sender_) return true;
+  const auto counts = sender_->counts();
+  if (counts.queued != 0) {
+    log_.say(Priority::kError, fmt::format("{} packets could not be sent", counts.queued));
+  }
+  return counts.queued == 0 && counts.dropped == 0 && counts.refused == 0;
+}
+
 // Says when a server begins to lose packets, and when it takes them again.
 void Daemon::watch_servers() {
   if (!sender_) return;
@@ -259,7 +270,7 @@ void Daemon::watch_servers() {
     if (lost > told.lost) {
       if (!std::exchange(told.losing, true)) {
         log_.complain(fmt::format(
-            "server {}: packets are lost: {} were refused, as nobody listens there, and {} had nowhere to go",
+            "server {}: packets are lost: {} were refused, as nobody listens there, and {} could not be sent",
             config_.servers[i], counts.refused, counts.dropped));
       }
     } else if (told.losing && counts.sent > told.sent) {

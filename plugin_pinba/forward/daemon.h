@@ -66,6 +66,7 @@ class Daemon {
   void scan_group(Group& group);
   void take(const pinba::Request& request);
   void watch_servers();
+  [[nodiscard]] bool is_all_sent() const;
   void send_all(std::chrono::milliseconds at_most);
   int serve();
   void obey(int signal);

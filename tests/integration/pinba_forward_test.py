@@ -49,7 +49,7 @@ class Forwarder(daemons.Daemon):
         """SIGHUP, and what the log says to it."""
         before = len(self.log())
         self.process.send_signal(signal.SIGHUP)
-        return daemons.wait_until(lambda: self.log()[before:].endswith(("again\n", "goes on\n")) and self.log()[before:],
+        return daemons.wait_until(lambda: self.log()[before:].endswith(("again\n", "previous configuration\n")) and self.log()[before:],
                                   "the configuration was read again")
 
     def resident(self):
@@ -269,6 +269,15 @@ hits = '\\1.calls'
             self.wait_for_hits(server, 42, metric="rows")
             self.assertEqual(server.packets()[0].timer(metric="level").value, 2.5)
 
+    def test_once_fails_where_nothing_can_be_sent(self):
+        self.file("job", *[writer.counter(f"rows.{number}", 42) for number in range(2000)])
+        for server in ("name.invalid", f"127.0.0.1:{free_udp_port()}"):
+            result = run("--once", "--server", server, env={"MMSTATS_PATH": self.folder})
+            self.assertEqual((result.returncode, result.stdout), (1, ""), (server, result.stderr))
+            self.assertIn("packets", result.stderr)
+        result = run("--once", "--dry-run", "--server", "name.invalid", env={"MMSTATS_PATH": self.folder})
+        self.assertEqual(result.returncode, 0)
+
     def test_a_dry_run_prints_what_would_be_sent_and_sends_nothing(self):
         self.file("job", writer.counter("rows", 42), writer.gauge("level", 2.5))
         with Server() as server:
@@ -294,7 +303,8 @@ hits = '\\1.calls'
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assertIn("no mistakes; 1 group", result.stdout)
         self.assertEqual(run("--check-config", "--config", path + "x").returncode, 1)
-        for wrong in (["--interval", "0"], ["--foo"], ["--once", "--check-config"], ["extra"]):
+        for wrong in (["--interval", "0"], ["--foo"], ["--once", "--check-config"], ["extra"],
+                      ["--check-config", "--server", "h:0x"], ["--server", "[::1"]):
             self.assertEqual(run(*wrong).returncode, 2, wrong)
 
     def test_sighup_takes_a_new_mapping_and_loses_and_repeats_nothing(self):
@@ -313,7 +323,7 @@ hits = '\\1.calls'
             forwarder.write(group + "tags = 1\n")
             said = forwarder.reload()
             self.assertIn(f"<3>{forwarder.config}:4: [[group]] \"g\", tags: 1 is not possible", said)
-            self.assertIn("the configuration before goes on", said)
+            self.assertIn("keeping the previous configuration", said)
             app.incr("hits", 6)
             self.wait_for_hits(server, 18, metric="hits")
             self.assertEqual(server.packets()[-1].server_name, "new")

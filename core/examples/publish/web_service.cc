@@ -13,16 +13,20 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <condition_variable>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <mutex>
+#include <queue>
 #include <random>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace {
 
@@ -88,27 +92,59 @@ void add_routes(httplib::Server& server, WebStats& stats) {
 // A worker's threads. A request is in progress as soon as it waits for one of them.
 class Threads : public httplib::TaskQueue {
  public:
-  explicit Threads(WebStats& stats) : stats_(stats), pool_(kThreads) {}
+  explicit Threads(WebStats& stats) : stats_(stats) {
+    for (std::size_t i = 0; i < kThreads; ++i) threads_.emplace_back([this] { answer_all(); });
+  }
 
   // Nothing, or in later versions of httplib whether the request was taken.
   using Taken = decltype(std::declval<httplib::TaskQueue&>().enqueue({}));
 
   Taken enqueue(std::function<void()> answer) override {
     stats_.in_progress.add(1);
-    return pool_.enqueue([this, answer = std::move(answer), accepted = Clock::now()] {
-      stats_.busy = true;
-      answer();
-      stats_.busy = false;
-      stats_.in_progress.add(-1);
-      stats_.latency.add(std::chrono::duration<double>(Clock::now() - accepted).count());
-    });
+    const std::lock_guard lock(mutex_);
+    waiting_.push({std::move(answer), Clock::now()});
+    changed_.notify_one();
+    return Taken(true);
   }
 
-  void shutdown() override { pool_.shutdown(); }
+  // Returns when all that wait are answered.
+  void shutdown() override {
+    {
+      const std::lock_guard lock(mutex_);
+      ending_ = true;
+    }
+    changed_.notify_all();
+    threads_.clear();
+  }
 
  private:
+  struct Request {
+    std::function<void()> answer;
+    Clock::time_point accepted;
+  };
+
+  void answer_all() {
+    while (true) {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return ending_ || !waiting_.empty(); });
+      if (waiting_.empty()) return;
+      const Request request = std::move(waiting_.front());
+      waiting_.pop();
+      lock.unlock();
+      stats_.busy = true;
+      request.answer();
+      stats_.busy = false;
+      stats_.in_progress.add(-1);
+      stats_.latency.add(std::chrono::duration<double>(Clock::now() - request.accepted).count());
+    }
+  }
+
   WebStats& stats_;
-  httplib::ThreadPool pool_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::queue<Request> waiting_;
+  bool ending_ = false;
+  std::vector<std::jthread> threads_;
 };
 
 // What a worker does until it is told to end. Returns its exit status.

@@ -3,20 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
 
-#include "base/hash.h"
-#include "base/utf8.h"
 #include "mmstats/error.h"
 
 namespace mmstats::forward {
 
 namespace {
 
-constexpr std::string_view kMetricTag = "metric";
-constexpr std::string_view kWorkerTag = "worker";
-constexpr std::string_view kScript = "mmstats";
 // Histograms of mmstats publish these two.
 constexpr std::string_view kCountSuffix = ".count";
 constexpr std::string_view kSumSuffix = ".sum";
@@ -25,63 +19,12 @@ constexpr std::uint64_t kMaxHits = std::numeric_limits<std::uint32_t>::max();  /
 // A counter that jumps by 2^63 must not make 2^31 entries: the rest waits for the next scans.
 constexpr std::uint64_t kMoreEntries = 256;
 constexpr std::size_t kMaxProblems = 100;
-constexpr std::uint32_t kMaxStatus = 65'535;
 
 std::string key_of(std::string_view label, std::int32_t worker) {
   return fmt::format("{}\x1f{}", worker, label);
 }
 
-void set_tag(TagTexts& tags, std::string_view name, std::string value) {
-  const auto place =
-      std::ranges::lower_bound(tags, name, {}, [](const auto& tag) -> std::string_view { return tag.first; });
-  const bool there = place != tags.end() && place->first == name;
-  if (there && value.empty()) {
-    tags.erase(place);
-  } else if (there) {
-    place->second = std::move(value);
-  } else if (!value.empty()) {
-    tags.emplace(place, name, std::move(value));
-  }
-}
-
 }  // namespace
-
-std::string distinct_text(std::string_view text, std::size_t max_bytes) {
-  const bool clean = !text.empty() && pinba::is_clean(text);
-  if (clean && text.size() <= max_bytes && !ends_like_name_hash(text, '-')) return std::string(text);
-  const std::string whole = clean ? std::string(text) : pinba::escaped(text);
-  return fmt::format("{}-{}", whole_characters(whole, max_bytes - kNameHashDigits - 1), name_hash(text));
-}
-
-TextLimits text_limits(ServerKind server) {
-  // Where the classic engine cuts, it would make one name of two.
-  return server == ServerKind::kClassic ? pinba::wire::kClassicTexts : TextLimits{};
-}
-
-// A series' label, and the texts that its metric makes of it.
-class RequestMapper::Label {
- public:
-  Label(const Series& series, const MetricConfig* metric) : series_(series), metric_(metric) {}
-
-  [[nodiscard]] std::string_view text() const { return series_.name; }
-  [[nodiscard]] const MetricConfig* metric() const { return metric_; }
-
-  // A metric's own text, with what the groups of its pattern found.
-  [[nodiscard]] std::string expand(const std::string& text) const {
-    return put_groups(text, series_.name, series_.groups);
-  }
-
-  // The text for a request's name: the metric's, else the group's, else `otherwise`.
-  [[nodiscard]] std::string name(std::optional<std::string> Naming::*which, const Naming& group,
-                                 std::string_view otherwise) const {
-    if (metric_ != nullptr && metric_->request.*which) return expand(*(metric_->request.*which));
-    return (group.*which).value_or(std::string(otherwise));
-  }
-
- private:
-  const Series& series_;
-  const MetricConfig* metric_;
-};
 
 RequestMapper::RequestMapper(Mapping mapping) : mapping_(std::move(mapping)) {}
 
@@ -129,13 +72,9 @@ void RequestMapper::extend(AllSeries series) {
   for (std::uint32_t i = first; i < end; ++i) find_target(i, series[i]);
 }
 
-const MetricConfig* RequestMapper::metric_of(const Series& series) const {
-  return series.rule == kNoRule ? nullptr : &mapping_.metrics.at(static_cast<std::size_t>(series.rule));
-}
-
 void RequestMapper::bind(std::uint32_t index, const Series& series) {
   Source& source = sources_[index];
-  const MetricConfig* metric = metric_of(series);
+  const MetricConfig* metric = metric_of(mapping_, series);
   const bool counter = series.kind == Kind::kCounter;
   if (counter) counters_.emplace(key_of(series.name, series.slot), index);
   if (metric != nullptr && metric->as == As::kRequestField) {
@@ -151,9 +90,9 @@ void RequestMapper::bind(std::uint32_t index, const Series& series) {
 // Puts seconds and the events that took them together, whichever of them is the new series.
 void RequestMapper::find_partner(std::uint32_t index, AllSeries all) {
   const Series& series = all[index];
-  const MetricConfig* metric = metric_of(series);
+  const MetricConfig* metric = metric_of(mapping_, series);
   if (metric != nullptr && !metric->hits.empty()) {
-    const std::string label = Label(series, metric).expand(metric->hits);
+    const std::string label = metric_text(metric->hits, series);
     auto key = key_of(label, series.slot);
     if (const auto partner = counters_.find(key); partner != counters_.end()) {
       pair_up(index, partner->second);
@@ -200,66 +139,24 @@ void RequestMapper::pair_up(std::uint32_t seconds, std::uint32_t hits) {
 void RequestMapper::find_target(std::uint32_t index, const Series& named) {
   Source& source = sources_[index];
   if (source.use == Use::kNothing || (source.owns_partner && named.name.ends_with(kSumSuffix))) return;
-  const Label label(named, metric_of(named));
-  const std::uint32_t request = find_request(label);
+  const std::uint32_t request = find_request(named);
   if (source.use == Use::kField) {
     source.target = request;
     return;
   }
-  std::string_view metric = label.text();
+  std::string_view metric = named.name;
   if (source.owns_partner) metric.remove_suffix(kCountSuffix.size());
-  source.target = find_timer(request, timer_tags(label, metric, named.slot));
+  source.target = find_timer(request, timer_tags(mapping_, named, metric));
 }
 
-std::uint32_t RequestMapper::find_request(const Label& label) {
-  const Naming& group = mapping_.request;
-  const TextLimits& limits = mapping_.limits;
-  RequestNames names;
-  names.hostname = distinct_text(label.name(&Naming::hostname, group, mapping_.hostname), limits.name);
-  names.server_name = distinct_text(label.name(&Naming::server_name, group, mapping_.group), limits.name);
-  names.script_name = distinct_text(label.name(&Naming::script_name, group, kScript), limits.script);
-  if (const auto schema = label.name(&Naming::schema, group, ""); !schema.empty()) {
-    names.schema = distinct_text(schema, limits.schema);
-  }
-  if (const auto status = label.name(&Naming::status, group, ""); !status.empty()) {
-    std::uint32_t number = 0;
-    const auto [end, error] = std::from_chars(status.data(), status.data() + status.size(), number);
-    if (error == std::errc{} && end == status.data() + status.size() && number <= kMaxStatus) {
-      names.status = number;
-    } else {
-      complain(fmt::format(R"(label "{}": status "{}" is no number from 0 to {}; it is left out)",
-                           printable(label.text()), printable(status), kMaxStatus));
-    }
-  }
-  for (const auto& [name, value] : group.request_tags)
-    set_tag(names.tags, name, distinct_text(value, limits.tag));
-  if (label.metric() != nullptr) {
-    for (const auto& [name, rewrite] : label.metric()->request.request_tags) {
-      const auto value = label.expand(rewrite);
-      set_tag(names.tags, name, value.empty() ? value : distinct_text(value, limits.tag));
-    }
-  }
+std::uint32_t RequestMapper::find_request(const Series& series) {
+  std::string problem;
+  RequestNames names = request_names(mapping_, series, problem);
+  if (!problem.empty()) complain(std::move(problem));
   const auto [entry, fresh] =
       request_by_names_.try_emplace(std::move(names), static_cast<std::uint32_t>(requests_.size()));
   if (fresh) requests_.push_back({entry->first, {}, {}});
   return entry->second;
-}
-
-TagTexts RequestMapper::timer_tags(const Label& label, std::string_view metric, std::int32_t worker) const {
-  const std::size_t limit = mapping_.limits.tag;
-  TagTexts tags;
-  set_tag(tags, kMetricTag, distinct_text(metric, limit));
-  if (worker >= 0) set_tag(tags, kWorkerTag, fmt::to_string(worker));
-  for (const auto& [name, value] : mapping_.tags) set_tag(tags, name, distinct_text(value, limit));
-  if (label.metric() != nullptr) {
-    for (const auto& [name, rewrite] : label.metric()->tags) {
-      const auto value = label.expand(rewrite);
-      set_tag(tags, name, value.empty() ? value : distinct_text(value, limit));
-    }
-  }
-  // Servers lose timers without any.
-  if (tags.empty()) set_tag(tags, kMetricTag, distinct_text(metric, limit));
-  return tags;
 }
 
 std::uint32_t RequestMapper::find_timer(std::uint32_t request, TagTexts tags) {

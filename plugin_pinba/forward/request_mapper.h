@@ -18,28 +18,9 @@
 
 #include "collect/fold.h"
 #include "pinba/request.h"
-#include "pinba/wire.h"
-#include "plugin_pinba/forward/config.h"
+#include "plugin_pinba/forward/request_names.h"
 
 namespace mmstats::forward {
-
-// `text` as every server keeps it whole, in at most `max_bytes` (at least 16); no two texts become the same
-// one: what cannot stay as it is ends with a hash of it, as names for collectd do.
-std::string distinct_text(std::string_view text, std::size_t max_bytes);
-
-// The longest texts that are sent.
-using TextLimits = pinba::wire::TextLimits;
-TextLimits text_limits(ServerKind server);
-
-// What is sent of one group.
-struct Mapping {
-  std::string group;
-  std::string hostname;  // unless the group has its own
-  TagTexts tags;
-  Naming request;
-  std::vector<MetricConfig> metrics;
-  TextLimits limits;
-};
 
 // Counters are sent as differences to what was sent before. So the sum of all hits is the fold's total, less
 // what was there at start_from(), and less what waits for the next scan because it was too much for one.
@@ -95,32 +76,20 @@ class RequestMapper {
     std::uint64_t hits = 0;  // of this scan
     double value = 0;
   };
-  struct RequestNames {
-    std::string hostname;
-    std::string server_name;
-    std::string script_name;
-    std::optional<std::string> schema;
-    std::optional<std::uint32_t> status;
-    TagTexts tags;
-    auto operator<=>(const RequestNames&) const = default;  // NOLINT(modernize-use-nullptr)
-  };
   struct RequestSlot {
     RequestNames names;
     std::vector<std::uint32_t> timers;
     std::array<std::optional<double>, kRequestFields> fields;  // of this scan
   };
-  class Label;
   using AllSeries = std::span<const Series>;
 
   void extend(AllSeries series);
-  [[nodiscard]] const MetricConfig* metric_of(const Series& series) const;
   void bind(std::uint32_t index, const Series& series);
   void find_partner(std::uint32_t index, AllSeries all);
   void pair_up(std::uint32_t seconds, std::uint32_t hits);
   void find_target(std::uint32_t index, const Series& named);
-  std::uint32_t find_request(const Label& label);
+  std::uint32_t find_request(const Series& series);
   std::uint32_t find_timer(std::uint32_t request, TagTexts tags);
-  TagTexts timer_tags(const Label& label, std::string_view metric, std::int32_t worker) const;
 
   void gather(std::uint32_t index, AllSeries all, double now);
   void gather_events(Source& source, Sent& sent, const Series& series);

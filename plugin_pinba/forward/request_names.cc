@@ -1,0 +1,109 @@
+#include "plugin_pinba/forward/request_names.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/hash.h"
+#include "base/utf8.h"
+#include "collect/label_pattern.h"
+#include "mmstats/error.h"
+#include "pinba/request.h"
+
+namespace mmstats::forward {
+namespace {
+
+constexpr std::string_view kMetricTag = "metric";
+constexpr std::string_view kWorkerTag = "worker";
+constexpr std::string_view kScript = "mmstats";
+constexpr std::uint32_t kMaxStatus = 65'535;
+
+// A tag without a value takes one of that name away.
+void set_tag(TagTexts& tags, std::string_view name, const std::string& value, std::size_t max_bytes) {
+  const auto place =
+      std::ranges::lower_bound(tags, name, {}, [](const auto& tag) -> std::string_view { return tag.first; });
+  const bool there = place != tags.end() && place->first == name;
+  if (value.empty()) {
+    if (there) tags.erase(place);
+  } else if (there) {
+    place->second = distinct_text(value, max_bytes);
+  } else {
+    tags.emplace(place, name, distinct_text(value, max_bytes));
+  }
+}
+
+std::optional<std::uint32_t> status_number(const std::string& text) {
+  std::uint32_t number = 0;
+  const char* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, number);
+  if (error != std::errc{} || end != last || number > kMaxStatus) return std::nullopt;
+  return number;
+}
+
+}  // namespace
+
+std::string distinct_text(std::string_view text, std::size_t max_bytes) {
+  const bool clean = !text.empty() && pinba::is_clean(text);
+  if (clean && text.size() <= max_bytes && !ends_like_name_hash(text, '-')) return std::string(text);
+  const std::string whole = clean ? std::string(text) : pinba::escaped(text);
+  return fmt::format("{}-{}", whole_characters(whole, max_bytes - kNameHashDigits - 1), name_hash(text));
+}
+
+TextLimits text_limits(ServerKind server) {
+  // Where the classic engine cuts, it would make one name of two.
+  return server == ServerKind::kClassic ? pinba::wire::kClassicTexts : TextLimits{};
+}
+
+const MetricConfig* metric_of(const Mapping& mapping, const Series& series) {
+  return series.rule == kNoRule ? nullptr : &mapping.metrics.at(static_cast<std::size_t>(series.rule));
+}
+
+std::string metric_text(const std::string& text, const Series& series) {
+  return put_groups(text, series.name, series.groups);
+}
+
+RequestNames request_names(const Mapping& mapping, const Series& series, std::string& problem) {
+  const MetricConfig* metric = metric_of(mapping, series);
+  const TextLimits& limits = mapping.limits;
+  // The metric's, else the group's, else `otherwise`.
+  const auto text = [&](std::optional<std::string> Naming::*which, std::string_view otherwise) {
+    if (metric != nullptr && metric->request.*which) return metric_text(*(metric->request.*which), series);
+    return (mapping.request.*which).value_or(std::string(otherwise));
+  };
+  RequestNames names;
+  names.hostname = distinct_text(text(&Naming::hostname, mapping.hostname), limits.name);
+  names.server_name = distinct_text(text(&Naming::server_name, mapping.group), limits.name);
+  names.script_name = distinct_text(text(&Naming::script_name, kScript), limits.script);
+  if (const auto schema = text(&Naming::schema, ""); !schema.empty()) {
+    names.schema = distinct_text(schema, limits.schema);
+  }
+  if (const auto status = text(&Naming::status, ""); !status.empty()) {
+    names.status = status_number(status);
+    if (!names.status) {
+      problem = fmt::format(R"(label "{}": status "{}" is no number from 0 to {}; it is left out)",
+                            printable(series.name), printable(status), kMaxStatus);
+    }
+  }
+  for (const auto& [name, value] : mapping.request.request_tags) set_tag(names.tags, name, value, limits.tag);
+  if (metric == nullptr) return names;
+  for (const auto& [name, value] : metric->request.request_tags) {
+    set_tag(names.tags, name, metric_text(value, series), limits.tag);
+  }
+  return names;
+}
+
+TagTexts timer_tags(const Mapping& mapping, const Series& series, std::string_view metric) {
+  const std::size_t limit = mapping.limits.tag;
+  const std::pair<std::string, std::string> metric_tag(kMetricTag, distinct_text(metric, limit));
+  TagTexts tags{metric_tag};
+  if (series.slot >= 0) set_tag(tags, kWorkerTag, fmt::to_string(series.slot), limit);
+  for (const auto& [name, value] : mapping.tags) set_tag(tags, name, value, limit);
+  if (const MetricConfig* config = metric_of(mapping, series)) {
+    for (const auto& [name, value] : config->tags) set_tag(tags, name, metric_text(value, series), limit);
+  }
+  if (tags.empty()) tags.push_back(metric_tag);
+  return tags;
+}
+
+}  // namespace mmstats::forward

@@ -24,7 +24,6 @@
 #include "base/descriptor.h"
 #include "base/failure.h"
 #include "collect/remove.h"
-#include "format/lease.h"
 
 namespace mmstats {
 namespace {
@@ -34,7 +33,7 @@ using std::chrono::system_clock;
 
 // A folder's time stamp may be as coarse as this, and two changes within it look like one.
 constexpr std::chrono::seconds kStampDoubt{2};
-// However it looks, a folder is listed this often: not every file system keeps its stamps.
+// Whatever its stamp, a folder is listed this often: not every file system keeps its stamps.
 constexpr std::chrono::seconds kListAgain{60};
 // Descriptors of the soft limit that are left to the host.
 constexpr rlim_t kLeftToHost = 256;
@@ -155,9 +154,9 @@ struct Discovery::Impl {
   std::vector<File> files;
   std::vector<FileKey> free_keys;
   std::vector<FileKey> active;
-  std::vector<FileKey> nameless;  // files that lost a name in this look
+  std::vector<FileKey> nameless;  // files that lost a name in this scan
   std::unordered_map<FileId, FileKey, FileIdHash> by_id;
-  Look look;
+  Found found;
   std::vector<Error> folder_errors;
 
   Impl(std::vector<std::string> patterns, DiscoveryLimits limits_);
@@ -165,7 +164,7 @@ struct Discovery::Impl {
   void add_folder(const fs::path& folder, const std::string& pattern);
   void expand(const fs::path& known, const fs::path::const_iterator& part,
               const fs::path::const_iterator& end, const std::string& pattern);
-  void look_at(Folder& folder, system_clock::time_point now);
+  void scan_folder(Folder& folder, system_clock::time_point now);
   static bool open_folder(Folder& folder);
   void list(Folder& folder, const timespec& stamp, system_clock::time_point now);
   void see_name(Folder& folder, const dirent& entry);
@@ -270,7 +269,7 @@ bool Discovery::Impl::open_folder(Folder& folder) {
   return true;
 }
 
-void Discovery::Impl::look_at(Folder& folder, system_clock::time_point now) {
+void Discovery::Impl::scan_folder(Folder& folder, system_clock::time_point now) {
   struct stat info {};
   if (::stat(folder.path.c_str(), &info) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) {
@@ -278,18 +277,18 @@ void Discovery::Impl::look_at(Folder& folder, system_clock::time_point now) {
       folder.close();
       lose_all_names(folder);
     } else {
-      ++look.folders_failed;
+      ++found.folders_failed;
       folder_errors.push_back(system_failure(folder.path, "cannot look at the folder"));
     }
     return;
   }
   const FileId id{info.st_dev, info.st_ino};
   if ((folder.directory == nullptr || folder.id != id) && !open_folder(folder)) {
-    ++look.folders_failed;
+    ++found.folders_failed;
     folder_errors.push_back(system_failure(folder.path, "cannot list the folder"));
     return;
   }
-  ++look.folders_listed;
+  ++found.folders_listed;
   const bool same_stamp =
       info.st_mtim.tv_sec == folder.stamp.tv_sec && info.st_mtim.tv_nsec == folder.stamp.tv_nsec;
   const bool fresh = now >= folder.listed_at && now - folder.listed_at < kListAgain;
@@ -405,7 +404,7 @@ FileKey Discovery::Impl::open_new(Folder& folder, const char* name) {
   }
   active.push_back(key);
   by_id.emplace(id, key);
-  look.appeared.push_back(key);
+  found.appeared.push_back(key);
   return key;
 }
 
@@ -436,26 +435,26 @@ Discovery::Discovery(Discovery&&) noexcept = default;
 Discovery& Discovery::operator=(Discovery&&) noexcept = default;
 Discovery::~Discovery() = default;
 
-const Look& Discovery::look(system_clock::time_point now) {
+const Found& Discovery::scan(system_clock::time_point now) {
   Impl& self = *impl_;
-  Look& look = self.look;
-  look.appeared.clear();
-  look.gone.clear();
-  look.errors.clear();
-  look.folders_listed = look.folders_failed = look.skipped = look.beyond_limit = 0;
+  Found& found = self.found;
+  found.appeared.clear();
+  found.gone.clear();
+  found.errors.clear();
+  found.folders_listed = found.folders_failed = found.skipped = found.beyond_limit = 0;
   self.nameless.clear();
   self.folder_errors.clear();
 
   self.find_wild_folders();
-  for (auto& [path, folder] : self.folders) self.look_at(*folder, now);
+  for (auto& [path, folder] : self.folders) self.scan_folder(*folder, now);
   for (const auto& [path, folder] : self.folders) {
-    look.skipped += folder->skipped;
-    look.beyond_limit += folder->beyond_limit;
-    for (const auto& error : folder->errors) look.errors.push_back(&error);
+    found.skipped += folder->skipped;
+    found.beyond_limit += folder->beyond_limit;
+    for (const auto& error : folder->errors) found.errors.push_back(&error);
   }
-  for (const auto& error : self.folder_errors) look.errors.push_back(&error);
+  for (const auto& error : self.folder_errors) found.errors.push_back(&error);
 
-  // A file that lost a name may have got another one in this look: only then is it judged.
+  // A file that lost a name may have got another one in this scan: only then is it judged.
   for (const FileKey key : self.nameless) {
     File& file = self.files[key];
     if (file.names != 0 || file.position == kNoFile) continue;
@@ -465,9 +464,9 @@ const Look& Discovery::look(system_clock::time_point now) {
     self.files[moved].position = file.position;
     self.active.pop_back();
     file.position = kNoFile;
-    look.gone.push_back(key);
+    found.gone.push_back(key);
   }
-  return look;
+  return found;
 }
 
 std::span<const FileKey> Discovery::files() const { return impl_->active; }
@@ -495,11 +494,11 @@ std::int64_t Discovery::size(FileKey key) noexcept {
   return -1;
 }
 
-Mapped Discovery::mapped(FileKey key) noexcept {
-  Mapped mapped = Mapped::kUnknown;
+HasWriter Discovery::has_writer(FileKey key) noexcept {
+  HasWriter answer = HasWriter::kUnknown;
   impl_->with_descriptor(impl_->files[key],
-                         [&](const OpenFile& open) { mapped = WriterLease(open.fd()).mapped(); });
-  return mapped;
+                         [&](const OpenFile& open) { answer = WriterLease(open.fd()).has_writer(); });
+  return answer;
 }
 
 Expected<void> Discovery::remove(FileKey key) {

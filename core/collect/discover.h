@@ -1,4 +1,4 @@
-// Which files there are: globs -> files, from one look to the next, with their descriptors held.
+// Which files there are: globs -> files, from one scan to the next, with their descriptors held.
 // A held descriptor lets a file be read to its end after it was unlinked, and makes its inode
 // number its own for as long as we care. No locks, no threads; one thread at a time.
 #pragma once
@@ -11,13 +11,14 @@
 #include <string>
 #include <vector>
 
+#include "format/lease.h"
 #include "mmstats/error.h"
 #include "mmstats/snapshot.h"
 
 namespace mmstats {
 
 // A file's place in Discovery and in everything that keeps state per file: small, dense, given to
-// another file only after a look in which the first was gone.
+// another file only after a scan in which the first was gone.
 using FileKey = std::uint32_t;
 
 struct DiscoveryLimits {
@@ -25,8 +26,8 @@ struct DiscoveryLimits {
   std::size_t max_held = 1U << 20U;  // descriptors held; the system's limit may set less
 };
 
-// What one look found out. Refers to memory of Discovery, valid until the next look.
-struct Look {
+// What one scan found. Refers to memory of Discovery, valid until the next scan.
+struct Found {
   std::vector<FileKey> appeared;     // readable from now on
   std::vector<FileKey> gone;         // no longer in the folder, or another file has its name; can still
                                      // be read, if held, until forget()
@@ -47,11 +48,11 @@ class Discovery {
   Discovery& operator=(Discovery&&) noexcept;
   ~Discovery();
 
-  // Looks again. `now` decides when a folder that seems unchanged is listed all the same: file
-  // systems stamp folders coarsely, so a recent stamp proves nothing.
-  // A file that moves within the globs stays the same file; several names for one inode are one.
-  // Files in a folder that cannot be listed now stay known.
-  const Look& look(std::chrono::system_clock::time_point now);
+  // Finds out which files there are now. `now` decides when a folder that seems unchanged is listed all the
+  // same: file systems stamp folders coarsely, so a recent stamp proves nothing. A file that moves within the
+  // globs stays the same file; several names for one inode are one. Files in a folder that cannot be listed
+  // now stay known.
+  const Found& scan(std::chrono::system_clock::time_point now);
 
   // All files known, `appeared` included and `gone` not. Order is arbitrary but steady.
   [[nodiscard]] std::span<const FileKey> files() const;
@@ -69,12 +70,12 @@ class Discovery {
   std::int64_t size(FileKey key) noexcept;
 
   // Whether some process writes the file.
-  Mapped mapped(FileKey key) noexcept;
+  HasWriter has_writer(FileKey key) noexcept;
 
-  // Removes the file from its folder, as remove_unwritten does. The next look reports it gone.
+  // Removes the file from its folder, as remove_unwritten does. The next scan reports it gone.
   Expected<void> remove(FileKey key);
 
-  // Ends what `gone` began: closes the file and frees its key. Call it for each before the next look.
+  // Ends what `gone` began: closes the file and frees its key. Call it for each before the next scan.
   void forget(FileKey key);
 
  private:

@@ -20,7 +20,7 @@ namespace {
 constexpr std::uint32_t kNoSeries = ~std::uint32_t{0};
 constexpr std::int32_t kNoSlot = -1;
 constexpr std::uint64_t kFirstRead = 16384;  // bytes of a file that is not known yet
-constexpr int kLooks = 8;                    // readings of a file whose values do not settle
+constexpr int kMostReadings = 8;             // readings of a file whose values do not settle
 // Bounds on what foreign files can make us keep, all of them together: shapes of files, names of
 // series, and values (9 bytes each). Thousands of applications are far below them.
 constexpr std::size_t kMaxShapeBytes = std::size_t{512} << 20U;
@@ -88,7 +88,7 @@ struct Fold::Impl {
   // Everything kept of one file between scans: one life.
   struct File {
     std::shared_ptr<const Layout> layout;  // none: no life yet
-    Identity identity;
+    LifeMark mark;
     std::vector<std::uint64_t> last;  // by plan: the raw bits that were accepted last
     std::vector<std::uint8_t> good;   // by plan: `last` was read, not assumed
     bool all_good = false;
@@ -157,7 +157,7 @@ struct Fold::Impl {
   }
 
   void read(FileKey key, const std::string& path, ByteSource& bytes, bool last_time);
-  bool look(const File& file, ByteSource& bytes);
+  bool read_again(const File& file, ByteSource& bytes);
   bool load(File& file, const std::string& path, ByteSource& bytes);
   bool read_whole(File& file, const std::string& path, ByteSource& bytes, std::size_t& got);
   std::shared_ptr<const Layout> find_layout(std::span<const std::byte> bytes);
@@ -176,19 +176,19 @@ struct Fold::Impl {
 };
 
 // Reads the file into first_bytes; true if it is the same life in the same shape.
-bool Fold::Impl::look(const File& file, ByteSource& bytes) {
+bool Fold::Impl::read_again(const File& file, ByteSource& bytes) {
   const std::size_t wanted = file.layout->wanted();
   reserve_bytes(first_bytes, wanted);
   const ssize_t got = bytes.read_at(0, {first_bytes.data(), wanted});
   return got >= 0 && file.layout->matches(first_bytes.data(), static_cast<std::size_t>(got)) &&
-         file.layout->agrees(file.identity, first_bytes.data());
+         file.layout->agrees(file.mark, first_bytes.data());
 }
 
 void Fold::Impl::read(FileKey key, const std::string& path, ByteSource& bytes, bool last_time) {
   File& file = files[key];
   file.settled_dead = false;
-  auto outcome = file.layout && look(file, bytes) ? take(file, bytes) : Outcome::kReload;
-  // A file that changes its shape in every look has one more chance at the next scan.
+  auto outcome = file.layout && read_again(file, bytes) ? take(file, bytes) : Outcome::kReload;
+  // A file that changes its shape in every reading has one more chance at the next scan.
   if (outcome == Outcome::kReload) {
     outcome = load(file, path, bytes) ? take(file, bytes) : Outcome::kReload;
     if (outcome == Outcome::kReload) return;
@@ -225,14 +225,14 @@ void Fold::Impl::ask_owner(FileKey key, ByteSource& bytes) {
     return;
   }
   if (file.owner_elsewhere) return;
-  const std::uint64_t pid = file.layout->pid(file.identity);
+  const std::uint64_t pid = file.layout->pid(file.mark);
   file.owner_asked = true;
   if (pid == 0) return;
-  file.owner = owner_of({pid, file.layout->created(file.identity), key, file.was_alive});
+  file.owner = owner_of({pid, file.layout->created(file.mark), key, file.was_alive});
   file.was_alive = file.was_alive || file.owner == OwnerState::kAlive;
   if (file.owner != OwnerState::kDead) return;
   // What it wrote between our reading and its death.
-  if (look(file, bytes)) take(file, bytes);
+  if (read_again(file, bytes)) take(file, bytes);
   leave_slot(file);
 }
 
@@ -316,17 +316,16 @@ bool Fold::Impl::load(File& file, const std::string& path, ByteSource& bytes) {
                        .message = "is left out: all files together have more fields than can be kept"};
     return false;
   }
-  const Identity identity = layout->identity(first_bytes.data());
+  const LifeMark mark = layout->mark(first_bytes.data());
   // A file that is being built, or was cut, may not say who wrote it: only a contradiction is a new life.
   const auto contradicts = [](std::uint64_t a, std::uint64_t b) { return a != 0 && b != 0 && a != b; };
-  if (file.layout && (contradicts(identity.pid, file.identity.pid) ||
-                      contradicts(identity.created, file.identity.created))) {
+  if (file.layout && (contradicts(mark.pid, file.mark.pid) || contradicts(mark.created, file.mark.created))) {
     ++stats.truncated_lives;
     end(file);
   }
   if (!file.layout) ++stats.lives;
-  if (identity.pid != 0) file.identity.pid = identity.pid;
-  if (identity.created != 0) file.identity.created = identity.created;
+  if (mark.pid != 0) file.mark.pid = mark.pid;
+  if (mark.created != 0) file.mark.created = mark.created;
   adopt(file, std::move(layout));
   return true;
 }
@@ -378,7 +377,7 @@ void Fold::Impl::end(File& file) {
 // Worker slots: the lowest free number, shared by all files of one process.
 void Fold::Impl::take_slot(File& file) {
   if (!file.layout->apart() || file.slot != kNoSlot) return;
-  const std::uint64_t pid = file.layout->pid(file.identity);
+  const std::uint64_t pid = file.layout->pid(file.mark);
   // A file that names no process is one of its own.
   file.slot_key = pid != 0 ? pid : (std::uint64_t{1} << 63U) | reinterpret_cast<std::uintptr_t>(&file);
   const auto [entry, fresh] = slots.try_emplace(file.slot_key);
@@ -453,7 +452,7 @@ std::uint32_t Fold::Impl::find_series(const Binding& binding, std::int32_t slot)
   return entry->second;
 }
 
-// Takes the values that first_bytes hold, after a second look at what changed.
+// Takes the values that first_bytes hold, after a second reading of what changed.
 Fold::Impl::Outcome Fold::Impl::take(File& file, ByteSource& bytes) {
   const Layout& layout = *file.layout;
   const auto plans = layout.plans();
@@ -494,7 +493,7 @@ Fold::Impl::Outcome Fold::Impl::take(File& file, ByteSource& bytes) {
   return Outcome::kTaken;
 }
 
-// Looks at what did not stand still until it does, or is proved otherwise; `first` then holds what
+// Reads what did not stand still until it does, or is proved otherwise; `first` then holds what
 // to accept. False: the file is not what it was.
 bool Fold::Impl::settle(const File& file, ByteSource& bytes) {
   const Layout& layout = *file.layout;
@@ -528,8 +527,8 @@ bool Fold::Impl::settle(const File& file, ByteSource& bytes) {
     if (judge(i, first[i], second[i]) == Verdict::kLookAgain)
       open_plans.push_back(static_cast<std::uint32_t>(i));
   }
-  for (int look_number = 2; look_number < kLooks && !open_plans.empty(); ++look_number) {
-    if (!look(file, bytes)) return false;
+  for (int readings = 2; readings < kMostReadings && !open_plans.empty(); ++readings) {
+    if (!read_again(file, bytes)) return false;
     std::erase_if(open_plans, [&](std::uint32_t i) {
       const std::uint64_t newest = plans[i].load(first_bytes.data());
       if (judge(i, second[i], newest) == Verdict::kAccept) {

@@ -1,7 +1,7 @@
 // Files -> series: workers put together, restarts hidden.
 //
 // The ledger. A counter's series only ever receives differences: a file seen for the first time
-// brings its whole value, later looks bring what was added since. A file that ends takes nothing
+// brings its whole value, later scans bring what was added since. A file that ends takes nothing
 // back. So the total is the sum over live files plus what finished ones ended with, and it never
 // falls. A file is identified by device, inode, sys.pid and sys.created: a recycled pid or a file made
 // anew under an old name is a new life that starts from zero; a value that falls within one life

@@ -14,7 +14,7 @@ namespace {
 // Compared at once: the compiler makes vector instructions of it.
 using Block = std::uint64_t __attribute__((vector_size(32)));
 
-// So many bytes behind damage are part of the shape: when they change, it is looked at again.
+// So many bytes behind damage are part of the shape: when they change, it is parsed again.
 constexpr std::uint64_t kDamageWindow = 64;
 
 // A repeated value with more items is data, not a set of metrics.
@@ -186,22 +186,19 @@ bool Layout::matches(const std::byte* bytes, std::size_t got) const {
   return !differs(bytes, pattern_.data(), mask_.data(), pattern_.size());
 }
 
-Identity Layout::identity(const std::byte* bytes) const {
+LifeMark Layout::mark(const std::byte* bytes) const {
   return {pid_ ? pid_->load(bytes) : 0, created_ ? created_->load(bytes) : 0};
 }
 
-bool Layout::agrees(const Identity& identity, const std::byte* bytes) const {
-  return (!pid_ || pid_->load(bytes) == identity.pid) &&
-         (!created_ || created_->load(bytes) == identity.created);
+bool Layout::agrees(const LifeMark& mark, const std::byte* bytes) const {
+  return (!pid_ || pid_->load(bytes) == mark.pid) && (!created_ || created_->load(bytes) == mark.created);
 }
 
-double Layout::created(const Identity& identity) const {
-  return created_ ? created_->number(identity.created) : 0;
-}
+double Layout::created(const LifeMark& mark) const { return created_ ? created_->number(mark.created) : 0; }
 
-std::uint64_t Layout::pid(const Identity& identity) const {
+std::uint64_t Layout::pid(const LifeMark& mark) const {
   if (!pid_) return 0;
-  const double pid = pid_->number(identity.pid);
+  const double pid = pid_->number(mark.pid);
   return pid > 0 && pid < 4294967296.0 ? static_cast<std::uint64_t>(pid) : 0;
 }
 

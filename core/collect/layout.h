@@ -52,10 +52,10 @@ struct FieldPlan {
 };
 
 // Who a file says it is, in raw bits. Zero where it does not say.
-struct Identity {
+struct LifeMark {
   std::uint64_t pid = 0;
   std::uint64_t created = 0;
-  bool operator==(const Identity&) const = default;
+  bool operator==(const LifeMark&) const = default;
 };
 
 class Layout {
@@ -71,11 +71,11 @@ class Layout {
   [[nodiscard]] std::size_t wanted() const { return window_ + (exact_ ? 2 : 0); }
   [[nodiscard]] bool matches(const std::byte* bytes, std::size_t got) const;
 
-  [[nodiscard]] Identity identity(const std::byte* bytes) const;
-  // Whether the bytes say nothing else than `identity`.
-  [[nodiscard]] bool agrees(const Identity& identity, const std::byte* bytes) const;
-  [[nodiscard]] double created(const Identity& identity) const;     // Unix seconds, 0: not said
-  [[nodiscard]] std::uint64_t pid(const Identity& identity) const;  // 0: not said
+  [[nodiscard]] LifeMark mark(const std::byte* bytes) const;
+  // Whether the bytes say nothing else than `mark`.
+  [[nodiscard]] bool agrees(const LifeMark& mark, const std::byte* bytes) const;
+  [[nodiscard]] double created(const LifeMark& mark) const;     // Unix seconds, 0: not said
+  [[nodiscard]] std::uint64_t pid(const LifeMark& mark) const;  // 0: not said
 
   // Plans in this order: counters whose raw bits are their value, other counters of whole numbers,
   // counters of fractions, all others.
@@ -92,7 +92,7 @@ class Layout {
   // Bytes that it takes, about.
   [[nodiscard]] std::size_t memory() const { return memory_; }
 
-  // The bytes that hold all values: what a second look must read.
+  // The bytes that hold all values: what a second reading must take.
   [[nodiscard]] std::size_t hot_begin() const { return hot_begin_; }
   [[nodiscard]] std::size_t hot_end() const { return hot_end_; }
 

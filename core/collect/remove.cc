@@ -24,7 +24,7 @@ Expected<void> if_unwritten(const OpenFile& file, const std::string& path, Act a
   const auto failed = [&](int sys_errno) {
     return tl::unexpected(system_failure(path, "cannot be removed", sys_errno));
   };
-  // Writers lock a file that they replace: between the look and the removal no live one takes its name.
+  // Writers lock a file that they replace: between the question and the removal no live one takes its name.
   struct Lock {
     int fd;
     bool held = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
@@ -33,10 +33,10 @@ Expected<void> if_unwritten(const OpenFile& file, const std::string& path, Act a
     }
   } const lock{file.fd()};
   const WriterLease lease(file.fd());
-  if (!lock.held || lease.mapped() == Mapped::kYes) {
+  if (!lock.held || lease.has_writer() == HasWriter::kYes) {
     return refuse(ErrorKind::kBusy, "is kept: some process may still write it");
   }
-  if (lease.mapped() == Mapped::kUnknown) {
+  if (lease.has_writer() == HasWriter::kUnknown) {
     const bool strange = lease.sys_errno() == EACCES || lease.sys_errno() == EPERM;
     Error error = failure(ErrorKind::kBusy, path,
                           strange ? "only root or its owner may ask whether some process still writes it"

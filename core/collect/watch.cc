@@ -81,7 +81,7 @@ struct Watch::Impl {
     const auto state = owners.state(question.pid, question.created, now);
     // A pid that was never seen alive may be one of another pid namespace. Then somebody writes the file.
     if (state != OwnerState::kDead || question.was_alive) return state;
-    return discovery.mapped(question.file) == Mapped::kYes ? OwnerState::kUnknown : OwnerState::kDead;
+    return discovery.has_writer(question.file) == HasWriter::kYes ? OwnerState::kUnknown : OwnerState::kDead;
   }
 
   void complain(const Error& error) {
@@ -145,12 +145,12 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
   self.report.errors.clear();
   self.report.complaints = self.report.removed = 0;
 
-  const Look& look = self.discovery.look(now);
-  self.report.nothing_readable = look.folders_failed > 0 && look.folders_listed == 0;
-  for (const Error* error : look.errors) self.complain(*error);
+  const Found& found = self.discovery.scan(now);
+  self.report.nothing_readable = found.folders_failed > 0 && found.folders_listed == 0;
+  for (const Error* error : found.errors) self.complain(*error);
   self.fold.begin();
   // First the ends, so that a worker's slot is free for its successor.
-  for (const FileKey file : look.gone) {
+  for (const FileKey file : found.gone) {
     DiscoveredBytes bytes(self.discovery, file);
     self.fold.end_life(file, self.discovery.is_held(file) ? &bytes : nullptr);
     self.discovery.forget(file);

@@ -52,7 +52,7 @@ class Watch {
   Watch& operator=(Watch&&) noexcept;
   ~Watch();
 
-  // One look at all files. Blocks for nothing but the file system. Throws std::bad_alloc at most.
+  // Reads all files once. Blocks for nothing but the file system. Throws std::bad_alloc at most.
   const ScanReport& scan(std::chrono::system_clock::time_point now,
                          std::chrono::steady_clock::time_point steady_now);
 

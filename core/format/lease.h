@@ -11,10 +11,12 @@
 
 #include <cerrno>
 #include <csignal>
-
-#include "mmstats/snapshot.h"
+#include <cstdint>
 
 namespace mmstats {
+
+// Whether some process has a file open for writing, or mapped so.
+enum class HasWriter : std::uint8_t { kYes, kNo, kUnknown };
 
 class WriterLease {
  public:
@@ -22,26 +24,26 @@ class WriterLease {
   explicit WriterLease(int fd) : fd_(fd) {
     // Who wants to write meanwhile makes the kernel send a signal; SIGIO, the default, would end us.
     if (::fcntl(fd_, F_SETSIG, SIGURG) == 0 && ::fcntl(fd_, F_SETLEASE, F_RDLCK) == 0) {
-      mapped_ = Mapped::kNo;
+      has_writer_ = HasWriter::kNo;
       return;
     }
     sys_errno_ = errno;
-    if (sys_errno_ == EAGAIN) mapped_ = Mapped::kYes;
+    if (sys_errno_ == EAGAIN) has_writer_ = HasWriter::kYes;
   }
   ~WriterLease() {
-    if (mapped_ == Mapped::kNo) ::fcntl(fd_, F_SETLEASE, F_UNLCK);
+    if (has_writer_ == HasWriter::kNo) ::fcntl(fd_, F_SETLEASE, F_UNLCK);
   }
   WriterLease(const WriterLease&) = delete;
   WriterLease& operator=(const WriterLease&) = delete;
 
   // kUnknown: the file is another user's and we are not root, or its file system knows no leases.
-  [[nodiscard]] Mapped mapped() const { return mapped_; }
+  [[nodiscard]] HasWriter has_writer() const { return has_writer_; }
   // Why it is unknown.
   [[nodiscard]] int sys_errno() const { return sys_errno_; }
 
  private:
   int fd_;
-  Mapped mapped_ = Mapped::kUnknown;
+  HasWriter has_writer_ = HasWriter::kUnknown;
   int sys_errno_ = 0;
 };
 

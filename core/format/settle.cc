@@ -25,18 +25,18 @@ std::uint64_t counter_value(const Field& field) {
 
 }  // namespace
 
-bool Settler::same_fields(const ParsedFile& look) const {
+bool Settler::same_fields(const ParsedFile& now) const {
   const ParsedFile& known = reading_.content;
-  return known.end == look.end && known.damage.has_value() == look.damage.has_value() &&
-         std::equal(known.fields.begin(), known.fields.end(), look.fields.begin(), look.fields.end(),
+  return known.end == now.end && known.damage.has_value() == now.damage.has_value() &&
+         std::equal(known.fields.begin(), known.fields.end(), now.fields.begin(), now.fields.end(),
                     [](const Field& a, const Field& b) {
                       return a.offset == b.offset && a.label == b.label && a.type_text == b.type_text &&
                              a.buffered == b.buffered;
                     });
 }
 
-// Compares the field's value in the last look with `now`. What was published counts, in whichever
-// buffer it is: the write buffer byte of each look goes with the buffers of that look.
+// Compares the field's value in the last reading with `now`. What was published counts, in whichever
+// buffer it is: the write buffer byte of each reading goes with the buffers of that reading.
 bool Settler::settles(Pending& pending, const Field& now) {
   const Field& last = reading_.content.fields[pending.field];
   if (std::ranges::equal(last.value, now.value)) return true;
@@ -50,21 +50,21 @@ bool Settler::settles(Pending& pending, const Field& now) {
   return false;
 }
 
-bool Settler::add(Snapshot look) {
-  parse(look.bytes, look_content_);
-  if (empty_ || !same_fields(look_content_)) {
+bool Settler::add(Snapshot snapshot) {
+  parse(snapshot.bytes, content_);
+  if (empty_ || !same_fields(content_)) {
     empty_ = false;
     // The fields point into the bytes, which stay where they are when their vector is moved.
-    reading_.snapshot = std::move(look);
-    reading_.content = std::exchange(look_content_, {});
+    reading_.snapshot = std::move(snapshot);
+    reading_.content = std::exchange(content_, {});
     pending_.clear();
     for (std::size_t field = 0; field < reading_.content.fields.size(); ++field) {
       pending_.push_back({.field = field, .older = std::nullopt});
     }
   } else {
-    reading_.snapshot.modified = look.modified;
+    reading_.snapshot.modified = snapshot.modified;
     std::erase_if(pending_,
-                  [&](Pending& pending) { return settles(pending, look_content_.fields[pending.field]); });
+                  [&](Pending& pending) { return settles(pending, content_.fields[pending.field]); });
   }
   return pending_.empty();
 }
@@ -80,16 +80,16 @@ Expected<Reading> read_settled(const std::string& path, std::uint64_t max_file_s
   const auto file = OpenFile::open(AT_FDCWD, path.c_str(), path);
   if (!file) return tl::unexpected(file.error());
   Settler settler;
-  for (int looks = 0; looks < kMostLooks; ++looks) {
-    auto look = read_snapshot(*file, path, max_file_size);
-    if (!look) return tl::unexpected(std::move(look.error()));
-    if (look->bytes[0] != kVersion1) {
+  for (int readings = 0; readings < kMostReadings; ++readings) {
+    auto snapshot = read_snapshot(*file, path, max_file_size);
+    if (!snapshot) return tl::unexpected(std::move(snapshot.error()));
+    if (snapshot->bytes[0] != kVersion1) {
       ParsedFile content;
-      parse(look->bytes, content);
+      parse(snapshot->bytes, content);
       return tl::unexpected(
           failure(ErrorKind::kNotMmstats, path, "is not an mmstats file: " + content.damage->message));
     }
-    if (settler.add(std::move(*look))) break;
+    if (settler.add(std::move(*snapshot))) break;
   }
   return std::move(settler).finish();
 }

@@ -54,14 +54,14 @@ void OpenFile::close() noexcept {
 
 Expected<OpenFile> OpenFile::open(int folder_fd, const char* name, const std::string& path) {
   struct stat status {};
-  // Look first: opening a FIFO wakes who waits at its other end, and opening a device may act.
+  // Ask first: opening a FIFO wakes who waits at its other end, and opening a device may act.
   if (::fstatat(folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
     return tl::unexpected(system_failure(path, "cannot be looked at"));
   }
   if (!S_ISREG(status.st_mode)) return tl::unexpected(not_regular(path, status.st_mode));
 
   // In between, the name may have come to mean something else: these flags make that harmless,
-  // and the second look finds it out.
+  // and the second question finds it out.
   OpenFile file;
   do {
     file.fd_ = ::openat(folder_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);

@@ -45,7 +45,7 @@ std::uint32_t add_text(Model& model, std::string_view label, const About& about,
                          about);
 }
 
-Place add_memory(Model& model, std::size_t size) { return {model.slot(), model.add_memory(size)}; }
+Place add_memory(Model& model, std::size_t size) { return {model.number(), model.add_memory(size)}; }
 
 struct Mean {
   double sum;
@@ -77,7 +77,7 @@ struct Seconds {
 
 StringField::StringField(Model& model, std::string_view label, const About& about, std::size_t size,
                          std::string_view initial)
-    : size_(size), write_buffer_{model.slot(), add_text(model, label, about, size, true, initial)} {}
+    : size_(size), write_buffer_{model.number(), add_text(model, label, about, size, true, initial)} {}
 
 void StringField::set(std::string_view text) noexcept {
   auto* const write_buffer = reinterpret_cast<std::uint8_t*>(write_buffer_.in_thread());

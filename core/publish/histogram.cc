@@ -126,7 +126,7 @@ struct Window {
   }
 };
 
-Place add_memory(Model& model, std::size_t size) { return {model.slot(), model.add_memory(size)}; }
+Place add_memory(Model& model, std::size_t size) { return {model.number(), model.add_memory(size)}; }
 
 }  // namespace
 

@@ -113,28 +113,28 @@ class Models {
 
   std::uint32_t add(Impl* model) {
     Lock lock(model);
-    for (std::uint32_t slot = 0; slot < kMaxModels; ++slot) {
-      if (models_[slot] != nullptr) continue;
-      models_[slot] = model;
-      return slot;
+    for (std::uint32_t number = 0; number < kMaxModels; ++number) {
+      if (models_[number] != nullptr) continue;
+      models_[number] = model;
+      return number;
     }
     lock.errors.push_back(
         failure(ErrorKind::kLimit, {}, "a process can have 32 Models at a time: this one is not published"));
     return kMaxModels;
   }
 
-  void remove(Impl* model, std::uint32_t slot) {
+  void remove(Impl* model, std::uint32_t number) {
     const Lock lock(model);
-    if (slot == kMaxModels) return;
-    models_[slot] = nullptr;
-    shared_files[slot].store(nullptr, std::memory_order_relaxed);
-    for (std::byte** files : threads_) files[slot] = nullptr;
+    if (number == kMaxModels) return;
+    models_[number] = nullptr;
+    shared_files[number].store(nullptr, std::memory_order_relaxed);
+    for (std::byte** files : threads_) files[number] = nullptr;
     model->for_each_region([](Region& region) { region.detach(); });
     model->per_thread.release(free_regions_);
     model->shared.release(free_regions_);
   }
 
-  std::byte* enter_thread(std::uint32_t slot) {
+  std::byte* enter_thread(std::uint32_t number) {
     const auto begin = [&](Impl& model, Lock& lock) {
       if (std::find(threads_.begin(), threads_.end(), thread_files) == threads_.end()) {
         // Only threads whose end is noticed: their memory must be left alone then.
@@ -144,16 +144,16 @@ class Models {
       const auto tid = ::gettid();
       return take_region(model, model.per_thread, std::to_string(tid), tid, lock);
     };
-    return enter(slot, begin, [&](std::byte* file) { thread_files[slot] = file; });
+    return enter(number, begin, [&](std::byte* file) { thread_files[number] = file; });
   }
 
-  std::byte* enter_shared(std::uint32_t slot) {
+  std::byte* enter_shared(std::uint32_t number) {
     const auto begin = [&](Impl& model, Lock& lock) {
-      auto* const file = shared_files[slot].load(std::memory_order_relaxed);
+      auto* const file = shared_files[number].load(std::memory_order_relaxed);
       return file != nullptr ? file : take_region(model, model.shared, "shared", ::getpid(), lock);
     };
-    return enter(slot, begin,
-                 [&](std::byte* file) { shared_files[slot].store(file, std::memory_order_release); });
+    return enter(number, begin,
+                 [&](std::byte* file) { shared_files[number].store(file, std::memory_order_release); });
   }
 
  private:
@@ -177,13 +177,13 @@ class Models {
   // Gives the file that `begin` finds to `keep`. For want of memory it is nowhere, for good: to try again
   // would cost each write a system call.
   template <class Begin, class Keep>
-  std::byte* enter(std::uint32_t slot, Begin&& begin, Keep&& keep) {
-    Impl* const model = models_[slot];
+  std::byte* enter(std::uint32_t number, Begin&& begin, Keep&& keep) {
+    Impl* const model = models_[number];
     // A Model that is gone has no file, and a signal's handler must not wait for what it interrupted.
     if (model == nullptr || locked_here_) return nowhere;
     Lock lock(model);
     // Threads that run on while the process exits may find it gone by now.
-    if (models_[slot] != model) return nowhere;
+    if (models_[number] != model) return nowhere;
     std::byte* file = nowhere;
     try {
       file = begin(*model, lock);
@@ -214,9 +214,9 @@ class Models {
   void leave_thread(std::byte** files) {
     lock();
     std::erase(threads_, files);
-    for (std::uint32_t slot = 0; slot < kMaxModels; ++slot) {
-      const auto* const file = std::exchange(files[slot], nullptr);
-      Impl* const model = models_[slot];
+    for (std::uint32_t number = 0; number < kMaxModels; ++number) {
+      const auto* const file = std::exchange(files[number], nullptr);
+      Impl* const model = models_[number];
       if (file != nullptr && model != nullptr) model->per_thread.leave(file);
     }
     unlock();
@@ -226,10 +226,10 @@ class Models {
   void begin_child() {
     std::fill(std::begin(thread_files), std::end(thread_files), nullptr);
     threads_.clear();
-    for (std::uint32_t slot = 0; slot < kMaxModels; ++slot) {
-      Impl* const model = models_[slot];
+    for (std::uint32_t number = 0; number < kMaxModels; ++number) {
+      Impl* const model = models_[number];
       if (model == nullptr) continue;
-      shared_files[slot].store(nullptr, std::memory_order_relaxed);
+      shared_files[number].store(nullptr, std::memory_order_relaxed);
       model->for_each_region([](Region& region) { region.reset(); });
       model->per_thread.release(free_regions_);
       model->shared.release(free_regions_);
@@ -250,7 +250,7 @@ class Models {
   static thread_local constinit bool locked_here_ __attribute__((tls_model("initial-exec")));
 
   std::mutex mutex_;
-  std::array<std::atomic<Impl*>, kMaxModels + 1> models_{};  // by slot; the last is of nobody
+  std::array<std::atomic<Impl*>, kMaxModels + 1> models_{};  // by their numbers; the last is of nobody
   std::vector<std::byte**> threads_;                         // the thread_files of those that have any
   std::deque<Region> regions_;
   std::vector<Region*> free_regions_;
@@ -262,17 +262,17 @@ thread_local constinit bool Models::locked_here_ = false;
 
 namespace detail {
 
-std::byte* enter_thread(std::uint32_t slot) noexcept { return Models::get().enter_thread(slot); }
-std::byte* enter_shared(std::uint32_t slot) noexcept { return Models::get().enter_shared(slot); }
+std::byte* enter_thread(std::uint32_t number) noexcept { return Models::get().enter_thread(number); }
+std::byte* enter_shared(std::uint32_t number) noexcept { return Models::get().enter_shared(number); }
 
 }  // namespace detail
 
 Model::Model(ModelOptions options)
-    : impl_(std::make_unique<Impl>(std::move(options))), slot_(Models::get().add(impl_.get())) {}
+    : impl_(std::make_unique<Impl>(std::move(options))), number_(Models::get().add(impl_.get())) {}
 
 Model::~Model() {
   if (impl_->options.remove_at_exit) remove();
-  Models::get().remove(impl_.get(), slot_);
+  Models::get().remove(impl_.get(), number_);
 }
 
 std::uint32_t Model::add_field(const detail::FieldSpec& spec, const About& about) {
@@ -292,7 +292,7 @@ Expected<void> Model::open() {
     impl_->told = true;
     shares = impl_->shared.has_fields();
   }
-  const detail::Place begin{slot_, 0};
+  const detail::Place begin{number_, 0};
   const auto* const file = begin.in_thread();
   const auto* const shared = shares ? begin.in_shared() : nullptr;
   const Models::Lock lock(impl_.get());

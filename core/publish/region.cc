@@ -77,7 +77,7 @@ bool looks_like_mmstats(const OpenFile& file) {
 bool replace_abandoned(const std::string& temporary, const std::string& path) {
   const auto file = OpenFile::open(AT_FDCWD, path.c_str(), path);
   return file && looks_like_mmstats(*file) && ::flock(file->fd(), LOCK_EX | LOCK_NB) == 0 &&
-         leads_to(path, file->id()) && WriterLease(file->fd()).mapped() == Mapped::kNo &&
+         leads_to(path, file->id()) && WriterLease(file->fd()).has_writer() == HasWriter::kNo &&
          ::rename(temporary.c_str(), path.c_str()) == 0;
 }
 

@@ -32,25 +32,25 @@ extern MMSTATS_API thread_local constinit std::byte* thread_files[kMaxModels + 1
     __attribute__((tls_model("initial-exec")));
 extern MMSTATS_API constinit std::atomic<std::byte*> shared_files[kMaxModels + 1];
 
-MMSTATS_API std::byte* enter_thread(std::uint32_t slot) noexcept;
-MMSTATS_API std::byte* enter_shared(std::uint32_t slot) noexcept;
+MMSTATS_API std::byte* enter_thread(std::uint32_t number) noexcept;
+MMSTATS_API std::byte* enter_shared(std::uint32_t number) noexcept;
 
 // One place in the files of a Model. (Two 32-bit numbers, so that a compiler knows that no store to a
 // value changes them, and can keep the address in a register.)
 struct Place {
-  std::uint32_t slot;
+  std::uint32_t number;
   std::uint32_t offset;
 
   [[nodiscard]] std::byte* in_thread() const noexcept {
-    std::byte* file = thread_files[slot];
+    std::byte* file = thread_files[number];
     if (file == nullptr) [[unlikely]]
-      file = enter_thread(slot);
+      file = enter_thread(number);
     return file + offset;
   }
   [[nodiscard]] std::byte* in_shared() const noexcept {
-    std::byte* file = shared_files[slot].load(std::memory_order_acquire);
+    std::byte* file = shared_files[number].load(std::memory_order_acquire);
     if (file == nullptr) [[unlikely]]
-      file = enter_shared(slot);
+      file = enter_shared(number);
     return file + offset;
   }
 };
@@ -74,7 +74,7 @@ class Cell {
  public:
   Cell(Model& model, std::string_view label, const About& about, Kind kind, T initial = {},
        bool buffered = true)
-      : place_{model.slot(), add_field(model, label, about, kind, initial, buffered) + 1} {}
+      : place_{model.number(), add_field(model, label, about, kind, initial, buffered) + 1} {}
 
   [[nodiscard]] T load() const noexcept {
     if constexpr (kShared) return std::atomic_ref(*address()).load(std::memory_order_relaxed);

@@ -122,13 +122,13 @@ class MMSTATS_API Model {
   // For classes of fields. `size` bytes of memory for each thread, all zeros at first, which readers do
   // not see. Returns their offset, a multiple of 64, from the beginning of the thread's file.
   std::uint32_t add_memory(std::size_t size);
-  [[nodiscard]] std::uint32_t slot() const { return slot_; }
+  [[nodiscard]] std::uint32_t number() const { return number_; }
 
  private:
   struct Impl;
   friend class Models;
   std::unique_ptr<Impl> impl_;
-  std::uint32_t slot_;  // where this Model's files are in detail::thread_files
+  std::uint32_t number_;  // where this Model's files are in detail::thread_files
 };
 
 }  // namespace mmstats

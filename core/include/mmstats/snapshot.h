@@ -25,9 +25,6 @@ struct FileId {
   auto operator<=>(const FileId&) const = default;
 };
 
-// Whether some process has a file open or mapped for writing.
-enum class Mapped : std::uint8_t { kYes, kNo, kUnknown };
-
 // A descriptor of a regular file, opened for reading only. Moves; closes when destroyed.
 // One thread at a time.
 class MMSTATS_API OpenFile {

@@ -9,12 +9,12 @@ using mmstats::FileKey;
 
 Files::Files(std::vector<std::string> globs) : discovery_(std::move(globs)) {}
 
-void Files::look() {
-  looked_at_ = std::chrono::steady_clock::now();
-  const auto& look = discovery_.look(std::chrono::system_clock::now());
-  for (const FileKey file : look.gone) discovery_.forget(file);
+void Files::scan() {
+  scanned_at_ = std::chrono::steady_clock::now();
+  const auto& found = discovery_.scan(std::chrono::system_clock::now());
+  for (const FileKey file : found.gone) discovery_.forget(file);
   const auto by_path = [&](FileKey a, FileKey b) { return discovery_.path(a) < discovery_.path(b); };
-  if (!look.gone.empty() || !look.appeared.empty()) {
+  if (!found.gone.empty() || !found.appeared.empty()) {
     const auto files = discovery_.files();
     sorted_.assign(files.begin(), files.end());
   }
@@ -22,11 +22,11 @@ void Files::look() {
   if (!std::ranges::is_sorted(sorted_, by_path)) std::ranges::sort(sorted_, by_path);
 }
 
-void Files::look_again(std::chrono::steady_clock::duration quiet) {
-  if (looked_at_ && std::chrono::steady_clock::now() - *looked_at_ >= quiet) look();
+void Files::scan_again(std::chrono::steady_clock::duration quiet) {
+  if (scanned_at_ && std::chrono::steady_clock::now() - *scanned_at_ >= quiet) scan();
 }
 
-bool Files::look_at(FileKey file, std::vector<std::byte>& bytes) {
+bool Files::read_bytes(FileKey file, std::vector<std::byte>& bytes) {
   const auto size = discovery_.size(file);
   if (size <= 0 || static_cast<std::uint64_t>(size) > mmstats::kDefaultMaxFileSize) return false;
   bytes.resize(static_cast<std::size_t>(size));
@@ -36,9 +36,9 @@ bool Files::look_at(FileKey file, std::vector<std::byte>& bytes) {
 }
 
 const mmstats::ParsedFile* Files::read(FileKey file, Care care) {
-  if (!look_at(file, first_)) return nullptr;
-  // Mostly nothing changes between two looks, and all is said.
-  if (care == Care::kSettled && (!look_at(file, second_) || first_ != second_)) return settle(file);
+  if (!read_bytes(file, first_)) return nullptr;
+  // Mostly nothing changes between two readings, and all is said.
+  if (care == Care::kSettled && (!read_bytes(file, second_) || first_ != second_)) return settle(file);
   mmstats::parse(first_, content_);
   return &content_;
 }
@@ -54,7 +54,8 @@ const mmstats::ParsedFile* Files::settle(FileKey file) {
   };
   bool settled = add(first_);
   if (!settled && !second_.empty()) settled = add(second_);
-  for (int looks = 2; !settled && looks < mmstats::kMostLooks && look_at(file, second_); ++looks) {
+  for (int readings = 2; !settled && readings < mmstats::kMostReadings && read_bytes(file, second_);
+       ++readings) {
     settled = add(second_);
   }
   reading_ = std::move(settler).finish();
@@ -66,7 +67,7 @@ mmstats::OwnerState Files::owner_state(FileKey file, const mmstats::Owner& owner
   const auto state = owners.state(owner.pid, owner.created, now);
   // It may be a pid of another namespace: then somebody writes the file.
   if (state != mmstats::OwnerState::kDead) return state;
-  return discovery_.mapped(file) == mmstats::Mapped::kYes ? mmstats::OwnerState::kUnknown : state;
+  return discovery_.has_writer(file) == mmstats::HasWriter::kYes ? mmstats::OwnerState::kUnknown : state;
 }
 
 }  // namespace mmash

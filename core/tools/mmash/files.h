@@ -17,8 +17,8 @@
 namespace mmash {
 
 enum class Care : std::uint8_t {
-  kOneLook,  // labels, and values that never change: a look is enough
-  kSettled,  // no torn value, see mmstats/settle.h
+  kOneReading,  // labels, and values that never change: one reading is enough
+  kSettled,     // no torn value, see mmstats/settle.h
 };
 
 // One thread at a time.
@@ -27,11 +27,11 @@ class Files {
   explicit Files(std::vector<std::string> globs);
 
   // Finds out which files there are. Cheap if the folders did not change.
-  void look();
-  // The same, if there was a look, and none for `quiet`.
-  void look_again(std::chrono::steady_clock::duration quiet);
+  void scan();
+  // The same, if there was a scan, and none for `quiet`.
+  void scan_again(std::chrono::steady_clock::duration quiet);
 
-  // All, in the order of their paths; valid until the next look.
+  // All, in the order of their paths; valid until the next scan.
   [[nodiscard]] std::span<const mmstats::FileKey> sorted() const { return sorted_; }
   [[nodiscard]] const std::string& path(mmstats::FileKey file) const { return discovery_.path(file); }
 
@@ -42,12 +42,12 @@ class Files {
                                   std::chrono::steady_clock::time_point now);
 
  private:
-  bool look_at(mmstats::FileKey file, std::vector<std::byte>& bytes);
+  bool read_bytes(mmstats::FileKey file, std::vector<std::byte>& bytes);
   const mmstats::ParsedFile* settle(mmstats::FileKey file);
 
   mmstats::Discovery discovery_;
   std::vector<mmstats::FileKey> sorted_;
-  std::optional<std::chrono::steady_clock::time_point> looked_at_;
+  std::optional<std::chrono::steady_clock::time_point> scanned_at_;
   std::vector<std::byte> first_;
   std::vector<std::byte> second_;
   mmstats::ParsedFile content_;

@@ -169,9 +169,9 @@ Response Live::processes(Files& files) {
   // By pid and whether it lives: a pid that came round again is another process. Where no pid is said, by
   // command.
   std::map<std::tuple<std::uint64_t, OwnerState, std::string>, Process> found;
-  files.look();
+  files.scan();
   for (const auto file : files.sorted()) {
-    const auto* content = files.read(file, Care::kOneLook);
+    const auto* content = files.read(file, Care::kOneReading);
     if (content == nullptr) continue;
     const auto owner = mmstats::owner_of(*content);
     const std::string& path = files.path(file);

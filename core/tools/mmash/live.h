@@ -12,7 +12,7 @@
 
 namespace mmash {
 
-// What the fold knows, looked at when somebody asks: all who ask within kShare get the same scan.
+// What the fold knows, brought up to date when somebody asks: all who ask within kShare get the same scan.
 class Live {
  public:
   static constexpr std::chrono::milliseconds kShare{50};
@@ -20,7 +20,7 @@ class Live {
 
   explicit Live(const std::vector<std::string>& globs);
 
-  // Looks, if the last look is older than kShare. True if it did: then report() is new.
+  // Scans, if the last scan is older than kShare. True if it did: then report() is new.
   bool scan();
   [[nodiscard]] const mmstats::ScanReport& report() const { return *report_; }
   [[nodiscard]] const mmstats::Watch& watch() const { return watch_; }

@@ -96,7 +96,7 @@ int run(Options& options) {
     if (!listening) return fail(listening.error());
     mmash::Log::line(fmt::format("mmash: serves {}", *listening));
   }
-  server.every(kQuiet, [&] { site.look_after(kQuiet); });
+  server.every(kQuiet, [&] { site.scan_again(kQuiet); });
   ::sd_notify(0, "READY=1");
   server.run();
   ::sd_notify(0, "STOPPING=1");

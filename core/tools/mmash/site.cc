@@ -30,7 +30,7 @@ using mmstats::FoldStats;
 using mmstats::ScanReport;
 
 constexpr std::array<OwnMetric, 8> kOwnMetrics{{
-    {"mmash_files", "", "Files that were read at the last look", Kind::kGauge,
+    {"mmash_files", "", "Files that were read at the last scan", Kind::kGauge,
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.files); }},
     {"mmash_damaged_files", "", "Of these, with damage, unfinished or unreadable", Kind::kGauge,
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.damaged); }},
@@ -40,11 +40,11 @@ constexpr std::array<OwnMetric, 8> kOwnMetrics{{
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.series); }},
     {"mmash_refused_series", "", "Fields left out because there are too many series", Kind::kCounter,
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.series_refused); }},
-    {"mmash_complaints", "", "What the last look found wrong with files and folders", Kind::kGauge,
+    {"mmash_complaints", "", "What the last scan found wrong with files and folders", Kind::kGauge,
      [](const FoldStats&, const ScanReport& report) { return static_cast<double>(report.complaints); }},
     {"mmash_unsettled_values", "", "Values that did not stand still while they were read", Kind::kCounter,
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.unstable); }},
-    {"mmash_look_seconds", "seconds", "How long the last look at all files took", Kind::kGauge,
+    {"mmash_look_seconds", "seconds", "How long the last scan took", Kind::kGauge,
      [](const FoldStats&, const ScanReport& report) { return report.elapsed.count(); }},
 }};
 
@@ -122,7 +122,7 @@ Response Site::metrics(const Request& request) {
     write_family(format, {own.family, own.unit}, own.help, series, first);
   }
   names_.extend(live_.watch().series());
-  // A client that is slow gets values of a later look in later pieces, but the same families.
+  // A client that is slow gets values of a later scan in later pieces, but the same families.
   return in_pieces({.content_type = std::string(content_type(format)),
                     .headers = {{"Cache-Control", "no-store"}, {"Vary", "Accept"}},
                     .body = std::move(first)},
@@ -138,9 +138,9 @@ Response Site::metrics(const Request& request) {
                    });
 }
 
-void Site::look_after(std::chrono::seconds quiet) {
+void Site::scan_again(std::chrono::seconds quiet) {
   if (live_.since_scan() >= quiet) scan();
-  files_.look_again(quiet);
+  files_.scan_again(quiet);
 }
 
 }  // namespace mmash

@@ -27,9 +27,9 @@ class Site {
   // The answer's later pieces need this object.
   Response answer(const Request& request);
 
-  // Looks at the files if somebody asked once, and nobody for `quiet`: so that files that were removed are
+  // Scans if somebody asked once, and nobody for `quiet`: so that files that were removed are
   // let go, and counted to their end.
-  void look_after(std::chrono::seconds quiet);
+  void scan_again(std::chrono::seconds quiet);
 
  private:
   Response route(const Request& request);

@@ -55,11 +55,11 @@ class Answer {
     size_ = 0;
     cutoff_.reset();
     full_after_.clear();
-    files_.look();
+    files_.scan();
     for (const auto file : files_.sorted()) {
       path_ = files_.path(file);
       if (!query_.filter.matches(path_)) continue;
-      const auto* content = files_.read(file, query_.values ? Care::kSettled : Care::kOneLook);
+      const auto* content = files_.read(file, query_.values ? Care::kSettled : Care::kOneReading);
       if (content == nullptr) continue;
       for (std::size_t i = 0; i < content->fields.size(); ++i) add(i, content->fields[i]);
       if (size_ > piece_) shrink();
@@ -220,14 +220,14 @@ Response Stats::files(std::string_view glob) {
   return in_pieces(
       json_response("{\"files\": ["), [this, filter, after = std::string(), first = true]() mutable {
         Piece piece;
-        files_.look();
+        files_.scan();
         const auto files = files_.sorted();
         auto file = std::ranges::upper_bound(files, std::string_view(after), {},
                                              [&](auto key) { return std::string_view(files_.path(key)); });
         for (; file != files.end() && piece.text.size() < kFilesPiece; ++file) {
           after = files_.path(*file);
           if (!filter->matches(after)) continue;
-          const auto* content = files_.read(*file, Care::kOneLook);
+          const auto* content = files_.read(*file, Care::kOneReading);
           if (content == nullptr || content->fields.empty()) continue;
           if (!std::exchange(first, false)) piece.text += ", ";
           piece.text += json_string(after);

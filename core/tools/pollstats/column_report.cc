@@ -69,7 +69,7 @@ bool wait(steady_clock::time_point until) {
 std::vector<std::string> known_labels(const std::vector<std::string>& globs, const Options& options,
                                       std::vector<std::string> labels) {
   mmstats::Discovery discovery(globs, {.max_held = 0});
-  discovery.look(std::chrono::system_clock::now());
+  discovery.scan(std::chrono::system_clock::now());
   std::vector<std::string> known;
   mmstats::ParsedFile content;
   for (const auto file : discovery.files()) {
@@ -104,7 +104,7 @@ class Report {
         break;
       }
       const auto at = std::chrono::system_clock::now();
-      look(at);
+      scan(at);
       write(line, at);
       if (out_.failed()) break;
       if (const auto missed = cadence.advance(steady_clock::now()); missed > 0) {
@@ -131,7 +131,7 @@ class Report {
     if (options_.verbosity >= level) mmstats::complain(kProgram, text);
   }
 
-  void look(std::chrono::system_clock::time_point at) {
+  void scan(std::chrono::system_clock::time_point at) {
     const auto now = steady_clock::now();
     const auto& report = watch_.scan(at, now);
     samples_.take(watch_.series(), now);
@@ -139,7 +139,7 @@ class Report {
     new_columns_ = new_columns_ || changed;
     for (const auto& error : report.errors) mmstats::complain(kProgram, error.text());
     tell(report);
-    if (samples_.looks() == 1) tell_what_is_missing();
+    if (samples_.scans() == 1) tell_what_is_missing();
   }
 
   // On -vv and -vvv.

@@ -215,7 +215,7 @@ std::string Columns::json(const Samples& samples, std::chrono::system_clock::tim
       if (told.size() > 1) json += ", ";
       const Sample* sample = current(column.series, samples);
       json += mmstats::json_text(column.label) + ": ";
-      json += sample == nullptr ? "null" : sample_json(*sample, samples.looks() == 1);
+      json += sample == nullptr ? "null" : sample_json(*sample, samples.scans() == 1);
     }
   }
   return json + "}}";

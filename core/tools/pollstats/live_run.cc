@@ -86,9 +86,9 @@ class Live {
   int run() {
     while (!leave_) {
       const auto now = steady_clock::now();
-      if (!view_.paused() && now >= next_) look(now);
+      if (!view_.paused() && now >= next_) scan(now);
       terminal_.draw(view_.compose(terminal_.width(), terminal_.height()));
-      if (options_.count && looks_ >= *options_.count) break;
+      if (options_.count && scans_ >= *options_.count) break;
       wait();
     }
     return ended_by_;
@@ -110,10 +110,10 @@ class Live {
     view_.begin_anew();
     samples_ = Samples(kHistory);
     watch_ = std::make_unique<mmstats::Watch>(std::move(watch), std::move(rules));
-    next_ = last_look_ = steady_clock::now();
+    next_ = last_scan_ = steady_clock::now();
   }
 
-  void look(steady_clock::time_point now) {
+  void scan(steady_clock::time_point now) {
     const auto at = system_clock::now();
     const auto& report = watch_->scan(at, now);
     samples_.take(watch_->series(), now);
@@ -128,9 +128,9 @@ class Live {
     facts.failed = report.complaints;
     if (!report.errors.empty()) facts.complaint = report.errors.back().text();
     view_.take(watch_->series(), samples_, std::move(facts));
-    if (view_.shows_processes()) view_.take(processes_.look(at, now));
-    ++looks_;
-    last_look_ = now;
+    if (view_.shows_processes()) view_.take(processes_.scan(at, now));
+    ++scans_;
+    last_scan_ = now;
     Cadence cadence(next_, view_.delay());
     cadence.advance(steady_clock::now());
     next_ = cadence.next();
@@ -194,10 +194,10 @@ class Live {
       default:
         break;
     }
-    if (view_.delay() != delay) next_ = last_look_ + view_.delay();
+    if (view_.delay() != delay) next_ = last_scan_ + view_.delay();
     if (paused && !view_.paused()) next_ = steady_clock::now();
     if (!had_processes && view_.shows_processes()) {
-      view_.take(processes_.look(system_clock::now(), steady_clock::now()));
+      view_.take(processes_.scan(system_clock::now(), steady_clock::now()));
     }
   }
 
@@ -210,8 +210,8 @@ class Live {
   Samples samples_{kHistory};
   std::unique_ptr<mmstats::Watch> watch_;
   steady_clock::time_point next_;
-  steady_clock::time_point last_look_;
-  std::uint64_t looks_ = 0;
+  steady_clock::time_point last_scan_;
+  std::uint64_t scans_ = 0;
   bool leave_ = false;
   int ended_by_ = 0;
 };

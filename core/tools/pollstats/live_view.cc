@@ -594,11 +594,11 @@ LiveView::Line LiveView::row(std::size_t index, const Shape& shape, bool selecte
   add(shape.value, Style::kNumber, value_text(sample, shape.value));
   add(shape.rate, Style::kNumber, rate_text(shape.rate));
   add(shape.change, Style::kNumber,
-      samples_->looks() > 1 && sample.change ? calm_text(*sample.change, shape.change) : "");
+      samples_->scans() > 1 && sample.change ? calm_text(*sample.change, shape.change) : "");
   if (shape.curve > 0) {
     std::array<float, kHistory> past{};
-    // It grows to the right as long as there is room. At the first look there was no rate.
-    const auto used = std::span(past).first(std::min<std::size_t>(shape.curve, samples_->looks() - 1));
+    // It grows to the right as long as there is room. At the first scan there was no rate.
+    const auto used = std::span(past).first(std::min<std::size_t>(shape.curve, samples_->scans() - 1));
     samples_->history(index, used);
     line.push_back({Style::kCurve, ' ' + left_aligned(sparkline(used, unicode_), shape.curve)});
   }

@@ -1,5 +1,5 @@
 // The full-screen view: its state, what keys do to it, and what it shows. Pure: a terminal draws the Screen,
-// main() looks at files and does what is wished.
+// main() reads files and does what is wished.
 #pragma once
 
 #include <chrono>
@@ -21,9 +21,9 @@
 
 namespace pollstats {
 
-inline constexpr std::size_t kHistory = 60;  // looks that a curve shows at most
+inline constexpr std::size_t kHistory = 60;  // scans that a curve shows at most
 
-// What one look found beside the series.
+// What one scan found beside the series.
 struct Facts {
   double time = 0;         // Unix seconds
   std::string clock;       // the same for people
@@ -55,10 +55,10 @@ class LiveView {
   LiveView(std::size_t prefix, bool unicode, std::chrono::nanoseconds delay)
       : prefix_(prefix), unicode_(unicode), delay_(delay) {}
 
-  // A look was taken. `series` and `samples` are used until the next one.
+  // A scan was made. `series` and `samples` are used until the next one.
   void take(std::span<const mmstats::Series> series, const Samples& samples, Facts facts);
 
-  // All series are others from the next look on.
+  // All series are others from the next scan on.
   void begin_anew();
 
   Wish press(const Key& key);

@@ -55,21 +55,21 @@ void Processes::read(mmstats::FileKey key, std::chrono::steady_clock::time_point
   file.created = owner_of(content).created;
 }
 
-const std::vector<Process>& Processes::look(std::chrono::system_clock::time_point now,
+const std::vector<Process>& Processes::scan(std::chrono::system_clock::time_point now,
                                             std::chrono::steady_clock::time_point steady_now) {
-  const auto& look = discovery_.look(now);
-  for (const auto key : look.gone) {
+  const auto& found = discovery_.scan(now);
+  for (const auto key : found.gone) {
     files_[key] = File{};
     discovery_.forget(key);
   }
-  std::map<ProcessId, Process> found;
+  std::map<ProcessId, Process> by_process;
   for (const auto key : discovery_.files()) {
     if (key >= files_.size()) files_.resize(key + 1);
     File& file = files_[key];
     if (file.id.pid == 0 || steady_now - file.read_at >= mmstats::Owners::kRecheck) read(key, steady_now);
     if (!file.wanted) continue;
     const auto state = owners_.state(file.id.pid, file.created, steady_now);
-    const auto [entry, fresh] = found.try_emplace(file.id);
+    const auto [entry, fresh] = by_process.try_emplace(file.id);
     Process& process = entry->second;
     process.state = fresh ? state : better(process.state, state);
     if (file.created > 0) {
@@ -79,7 +79,7 @@ const std::vector<Process>& Processes::look(std::chrono::system_clock::time_poin
     ++process.files;
   }
   processes_.clear();
-  for (auto& [id, process] : found) {
+  for (auto& [id, process] : by_process) {
     process.id = id;
     if (process.command.empty() && process.state == mmstats::OwnerState::kAlive) {
       process.command = system_name(proc_, id.pid);

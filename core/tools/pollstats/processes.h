@@ -43,10 +43,10 @@ class Processes {
   // Of the files that `keep` wants, asked when a file is read.
   Processes(std::vector<std::string> globs, Keep keep, std::string proc = "/proc");
 
-  // Looks again; ordered by command and pid. Valid until the next look. A file is read when it is new, and
+  // Scans; ordered by command and pid. Valid until the next scan. A file is read when it is new, and
   // again every Owners::kRecheck, as another process may have taken it over; each time while it does not say
   // who writes it.
-  const std::vector<Process>& look(std::chrono::system_clock::time_point now,
+  const std::vector<Process>& scan(std::chrono::system_clock::time_point now,
                                    std::chrono::steady_clock::time_point steady_now);
 
  private:

@@ -5,7 +5,7 @@
 namespace pollstats {
 
 void Samples::take(std::span<const mmstats::Series> series, std::chrono::steady_clock::time_point at) {
-  const bool first = looks_ == 0;
+  const bool first = scans_ == 0;
   const double elapsed = std::chrono::duration<double>(at - last_).count();
   last_ = at;
   samples_.resize(series.size());
@@ -29,17 +29,17 @@ void Samples::take(std::span<const mmstats::Series> series, std::chrono::steady_
     sample.present = now.present;
     if (history_ == 0) continue;
     const auto drawn = counter ? sample.rate : now.present ? std::optional(now.value) : std::nullopt;
-    past_[i * history_ + looks_ % history_] =
+    past_[i * history_ + scans_ % history_] =
         drawn ? static_cast<float>(*drawn) : std::numeric_limits<float>::quiet_NaN();
   }
-  ++looks_;
+  ++scans_;
 }
 
 void Samples::history(std::size_t series, std::span<float> into) const {
   const float* const past = past_.data() + series * history_;
   for (std::size_t back = 0; back < into.size(); ++back) {
     into[into.size() - 1 - back] =
-        back < looks_ ? past[(looks_ - 1 - back) % history_] : std::numeric_limits<float>::quiet_NaN();
+        back < scans_ ? past[(scans_ - 1 - back) % history_] : std::numeric_limits<float>::quiet_NaN();
   }
 }
 

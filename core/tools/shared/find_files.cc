@@ -12,9 +12,9 @@ namespace mmstats {
 
 FoundFiles find_files(const std::vector<std::string>& globs) {
   Discovery discovery(globs, {.max_files = std::numeric_limits<std::size_t>::max(), .max_held = 0});
-  const Look& look = discovery.look(std::chrono::system_clock::now());
   FoundFiles found;
-  for (const auto* error : look.errors) found.errors.push_back(*error);
+  for (const auto* error : discovery.scan(std::chrono::system_clock::now()).errors)
+    found.errors.push_back(*error);
   for (const auto key : discovery.files()) found.paths.push_back(discovery.path(key));
   std::ranges::sort(found.paths);
   return found;

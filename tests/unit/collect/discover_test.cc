@@ -31,9 +31,9 @@ struct Eyes {
   explicit Eyes(DiscoveryLimits limits = {}, const std::string& glob = "*.mmstats")
       : discovery({folder / glob}, limits) {}
 
-  const Look& look() { return discovery.look(now); }
-  void forget_gone(const Look& look) {
-    for (const FileKey key : look.gone) discovery.forget(key);
+  const Found& scan() { return discovery.scan(now); }
+  void forget_gone(const Found& found) {
+    for (const FileKey key : found.gone) discovery.forget(key);
   }
   std::set<std::string> names() const {
     std::set<std::string> all;
@@ -46,68 +46,68 @@ struct Eyes {
 
 TEST_CASE("files appear, are replaced, and are gone, and can be read to their end") {
   Eyes eyes;
-  CHECK(eyes.look().appeared.empty());
+  CHECK(eyes.scan().appeared.empty());
   eyes.folder.write("a.mmstats", kContent);
   eyes.folder.write(".hidden.mmstats", kContent);
   eyes.folder.write("other.txt", kContent);
-  CHECK(eyes.look().appeared.size() == 1);
+  CHECK(eyes.scan().appeared.size() == 1);
   CHECK(eyes.names() == std::set<std::string>{"a.mmstats"});
   const FileKey first = eyes.discovery.files()[0];
-  CHECK(eyes.look().appeared.empty());
+  CHECK(eyes.scan().appeared.empty());
 
   SUBCASE("unlinked") {
     fs::remove(eyes.folder / "a.mmstats");
-    const Look& look = eyes.look();
-    CHECK(look.gone == std::vector<FileKey>{first});
-    CHECK(look.appeared.empty());
+    const Found& found = eyes.scan();
+    CHECK(found.gone == std::vector<FileKey>{first});
+    CHECK(found.appeared.empty());
     CHECK(eyes.discovery.files().empty());
     std::vector<std::byte> bytes(200);
     CHECK(eyes.discovery.read_at(first, 0, bytes) == 100);
     CHECK(eyes.discovery.size(first) == 100);
     CHECK(eyes.discovery.held() == 1);
-    eyes.forget_gone(look);
+    eyes.forget_gone(found);
     CHECK(eyes.discovery.held() == 0);
   }
   SUBCASE("another file takes the name") {
     eyes.folder.write(".new", kContent);
     fs::rename(eyes.folder / ".new", eyes.folder / "a.mmstats");
-    const Look& look = eyes.look();
-    CHECK(look.gone == std::vector<FileKey>{first});
-    REQUIRE(look.appeared.size() == 1);
-    CHECK(look.appeared[0] != first);
-    eyes.forget_gone(look);
-    CHECK(eyes.look().gone.empty());
+    const Found& found = eyes.scan();
+    CHECK(found.gone == std::vector<FileKey>{first});
+    REQUIRE(found.appeared.size() == 1);
+    CHECK(found.appeared[0] != first);
+    eyes.forget_gone(found);
+    CHECK(eyes.scan().gone.empty());
     CHECK(eyes.names().size() == 1);
   }
   SUBCASE("it is renamed within the globs: the same file") {
     fs::rename(eyes.folder / "a.mmstats", eyes.folder / "b.mmstats");
-    const Look& look = eyes.look();
-    CHECK(look.gone.empty());
-    CHECK(look.appeared.empty());
+    const Found& found = eyes.scan();
+    CHECK(found.gone.empty());
+    CHECK(found.appeared.empty());
     CHECK(eyes.names() == std::set<std::string>{"b.mmstats"});
   }
   SUBCASE("a second name is no second file") {
     fs::create_hard_link(eyes.folder / "a.mmstats", eyes.folder / "b.mmstats");
-    CHECK(eyes.look().appeared.empty());
+    CHECK(eyes.scan().appeared.empty());
     CHECK(eyes.discovery.files().size() == 1);
     fs::remove(eyes.folder / "a.mmstats");
-    CHECK(eyes.look().gone.empty());
+    CHECK(eyes.scan().gone.empty());
     fs::remove(eyes.folder / "b.mmstats");
-    CHECK(eyes.look().gone == std::vector<FileKey>{first});
+    CHECK(eyes.scan().gone == std::vector<FileKey>{first});
   }
   SUBCASE("the folder goes, and comes back") {
     fs::remove_all(eyes.folder.path());
-    const Look& gone = eyes.look();
+    const Found& gone = eyes.scan();
     CHECK(gone.gone == std::vector<FileKey>{first});
     CHECK(gone.folders_failed == 0);
     eyes.forget_gone(gone);
     fs::create_directories(eyes.folder.path());
     eyes.folder.write("a.mmstats", kContent);
-    CHECK(eyes.look().appeared.size() == 1);
+    CHECK(eyes.scan().appeared.size() == 1);
   }
   SUBCASE("it is removed through us") {
     CHECK(eyes.discovery.remove(first).has_value());
-    CHECK(eyes.look().gone == std::vector<FileKey>{first});
+    CHECK(eyes.scan().gone == std::vector<FileKey>{first});
   }
   SUBCASE("it is not removed if it is another file by now") {
     eyes.folder.write(".new", kContent);
@@ -128,13 +128,13 @@ TEST_CASE("a folder whose stamp is old and unchanged is not listed again, until 
     ::utimensat(AT_FDCWD, eyes.folder.path().c_str(), both, 0);
   };
   stamp_folder(eyes.now - 1h);
-  CHECK(eyes.look().appeared.size() == 1);
+  CHECK(eyes.scan().appeared.size() == 1);
   eyes.folder.write("b.mmstats", kContent);
   stamp_folder(eyes.now - 1h);
   eyes.now += 59s;
-  CHECK(eyes.look().appeared.empty());
+  CHECK(eyes.scan().appeared.empty());
   eyes.now += 2s;
-  CHECK(eyes.look().appeared.size() == 1);
+  CHECK(eyes.scan().appeared.size() == 1);
 }
 
 TEST_CASE("a recent stamp proves nothing: the folder is listed again") {
@@ -142,11 +142,11 @@ TEST_CASE("a recent stamp proves nothing: the folder is listed again") {
   struct stat info {};
   eyes.folder.write("a.mmstats", kContent);
   REQUIRE(::stat(eyes.folder.path().c_str(), &info) == 0);
-  CHECK(eyes.look().appeared.size() == 1);
+  CHECK(eyes.scan().appeared.size() == 1);
   eyes.folder.write("b.mmstats", kContent);
   const timespec both[] = {info.st_mtim, info.st_mtim};
   ::utimensat(AT_FDCWD, eyes.folder.path().c_str(), both, 0);
-  CHECK(eyes.look().appeared.size() == 1);
+  CHECK(eyes.scan().appeared.size() == 1);
 }
 
 TEST_CASE("what is no regular file is left alone and told, and hides nothing") {
@@ -161,44 +161,44 @@ TEST_CASE("what is no regular file is left alone and told, and hides nothing") {
   address.sun_family = AF_UNIX;
   (eyes.folder / "socket.mmstats").copy(address.sun_path, sizeof address.sun_path - 1);
   REQUIRE(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
-  const Look& look = eyes.look();
+  const Found& found = eyes.scan();
   CHECK(eyes.names() == std::set<std::string>{"good.mmstats"});
-  CHECK(look.skipped == 5);
-  CHECK(look.errors.size() == 5);
-  for (const Error* error : look.errors) CHECK(error->kind == ErrorKind::kNotRegular);
+  CHECK(found.skipped == 5);
+  CHECK(found.errors.size() == 5);
+  for (const Error* error : found.errors) CHECK(error->kind == ErrorKind::kNotRegular);
   ::close(listener);
 }
 
 TEST_CASE("a file that becomes something else is gone") {
   Eyes eyes;
   eyes.folder.write("a.mmstats", kContent);
-  eyes.look();
+  eyes.scan();
   fs::remove(eyes.folder / "a.mmstats");
   fs::create_directory(eyes.folder / "a.mmstats");
-  const Look& look = eyes.look();
-  CHECK(look.gone.size() == 1);
+  const Found& found = eyes.scan();
+  CHECK(found.gone.size() == 1);
   CHECK(eyes.discovery.files().empty());
 }
 
 TEST_CASE("more files than may be read are told, and read when there is room") {
   Eyes eyes({.max_files = 2, .max_held = 100});
   for (const char* name : {"a.mmstats", "b.mmstats", "c.mmstats"}) eyes.folder.write(name, kContent);
-  const Look& look = eyes.look();
+  const Found& found = eyes.scan();
   CHECK(eyes.discovery.files().size() == 2);
-  CHECK(look.beyond_limit == 1);
-  REQUIRE(look.errors.size() == 1);
-  CHECK(look.errors[0]->kind == ErrorKind::kLimit);
+  CHECK(found.beyond_limit == 1);
+  REQUIRE(found.errors.size() == 1);
+  CHECK(found.errors[0]->kind == ErrorKind::kLimit);
   fs::remove(*eyes.names().begin() == "a.mmstats" ? eyes.folder / "a.mmstats" : eyes.folder / "b.mmstats");
-  eyes.forget_gone(eyes.look());
-  eyes.look();
+  eyes.forget_gone(eyes.scan());
+  eyes.scan();
   CHECK(eyes.discovery.files().size() == 2);
-  CHECK(eyes.look().beyond_limit == 0);
+  CHECK(eyes.scan().beyond_limit == 0);
 }
 
 TEST_CASE("files beyond the number of held descriptors are opened for each reading") {
   Eyes eyes({.max_files = 100, .max_held = 1});
   for (const char* name : {"a.mmstats", "b.mmstats", "c.mmstats"}) eyes.folder.write(name, kContent);
-  eyes.look();
+  eyes.scan();
   CHECK(eyes.discovery.held() == 1);
   std::vector<std::byte> bytes(200);
   for (const FileKey key : eyes.discovery.files()) CHECK(eyes.discovery.read_at(key, 0, bytes) == 100);
@@ -215,7 +215,7 @@ TEST_CASE("files beyond the number of held descriptors are opened for each readi
 TEST_CASE("descriptors stay above those that select can use") {
   Eyes eyes;
   eyes.folder.write("a.mmstats", kContent);
-  eyes.look();
+  eyes.scan();
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
   REQUIRE(limit.rlim_cur > 1024);
@@ -228,20 +228,20 @@ TEST_CASE("descriptors stay above those that select can use") {
 TEST_CASE("a file that a process can write is known, and not removed") {
   Eyes eyes;
   eyes.folder.write("a.mmstats", std::vector<std::byte>(4096, std::byte{1}));
-  eyes.look();
+  eyes.scan();
   const FileKey key = eyes.discovery.files()[0];
-  CHECK(eyes.discovery.mapped(key) == Mapped::kNo);
+  CHECK(eyes.discovery.has_writer(key) == HasWriter::kNo);
   int fd = ::open((eyes.folder / "a.mmstats").c_str(), O_RDWR | O_CLOEXEC);
-  CHECK(eyes.discovery.mapped(key) == Mapped::kYes);
+  CHECK(eyes.discovery.has_writer(key) == HasWriter::kYes);
   void* map = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   REQUIRE(map != MAP_FAILED);
   ::close(fd);
-  CHECK(eyes.discovery.mapped(key) == Mapped::kYes);
+  CHECK(eyes.discovery.has_writer(key) == HasWriter::kYes);
   const auto removed = eyes.discovery.remove(key);
   REQUIRE_FALSE(removed.has_value());
   CHECK(removed.error().kind == ErrorKind::kBusy);
   ::munmap(map, 4096);
-  CHECK(eyes.discovery.mapped(key) == Mapped::kNo);
+  CHECK(eyes.discovery.has_writer(key) == HasWriter::kNo);
   // Whoever only reads it disturbs nobody.
   fd = ::open((eyes.folder / "a.mmstats").c_str(), O_RDONLY | O_CLOEXEC);
   CHECK(eyes.discovery.remove(key).has_value());
@@ -253,15 +253,15 @@ TEST_CASE("names without wildcards are those files, and nothing else") {
   for (const char* name : {"a", "b", "[c]", "c", ".hidden", "x\\y"}) folder.write(name, kContent);
   Discovery discovery(
       {folder / "a", folder / "a", folder / "\\[c]", folder / ".hidden", folder / "x\\\\y", folder / "no"});
-  const Look& look = discovery.look(std::chrono::system_clock::now());
-  CHECK(look.appeared.size() == 4);
-  CHECK(look.errors.empty());
+  const Found& found = discovery.scan(std::chrono::system_clock::now());
+  CHECK(found.appeared.size() == 4);
+  CHECK(found.errors.empty());
   std::set<std::string> names;
   for (const FileKey key : discovery.files()) names.insert(fs::path(discovery.path(key)).filename().native());
   CHECK(names == std::set<std::string>{"a", "[c]", ".hidden", "x\\y"});
 }
 
-TEST_CASE("thousands of names cost one look at each, not one at each pair") {
+TEST_CASE("thousands of names cost one comparison each, not one at each pair") {
   TemporaryFolder folder;
   std::vector<std::string> names;
   for (int i = 0; i < 5000; ++i) {
@@ -272,18 +272,18 @@ TEST_CASE("thousands of names cost one look at each, not one at each pair") {
   const auto cpu = [] { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; };
   double begin = cpu();
   Discovery all({folder / "*"}, {.max_held = 0});
-  all.look(std::chrono::system_clock::now());
+  all.scan(std::chrono::system_clock::now());
   const double with_one_glob = cpu() - begin;
   begin = cpu();
   Discovery each(names, {.max_held = 0});
-  CHECK(each.look(std::chrono::system_clock::now()).appeared.size() == 5000);
+  CHECK(each.scan(std::chrono::system_clock::now()).appeared.size() == 5000);
   const double with_each = cpu() - begin;
   CHECK(with_each < 5 * with_one_glob);
 }
 
 TEST_CASE("wildcards work in folders too, which may come and go") {
   Eyes eyes({}, "app-*/stats/*.mmstats");
-  CHECK(eyes.look().appeared.empty());
+  CHECK(eyes.scan().appeared.empty());
   fs::create_directories(eyes.folder / "app-1/stats");
   fs::create_directories(eyes.folder / "app-2/stats");
   fs::create_directories(eyes.folder / "elsewhere/stats");
@@ -291,10 +291,10 @@ TEST_CASE("wildcards work in folders too, which may come and go") {
   eyes.folder.write("app-1/stats/a.mmstats", kContent);
   eyes.folder.write("app-2/stats/b.mmstats", kContent);
   eyes.folder.write("elsewhere/stats/c.mmstats", kContent);
-  CHECK(eyes.look().appeared.size() == 2);
+  CHECK(eyes.scan().appeared.size() == 2);
   fs::remove_all(eyes.folder / "app-1");
-  const Look& look = eyes.look();
-  CHECK(look.gone.size() == 1);
-  eyes.forget_gone(look);
+  const Found& found = eyes.scan();
+  CHECK(found.gone.size() == 1);
+  eyes.forget_gone(found);
   CHECK(eyes.names() == std::set<std::string>{"b.mmstats"});
 }

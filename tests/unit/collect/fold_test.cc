@@ -431,7 +431,7 @@ TEST_CASE("a value that changes between two readings is read until it stands sti
     CHECK(world.gauge("latency") == 0.5);
     CHECK(world.fold.stats().unstable == 1);
   }
-  SUBCASE("a new life that is met in the second look brings no fall") {
+  SUBCASE("a new life that is met in the second reading brings no fall") {
     world.files[0].scripted = {at(6, 0.5), worker(10, 200, 1).padded()};
     world.scan();
     CHECK(world.fold.stats().resets == 0);

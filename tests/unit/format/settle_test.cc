@@ -1,4 +1,4 @@
-// Looks at a file that is written meanwhile: which values are believed, and which are not.
+// Readings of a file that is written meanwhile: which values are believed, and which are not.
 #include "mmstats/settle.h"
 
 #include <doctest/doctest.h>
@@ -20,7 +20,7 @@ using mmstats::Snapshot;
 
 namespace {
 
-Snapshot look(const std::string& content) {
+Snapshot snapshot_of(const std::string& content) {
   Snapshot snapshot;
   snapshot.path = "test";
   const auto bytes = sample::bytes(content);
@@ -65,11 +65,12 @@ std::uint64_t value_of(const Reading& reading, std::size_t field = 0) {
 
 }  // namespace
 
-TEST_CASE("a value is settled when two looks in a row agree, a counter also between its neighbours in time") {
+TEST_CASE(
+    "a value is settled when two readings in a row agree, a counter also between its neighbours in time") {
   struct Row {
     const char* name;
     const char* type;
-    std::vector<std::uint64_t> looks;
+    std::vector<std::uint64_t> readings;
     std::size_t settled_after;  // 0: never
     std::uint64_t want;
   };
@@ -102,8 +103,8 @@ TEST_CASE("a value is settled when two looks in a row agree, a counter also betw
     CAPTURE(row.name);
     Settler settler;
     std::size_t settled_after = 0;
-    for (std::size_t i = 0; i < row.looks.size() && settled_after == 0; ++i) {
-      if (settler.add(look(one_field(row.type, row.looks[i])))) settled_after = i + 1;
+    for (std::size_t i = 0; i < row.readings.size() && settled_after == 0; ++i) {
+      if (settler.add(snapshot_of(one_field(row.type, row.readings[i])))) settled_after = i + 1;
     }
     CHECK(settled_after == row.settled_after);
     const Reading reading = std::move(settler).finish();
@@ -113,17 +114,17 @@ TEST_CASE("a value is settled when two looks in a row agree, a counter also betw
   }
 }
 
-TEST_CASE("what counts is the published value, in whichever buffer each look finds it") {
+TEST_CASE("what counts is the published value, in whichever buffer each reading finds it") {
   Settler settler;
-  CHECK_FALSE(settler.add(look(one_field("q", 7, 0))));
-  CHECK(settler.add(look(one_field("q", 7, 1))));
+  CHECK_FALSE(settler.add(snapshot_of(one_field("q", 7, 0))));
+  CHECK(settler.add(snapshot_of(one_field("q", 7, 1))));
   Reading reading = std::move(settler).finish();
   CHECK(value_of(reading) == 7);
 
   Settler changing;
-  CHECK_FALSE(changing.add(look(one_field("q", 7, 0))));
-  CHECK_FALSE(changing.add(look(one_field("q", 8, 1))));
-  CHECK_FALSE(changing.add(look(one_field("q", 9, 1))));
+  CHECK_FALSE(changing.add(snapshot_of(one_field("q", 7, 0))));
+  CHECK_FALSE(changing.add(snapshot_of(one_field("q", 8, 1))));
+  CHECK_FALSE(changing.add(snapshot_of(one_field("q", 9, 1))));
   reading = std::move(changing).finish();
   CHECK(value_of(reading) == 9);
   // The bytes agree with the fields that were taken from them.
@@ -137,8 +138,8 @@ TEST_CASE("an unbuffered value has no neighbours: it settles only by being equal
     return sample::file(sample::field("a", "Q", 0xFF, sample::number(value)));
   };
   Settler settler;
-  for (const std::uint64_t value : {1, 2, 3, 4}) CHECK_FALSE(settler.add(look(file(value))));
-  CHECK(settler.add(look(file(4))));
+  for (const std::uint64_t value : {1, 2, 3, 4}) CHECK_FALSE(settler.add(snapshot_of(file(value))));
+  CHECK(settler.add(snapshot_of(file(4))));
 }
 
 TEST_CASE("each value settles by itself, and keeps what it settled with") {
@@ -149,10 +150,10 @@ TEST_CASE("each value settles by itself, and keeps what it settled with") {
     return sample::file(field("a", "d", a) + field("b", "Q", b) + field("c", "d", c));
   };
   Settler settler;
-  CHECK_FALSE(settler.add(look(file(1, 10, 100))));
-  CHECK_FALSE(settler.add(look(file(1, 11, 101))));
-  CHECK_FALSE(settler.add(look(file(2, 12, 102))));
-  CHECK_FALSE(settler.add(look(file(3, 9, 103))));
+  CHECK_FALSE(settler.add(snapshot_of(file(1, 10, 100))));
+  CHECK_FALSE(settler.add(snapshot_of(file(1, 11, 101))));
+  CHECK_FALSE(settler.add(snapshot_of(file(2, 12, 102))));
+  CHECK_FALSE(settler.add(snapshot_of(file(3, 9, 103))));
   const Reading reading = std::move(settler).finish();
   CHECK(value_of(reading, 0) == 1);
   CHECK(value_of(reading, 1) == 11);
@@ -160,7 +161,7 @@ TEST_CASE("each value settles by itself, and keeps what it settled with") {
   CHECK(reading.unsettled == std::vector<std::string>{"c"});
 }
 
-TEST_CASE("when a look finds other fields, all begins again with that look") {
+TEST_CASE("when a reading finds other fields, all begins again with it") {
   const std::string a = sample::counter("a", 1);
   const std::string b = sample::counter("b", 2);
   struct Row {
@@ -182,13 +183,13 @@ TEST_CASE("when a look finds other fields, all begins again with that look") {
   for (const Row& row : rows) {
     CAPTURE(row.name);
     Settler settler;
-    settler.add(look(row.before));
-    const bool settled = settler.add(look(row.after));
+    settler.add(snapshot_of(row.before));
+    const bool settled = settler.add(snapshot_of(row.after));
     mmstats::ParsedFile want;
-    const auto bytes = look(row.after).bytes;
+    const auto bytes = snapshot_of(row.after).bytes;
     mmstats::parse(bytes, want);
     CHECK(settled == want.fields.empty());
-    settler.add(look(row.after));
+    settler.add(snapshot_of(row.after));
     const Reading reading = std::move(settler).finish();
     CHECK(reading.unsettled.empty());
     CHECK(reading.content.fields.size() == want.fields.size());
@@ -197,11 +198,11 @@ TEST_CASE("when a look finds other fields, all begins again with that look") {
   }
 }
 
-TEST_CASE("a file without fields, and one that is damaged from its first field on, need one look") {
+TEST_CASE("a file without fields, and one that is damaged from its first field on, need one reading") {
   Settler empty;
-  CHECK(empty.add(look(sample::file(""))));
+  CHECK(empty.add(snapshot_of(sample::file(""))));
   Settler damaged;
-  CHECK(damaged.add(look("\x01\x05")));
+  CHECK(damaged.add(snapshot_of("\x01\x05")));
   const Reading reading = std::move(damaged).finish();
   CHECK(reading.content.damage);
 }
@@ -281,7 +282,7 @@ TEST_CASE("a value that a writer hammers is never settled torn") {
         for (unsigned i = 0; i < 4; ++i) buffer[4 * half + i] = static_cast<std::uint8_t>(n >> (8 * i));
       }
       file[flag_at] = file[flag_at] ^ 1U;
-      // In bursts, so that some looks find it at rest.
+      // In bursts, so that some readings find it at rest.
       if (n % 2048 == 0) {
         for (int pause = 0; pause < 20'000; ++pause) asm volatile("");
       }

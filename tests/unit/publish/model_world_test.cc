@@ -437,8 +437,8 @@ TEST_CASE("what an agent removes is not what a writer just put in its place") {
   const TemporaryFolder folder;
   other_writer(folder.path(), "web.mmstats", 5).kill();
   Discovery discovery({folder / "*.mmstats"});
-  REQUIRE(discovery.look(std::chrono::system_clock::now()).appeared.size() == 1);
-  // As a writer does between its look and its rename.
+  REQUIRE(discovery.scan(std::chrono::system_clock::now()).appeared.size() == 1);
+  // As a writer does between its question and its rename.
   const int fd = ::open((folder / "web.mmstats").c_str(), O_RDONLY | O_CLOEXEC);
   REQUIRE(::flock(fd, LOCK_EX | LOCK_NB) == 0);
   const auto refused = discovery.remove(discovery.files()[0]);

@@ -111,16 +111,16 @@ TEST_CASE("a page without its files does not load, and the message says what to 
 TEST_CASE("files that were removed are let go when nobody asks any more") {
   Served served;
   served.folder.write("a.mmstats", MadeFile().buffered("hits", "Q", std::uint64_t{7}).padded());
-  served.site.look_after(0s);  // nobody asked yet: nothing is opened
+  served.site.scan_again(0s);  // nobody asked yet: nothing is opened
   CHECK(served.get("/stats/hits").body == R"({"hits": [7]})");
   CHECK(served.get("/metrics").body.find("\nhits_total 7\n") != std::string::npos);
   boost::filesystem::remove(served.folder / "a.mmstats");
   CHECK(served.unnamed() == 2);
-  served.site.look_after(1h);
+  served.site.scan_again(1h);
   CHECK(served.unnamed() == 2);
   // A look is shared for so long.
   ::usleep(static_cast<useconds_t>(std::chrono::microseconds(Live::kShare).count()));
-  served.site.look_after(0s);
+  served.site.scan_again(0s);
   CHECK(served.unnamed() == 0);
   CHECK(served.get("/stats/hits").body == "{}");
   CHECK(served.get("/metrics").body.find("\nhits_total 7\n") != std::string::npos);

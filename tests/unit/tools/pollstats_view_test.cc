@@ -461,7 +461,7 @@ TEST_CASE("processes are found by what their files say") {
     return content.fields.front().label == "hits";
   });
   const auto look = [&](std::chrono::seconds later) {
-    return processes.look(std::chrono::system_clock::now(), std::chrono::steady_clock::now() + later);
+    return processes.scan(std::chrono::system_clock::now(), std::chrono::steady_clock::now() + later);
   };
   auto found = look(0s);
   REQUIRE(found.size() == 3);

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "mmstats/error.h"
+#include "pinba/request_text.h"
 
 namespace mmstats::forward {
 
@@ -13,15 +14,11 @@ std::string preview(const pinba::Request& request, std::span<const pinba::Datagr
   const auto out = std::back_inserter(text);
   std::size_t bytes = 0;
   for (const auto& datagram : datagrams) bytes += datagram.size();
-  const auto add_tag = [&](const pinba::TagRef& tag) {
-    fmt::format_to(out, " {}={}", printable(request.dictionary[tag.name]),
-                   printable(request.dictionary[tag.value]));
-  };
   fmt::format_to(out, "request hostname={} server_name={} script_name={}", printable(request.hostname),
                  printable(request.server_name), printable(request.script_name));
   if (request.schema) fmt::format_to(out, " schema={}", printable(*request.schema));
   if (request.status) fmt::format_to(out, " status={}", *request.status);
-  for (const auto& tag : request.tags) add_tag(tag);
+  if (!request.tags.empty()) text += " " + pinba::tags_text(request, request.tags, " ");
   fmt::format_to(out, " ({} bytes in {} datagram{})\n", bytes, datagrams.size(),
                  datagrams.size() == 1 ? "" : "s");
 
@@ -35,13 +32,10 @@ std::string preview(const pinba::Request& request, std::span<const pinba::Datagr
   add_field("ru_utime", request.ru_utime);
   add_field("ru_stime", request.ru_stime);
 
-  std::span<const pinba::TagRef> tags = request.timer_tags;
-  for (const auto& timer : request.timers) {
-    fmt::format_to(out, "  timer hits={} value={}", timer.hit_count, timer.value);
-    for (const auto& tag : tags.first(timer.tag_count)) add_tag(tag);
-    tags = tags.subspan(timer.tag_count);
-    text += '\n';
-  }
+  pinba::for_each_timer(request, [&](const pinba::Timer& timer, std::span<const pinba::TagRef> tags) {
+    fmt::format_to(out, "  timer hits={} value={} {}\n", timer.hit_count, timer.value,
+                   pinba::tags_text(request, tags, " "));
+  });
   return text;
 }
 

@@ -590,6 +590,10 @@ class RunTest(unittest.TestCase):
                     self.assertEqual(result.stderr.count(b"\n"), len(verbose))
                     self.assertEqual(result.stderr[:11], b"pinba-run: " if verbose else b"")
 
+    def test_verbose_says_that_nobody_listens(self):
+        result = subprocess.run([RUN, "--verbose", "--server", "127.0.0.1:1", "true"], capture_output=True, timeout=SECONDS, check=True)
+        self.assertRegex(result.stderr, rb"^pinba-run: exit 0, .*: nobody listens at 127\.0\.0\.1:1\n$")
+
     def test_more_tags_than_fit_do_not_count_the_command_twice(self):
         tags = [f"--tag=name{number}={'x' * 100}{number}" for number in range(100)]
         _, message = self.run_command("true", options=tags)

@@ -89,8 +89,8 @@ class MMSTATS_API Sender {
   // The same for several at once, in as few system calls as possible. How many were taken.
   std::size_t send(std::span<const Datagram> datagrams, std::string_view script_name = {}) noexcept;
 
-  // Sends what waits, as far as the system takes it now, and to a name's next address what the last call
-  // sent if this was refused. True if nothing waits any more.
+  // Sends what waits, as far as the system takes it now. If what was sent last came back by now, counts it as
+  // refused, or sends it to the name's next address. True if nothing waits any more.
   bool flush() noexcept;
   // The same until nothing waits, or the time is over. Gives a name's addresses a few milliseconds to refuse.
   bool flush(std::chrono::milliseconds at_most) noexcept;

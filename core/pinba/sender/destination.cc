@@ -213,11 +213,17 @@ bool Destination::after_error(int error, std::size_t packets, bool segmented, in
     case EHOSTDOWN:
     case ENETDOWN:
       resolve_soon();
-      next_address();
+      // This machine may have lost the address that the socket has as its own. A new one gets another.
+      if (!next_address() && error == ENETUNREACH) close_socket();
       // Once more, as the error may be an earlier packet's.
       if (++tries < 2) return open();
       break;
     default:
+      // The same, as older systems say it.
+      if (error != EMSGSIZE && used_since_ != Clock::time_point()) {
+        close_socket();
+        return open();
+      }
       if (segmented) {
         segments_ = false;
         return true;
@@ -240,7 +246,7 @@ bool Destination::drain() {
     const int sent = batch.send(socket_.get());
     if (sent < 0) {
       if (after_error(errno, batch.packets(0), batch.packets(0) > 1, tries)) continue;
-      send_at_ = Clock::now() + std::max(kFullRetry, options_.linger);
+      send_at_ = Clock::now() + kFullRetry;
       return false;
     }
     tries = 0;

@@ -52,6 +52,7 @@ std::size_t Sender::send(std::span<const Datagram> datagrams, std::string_view s
   State& state = *state_;
   const std::size_t batch = std::max<std::size_t>(state.options.batch_packets, 1);
   const std::lock_guard lock(state.mutex);
+  if (state.has_names && !state.working) state.need_worker();
   std::size_t accepted = 0;
   for (const Datagram datagram : datagrams) {
     bool all = true;

@@ -60,16 +60,16 @@ class Forks {
 void Sender::State::start() {
   Forks<State>::all().add(this);
   const std::lock_guard lock(mutex);
-  if (std::ranges::any_of(servers, &Destination::is_name)) need_worker();
+  has_names = std::ranges::any_of(servers, &Destination::is_name);
+  if (has_names) need_worker();
 }
 
 void Sender::State::close() {
   Forks<State>::all().remove(this);
   {
     const std::lock_guard lock(mutex);
-    if (closed_) return;
+    if (std::exchange(closed_, true)) return;
     drain_all();
-    closed_ = true;
     for (Destination& server : servers) server.drop_all();
   }
   wake.notify_all();
@@ -95,19 +95,20 @@ bool Sender::State::need_worker() {
   return working;
 }
 
-// A failure may want the name to be looked up earlier, which is the worker's to do.
+// After a failure the worker may have to look the name up, or to try again, earlier than it knows.
 bool Sender::State::drain(Destination& server) {
   const auto resolve_at = server.resolve_at();
+  const auto send_at = server.send_at();
   const bool all = server.drain();
-  if (server.resolve_at() != resolve_at) need_worker();
+  if (server.resolve_at() != resolve_at || (!all && server.send_at() < send_at)) need_worker();
   return all;
 }
 
 bool Sender::State::drain_all() {
   bool all = true;
   for (Destination& server : servers) {
+    all &= drain(server);
     const auto resolve_at = server.resolve_at();
-    all &= server.drain();
     server.take_refusals();
     if (server.resolve_at() != resolve_at) need_worker();
   }

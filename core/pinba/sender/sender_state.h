@@ -42,7 +42,8 @@ struct __attribute__((visibility("hidden"))) Sender::State : std::enable_shared_
   std::mutex mutex;
   std::condition_variable wake;
   std::vector<Destination> servers;  // refer to the options
-  bool working = false;
+  bool working = false;              // there is a worker; not so in a child of fork(), at first
+  bool has_names = false;            // so that it must be there
 
  private:
   void work();  // takes the mutex; the worker's body

@@ -93,13 +93,18 @@ std::string send(const Options& options, const Command& command, pinba::Sender& 
   sender.send(datagrams);
   sender.flush(std::chrono::milliseconds(static_cast<std::int64_t>(options.wait * 1000)));
   std::string missed;
+  std::string refused;
   for (std::size_t i = 0; i < options.servers.size(); ++i) {
-    if (sender.counts(i).sent == 0) missed += (missed.empty() ? "" : ", ") + options.servers[i];
+    const auto counts = sender.counts(i);
+    std::string* list = counts.sent == 0 ? &missed : counts.refused > 0 ? &refused : nullptr;
+    if (list != nullptr) *list += (list->empty() ? "" : ", ") + mmstats::printable(options.servers[i]);
   }
-  return fmt::format(
-      "exit {}, {:.3f} s, {:.3f} s user, {:.3f} s system, {} bytes: {}", command.exit_status(),
-      request.request_time, request.ru_utime, request.ru_stime, request.memory_peak,
-      missed.empty() ? "sent" : "not found or not reached in time: " + mmstats::printable(missed));
+  std::string outcome;
+  if (!missed.empty()) outcome = "not found or not reached in time: " + missed;
+  if (!refused.empty()) outcome += (outcome.empty() ? "" : "; ") + ("nobody listens at " + refused);
+  return fmt::format("exit {}, {:.3f} s, {:.3f} s user, {:.3f} s system, {} bytes: {}", command.exit_status(),
+                     request.request_time, request.ru_utime, request.ru_stime, request.memory_peak,
+                     outcome.empty() ? "sent" : outcome);
 }
 
 std::vector<std::string> servers_of_environment() {

@@ -1,5 +1,10 @@
 // Sending over real sockets: what arrives, what is counted, and what goes wrong without hurting the caller.
+#include <arpa/inet.h>
 #include <doctest/doctest.h>
+#include <net/if.h>
+#include <net/route.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -178,6 +183,16 @@ TEST_CASE("a server that is away costs no packet that is sent after it is back")
   CHECK(server.received().size() == 5);
 }
 
+TEST_CASE("a flush tells of the refusal of what was sent last") {
+  Sender sender = made({.servers = {"127.0.0.1:" + std::to_string(free_port())}});
+  CHECK(sender.send(bytes_of("lost")));
+  CHECK(sender.counts().refused == 0);
+  CHECK(sender.flush());
+  CHECK(sender.counts().refused == 1);
+  CHECK(sender.flush());
+  CHECK(sender.counts().refused == 1);
+}
+
 TEST_CASE("a name that is not known yet holds packets back, and no more than the queue has room for") {
   UdpReceiver server;
   std::atomic<bool> known = false;
@@ -229,9 +244,15 @@ TEST_CASE("a full socket buffer holds nobody up, and what was taken is sent when
   address.length = sizeof path;
 
   constexpr std::size_t kRoom = 100;  // of the queue
-  Sender sender = made({.servers = {"pinba.example"}, .queue_packets = kRoom, .resolve = [address](auto&...) {
+  SenderOptions options{.servers = {"pinba.example"}, .queue_packets = kRoom, .resolve = [address](auto&...) {
                           return std::vector{address};
-                        }});
+                        }};
+  SUBCASE("sent at once") {}
+  SUBCASE("though what waits may wait long") {
+    options.linger = 1h;
+    options.batch_packets = 1;
+  }
+  Sender sender = made(std::move(options));
   std::vector<std::string> taken;
   const auto send = [&] {
     // Two of equal sizes in a row would be cut from one message, which is UDP's.
@@ -461,5 +482,79 @@ TEST_CASE("after fork the child sends for itself, and nothing twice") {
   *known = true;
   CHECK(sender.flush(20s));
   CHECK(server.received() == std::vector<std::string>{"parent", "parent"});
+}
+
+TEST_CASE("a child looks names up by itself, though it has addresses") {
+  UdpReceiver old_place;
+  UdpReceiver new_place;
+  const auto known = std::make_shared<std::atomic<std::uint16_t>>(old_place.port());
+  Sender sender = made({.servers = {"pinba.example"}, .resolve_interval = 5ms, .resolve = [known](auto&...) {
+                          return std::vector{loopback(*known)};
+                        }});
+  CHECK(sender.send(bytes_of("parent")));
+  CHECK(old_place.receive() == "parent");
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    *known = new_place.port();
+    const bool good = eventually([&] {
+      sender.send(bytes_of("child"));
+      return !new_place.received().empty();
+    });
+    ::_exit(good ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+}
+
+// In a network of its own, as root or where anybody may have one.
+TEST_CASE("a machine that gets another address loses no packet") {
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    if (::unshare(CLONE_NEWNET) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) ::_exit(77);
+    const int control = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const auto inet = [](const char* text) {
+      sockaddr_in address{};
+      address.sin_family = AF_INET;
+      ::inet_pton(AF_INET, text, &address.sin_addr);
+      sockaddr plain{};
+      std::memcpy(&plain, &address, sizeof plain);
+      return plain;
+    };
+    const auto set_address = [&](const char* device, const char* address) {
+      ifreq request{};
+      std::strcpy(request.ifr_name, device);
+      request.ifr_addr = inet(address);
+      return ::ioctl(control, SIOCSIFADDR, &request) == 0;
+    };
+    ifreq up{};
+    std::strcpy(up.ifr_name, "lo");
+    up.ifr_flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING;
+    rtentry route{};
+    std::string device = "lo";
+    route.rt_dst = inet("203.0.113.1");
+    route.rt_genmask = inet("255.255.255.255");
+    route.rt_flags = RTF_UP | RTF_HOST;
+    route.rt_dev = device.data();
+    bool good = ::ioctl(control, SIOCSIFFLAGS, &up) == 0 && set_address("lo:1", "192.0.2.1") &&
+                ::ioctl(control, SIOCADDRT, &route) == 0;
+    Sender sender = made({.servers = {"203.0.113.1"}, .linger = 1h});
+    const auto send_all = [&] {
+      for (int i = 0; i < 5; ++i) sender.send(bytes_of("equal"));
+      return sender.flush();
+    };
+    good = good && send_all() && set_address("lo:1", "198.51.100.1") && send_all();
+    good = good && sender.counts().sent == 10 && sender.counts().dropped == 0;
+    ::_exit(good ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  if (WEXITSTATUS(status) == 77) {
+    MESSAGE("left out: no network of its own");
+  } else {
+    CHECK(status == 0);
+  }
 }
 #endif

@@ -136,4 +136,11 @@ OwnerState Owners::state(std::uint64_t pid, double created, std::chrono::steady_
   return process.started <= created + kClockSlack ? OwnerState::kAlive : OwnerState::kDead;
 }
 
+OwnerState Owners::of_file(std::uint64_t pid, double created, bool was_alive,
+                           std::chrono::steady_clock::time_point now, const HasWriterOf& has_writer) {
+  const OwnerState of_pid = state(pid, created, now);
+  if (of_pid != OwnerState::kDead || was_alive) return of_pid;
+  return has_writer() == HasWriter::kYes ? OwnerState::kUnknown : of_pid;
+}
+
 }  // namespace mmstats

@@ -5,11 +5,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 
+#include "format/lease.h"
 #include "mmstats/parse.h"
 
 namespace mmstats {
@@ -28,6 +30,9 @@ enum class OwnerState : std::uint8_t { kAlive, kDead, kUnknown };
 
 std::string_view to_string(OwnerState state);  // "alive", "dead", "unknown"
 
+// Whether somebody has the file open for writing: asked when it matters only.
+using HasWriterOf = std::function<HasWriter()>;
+
 // Asks the system about owners. Answers about a process's start are kept for `kRecheck`.
 // One thread at a time.
 class Owners {
@@ -43,6 +48,12 @@ class Owners {
   // kUnknown: pid is not one that a process can have, or its start cannot be read.
   // Cost: one kill(pid, 0) for each `now`, and one read of /proc/PID/stat every kRecheck.
   OwnerState state(std::uint64_t pid, double created, std::chrono::steady_clock::time_point now);
+
+  // The same of the owner of a file, for everyone who shows or acts on it. A pid that was never seen alive
+  // may be one of another pid namespace, where its process lives: then somebody writes the file, and the
+  // answer is kUnknown. `was_alive`: at an earlier answer about this life of the file.
+  OwnerState of_file(std::uint64_t pid, double created, bool was_alive,
+                     std::chrono::steady_clock::time_point now, const HasWriterOf& has_writer);
 
  private:
   struct Process {

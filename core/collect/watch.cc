@@ -78,10 +78,8 @@ struct Watch::Impl {
         max_file_size(options.fold.max_file_size) {}
 
   OwnerState owner_of(const Fold::OwnerQuestion& question) {
-    const auto state = owners.state(question.pid, question.created, now);
-    // A pid that was never seen alive may be one of another pid namespace. Then somebody writes the file.
-    if (state != OwnerState::kDead || question.was_alive) return state;
-    return discovery.has_writer(question.file) == HasWriter::kYes ? OwnerState::kUnknown : OwnerState::kDead;
+    return owners.of_file(question.pid, question.created, question.was_alive, now,
+                          [&] { return discovery.has_writer(question.file); });
   }
 
   void complain(const Error& error) {

@@ -26,6 +26,7 @@
 #include "collect/owner.h"
 #include "collect/remove.h"
 #include "format/file_name.h"
+#include "format/lease.h"
 #include "mmstats/error.h"
 #include "mmstats/parse.h"
 #include "mmstats/snapshot.h"
@@ -176,8 +177,13 @@ class Cleaner {
       return;
     }
     verdict.state = owner_state(verdict);
+    const bool of_dead = verdict.state == OwnerState::kDead;
+    if (of_dead) {
+      verdict.state = owners_.of_file(verdict.pid, verdict.created, false, steady_clock::now(),
+                                      [&] { return mmstats::WriterLease(file.fd()).has_writer(); });
+    }
     const int signalled = ::kill(static_cast<pid_t>(verdict.pid), 0) == 0 ? 0 : errno;
-    if (verdict.state == OwnerState::kDead) {
+    if (of_dead) {
       remove(verdict, file, snapshot, signalled == ESRCH);
     } else if (signalled == EPERM) {
       verdict.reason = "other_user";

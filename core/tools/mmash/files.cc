@@ -62,12 +62,4 @@ const mmstats::ParsedFile* Files::settle(FileKey file) {
   return &reading_.content;
 }
 
-mmstats::OwnerState Files::owner_state(FileKey file, const mmstats::Owner& owner, mmstats::Owners& owners,
-                                       std::chrono::steady_clock::time_point now) {
-  const auto state = owners.state(owner.pid, owner.created, now);
-  // It may be a pid of another namespace: then somebody writes the file.
-  if (state != mmstats::OwnerState::kDead) return state;
-  return discovery_.has_writer(file) == mmstats::HasWriter::kYes ? mmstats::OwnerState::kUnknown : state;
-}
-
 }  // namespace mmash

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "collect/discover.h"
-#include "collect/owner.h"
 #include "mmstats/parse.h"
 #include "mmstats/settle.h"
 
@@ -38,8 +37,8 @@ class Files {
   // What the file says; null if nothing can be read. Valid until the next read.
   const mmstats::ParsedFile* read(mmstats::FileKey file, Care care);
 
-  mmstats::OwnerState owner_state(mmstats::FileKey file, const mmstats::Owner& owner, mmstats::Owners& owners,
-                                  std::chrono::steady_clock::time_point now);
+  [[nodiscard]] mmstats::FileId id(mmstats::FileKey file) const { return discovery_.id(file); }
+  mmstats::HasWriter has_writer(mmstats::FileKey file) { return discovery_.has_writer(file); }
 
  private:
   bool read_bytes(mmstats::FileKey file, std::vector<std::byte>& bytes);

@@ -9,10 +9,9 @@
 #include <climits>
 #include <cmath>
 #include <functional>
-#include <map>
+#include <numeric>
 #include <optional>
 #include <random>
-#include <tuple>
 #include <utility>
 
 #include "tools/shared/command_name.h"
@@ -21,7 +20,6 @@
 namespace mmash {
 namespace {
 
-using mmstats::OwnerState;
 using mmstats::Series;
 using std::chrono::steady_clock;
 using std::chrono::system_clock;
@@ -83,11 +81,9 @@ std::string series_json(std::size_t id, const Series& series) {
                      json_string(series.help));
 }
 
-// What one process has in all its files.
-struct Process {
+// What the page shows of a process beside what is known of its owner.
+struct Shown {
   std::string command;
-  double created = 0;  // of its oldest file
-  std::size_t files = 0;
   std::vector<std::size_t> labels;  // their hashes
 };
 
@@ -164,44 +160,47 @@ Response Live::values(const Request& request) {
 
 Response Live::processes(Files& files) {
   const auto now = steady_clock::now();
-  if (!processes_.empty() && now - processes_at_ < kProcessesShare) return json_response(processes_);
-
-  // By pid and whether it lives: a pid that came round again is another process. Where no pid is said, by
-  // command.
-  std::map<std::tuple<std::uint64_t, OwnerState, std::string>, Process> found;
+  if (!processes_json_.empty() && now - processes_at_ < kProcessesShare) {
+    return json_response(processes_json_);
+  }
   files.scan();
+  processes_.begin(now);
+  std::vector<Shown> shown;  // by index in processes_
   for (const auto file : files.sorted()) {
     const auto* content = files.read(file, Care::kOneReading);
     if (content == nullptr) continue;
     const auto owner = mmstats::owner_of(*content);
     const std::string& path = files.path(file);
-    std::string command(mmstats::command_of(path, owner.pid));
-    if (command.empty()) command = mmstats::stem_of(path);
-    Process& process =
-        found[{owner.pid, files.owner_state(file, owner, owners_, now), owner.pid == 0 ? command : ""}];
-    if (process.files++ == 0) process.command = std::move(command);
-    if (owner.created > 0 && (process.created == 0 || owner.created < process.created)) {
-      process.created = owner.created;
+    const auto index = processes_.add(path, files.id(file), owner, [&] { return files.has_writer(file); });
+    if (index == shown.size()) {
+      const auto command = mmstats::command_of(path, owner.pid);
+      shown.push_back({std::string(command.empty() ? mmstats::stem_of(path) : command), {}});
     }
     for (const auto& field : content->fields) {
-      process.labels.push_back(std::hash<std::string_view>{}(field.label));
+      shown[index].labels.push_back(std::hash<std::string_view>{}(field.label));
     }
   }
-  processes_ = fmt::format(R"({{"epoch": {}, {}, "processes": [)", epoch_, where_);
+  processes_json_ = fmt::format(R"({{"epoch": {}, {}, "processes": [)", epoch_, where_);
   bool first = true;
-  for (auto& [who, process] : found) {
-    if (!std::exchange(first, false)) processes_ += ", ";
-    std::ranges::sort(process.labels);
-    const auto repeated = std::unique(process.labels.begin(), process.labels.end());
-    processes_ += fmt::format(
+  const auto& all = processes_.all();
+  std::vector<std::size_t> order(all.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::sort(order, [&](std::size_t a, std::size_t b) { return all[a].id < all[b].id; });
+  for (const std::size_t i : order) {
+    const mmstats::Process& process = all[i];
+    auto& [command, labels] = shown[i];
+    if (!std::exchange(first, false)) processes_json_ += ", ";
+    std::ranges::sort(labels);
+    const auto repeated = std::unique(labels.begin(), labels.end());
+    processes_json_ += fmt::format(
         R"({{"command": {}, "pid": {}, "created": {}, "files": {}, "state": "{}", "labels": {}}})",
-        json_string(process.command), std::get<0>(who),
+        json_string(command), process.id.pid,
         std::isfinite(process.created) ? mmstats::float_text(process.created) : "0", process.files,
-        to_string(std::get<1>(who)), repeated - process.labels.begin());
+        to_string(process.state), repeated - labels.begin());
   }
-  processes_ += "]}";
+  processes_json_ += "]}";
   processes_at_ = now;
-  return json_response(processes_);
+  return json_response(processes_json_);
 }
 
 }  // namespace mmash

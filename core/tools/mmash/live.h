@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "collect/owner.h"
+#include "collect/processes.h"
 #include "collect/watch.h"
 #include "tools/mmash/files.h"
 #include "tools/mmash/http.h"
@@ -39,8 +39,8 @@ class Live {
   const mmstats::ScanReport* report_ = nullptr;
   std::chrono::steady_clock::time_point scanned_at_;
   std::chrono::system_clock::time_point time_;
-  mmstats::Owners owners_;
-  std::string processes_;  // the answer
+  mmstats::Processes processes_;
+  std::string processes_json_;  // the answer
   std::chrono::steady_clock::time_point processes_at_;
 };
 

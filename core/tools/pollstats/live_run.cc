@@ -101,8 +101,11 @@ class Live {
     watch.globs = globs_;
     watch.keep = [this](const std::string& path, const mmstats::ParsedFile& content) {
       const auto& chosen = view_.chosen();
-      return passes(options_.filters, content) &&
-             (chosen.empty() || chosen.contains(process_of(path, content)));
+      if (!passes(options_.filters, content)) return false;
+      ProcessId id = process_of(path, content);
+      if (chosen.empty() || chosen.contains(id)) return true;
+      id.ended = true;
+      return chosen.contains(id);
     };
     mmstats::Rules rules;
     // What labels a terminal's line may be made of is known to be a valid pattern.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <map>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -21,13 +20,6 @@ std::string system_name(const std::string& proc, std::uint64_t pid) {
   return name;
 }
 
-// What is better known of two files of one process.
-mmstats::OwnerState better(mmstats::OwnerState a, mmstats::OwnerState b) {
-  using enum mmstats::OwnerState;
-  if (a == kAlive || b == kAlive) return kAlive;
-  return a == kUnknown || b == kUnknown ? kUnknown : kDead;
-}
-
 }  // namespace
 
 ProcessId process_of(const std::string& path, const mmstats::ParsedFile& content) {
@@ -39,7 +31,7 @@ Processes::Processes(std::vector<std::string> globs, Keep keep, std::string proc
     : proc_(std::move(proc)),
       keep_(std::move(keep)),
       discovery_(std::move(globs), {.max_held = 0}),
-      owners_(proc_) {}
+      by_owner_(proc_) {}
 
 void Processes::read(mmstats::FileKey key, std::chrono::steady_clock::time_point now) {
   File& file = files_[key];
@@ -51,8 +43,7 @@ void Processes::read(mmstats::FileKey key, std::chrono::steady_clock::time_point
   mmstats::ParsedFile content;
   mmstats::parse(snapshot->bytes, content);
   file.wanted = !content.fields.empty() && keep_(path, content);
-  file.id = process_of(path, content);
-  file.created = owner_of(content).created;
+  file.owner = owner_of(content);
 }
 
 const std::vector<Process>& Processes::scan(std::chrono::system_clock::time_point now,
@@ -62,30 +53,27 @@ const std::vector<Process>& Processes::scan(std::chrono::system_clock::time_poin
     files_[key] = File{};
     discovery_.forget(key);
   }
-  std::map<ProcessId, Process> by_process;
+  by_owner_.begin(steady_now);
+  std::vector<std::string> commands;  // by index in by_owner_
   for (const auto key : discovery_.files()) {
     if (key >= files_.size()) files_.resize(key + 1);
     File& file = files_[key];
-    if (file.id.pid == 0 || steady_now - file.read_at >= mmstats::Owners::kRecheck) read(key, steady_now);
+    if (file.owner.pid == 0 || steady_now - file.read_at >= mmstats::Owners::kRecheck) read(key, steady_now);
     if (!file.wanted) continue;
-    const auto state = owners_.state(file.id.pid, file.created, steady_now);
-    const auto [entry, fresh] = by_process.try_emplace(file.id);
-    Process& process = entry->second;
-    process.state = fresh ? state : better(process.state, state);
-    if (file.created > 0) {
-      process.created = process.created > 0 ? std::min(process.created, file.created) : file.created;
-    }
-    if (process.command.empty()) process.command = mmstats::command_of(discovery_.path(key), file.id.pid);
-    ++process.files;
+    const std::string& path = discovery_.path(key);
+    const auto index =
+        by_owner_.add(path, discovery_.id(key), file.owner, [&] { return discovery_.has_writer(key); });
+    if (index == commands.size()) commands.emplace_back();
+    if (commands[index].empty()) commands[index] = mmstats::command_of(path, file.owner.pid);
   }
   processes_.clear();
-  for (auto& [id, process] : by_process) {
-    process.id = id;
-    if (process.command.empty() && process.state == mmstats::OwnerState::kAlive) {
-      process.command = system_name(proc_, id.pid);
-    }
-    if (process.command.empty()) process.command = id.pid == 0 ? std::string(mmstats::stem_of(id.path)) : "?";
-    processes_.push_back(std::move(process));
+  for (std::size_t i = 0; i < commands.size(); ++i) {
+    const mmstats::Process& process = by_owner_.all()[i];
+    const ProcessId& id = process.id;
+    std::string& command = commands[i];
+    if (command.empty() && process.state == mmstats::OwnerState::kAlive) command = system_name(proc_, id.pid);
+    if (command.empty()) command = id.pid == 0 ? std::string(mmstats::stem_of(id.path)) : "?";
+    processes_.push_back({process, std::move(command)});
   }
   std::ranges::sort(processes_, {},
                     [](const Process& process) { return std::tie(process.command, process.id); });

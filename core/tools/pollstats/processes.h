@@ -2,37 +2,23 @@
 #pragma once
 
 #include <chrono>
-#include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "collect/discover.h"
-#include "collect/owner.h"
+#include "collect/processes.h"
 #include "mmstats/parse.h"
 
 namespace pollstats {
 
-// Stands for one process in a choice: its pid, or the path of a file that names none.
-struct ProcessId {
-  std::uint64_t pid = 0;
-  std::string path;  // empty if there is a pid
-  bool operator==(const ProcessId& other) const = default;
-  bool operator<(const ProcessId& other) const {
-    return std::tie(pid, path) < std::tie(other.pid, other.path);
-  }
-};
+using mmstats::ProcessId;
 
+// Of a process that has not ended, as a file alone does not tell that.
 ProcessId process_of(const std::string& path, const mmstats::ParsedFile& content);
 
-struct Process {
-  ProcessId id;
-  std::string command;  // foreign bytes: as its file's name says, else as the system does
-  double created = 0;   // of its oldest file, Unix seconds; 0: not said
-  mmstats::OwnerState state = mmstats::OwnerState::kUnknown;
-  std::size_t files = 0;
+struct Process : mmstats::Process {
+  std::string command{};  // foreign bytes: as its file's name says, else as the system does
 };
 
 // One thread at a time.
@@ -52,8 +38,7 @@ class Processes {
  private:
   struct File {
     bool wanted = false;
-    ProcessId id;
-    double created = 0;
+    mmstats::Owner owner;
     std::chrono::steady_clock::time_point read_at;
   };
   void read(mmstats::FileKey key, std::chrono::steady_clock::time_point now);
@@ -61,7 +46,7 @@ class Processes {
   std::string proc_;
   Keep keep_;
   mmstats::Discovery discovery_;
-  mmstats::Owners owners_;
+  mmstats::Processes by_owner_;
   std::vector<File> files_;  // by FileKey
   std::vector<Process> processes_;
 };

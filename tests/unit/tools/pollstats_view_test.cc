@@ -290,8 +290,8 @@ TEST_CASE_FIXTURE(FewSeries, "no line is wider than the screen, and there are as
   facts.dead = 7;
   facts.complaint = "/run/mmstats/x: is damaged \x1b[2J " + std::string(200, 'y');
   look();
-  view.take(
-      {Process{{17, {}}, "web\x1b", 1e9, mmstats::OwnerState::kAlive, 3}, Process{{0, "/p"}, "p", 0, {}, 1}});
+  view.take({Process{{{17, {}}, 1e9, mmstats::OwnerState::kAlive, 3}, "web\x1b"},
+             Process{{{0, "/p"}, 0, {}, 1}, "p"}});
   for (const char* keys : {"", "/filter", "\x1bp"}) {
     for (const char* at = keys; *at != '\0'; ++at) {
       view.press(*at == '\x1b' ? key(Key::Name::kEscape) : key(static_cast<char32_t>(*at)));
@@ -373,9 +373,9 @@ TEST_CASE("a prefix is left out") {
 }
 
 TEST_CASE_FIXTURE(FewSeries, "processes are marked and chosen") {
-  const std::vector<Process> three{{{1, {}}, "db", 1700000000 - 61, mmstats::OwnerState::kAlive, 1},
-                                   {{2, {}}, "web", 1700000000 - 3700, mmstats::OwnerState::kDead, 4},
-                                   {{0, "/x"}, "x", 0, mmstats::OwnerState::kUnknown, 1}};
+  const std::vector<Process> three{{{{1, {}}, 1700000000 - 61, mmstats::OwnerState::kAlive, 1}, "db"},
+                                   {{{2, {}}, 1700000000 - 3700, mmstats::OwnerState::kDead, 4}, "web"},
+                                   {{{0, "/x"}, 0, mmstats::OwnerState::kUnknown, 1}, "x"}};
   type("p");
   CHECK(view.shows_processes());
   view.take(three);
@@ -415,7 +415,7 @@ TEST_CASE_FIXTURE(FewSeries, "processes are marked and chosen") {
   SUBCASE("and the cursor stays with its process when others come") {
     view.press(key(Key::Name::kDown));
     auto four = three;
-    four.insert(four.begin(), {{9, {}}, "a", 0, mmstats::OwnerState::kAlive, 1});
+    four.insert(four.begin(), {{{9, {}}, 0, mmstats::OwnerState::kAlive, 1}, "a"});
     view.take(four);
     view.press(key(Key::Name::kEnter));
     CHECK(view.chosen() == std::set<ProcessId>{{2, {}}});

@@ -1,0 +1,163 @@
+// One answer about the owner of a file: from the pid, its process's start, and who writes the file.
+#include "collect/processes.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <ctime>
+#include <optional>
+
+#include "base/descriptor.h"
+#include "collect/discover.h"
+#include "collect/watch.h"
+#include "made_file.h"
+#include "mmstats/parse.h"
+#include "temporary_folder.h"
+
+using namespace mmstats;
+using namespace std::chrono_literals;
+using enum OwnerState;
+using std::chrono::steady_clock;
+
+namespace {
+
+double unix_now() { return static_cast<double>(::time(nullptr)); }
+
+// A process that has ended; without `waited` it is a zombie until this goes.
+struct Ended {
+  pid_t pid = ::fork();
+  explicit Ended(bool waited) : waited_(waited) {
+    if (pid == 0) ::_exit(0);
+    siginfo_t info;
+    ::waitid(P_PID, static_cast<id_t>(pid), &info, waited ? WEXITED : WEXITED | WNOWAIT);
+  }
+  Ended(const Ended&) = delete;
+  Ended& operator=(const Ended&) = delete;
+  ~Ended() {
+    if (!waited_) ::waitpid(pid, nullptr, 0);
+  }
+
+ private:
+  bool waited_;
+};
+
+HasWriter nobody() { return HasWriter::kNo; }
+HasWriter somebody() { return HasWriter::kYes; }
+HasWriter who_knows() { return HasWriter::kUnknown; }
+
+}  // namespace
+
+TEST_CASE("the owner of a file is judged by pid, start and writer, and by all in the same way") {
+  const Ended gone(true);
+  const Ended zombie(false);
+  const auto id = [](pid_t pid) { return static_cast<std::uint64_t>(pid); };
+  struct Row {
+    const char* name;
+    std::uint64_t pid;
+    double created;
+    bool written;
+    OwnerState want;
+  };
+  for (const Row& row : {
+           Row{"alive", id(::getpid()), unix_now() + 60, false, kAlive},
+           Row{"alive and writing", id(::getpid()), unix_now() + 60, true, kAlive},
+           Row{"dead", id(gone.pid), unix_now(), false, kDead},
+           Row{"of another pid namespace, with the file open for writing", id(gone.pid), unix_now(), true,
+               kUnknown},
+           Row{"a recycled pid", id(::getpid()), 1, false, kDead},
+           Row{"a recycled pid, with the file open for writing", id(::getpid()), 1, true, kUnknown},
+           Row{"a zombie", id(zombie.pid), unix_now() + 60, false, kDead},
+           Row{"no pid", 0, unix_now(), false, kUnknown},
+           Row{"no time of creation", id(::getpid()), 0, false, kUnknown},
+       }) {
+    CAPTURE(row.name);
+    TemporaryFolder folder;
+    MadeFile made;
+    made.buffered("hits", "I", std::uint32_t{1});
+    if (row.pid != 0) made.owner(static_cast<std::uint32_t>(row.pid), row.created);
+    folder.write("a.mmstats", made.padded());
+    Descriptor writer;
+    if (row.written) writer = Descriptor(::open((folder / "a.mmstats").c_str(), O_RDWR | O_CLOEXEC));
+
+    Discovery discovery({folder / "*.mmstats"});
+    discovery.scan(std::chrono::system_clock::now());
+    REQUIRE(discovery.files().size() == 1);
+    const FileKey key = discovery.files()[0];
+    Processes processes;
+    processes.begin(steady_clock::now());
+    processes.add(discovery.path(key), discovery.id(key), {.pid = row.pid, .created = row.created},
+                  [&] { return discovery.has_writer(key); });
+    REQUIRE(processes.all().size() == 1);
+    CHECK(to_string(processes.all()[0].state) == to_string(row.want));
+
+    // What plugins see: values of the dead do not count.
+    Watch watch({.globs = {folder / "*.mmstats"}, .discovery = {}, .fold = {}}, Rules{});
+    watch.scan(std::chrono::system_clock::now(), steady_clock::now());
+    CHECK(watch.stats().dead == (row.want == kDead ? 1 : 0));
+  }
+}
+
+TEST_CASE("a start that cannot be read is unknown, and a pid that does not exist is dead all the same") {
+  const Ended gone(true);
+  TemporaryFolder no_proc;
+  Owners owners(no_proc / "nothing");
+  const auto now = steady_clock::now();
+  CHECK(owners.of_file(static_cast<std::uint64_t>(::getpid()), unix_now(), false, now, nobody) == kUnknown);
+  CHECK(owners.of_file(static_cast<std::uint64_t>(gone.pid), unix_now(), false, now, nobody) == kDead);
+}
+
+TEST_CASE(
+    "who was seen alive is believed dead whoever has the file, and a writer that is not known is none") {
+  const Ended gone(true);
+  const auto pid = static_cast<std::uint64_t>(gone.pid);
+  Owners owners;
+  const auto now = steady_clock::now();
+  CHECK(owners.of_file(pid, unix_now(), true, now, somebody) == kDead);
+  CHECK(owners.of_file(pid, unix_now(), false, now, somebody) == kUnknown);
+  CHECK(owners.of_file(pid, unix_now(), false, now, who_knows) == kDead);
+}
+
+TEST_CASE("processes remember for a life who was alive") {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (;;) ::pause();
+  }
+  const Owner owner{.pid = static_cast<std::uint64_t>(child), .created = unix_now() + 60};
+  Processes processes;
+  const auto state = [&](const FileId& file, steady_clock::duration later) {
+    processes.begin(steady_clock::now() + later);
+    processes.add("a", file, owner, somebody);
+    return processes.all().front().state;
+  };
+  CHECK(state({1, 1}, 0s) == kAlive);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  CHECK(state({1, 1}, 1s) == kDead);
+  CHECK(state({1, 1}, 2s) == kDead);
+  CHECK(state({1, 2}, 3s) == kUnknown);  // another file, never seen with a living owner
+}
+
+TEST_CASE("files are put together by process, and those of an earlier one with its pid are not") {
+  const auto pid = static_cast<std::uint64_t>(::getpid());
+  const double now = unix_now() + 60;
+  Processes processes;
+  processes.begin(steady_clock::now());
+  CHECK(processes.add("a", {1, 1}, {.pid = pid, .created = now}, nobody) == 0);
+  CHECK(processes.add("b", {1, 2}, {.pid = pid, .created = 1}, nobody) == 1);
+  CHECK(processes.add("c", {1, 3}, {.pid = pid, .created = now - 1}, nobody) == 0);
+  CHECK(processes.add("d", {1, 4}, {.pid = pid}, nobody) == 0);
+  CHECK(processes.add("e", {1, 5}, {}, nobody) == 2);
+  CHECK(processes.add("f", {1, 6}, {}, nobody) == 3);
+  const auto& all = processes.all();
+  REQUIRE(all.size() == 4);
+  CHECK(all[0].id == ProcessId{pid, {}, false});
+  CHECK(all[0].files == 3);
+  CHECK(all[0].created == now - 1);
+  CHECK(all[0].state == kAlive);
+  CHECK(all[1].id == ProcessId{pid, {}, true});
+  CHECK(all[2].id == ProcessId{0, "e"});
+}

@@ -332,7 +332,7 @@ class CleanstatsTest(unittest.TestCase):
             child.kill()
             child.wait()
         self.assertEqual((self.names(), lines[-1]), (["alive.mmstats"], "Removed 3  -  0 alive"))
-        with open(os.path.join(daemons.HERE, "..", "..", "packaging", "mmstats-clean.service")) as unit:
+        with open(os.path.join(daemons.HERE, "..", "..", "packaging", "systemd", "mmstats-clean.service")) as unit:
             (left,) = [line for line in unit if line.startswith("CapabilityBoundingSet=")]
         self.assertEqual(left.split("=")[1].lower().replace("cap_", "").split(), list(SERVICE_CAPABILITIES))
 

@@ -9,9 +9,10 @@
 
 namespace pinba {
 
-// Begins to measure a request. `target` is its path, whose query is left away; `host` the Host header, whose
-// port is; both are foreign input, and may be anything. A route's pattern in place of the path keeps the
-// number of scripts at the server small. Put a CurrentScope beside the monitor where the handler runs.
+// Begins to measure a request. `target` is its path, of which the query is left out; `host` the Host header,
+// of which the port is left out. Both are foreign input, and may be anything. A route's pattern in place of
+// the path keeps the number of scripts at the server small. Put a CurrentScope beside the monitor where the
+// handler runs.
 MMSTATS_API RequestMonitor begin_http(const Client& client, std::string_view target,
                                       std::string_view host = {}, std::string_view schema = "http");
 

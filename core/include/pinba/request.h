@@ -91,7 +91,7 @@ struct MMSTATS_API Request {
   std::string server_name;          // virtual host or service
   std::string script_name;          // script, route or job
   std::uint32_t request_count = 0;  // served before by this process; servers do not multiply by it
-  std::uint64_t document_size = 0;  // bytes; here and below, what 32 bits do not hold is sent as their most
+  std::uint64_t document_size = 0;  // bytes; here and below, more than 32 bits hold is sent as 4,294,967,295
   std::uint64_t memory_peak = 0;    // bytes
   double request_time = 0;          // seconds
   double ru_utime = 0;

@@ -61,7 +61,7 @@ struct SenderOptions {
 struct SenderCounts {
   std::uint64_t sent = 0;     // handed to the system
   std::uint64_t bytes = 0;    // in these
-  std::uint64_t dropped = 0;  // no room in the queue, too large, no address, or the system said no
+  std::uint64_t dropped = 0;  // no room in the queue, too large, no address, or refused by the system
   // Packets that came back, as nobody listened (ICMP); they count as sent too. Not those that could be sent
   // again, to the next address of a name; and of several that went in one call the system tells of the last.
   std::uint64_t refused = 0;
@@ -73,8 +73,8 @@ struct SenderCounts {
 // its own: same servers, nothing waiting, counts from 0.
 class MMSTATS_API Sender {
  public:
-  // Error: kInvalid if a server's name cannot be read or there is none. A host that cannot be found is
-  // none: it is looked for again and again.
+  // Error: kInvalid if a server cannot be read as HOST:PORT, or none is given. A host that is not found is
+  // no error: it is looked up again and again.
   static mmstats::Expected<Sender> make(SenderOptions options);
 
   Sender(Sender&&) noexcept;

@@ -105,8 +105,8 @@ void RequestMonitor::add_timer(const Tags& tags, std::uint64_t hit_count, double
 
 void RequestMonitor::start() {
   state_->core->fail(state_->locked([this]() -> const char* {
-    if (state_->ended) return "a request was started that was sent";
-    if (state_->running) return "a request was started that runs already";
+    if (state_->ended) return "a request was started after it was sent";
+    if (state_->running) return "a request was started while it runs";
     state_->start();
     return nullptr;
   }));
@@ -114,7 +114,7 @@ void RequestMonitor::start() {
 
 void RequestMonitor::stop() {
   state_->core->fail(state_->locked([this]() -> const char* {
-    if (!state_->running) return "a request was stopped that does not run";
+    if (!state_->running) return "a request was stopped while it does not run";
     state_->stop();
     return nullptr;
   }));

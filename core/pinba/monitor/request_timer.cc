@@ -38,7 +38,7 @@ void RequestTimer::start() {
   if (!state_) return;
   state_->core->fail(state_->locked([this]() -> const char* {
     Slot& slot = state_->slots[slot_];
-    if (slot.running) return "a timer was started that runs already";
+    if (slot.running) return "a timer was started while it runs";
     state_->start(slot);
     return nullptr;
   }));
@@ -48,7 +48,7 @@ void RequestTimer::stop() {
   if (!state_) return;
   state_->core->fail(state_->locked([this]() -> const char* {
     Slot& slot = state_->slots[slot_];
-    if (!slot.running) return "a timer was stopped that does not run";
+    if (!slot.running) return "a timer was stopped while it does not run";
     state_->stop(slot);
     return nullptr;
   }));

@@ -21,7 +21,7 @@ mmstats::Expected<Sender> Sender::make(SenderOptions options) {
   for (const std::string& text : state->options.servers) {
     auto place = mmstats::parse_host_port(text);
     if (!place || place->host.empty() || place->port == 0) {
-      return invalid(fmt::format("'{}' is no Pinba server: write HOST, HOST:PORT or [IPV6]:PORT",
+      return invalid(fmt::format("'{}' is not a Pinba server: write HOST, HOST:PORT or [IPV6]:PORT",
                                  mmstats::printable(text)));
     }
     state->servers.emplace_back(state->options, std::move(place->host),

@@ -137,12 +137,14 @@ class Block {
     const auto& report = watch_.scan(std::chrono::system_clock::now(), steady_now);
 
     budget_.begin_scan(steady_now);
-    for (const auto& error : report.errors) complain(error.text());
+    for (const auto& error : report.errors) {
+      complain(error.text() + (error.kind == ErrorKind::kTooLarge ? " (MaxFileSize)" : ""));
+    }
     for (const auto& problem : names_.extend(watch_.series())) complain(problem);
     if (const auto refused = watch_.stats().series_refused; refused > 2 * told_series_refused_) {
       told_series_refused_ = refused;  // again only when it has doubled: files come and go
       complain(fmt::format(
-          "{} values found no series, as there are {} (MaxSeries): Include fewer labels, or raise it",
+          "{} values were left out, as there are {} series already: Include fewer labels, or raise MaxSeries",
           refused, watch_.series().size()));
     }
     if (const auto refused = budget_.take_refused(); refused != 0) {
@@ -294,7 +296,7 @@ void check_default_types() {
   for (const auto* type : {kDefaultCounterType, kDefaultGaugeType}) {
     if (!find_type(type)) {
       log(LOG_ERR,
-          fmt::format("type \"{}\" is unknown, and values of it will be dropped: a TypesDB option replaces "
+          fmt::format("type \"{}\" is unknown, so collectd drops its values: a TypesDB option replaces "
                       "collectd's own file, so name that one too (/usr/share/collectd/types.db)",
                       type));
     }
@@ -311,7 +313,7 @@ int init_blocks() {
   std::size_t watched = 0;
   for (auto& block : configuration.blocks) watched += watch_block(std::move(block)) ? 1 : 0;
   if (watched != 0) return 0;
-  log(LOG_ERR, "no block of the configuration can be used: nothing is read");
+  log(LOG_ERR, "no block of the configuration can be used, so nothing is read");
   return -1;
 }
 

@@ -12,16 +12,15 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <system_error>
 #include <utility>
 
+#include "base/descriptor.h"
 #include "base/host_name.h"
 #include "format/file_name.h"
-#include "plugin_pinba/forward/preview.h"
 
 namespace mmstats::forward {
 namespace {
@@ -33,19 +32,10 @@ constexpr milliseconds kLastWords{2'000};  // that a server's name or a full soc
 
 [[noreturn]] void fail(const char* call) { throw std::system_error(errno, std::generic_category(), call); }
 
-class Descriptor {
- public:
-  Descriptor(int fd, const char* call) : fd_(fd) {
-    if (fd < 0) fail(call);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() { ::close(fd_); }
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
+Descriptor checked(int fd, const char* call) {
+  if (fd < 0) fail(call);
+  return Descriptor(fd);
+}
 
 timespec timespec_of(std::chrono::nanoseconds time) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time);
@@ -82,7 +72,7 @@ std::optional<std::chrono::nanoseconds> watchdog_period() {
 }  // namespace
 
 Daemon::Daemon(Options options, DaemonLog& log)
-    : options_(std::move(options)), log_(log), machine_(machine_name()) {}
+    : options_(std::move(options)), log_(log), machine_(machine_name()), delivery_(log, options_.dry_run) {}
 
 int Daemon::run() {
   if (options_.check_config) return check();
@@ -94,9 +84,9 @@ int Daemon::run() {
   // What the files hold now, as if they were new: nothing was scanned before.
   for (auto& group : groups_) group.started = true;
   scan();
-  send_all(kLastWords);
-  watch_servers();
-  return is_all_sent() ? kGood : kFailed;
+  delivery_.send_all(kLastWords);
+  delivery_.end_scan();
+  return delivery_.is_all_sent() ? kGood : kFailed;
 }
 
 int Daemon::check() {
@@ -118,7 +108,7 @@ tl::expected<Config, Mistakes> Daemon::load() {
   auto config = missing ? read_config("", options_.config, globs) : load_config(options_.config, globs);
   if (!config) return config;
   if (!options_.servers.empty()) config->servers = options_.servers;
-  if (options_.interval) config->interval = milliseconds(std::llround(*options_.interval * 1e3));
+  if (options_.interval) config->interval = interval_of(*options_.interval);
   return config;
 }
 
@@ -129,22 +119,8 @@ bool Daemon::start() {
     return false;
   }
   config_ = std::move(*config);
-  encoder_ = pinba::Encoder(encode_options(config_));
-  if (!open_sender()) return false;
+  if (!delivery_.configure(config_)) return false;
   for (auto& group : config_.groups) groups_.push_back(make_group(std::move(group)));
-  return true;
-}
-
-bool Daemon::open_sender() {
-  if (options_.dry_run) return true;
-  auto sender = pinba::Sender::make(sender_options(config_));
-  if (!sender) {
-    log_.say(Priority::kError, sender.error().text());
-    return false;
-  }
-  if (sender_) send_all(kLastWords);
-  sender_ = std::move(*sender);
-  told_.assign(config_.servers.size(), {});
   return true;
 }
 
@@ -173,7 +149,6 @@ void Daemon::reload() {
     return log_.say(Priority::kError, options_.config + ": keeping the previous configuration");
   }
   Config& config = *loaded;
-  const bool other_servers = config.servers != config_.servers || config.spread != config_.spread;
   std::vector<Group> old = std::exchange(groups_, {});
   const auto kept = [&](const GroupConfig& wanted) {
     return std::ranges::find_if(
@@ -186,9 +161,7 @@ void Daemon::reload() {
     if (!stays) scan_group(group);
   }
   config_ = std::move(config);
-  encoder_ = pinba::Encoder(encode_options(config_));
-  told_dropped_ = false;
-  if (other_servers && !open_sender()) log_.say(Priority::kError, "keeping the previous servers");
+  if (!delivery_.configure(config_)) log_.say(Priority::kError, "keeping the previous servers");
   for (auto& wanted : config_.groups) {
     const auto group = kept(wanted);
     if (group == old.end()) {
@@ -205,10 +178,9 @@ void Daemon::reload() {
 }
 
 void Daemon::scan() {
-  requests_ = datagrams_ = 0;
+  delivery_.begin_scan();
   for (auto& group : groups_) scan_group(group);
-  if (options_.dry_run) std::fflush(stdout);
-  watch_servers();
+  delivery_.end_scan();
   notify_status();
 }
 
@@ -225,80 +197,16 @@ void Daemon::scan_group(Group& group) {
     group.mapper.start_from(group.watch.series());
     group.started = true;
   }
-  group.mapper.scan(group.watch.series(), now, [this](const pinba::Request& request) { take(request); });
+  group.mapper.scan(group.watch.series(), now,
+                    [this](const pinba::Request& request) { delivery_.take(request); });
   for (const auto& problem : group.mapper.take_problems()) complain(problem);
-}
-
-void Daemon::take(const pinba::Request& request) {
-  const auto datagrams = encoder_.encode(request);
-  ++requests_;
-  datagrams_ += datagrams.size();
-  const auto& changes = encoder_.changes();
-  const bool dropped =
-      (changes.timers_dropped != 0 && encoder_.options().continue_timers) || changes.tags_dropped != 0;
-  if (dropped && !std::exchange(told_dropped_, true)) {
-    log_.complain(fmt::format(
-        "script \"{}\": {} timers and {} request tags are too long for a datagram of {} "
-        "bytes (max_datagram), and left out",
-        request.script_name, changes.timers_dropped, changes.tags_dropped, encoder_.options().max_bytes));
-  }
-  if (options_.dry_run) {
-    const auto text = preview(request, datagrams);
-    std::fwrite(text.data(), 1, text.size(), stdout);
-  } else {
-    outbox_.add(datagrams, request.script_name);
-  }
-}
-
-// As far as it can be known: UDP tells of nothing that is lost on its way.
-bool Daemon::is_all_sent() const {
-  if (!sender_) return true;
-  const auto counts = sender_->counts();
-  if (counts.queued != 0) {
-    log_.say(Priority::kError, fmt::format("{} packets could not be sent", counts.queued));
-  }
-  return counts.queued == 0 && counts.dropped == 0 && counts.refused == 0;
-}
-
-// Says when a server begins to lose packets, and when it takes them again.
-void Daemon::watch_servers() {
-  if (!sender_) return;
-  for (std::size_t i = 0; i < told_.size(); ++i) {
-    const auto counts = sender_->counts(i);
-    const std::uint64_t lost = counts.dropped + counts.refused;
-    Told& told = told_[i];
-    if (lost > told.lost) {
-      if (!std::exchange(told.losing, true)) {
-        log_.complain(fmt::format(
-            "server {}: packets are lost: {} were refused, as nobody listens there, and {} could not be sent",
-            config_.servers[i], counts.refused, counts.dropped));
-      }
-    } else if (told.losing && counts.sent > told.sent) {
-      told.losing = false;
-      // A server that comes and goes must not fill the log either.
-      log_.complain(fmt::format("server {}: takes packets again; {} were lost", config_.servers[i], lost),
-                    Priority::kNotice);
-    }
-    told.lost = lost;
-    told.sent = counts.sent;
-  }
-}
-
-// All that waits for its turn; what then waits for a name, or for room in a socket, gets so much more time.
-void Daemon::send_all(milliseconds at_most) {
-  if (!sender_) return;
-  const timespec pause = timespec_of(Outbox::kPause);
-  while (!outbox_.empty()) {
-    outbox_.send_burst(*sender_);
-    if (!outbox_.empty()) ::ppoll(nullptr, 0, &pause, nullptr);
-  }
-  if (at_most > 0ms) sender_->flush(at_most);
 }
 
 int Daemon::serve() {
   const sigset_t signals = orders();
-  const Descriptor orders(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd");
-  const Descriptor timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create");
+  const Descriptor orders = checked(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd");
+  const Descriptor timer =
+      checked(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create");
   timer_ = timer.get();
   set_timer(timer_, config_.interval);
   const auto watchdog = watchdog_period();
@@ -313,7 +221,7 @@ int Daemon::serve() {
   while (!ends_) {
     // Until an order, the interval's end, the watchdog's time, or the next burst.
     std::optional<std::chrono::nanoseconds> wait;
-    if (!outbox_.empty()) wait = Outbox::kPause;
+    if (delivery_.waits()) wait = Outbox::kPause;
     if (watchdog) wait = std::clamp(alive_at + *watchdog - Steady::now(), 0ns, wait.value_or(*watchdog));
     std::array<pollfd, 2> polled{{{orders.get(), POLLIN, 0}, {timer_, POLLIN, 0}}};
     const timespec timeout = timespec_of(wait.value_or(0ns));
@@ -324,20 +232,20 @@ int Daemon::serve() {
       ::sd_notify(0, "WATCHDOG=1");
       alive_at = Steady::now();
     }
-    if (!outbox_.empty()) outbox_.send_burst(*sender_);
+    if (delivery_.waits()) delivery_.send_burst();
     signalfd_siginfo order{};
     while (::read(orders.get(), &order, sizeof order) == sizeof order)
       obey(static_cast<int>(order.ssi_signo));
     std::uint64_t passed = 0;
     if (!ends_ && ::read(timer_, &passed, sizeof passed) == sizeof passed) {
-      send_all(0ms);  // a scan that is not out when the next one comes has waited long enough
+      delivery_.send_all(0ms);  // a scan that is not out when the next one comes has waited long enough
       scan();
     }
   }
   ::sd_notify(0, "STOPPING=1");
   scan();
-  send_all(kLastWords);
-  watch_servers();
+  delivery_.send_all(kLastWords);
+  delivery_.end_scan();
   return kGood;
 }
 
@@ -368,8 +276,8 @@ void Daemon::notify_status() {
     files += group.watch.stats().files;
     series += group.watch.stats().series;
   }
-  ::sd_notifyf(0, "STATUS=%zu files, %zu series; sent %zu requests in %zu packets", files, series, requests_,
-               datagrams_);
+  ::sd_notifyf(0, "STATUS=%zu files, %zu series; sent %zu requests in %zu packets", files, series,
+               delivery_.requests(), delivery_.datagrams());
 }
 
 }  // namespace mmstats::forward

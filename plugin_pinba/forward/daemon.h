@@ -9,11 +9,9 @@
 #include <vector>
 
 #include "collect/watch.h"
-#include "pinba/encode.h"
-#include "pinba/sender.h"
 #include "plugin_pinba/forward/config.h"
 #include "plugin_pinba/forward/daemon_log.h"
-#include "plugin_pinba/forward/outbox.h"
+#include "plugin_pinba/forward/delivery.h"
 #include "plugin_pinba/forward/request_mapper.h"
 
 namespace mmstats::forward {
@@ -47,27 +45,16 @@ class Daemon {
     RequestMapper mapper;
     bool started = false;  // its base is known
   };
-  // How a server did so far.
-  struct Told {
-    std::uint64_t sent = 0;
-    std::uint64_t lost = 0;
-    bool losing = false;
-  };
   using Steady = std::chrono::steady_clock;
 
   int check();
   tl::expected<Config, Mistakes> load();
   bool start();
   void reload();
-  bool open_sender();
   Group make_group(GroupConfig&& config) const;
   [[nodiscard]] Mapping mapping_of(GroupConfig&& config) const;
   void scan();
   void scan_group(Group& group);
-  void take(const pinba::Request& request);
-  void watch_servers();
-  [[nodiscard]] bool is_all_sent() const;
-  void send_all(std::chrono::milliseconds at_most);
   int serve();
   void obey(int signal);
   [[nodiscard]] std::vector<std::string> group_names() const;
@@ -78,15 +65,9 @@ class Daemon {
   Config config_;  // its groups have moved into groups_
   std::string machine_;
   std::vector<Group> groups_;
-  pinba::Encoder encoder_;
-  std::optional<pinba::Sender> sender_;  // none in a dry run
-  Outbox outbox_;
-  std::vector<Told> told_;  // by server
-  bool told_dropped_ = false;
+  Delivery delivery_;
   bool ends_ = false;
   int timer_ = -1;
-  std::size_t requests_ = 0;  // of the last scan, like the next
-  std::size_t datagrams_ = 0;
 };
 
 }  // namespace mmstats::forward

@@ -270,11 +270,12 @@ hits = '\\1.calls'
             self.assertEqual(server.packets()[0].timer(metric="level").value, 2.5)
 
     def test_once_fails_where_nothing_can_be_sent(self):
-        self.file("job", *[writer.counter(f"rows.{number}", 42) for number in range(2000)])
-        for server in ("name.invalid", f"127.0.0.1:{free_udp_port()}"):
-            result = run("--once", "--server", server, env={"MMSTATS_PATH": self.folder})
-            self.assertEqual((result.returncode, result.stdout), (1, ""), (server, result.stderr))
-            self.assertIn("packets", result.stderr)
+        for fields in (1, 2000):
+            self.file("job", *[writer.counter(f"rows.{number}", 42) for number in range(fields)])
+            for server in ("name.invalid", f"127.0.0.1:{free_udp_port()}"):
+                result = run("--once", "--server", server, env={"MMSTATS_PATH": self.folder})
+                self.assertEqual((result.returncode, result.stdout), (1, ""), (server, result.stderr))
+                self.assertIn("packets", result.stderr)
         result = run("--once", "--dry-run", "--server", "name.invalid", env={"MMSTATS_PATH": self.folder})
         self.assertEqual(result.returncode, 0)
 

@@ -1,0 +1,100 @@
+#include "plugin_pinba/forward/delivery.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <thread>
+#include <utility>
+
+#include "plugin_pinba/forward/preview.h"
+
+namespace mmstats::forward {
+namespace {
+
+constexpr std::chrono::milliseconds kLastWords{2'000};  // that the previous servers get
+
+}  // namespace
+
+bool Delivery::configure(const Config& config) {
+  encoder_ = pinba::Encoder(encode_options(config));
+  told_dropped_ = false;
+  if (dry_run_) return true;
+  auto options = sender_options(config);
+  if (sender_ && options.servers == options_.servers && options.spread == options_.spread) return true;
+  auto sender = pinba::Sender::make(options);
+  if (!sender) {
+    log_.say(Priority::kError, sender.error().text());
+    return false;
+  }
+  send_all(kLastWords);
+  sender_ = std::move(*sender);
+  options_ = std::move(options);
+  told_.clear();
+  for (const auto& server : options_.servers) told_.push_back({.server = server});
+  return true;
+}
+
+void Delivery::take(const pinba::Request& request) {
+  const auto datagrams = encoder_.encode(request);
+  ++requests_;
+  datagrams_ += datagrams.size();
+  const auto& changes = encoder_.changes();
+  const bool dropped =
+      (changes.timers_dropped != 0 && encoder_.options().continue_timers) || changes.tags_dropped != 0;
+  if (dropped && !std::exchange(told_dropped_, true)) {
+    log_.complain(fmt::format(
+        "script \"{}\": {} timers and {} request tags are left out, as they are too long for a datagram of "
+        "{} "
+        "bytes (max_datagram)",
+        request.script_name, changes.timers_dropped, changes.tags_dropped, encoder_.options().max_bytes));
+  }
+  if (dry_run_) {
+    const auto text = preview(request, datagrams);
+    std::fwrite(text.data(), 1, text.size(), stdout);
+  } else {
+    outbox_.add(datagrams, request.script_name);
+  }
+}
+
+void Delivery::end_scan() {
+  if (dry_run_) std::fflush(stdout);
+  for (std::size_t i = 0; i < told_.size(); ++i) {
+    const auto counts = sender_->counts(i);
+    const std::uint64_t lost = counts.dropped + counts.refused;
+    Told& told = told_[i];
+    if (lost > told.lost) {
+      if (!std::exchange(told.losing, true)) {
+        log_.complain(fmt::format(
+            "server {}: packets are lost: {} refused, as nobody listens there; {} that could not be sent",
+            told.server, counts.refused, counts.dropped));
+      }
+    } else if (told.losing && counts.sent > told.sent) {
+      told.losing = false;
+      // A server that comes and goes must not fill the log either.
+      log_.complain(fmt::format("server {}: takes packets again; {} lost", told.server, lost),
+                    Priority::kNotice);
+    }
+    told.lost = lost;
+    told.sent = counts.sent;
+  }
+}
+
+void Delivery::send_all(std::chrono::milliseconds at_most) {
+  if (!sender_) return;
+  while (waits()) {
+    send_burst();
+    if (waits()) std::this_thread::sleep_for(Outbox::kPause);
+  }
+  if (at_most.count() > 0) sender_->flush(at_most);
+}
+
+bool Delivery::is_all_sent() const {
+  if (!sender_) return true;
+  const auto counts = sender_->counts();
+  if (counts.queued != 0) {
+    log_.say(Priority::kError, fmt::format("packets that could not be sent: {}", counts.queued));
+  }
+  return counts.queued == 0 && counts.dropped == 0 && counts.refused == 0;
+}
+
+}  // namespace mmstats::forward

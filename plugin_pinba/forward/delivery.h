@@ -1,0 +1,66 @@
+// Requests -> datagrams -> servers; in a dry run they are printed instead.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pinba/encode.h"
+#include "pinba/request.h"
+#include "pinba/sender.h"
+#include "plugin_pinba/forward/config.h"
+#include "plugin_pinba/forward/daemon_log.h"
+#include "plugin_pinba/forward/outbox.h"
+
+namespace mmstats::forward {
+
+// One thread at a time, beside the sender's own.
+class Delivery {
+ public:
+  Delivery(DaemonLog& log, bool dry_run) : log_(log), dry_run_(dry_run) {}
+
+  // Packets are from now on as `config` says. Where it has other servers, what waits for the previous ones is
+  // sent first. False: there can be no sender, as the log says, and the previous one stays, if there is one.
+  bool configure(const Config& config);
+
+  void begin_scan() { requests_ = datagrams_ = 0; }
+  void take(const pinba::Request& request);
+  void end_scan();  // the log tells of servers that lose packets, or take them again
+
+  [[nodiscard]] bool waits() const { return !outbox_.empty(); }
+  void send_burst() { outbox_.send_burst(*sender_); }  // if something waits
+
+  // All that waits for its turn; what then waits for a name, or for room in a socket, gets so much more time.
+  void send_all(std::chrono::milliseconds at_most);
+
+  // As far as it can be known: UDP tells of nothing that is lost on its way. The log tells of what waits.
+  [[nodiscard]] bool is_all_sent() const;
+
+  [[nodiscard]] std::size_t requests() const { return requests_; }    // of this scan
+  [[nodiscard]] std::size_t datagrams() const { return datagrams_; }  // of these
+
+ private:
+  // How a server did so far.
+  struct Told {
+    std::string server;
+    std::uint64_t sent = 0;
+    std::uint64_t lost = 0;
+    bool losing = false;
+  };
+
+  DaemonLog& log_;
+  bool dry_run_;
+  pinba::Encoder encoder_;
+  pinba::SenderOptions options_;
+  std::optional<pinba::Sender> sender_;  // none in a dry run
+  Outbox outbox_;
+  std::vector<Told> told_;  // by server
+  bool told_dropped_ = false;
+  std::size_t requests_ = 0;
+  std::size_t datagrams_ = 0;
+};
+
+}  // namespace mmstats::forward

@@ -21,9 +21,9 @@
 #include <utility>
 #include <vector>
 
+#include "collect/complaints.h"
 #include "collect/watch.h"
 #include "format/file_name.h"
-#include "plugin_collectd/complaints.h"
 #include "plugin_collectd/config.h"
 #include "plugin_collectd/guard.h"
 #include "plugin_collectd/values.h"

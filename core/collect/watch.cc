@@ -1,8 +1,9 @@
 #include "collect/watch.h"
 
 #include <algorithm>
-#include <unordered_map>
 #include <utility>
+
+#include "collect/complaints.h"
 
 namespace mmstats {
 namespace {
@@ -24,32 +25,6 @@ class DiscoveredBytes final : public ByteSource {
   FileKey file_;
 };
 
-// Tells complaints that were made before from new ones.
-class Complaints {
- public:
-  // True if this one was not made at the last scan as well.
-  bool is_new(const Error& error) {
-    const auto [entry, fresh] = known_.try_emplace(hash(error), scan_);
-    entry->second = scan_;
-    return fresh;
-  }
-  // Forgets what was not complained of in this scan.
-  void next_scan() {
-    std::erase_if(known_, [&](const auto& entry) { return entry.second != scan_; });
-    ++scan_;
-  }
-
- private:
-  static std::size_t hash(const Error& error) {
-    const std::size_t where = std::hash<std::string_view>{}(error.path);
-    const std::size_t what =
-        (static_cast<std::size_t>(error.kind) << 48U) ^ (static_cast<std::size_t>(error.sys_errno) << 32U);
-    return (where ^ what ^ error.offset) * 0x9E3779B97F4A7C15U;
-  }
-  std::unordered_map<std::size_t, std::uint64_t> known_;
-  std::uint64_t scan_ = 0;
-};
-
 }  // namespace
 
 struct Watch::Impl {
@@ -58,7 +33,7 @@ struct Watch::Impl {
   Fold fold;
   Stale stale;
   steady_clock::time_point now{};
-  Complaints complaints;
+  KnownComplaints known;
   std::vector<FileKey> doubtful;  // at the last scan, sorted
   std::vector<FileKey> doubtful_now;
   ScanReport report;
@@ -84,7 +59,7 @@ struct Watch::Impl {
 
   void complain(const Error& error) {
     ++report.complaints;
-    if (complaints.is_new(error) && report.errors.size() < kMaxErrorsPerScan) report.errors.push_back(error);
+    if (known.is_new(error) && report.errors.size() < kMaxErrorsPerScan) report.errors.push_back(error);
   }
 
   bool wanted(FileKey file) {
@@ -161,7 +136,7 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
 
   std::sort(self.doubtful_now.begin(), self.doubtful_now.end());
   self.doubtful.swap(self.doubtful_now);
-  self.complaints.next_scan();
+  self.known.next_scan();
   self.report.elapsed = steady_clock::now() - started;
   return self.report;
 }

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
-#include <utility>
 
 #include "mmstats/error.h"
 
@@ -15,7 +15,7 @@ constexpr std::size_t kMaxLine = 2000;  // bytes; a path alone may have 4096
 
 }  // namespace
 
-DaemonLog::DaemonLog() : terminal_(::isatty(STDERR_FILENO) == 1), minute_began_(Clock::now()) {}
+DaemonLog::DaemonLog() : terminal_(::isatty(STDERR_FILENO) == 1) {}
 
 void DaemonLog::say(Priority priority, std::string_view text) const {
   std::string shown = printable(text);
@@ -29,20 +29,12 @@ void DaemonLog::say(Priority priority, std::string_view text) const {
 }
 
 void DaemonLog::complain(std::string_view text, Priority priority) {
-  const auto now = Clock::now();
-  if (now - minute_began_ >= std::chrono::minutes(1)) {
-    minute_began_ = now;
-    left_ = kPerMinute;
-    if (refused_ != 0) {
-      say(Priority::kWarning,
-          fmt::format("{} more complaints were not logged", std::exchange(refused_, std::uint64_t{0})));
+  if (budget_.begin_scan(std::chrono::steady_clock::now())) {
+    if (const auto refused = budget_.take_refused(); refused != 0) {
+      say(Priority::kWarning, fmt::format("{} more complaints were not logged", refused));
     }
   }
-  if (left_ == 0) {
-    ++refused_;
-    return;
-  }
-  --left_;
+  if (!budget_.spend()) return;
   say(priority, text);
 }
 

@@ -1,9 +1,10 @@
 // Log lines on standard error, for journald: with their priority in front, unless that is a terminal.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string_view>
+
+#include "collect/complaints.h"
 
 namespace mmstats::forward {
 
@@ -13,8 +14,6 @@ enum class Priority : std::uint8_t { kError = 3, kWarning = 4, kNotice = 5, kInf
 // One thread at a time.
 class DaemonLog {
  public:
-  static constexpr unsigned kPerMinute = 30;
-
   DaemonLog();
 
   // One line, with what is no printable text escaped, and cut if it is very long.
@@ -25,11 +24,8 @@ class DaemonLog {
   void complain(std::string_view text, Priority priority = Priority::kWarning);
 
  private:
-  using Clock = std::chrono::steady_clock;
   bool terminal_;
-  Clock::time_point minute_began_;
-  unsigned left_ = kPerMinute;
-  std::uint64_t refused_ = 0;
+  ComplaintBudget budget_{ComplaintBudget::kPerMinute};
 };
 
 }  // namespace mmstats::forward

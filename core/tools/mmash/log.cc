@@ -2,29 +2,21 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cstdio>
 #include <string>
-#include <utility>
 
 #include "tools/shared/output.h"
 
 namespace mmash {
 
 void Log::complain(std::string_view text) {
-  const auto now = Clock::now();
-  if (now - minute_began_ >= std::chrono::minutes(1)) {
-    minute_began_ = now;
-    left_ = kPerMinute;
-    if (refused_ != 0) {
-      mmstats::complain("mmash", fmt::format("{} more complaints were not logged",
-                                             std::exchange(refused_, std::uint64_t{0})));
+  if (budget_.begin_scan(std::chrono::steady_clock::now())) {
+    if (const auto refused = budget_.take_refused(); refused != 0) {
+      mmstats::complain("mmash", fmt::format("{} more complaints were not logged", refused));
     }
   }
-  if (left_ == 0) {
-    ++refused_;
-    return;
-  }
-  --left_;
+  if (!budget_.spend()) return;
   mmstats::complain("mmash", text);
 }
 

@@ -14,15 +14,15 @@
 #include <string>
 #include <vector>
 
+#include "collect/complaints.h"
 #include "collectd/config_text.h"
 #include "collectd/stub_host.h"
 #include "made_file.h"
-#include "plugin_collectd/complaints.h"
 #include "plugin_collectd/guard.h"
 #include "temporary_folder.h"
 
 using config_text::section;
-using mmstats::collectd::ComplaintBudget;
+using mmstats::ComplaintBudget;
 using mmstats::collectd::FaultLog;
 using mmstats::collectd::guarded;
 
@@ -267,7 +267,7 @@ TEST_CASE("a budget lets few complaints through, and counts the others") {
 }
 
 TEST_CASE("a log line is one short printable line") {
-  using mmstats::collectd::log_line;
+  using mmstats::log_line;
   CHECK(log_line("plain text", 100) == "plain text");
   CHECK(log_line("", 100).empty());
   CHECK(log_line("/tmp/a\nError: forged", 100) == "/tmp/a\\x0AError: forged");
@@ -286,6 +286,6 @@ TEST_CASE("a log line is one short printable line") {
   for (std::size_t max = 16; max < 40; ++max) {
     const auto cut = log_line(snowmen, max);
     CHECK(cut.size() <= max);
-    CHECK(mmstats::collectd::log_line(cut, 1000) == cut);  // nothing in it that would have to be escaped
+    CHECK(mmstats::log_line(cut, 1000) == cut);  // nothing in it that would have to be escaped
   }
 }

@@ -1,27 +1,34 @@
-#include "plugin_collectd/complaints.h"
+#include "collect/complaints.h"
 
+#include <functional>
 #include <utility>
 
-#include "mmstats/error.h"
+#include "base/utf8.h"
 
-namespace mmstats::collectd {
+namespace mmstats {
 namespace {
 
 constexpr std::string_view kCut = " ... ";
 
-// UTF-8: whether a character may begin at this byte.
-bool begins_character(char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }
+std::size_t hash(const Error& error) {
+  const std::size_t where = std::hash<std::string_view>{}(error.path);
+  const std::size_t what =
+      (static_cast<std::size_t>(error.kind) << 48U) ^ (static_cast<std::size_t>(error.sys_errno) << 32U);
+  return (where ^ what ^ error.offset) * 0x9E3779B97F4A7C15U;
+}
 
 }  // namespace
 
-void ComplaintBudget::begin_scan(std::chrono::steady_clock::time_point now) {
-  if (!began_ || now - minute_began_ >= std::chrono::minutes(1)) {
+bool ComplaintBudget::begin_scan(std::chrono::steady_clock::time_point now) {
+  const bool new_minute = !began_ || now - minute_began_ >= std::chrono::minutes(1);
+  if (new_minute) {
     began_ = true;
     minute_began_ = now;
     left_in_minute_ = kPerMinute;
     told_in_minute_ = false;
   }
-  left_in_scan_ = kPerScan;
+  left_in_scan_ = per_scan_;
+  return new_minute;
 }
 
 bool ComplaintBudget::spend() {
@@ -40,6 +47,17 @@ std::uint64_t ComplaintBudget::take_refused() {
   return std::exchange(refused_, 0);
 }
 
+bool KnownComplaints::is_new(const Error& error) {
+  const auto [entry, fresh] = known_.try_emplace(hash(error), scan_);
+  entry->second = scan_;
+  return fresh;
+}
+
+void KnownComplaints::next_scan() {
+  std::erase_if(known_, [&](const auto& entry) { return entry.second != scan_; });
+  ++scan_;
+}
+
 std::string log_line(std::string_view text, std::size_t max_bytes) {
   std::string line = printable(text);
   if (line.size() <= max_bytes) return line;
@@ -51,4 +69,4 @@ std::string log_line(std::string_view text, std::size_t max_bytes) {
   return line;
 }
 
-}  // namespace mmstats::collectd
+}  // namespace mmstats

@@ -10,7 +10,9 @@
 #include <unordered_map>
 #include <utility>
 
+#include "collect/accumulator.h"
 #include "collect/layout.h"
+#include "collect/worker_slots.h"
 #include "format/struct_codes.h"
 #include "mmstats/parse.h"
 
@@ -39,49 +41,6 @@ std::uint64_t counter_value(const FieldPlan& plan, std::uint64_t raw) {
   return negative ? 0 : raw;
 }
 
-// Puts what workers say about one series together.
-struct Accumulator {
-  double value = 0;
-  std::uint32_t values = 0;
-  std::uint32_t nonzero = 0;
-};
-
-void accumulate(Accumulator& into, Aggregate aggregate, double value) {
-  if (std::isnan(value)) return;
-  const bool first = into.values++ == 0;
-  switch (aggregate) {
-    case Aggregate::kMin:
-      into.value = first ? value : std::min(into.value, value);
-      break;
-    case Aggregate::kMax:
-      into.value = first ? value : std::max(into.value, value);
-      break;
-    case Aggregate::kNonzeroMin:
-      if (value != 0) into.value = into.nonzero++ == 0 ? value : std::min(into.value, value);
-      break;
-    case Aggregate::kNonzeroAvg:
-      if (value != 0) {
-        into.value += value;
-        ++into.nonzero;
-      }
-      break;
-    default:
-      into.value += value;
-      break;
-  }
-}
-
-double result(const Accumulator& from, Aggregate aggregate) {
-  switch (aggregate) {
-    case Aggregate::kAvg:
-      return from.value / from.values;
-    case Aggregate::kNonzeroAvg:
-      return from.nonzero == 0 ? 0 : from.value / from.nonzero;
-    default:
-      return from.value;
-  }
-}
-
 }  // namespace
 
 struct Fold::Impl {
@@ -108,19 +67,13 @@ struct Fold::Impl {
     std::optional<Error> error;
   };
 
-  struct Slot {
-    std::int32_t number = 0;
-    std::uint32_t users = 0;
-  };
-
   Rules rules;
   FoldLimits limits;
   OwnerOf owner_of;
   std::deque<File> files;  // a deque, because files point into themselves
   std::unordered_multimap<std::uint64_t, std::shared_ptr<const Layout>> layouts;
   std::unordered_map<const Layout*, std::vector<std::uint32_t>> shared_series;
-  std::unordered_map<std::uint64_t, Slot> slots;  // by process
-  std::vector<bool> slot_taken;
+  WorkerSlots slots;
   std::unordered_map<std::string, std::uint32_t> series_by_key;
   std::vector<Series> series;
   std::vector<Aggregate> aggregates;      // by series
@@ -374,35 +327,19 @@ void Fold::Impl::end(File& file) {
   file = File{};
 }
 
-// Worker slots: the lowest free number, shared by all files of one process.
 void Fold::Impl::take_slot(File& file) {
   if (!file.layout->apart() || file.slot != kNoSlot) return;
   const std::uint64_t pid = file.layout->pid(file.mark);
   // A file that names no process is one of its own.
   file.slot_key = pid != 0 ? pid : (std::uint64_t{1} << 63U) | reinterpret_cast<std::uintptr_t>(&file);
-  const auto [entry, fresh] = slots.try_emplace(file.slot_key);
-  if (fresh) {
-    const auto free = std::find(slot_taken.begin(), slot_taken.end(), false);
-    entry->second.number = static_cast<std::int32_t>(free - slot_taken.begin());
-    if (free == slot_taken.end()) {
-      slot_taken.push_back(true);
-    } else {
-      *free = true;
-    }
-  }
-  ++entry->second.users;
-  file.slot = entry->second.number;
+  file.slot = slots.take(file.slot_key);
   bind_series(*file.layout, file.slot, file.own_series);
   file.series = &file.own_series;
 }
 
 void Fold::Impl::leave_slot(File& file) {
   if (file.slot == kNoSlot) return;
-  const auto entry = slots.find(file.slot_key);
-  if (--entry->second.users == 0) {
-    slot_taken[static_cast<std::size_t>(entry->second.number)] = false;
-    slots.erase(entry);
-  }
+  slots.leave(file.slot_key);
   file.slot = kNoSlot;
 }
 

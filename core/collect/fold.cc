@@ -12,6 +12,7 @@
 
 #include "collect/accumulator.h"
 #include "collect/layout.h"
+#include "collect/layout_cache.h"
 #include "collect/worker_slots.h"
 #include "format/struct_codes.h"
 #include "mmstats/parse.h"
@@ -23,9 +24,8 @@ constexpr std::uint32_t kNoSeries = ~std::uint32_t{0};
 constexpr std::int32_t kNoSlot = -1;
 constexpr std::uint64_t kFirstRead = 16384;  // bytes of a file that is not known yet
 constexpr int kMostReadings = 8;             // readings of a file whose values do not settle
-// Bounds on what foreign files can make us keep, all of them together: shapes of files, names of
+// Bounds on what foreign files can make us keep, all of them together: names of
 // series, and values (9 bytes each). Thousands of applications are far below them.
-constexpr std::size_t kMaxShapeBytes = std::size_t{512} << 20U;
 constexpr std::size_t kMaxNameBytes = std::size_t{128} << 20U;
 constexpr std::size_t kMaxValues = 16'000'000;
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 30U;  // offsets in a layout have 32 bits
@@ -71,7 +71,7 @@ struct Fold::Impl {
   FoldLimits limits;
   OwnerOf owner_of;
   std::deque<File> files;  // a deque, because files point into themselves
-  std::unordered_multimap<std::uint64_t, std::shared_ptr<const Layout>> layouts;
+  LayoutCache layouts;
   std::unordered_map<const Layout*, std::vector<std::uint32_t>> shared_series;
   WorkerSlots slots;
   std::unordered_map<std::string, std::uint32_t> series_by_key;
@@ -79,10 +79,8 @@ struct Fold::Impl {
   std::vector<Aggregate> aggregates;      // by series
   std::vector<Accumulator> accumulators;  // by series
   std::vector<double> fractions;          // by series: what a counter got in fractions or scaled
-  std::size_t shape_bytes = 0;
   std::size_t name_bytes = 0;
   std::size_t values = 0;
-  bool new_layouts = false;  // since the last sweep
   FoldStats stats;
 
   // Reused buffers.
@@ -113,7 +111,6 @@ struct Fold::Impl {
   bool read_again(const File& file, ByteSource& bytes);
   bool load(File& file, const std::string& path, ByteSource& bytes);
   bool read_whole(File& file, const std::string& path, ByteSource& bytes, std::size_t& got);
-  std::shared_ptr<const Layout> find_layout(std::span<const std::byte> bytes);
   void adopt(File& file, std::shared_ptr<const Layout> layout);
   Outcome take(File& file, ByteSource& bytes);
   bool settle(const File& file, ByteSource& bytes);
@@ -125,7 +122,6 @@ struct Fold::Impl {
   std::uint32_t find_series(const Binding& binding, std::int32_t slot);
   void bind_series(const Layout& layout, std::int32_t slot, std::vector<std::uint32_t>& into);
   void ask_owner(FileKey key, ByteSource& bytes);
-  void sweep_layouts();
 };
 
 // Reads the file into first_bytes; true if it is the same life in the same shape.
@@ -226,40 +222,12 @@ bool Fold::Impl::read_whole(File& file, const std::string& path, ByteSource& byt
   return true;
 }
 
-std::shared_ptr<const Layout> Fold::Impl::find_layout(std::span<const std::byte> bytes) {
-  const std::uint64_t hash = Layout::hash(content);
-  const auto [begin, end] = layouts.equal_range(hash);
-  for (auto known = begin; known != end; ++known) {
-    if (known->second->matches(bytes.data(), bytes.size())) return known->second;
-  }
-  auto layout = std::make_shared<const Layout>(content, bytes, rules);
-  if (shape_bytes + layout->memory() > kMaxShapeBytes) return nullptr;
-  shape_bytes += layout->memory();
-  new_layouts = true;
-  layouts.emplace(hash, layout);
-  return layout;
-}
-
-// Forgets shapes that no file has any more. A hostile file may have another one at every scan.
-void Fold::Impl::sweep_layouts() {
-  if (!std::exchange(new_layouts, false)) return;
-  for (auto known = layouts.begin(); known != layouts.end();) {
-    if (known->second.use_count() > 1) {
-      ++known;
-      continue;
-    }
-    shape_bytes -= known->second->memory();
-    shared_series.erase(known->second.get());
-    known = layouts.erase(known);
-  }
-}
-
 // A file that is new, or looks other than it did: finds its shape, and whether its life goes on.
 bool Fold::Impl::load(File& file, const std::string& path, ByteSource& bytes) {
   std::size_t got = 0;
   file.error.reset();
   if (!read_whole(file, path, bytes, got)) return false;
-  auto layout = find_layout({first_bytes.data(), got});
+  auto layout = layouts.find(content, {first_bytes.data(), got}, rules);
   const std::size_t had = file.layout ? file.layout->plans().size() : 0;
   if (!layout || values - had + layout->plans().size() > kMaxValues) {
     file.error = Error{.kind = ErrorKind::kLimit,
@@ -547,7 +515,7 @@ void Fold::begin() {
   FoldStats& stats = impl_->stats;
   stats.files = stats.damaged = stats.dead = stats.series = 0;
   std::fill(impl_->accumulators.begin(), impl_->accumulators.end(), Accumulator{});
-  impl_->sweep_layouts();
+  impl_->layouts.sweep([&](const Layout* layout) { impl_->shared_series.erase(layout); });
 }
 
 const Error* Fold::read(FileKey key, const std::string& path, ByteSource& bytes) {

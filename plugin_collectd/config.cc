@@ -174,7 +174,7 @@ class BlockReader {
       return std::nullopt;
     }
     if (globs_.empty() && path_given_) {
-      notes_.left_out("the block", "no Path of it can be used");
+      notes_.left_out("the block", "none of its Paths can be used");
       return std::nullopt;
     }
     block_.watch = std::move(files.watch);

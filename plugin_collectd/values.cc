@@ -113,8 +113,8 @@ std::uint16_t SeriesNames::choose_type(const Series& series, std::vector<std::st
       // What is wrong with a type whatever the series was told when the configuration was read.
       if (type_problem(type, std::nullopt, lookup_).empty()) {
         told.push_back(
-            fmt::format("series \"{}\" is a {}, and cannot be sent as Type \"{}\": {}; \"{}\" is used, "
-                        "for all series of that kind; give another Type, or the Kind that is meant",
+            fmt::format("series \"{}\" is a {} and cannot be sent as Type \"{}\": {}; \"{}\" is used for "
+                        "all series of that kind; give another Type, or the Kind that is meant",
                         printable(series.name), to_string(series.kind), type, problem, by_default));
       }
       type = by_default;

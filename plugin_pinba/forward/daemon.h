@@ -1,4 +1,4 @@
-// The forwarder as a process: looks at all groups every interval, sends what they became, and does what
+// The forwarder as a process: scans all groups at every interval, sends what they became, and does what
 // signals and systemd ask of it.
 #pragma once
 

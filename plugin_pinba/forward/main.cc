@@ -22,7 +22,7 @@ int main(int argc, char** argv) {
     app.add_option("--server", options.servers, "HOST[:PORT] to send to, instead of the configuration's")
         ->take_all()
         ->check([](const std::string& server) { return forward::server_problem({server}); });
-    app.add_option("--interval", options.interval, "Seconds between looks, instead of the configuration's")
+    app.add_option("--interval", options.interval, "Seconds between scans, instead of the configuration's")
         ->check(CLI::Range(mmstats::kMinInterval, mmstats::kMaxInterval));
     auto* check =
         app.add_flag("--check-config", options.check_config, "Name all mistakes, and do nothing else");

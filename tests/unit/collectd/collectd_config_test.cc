@@ -315,7 +315,7 @@ TEST_CASE("a block whose Paths are all unusable is left out, and never replaced 
       Path "x" "/y"
     </Files>)conf"});
   CHECK(config.messages.size() == 5);
-  CHECK(config.messages[3].text == "<Files \"web\">: the block is left out: no Path of it can be used");
+  CHECK(config.messages[3].text == "<Files \"web\">: the block is left out: none of its Paths can be used");
   REQUIRE(config.blocks.size() == 1);
   CHECK(config.blocks[0].instance == "good");
   CHECK(config.blocks[0].watch.globs == std::vector<std::string>{"/y"});

@@ -13,6 +13,7 @@
 #include "collect/accumulator.h"
 #include "collect/layout.h"
 #include "collect/layout_cache.h"
+#include "collect/series_table.h"
 #include "collect/worker_slots.h"
 #include "format/struct_codes.h"
 #include "mmstats/parse.h"
@@ -20,13 +21,11 @@
 namespace mmstats {
 namespace {
 
-constexpr std::uint32_t kNoSeries = ~std::uint32_t{0};
 constexpr std::int32_t kNoSlot = -1;
 constexpr std::uint64_t kFirstRead = 16384;  // bytes of a file that is not known yet
 constexpr int kMostReadings = 8;             // readings of a file whose values do not settle
-// Bounds on what foreign files can make us keep, all of them together: names of
-// series, and values (9 bytes each). Thousands of applications are far below them.
-constexpr std::size_t kMaxNameBytes = std::size_t{128} << 20U;
+// Bounds on what foreign files can make us keep, all of them together: values (9 bytes each). Thousands of
+// applications are far below them.
 constexpr std::size_t kMaxValues = 16'000'000;
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 30U;  // offsets in a layout have 32 bits
 constexpr std::size_t kMaxLostBytes = std::size_t{64} << 10U;     // labels, of one file
@@ -74,12 +73,7 @@ struct Fold::Impl {
   LayoutCache layouts;
   std::unordered_map<const Layout*, std::vector<std::uint32_t>> shared_series;
   WorkerSlots slots;
-  std::unordered_map<std::string, std::uint32_t> series_by_key;
-  std::vector<Series> series;
-  std::vector<Aggregate> aggregates;      // by series
-  std::vector<Accumulator> accumulators;  // by series
-  std::vector<double> fractions;          // by series: what a counter got in fractions or scaled
-  std::size_t name_bytes = 0;
+  SeriesTable table;
   std::size_t values = 0;
   FoldStats stats;
 
@@ -93,6 +87,7 @@ struct Fold::Impl {
 
   Impl(Rules rules_, FoldLimits limits_, OwnerOf owner_of_)
       : rules(std::move(rules_)), limits(limits_), owner_of(std::move(owner_of_)) {
+    table.max_series = limits.max_series;
     limits.max_file_size = std::min(limits.max_file_size, kMaxFileBytes);
   }
 
@@ -119,7 +114,6 @@ struct Fold::Impl {
   void end(File& file);
   void take_slot(File& file);
   void leave_slot(File& file);
-  std::uint32_t find_series(const Binding& binding, std::int32_t slot);
   void bind_series(const Layout& layout, std::int32_t slot, std::vector<std::uint32_t>& into);
   void ask_owner(FileKey key, ByteSource& bytes);
 };
@@ -315,46 +309,16 @@ void Fold::Impl::bind_series(const Layout& layout, std::int32_t slot, std::vecto
   into.clear();
   for (const FieldPlan& plan : layout.plans()) {
     const Binding& binding = layout.binding(plan);
-    const std::uint32_t index = find_series(binding, binding.aggregate == Aggregate::kNone ? slot : kNoSlot);
+    const std::uint32_t index =
+        table.find_or_add(binding, binding.aggregate == Aggregate::kNone ? slot : kNoSlot);
     into.push_back(index);
-    if (index == kNoSeries) continue;
+    if (index == kNoSeries) {
+      ++stats.series_refused;
+      continue;
+    }
     const auto position = static_cast<std::size_t>(&plan - layout.plans().data());
-    if (position >= layout.whole_counters() || binding.scale != 1.0) series[index].integral = false;
+    if (position >= layout.whole_counters() || binding.scale != 1.0) table.series[index].integral = false;
   }
-}
-
-std::uint32_t Fold::Impl::find_series(const Binding& binding, std::int32_t slot) {
-  const bool counter = binding.kind == Kind::kCounter;
-  std::string key;
-  key.reserve(binding.name.size() + binding.sink_type.size() + 16);
-  key.append(binding.sink_type).push_back('\0');
-  key.append(std::to_string(slot)).push_back(counter ? 'c' : 'g');
-  key.append(binding.name);
-  const auto [entry, fresh] =
-      series_by_key.try_emplace(std::move(key), static_cast<std::uint32_t>(series.size()));
-  if (!fresh) return entry->second;
-  std::size_t bytes = binding.name.size();
-  for (const std::string& group : binding.groups) bytes += group.size();
-  if (series.size() >= limits.max_series || name_bytes + bytes > kMaxNameBytes) {
-    series_by_key.erase(entry);
-    ++stats.series_refused;
-    return kNoSeries;
-  }
-  name_bytes += bytes;
-  Series made;
-  made.name = binding.name;
-  made.groups = binding.groups;
-  made.rule = binding.rule;
-  made.unit = binding.unit;
-  made.help = binding.help;
-  made.kind = binding.kind;
-  made.slot = slot;
-  made.integral = counter;
-  series.push_back(std::move(made));
-  aggregates.push_back(binding.aggregate == Aggregate::kNone ? binding.within_process : binding.aggregate);
-  accumulators.emplace_back();
-  fractions.push_back(0);
-  return entry->second;
 }
 
 // Takes the values that first_bytes hold, after a second reading of what changed.
@@ -473,16 +437,16 @@ void Fold::Impl::apply(File& file) {
       if (now < before) ++stats.resets;
       const std::uint64_t added = now < before ? now : now - before;
       if (plan.scale == 1.0) {
-        series[target].total += added;
+        table.series[target].total += added;
       } else {
-        fractions[target] += static_cast<double>(added) * plan.scale;
+        table.fractions[target] += static_cast<double>(added) * plan.scale;
       }
     } else {
       const double before = plan.number(file.last[i]);
       const double now = plan.number(first[i]);
       if (now < before) ++stats.resets;
       const double added = now < before ? now : now - before;
-      if (added > 0 && std::isfinite(added)) fractions[target] += added * plan.scale;
+      if (added > 0 && std::isfinite(added)) table.fractions[target] += added * plan.scale;
     }
   }
   std::copy(first.begin(), first.end(), file.last.begin());
@@ -501,7 +465,7 @@ void Fold::Impl::add_gauges(const File& file) {
     if (file.good[i] == 0 || targets[i] == kNoSeries) continue;
     const FieldPlan& plan = plans[i];
     const double value = plan.number(file.last[i]) * plan.scale;
-    accumulate(accumulators[targets[i]], aggregates[targets[i]], value);
+    accumulate(table.accumulators[targets[i]], table.aggregates[targets[i]], value);
   }
 }
 
@@ -514,7 +478,7 @@ Fold::~Fold() = default;
 void Fold::begin() {
   FoldStats& stats = impl_->stats;
   stats.files = stats.damaged = stats.dead = stats.series = 0;
-  std::fill(impl_->accumulators.begin(), impl_->accumulators.end(), Accumulator{});
+  impl_->table.begin();
   impl_->layouts.sweep([&](const Layout* layout) { impl_->shared_series.erase(layout); });
 }
 
@@ -534,22 +498,9 @@ void Fold::end_life(FileKey key, ByteSource* bytes) {
   impl_->end(file);
 }
 
-void Fold::finish() {
-  for (std::size_t i = 0; i < impl_->series.size(); ++i) {
-    Series& series = impl_->series[i];
-    if (series.kind == Kind::kCounter) {
-      series.present = true;
-      series.value = static_cast<double>(series.total) + impl_->fractions[i];
-    } else {
-      const Accumulator& from = impl_->accumulators[i];
-      series.present = from.values > 0;
-      series.value = series.present ? result(from, impl_->aggregates[i]) : 0;
-    }
-    impl_->stats.series += series.present ? 1 : 0;
-  }
-}
+void Fold::finish() { impl_->stats.series = impl_->table.finish(); }
 
-std::span<const Series> Fold::series() const { return impl_->series; }
+std::span<const Series> Fold::series() const { return impl_->table.series; }
 const FoldStats& Fold::stats() const { return impl_->stats; }
 bool Fold::settled_dead(FileKey file) const {
   return file < impl_->files.size() && impl_->files[file].settled_dead;

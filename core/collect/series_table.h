@@ -1,0 +1,36 @@
+// All series of a fold, each under its identity, and what one scan adds to them. Bounded.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "collect/accumulator.h"
+#include "collect/fold.h"
+
+namespace mmstats {
+
+inline constexpr std::uint32_t kNoSeries = ~std::uint32_t{0};
+
+struct SeriesTable {
+  std::size_t max_series = 0;
+  std::vector<Series> series;             // an index never changes
+  std::vector<Aggregate> aggregates;      // by series
+  std::vector<Accumulator> accumulators;  // by series: of this scan
+  std::vector<double> fractions;          // by series: what a counter got in fractions or scaled
+
+  // The series of a field in files with worker slot `slot` (-1: all workers). kNoSeries: one more would be
+  // too many.
+  std::uint32_t find_or_add(const Binding& binding, std::int32_t slot);
+
+  void begin();          // a scan
+  std::size_t finish();  // computes every value; returns how many series have one
+
+ private:
+  std::unordered_map<std::string, std::uint32_t> by_key_;
+  std::size_t name_bytes_ = 0;
+};
+
+}  // namespace mmstats

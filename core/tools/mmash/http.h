@@ -50,8 +50,6 @@ Response json_response(std::string body);
 // {"error": MESSAGE}
 Response error_response(unsigned status, std::string_view message);
 
-std::string_view reason(unsigned status);  // "Not Found"
-
 // Bytes for %XX; what is no such escape stays as it is. In a query, '+' is a blank.
 std::string percent_decoded(std::string_view text, bool query);
 

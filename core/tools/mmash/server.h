@@ -48,8 +48,6 @@ class Server {
   // Until SIGTERM or SIGINT. Answers that are under way get two seconds to end.
   void run();
 
-  [[nodiscard]] std::size_t connections() const;
-
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

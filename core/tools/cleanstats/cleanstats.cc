@@ -31,6 +31,7 @@
 #include "mmstats/parse.h"
 #include "mmstats/snapshot.h"
 #include "tools/shared/find_files.h"
+#include "tools/shared/json_text.h"
 #include "tools/shared/output.h"
 #include "tools/shared/run_tool.h"
 #include "tools/shared/value_text.h"
@@ -39,6 +40,7 @@ namespace {
 
 using mmstats::Error;
 using mmstats::ErrorKind;
+using mmstats::Json;
 using mmstats::Output;
 using mmstats::OwnerState;
 using mmstats::printable;
@@ -313,14 +315,14 @@ class JsonReport final : public Report {
   void begin() override { out_ << "["; }
   void write(const Verdict& verdict) override {
     if (!std::exchange(first_, false)) out_ << ",\n ";
-    const std::string pid = verdict.pid == 0 ? "null" : fmt::to_string(verdict.pid);
-    const bool dated = std::isfinite(verdict.created) && verdict.created > 0;
-    out_ << "{\"file\": " << mmstats::json_text(verdict.path) << ", \"pid\": " << pid
-         << ", \"created\": " << (dated ? mmstats::float_text(verdict.created) : "null")
-         << ", \"state\": " << mmstats::json_text(to_string(verdict.state))
-         << ", \"action\": " << mmstats::json_text(word(verdict.action))
-         << ", \"reason\": " << mmstats::json_text(verdict.reason)
-         << ", \"message\": " << (verdict.text.empty() ? "null" : mmstats::json_text(verdict.text)) << "}";
+    const auto known = [](const auto& value, bool is_known) { return is_known ? Json(value) : Json(); };
+    out_ << mmstats::json_text({{"file", verdict.path},
+                                {"pid", known(verdict.pid, verdict.pid != 0)},
+                                {"created", known(verdict.created, verdict.created > 0)},
+                                {"state", to_string(verdict.state)},
+                                {"action", word(verdict.action)},
+                                {"reason", verdict.reason},
+                                {"message", known(verdict.text, !verdict.text.empty())}});
   }
   void end() override { out_ << "]\n"; }
 

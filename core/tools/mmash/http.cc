@@ -1,10 +1,8 @@
 #include "tools/mmash/http.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
+#include <optional>
 
 namespace mmash {
 namespace {
@@ -67,7 +65,7 @@ Response json_response(std::string body) {
 }
 
 Response error_response(unsigned status, std::string_view message) {
-  auto response = json_response(fmt::format("{{\"error\": {}}}", json_string(message)));
+  auto response = json_response(json_string(mmstats::Json::object({{"error", message}})));
   response.status = status;
   return response;
 }
@@ -111,8 +109,8 @@ bool read_target(std::string_view target, Request& request) {
   return true;
 }
 
-std::string json_string(std::string_view text) {
-  return nlohmann::json(text).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+std::string json_string(const mmstats::Json& value) {
+  return mmstats::json_text(value, mmstats::JsonTexts::kAscii);
 }
 
 HostNames::HostNames(std::vector<std::string> names) : names_(std::move(names)) {

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "tools/shared/json_text.h"
+
 namespace mmash {
 
 struct Request {
@@ -57,8 +59,8 @@ std::string percent_decoded(std::string_view text, bool query);
 // is the host, whatever the header says. Sets path, parameters and host; false if it is neither.
 bool read_target(std::string_view target, Request& request);
 
-// As JSON text in ASCII, as Python writes it; what is not UTF-8 is replaced.
-std::string json_string(std::string_view text);
+// As JSON in ASCII, as Python writes it; what is not UTF-8 is replaced.
+std::string json_string(const mmstats::Json& value);
 
 // Who may be asked for in a Host header: so that a page of a stranger whose name suddenly leads to
 // this machine gets nothing.

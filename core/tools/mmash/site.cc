@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include "tools/shared/value_text.h"
@@ -104,10 +105,10 @@ Response Site::health() {
   scan();
   if (live_.report().nothing_readable) return error_response(503, "no folder can be listed");
   const std::chrono::duration<double> uptime = steady_clock::now() - started_;
-  return {.content_type = "application/json",
-          .headers = {{"Cache-Control", "no-store"}},
-          .body = fmt::format(R"({{"files": {}, "damaged": {}, "uptime": {:.3f}}})",
-                              live_.watch().stats().files, live_.watch().stats().damaged, uptime.count())};
+  const auto& stats = live_.watch().stats();
+  return json_response(json_string({{"files", stats.files},
+                                    {"damaged", stats.damaged},
+                                    {"uptime", std::round(uptime.count() * 1e3) / 1e3}}));
 }
 
 Response Site::metrics(const Request& request) {

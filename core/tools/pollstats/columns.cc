@@ -10,6 +10,7 @@
 #include "mmstats/metadata.h"
 #include "tools/pollstats/number_text.h"
 #include "tools/pollstats/text_cells.h"
+#include "tools/shared/json_text.h"
 #include "tools/shared/value_text.h"
 
 namespace pollstats {

@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <type_traits>
 #include <utility>
 #include <variant>
 
 #include "mmstats/error.h"
+#include "tools/shared/json_text.h"
 
 namespace mmstats {
 
@@ -36,10 +36,6 @@ std::string item_text(const Scalar& item) {
         }
       },
       item);
-}
-
-std::string json_text(std::string_view text) {
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 std::string item_json(const Scalar& item) {

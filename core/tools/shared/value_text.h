@@ -19,7 +19,6 @@ std::string item_text(const Scalar& item);
 
 // As JSON. What is no number in JSON becomes a string: "nan", "inf", "-inf"; what is not UTF-8 in a text is
 // replaced.
-std::string json_text(std::string_view text);
 std::string item_json(const Scalar& item);
 
 // Hands out a field's value in pieces: `none` if it has no item, brackets around several. Item by item, since

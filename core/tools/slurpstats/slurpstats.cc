@@ -16,6 +16,7 @@
 #include "mmstats/parse.h"
 #include "mmstats/settle.h"
 #include "tools/shared/find_files.h"
+#include "tools/shared/json_text.h"
 #include "tools/shared/output.h"
 #include "tools/shared/run_tool.h"
 #include "tools/shared/value_text.h"
@@ -115,8 +116,7 @@ class JsonReport final : public Report {
   void end_file(const mmstats::Damage* damage) {
     out << "], \"damage\": [";
     if (damage != nullptr) {
-      out << "{\"offset\": " << fmt::to_string(damage->offset)
-          << ", \"message\": " << json_text(damage->message) << "}";
+      out << json_text({{"offset", damage->offset}, {"message", damage->message}});
     }
     out << "]}";
   }

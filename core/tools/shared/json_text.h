@@ -1,0 +1,19 @@
+// JSON as Python's json.dumps writes it, which the original tools use: ", " and ": " between the parts. Texts
+// that are not UTF-8 are repaired; exact integers; fractions by their fewest digits. Pure functions; from any
+// thread.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace mmstats {
+
+using Json = nlohmann::ordered_json;
+
+// Beyond ASCII: as it is, or escaped.
+enum class JsonTexts : bool { kUtf8, kAscii };
+
+// A fraction that is no number becomes null.
+std::string json_text(const Json& value, JsonTexts texts = JsonTexts::kUtf8);
+
+}  // namespace mmstats

@@ -1,5 +1,5 @@
-// The full-screen view: its state, what keys do to it, and what it shows. Pure: a terminal draws the Screen,
-// main() reads files and does what is wished.
+// The full-screen view: its state, what keys do to it (live_keys.cc), and what it shows (live_screen.cc).
+// Pure: a terminal draws the Screen, main() reads files and does what is wished.
 #pragma once
 
 #include <chrono>
@@ -18,6 +18,7 @@
 #include "tools/pollstats/processes.h"
 #include "tools/pollstats/samples.h"
 #include "tools/pollstats/screen.h"
+#include "tools/pollstats/scroll.h"
 
 namespace pollstats {
 
@@ -31,18 +32,6 @@ struct Facts {
   std::size_t dead = 0;    // of these, of dead processes
   std::size_t failed = 0;  // complaints
   std::string complaint;   // the newest one; empty: none is new
-};
-
-// A list with a cursor, of which a part is visible.
-struct Scroll {
-  std::size_t selected = 0;
-  std::size_t top = 0;
-  std::size_t page = 1;  // visible rows
-
-  // True if the key moved it.
-  bool move(const Key& key, std::size_t count);
-  // So that the cursor is on a row that there is, and visible.
-  void settle(std::size_t count);
 };
 
 class LiveView {

@@ -55,4 +55,9 @@ struct Key {
   char32_t character = 0;
 };
 
+// Whether it is Ctrl and the letter, which give the letter's low five bits.
+inline bool is_control(const Key& key, char letter) {
+  return key.name == Key::Name::kCharacter && key.character == (static_cast<char32_t>(letter) & 0x1FU);
+}
+
 }  // namespace pollstats

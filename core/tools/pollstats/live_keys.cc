@@ -1,0 +1,176 @@
+// What keys do to the live view.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "base/utf8.h"
+#include "tools/pollstats/live_view.h"
+
+namespace pollstats {
+namespace {
+
+void append_utf8(std::string& text, char32_t code) {
+  const auto tail = [&](unsigned shift) { text += static_cast<char>(0x80U | (code >> shift & 0x3FU)); };
+  if (code < 0x80) {
+    text += static_cast<char>(code);
+  } else if (code < 0x800) {
+    text += static_cast<char>(0xC0U | code >> 6U);
+    tail(0);
+  } else if (code < 0x10000) {
+    text += static_cast<char>(0xE0U | code >> 12U);
+    tail(6);
+    tail(0);
+  } else {
+    text += static_cast<char>(0xF0U | code >> 18U);
+    tail(12);
+    tail(6);
+    tail(0);
+  }
+}
+
+void remove_last_character(std::string& utf8) {
+  while (!utf8.empty() && !mmstats::begins_character(utf8.back())) utf8.pop_back();
+  if (!utf8.empty()) utf8.pop_back();
+}
+
+}  // namespace
+
+LiveView::Wish LiveView::press(const Key& key) {
+  complaint_.clear();
+  if (key.name == Key::Name::kGone || is_control(key, 'C') || is_control(key, 'D')) return Wish::kLeave;
+  if (is_control(key, 'Z')) return Wish::kSuspend;
+  if (is_control(key, 'L')) return Wish::kRepaint;
+  switch (mode_) {
+    case Mode::kFilter:
+      return press_in_filter(key);
+    case Mode::kProcesses:
+      return press_in_processes(key);
+    default:
+      return press_in_series(key);
+  }
+}
+
+LiveView::Wish LiveView::press_in_series(const Key& key) {
+  if (scroll_.move(key, rows_.size())) return Wish::kNothing;
+  if (key.name == Key::Name::kEscape) {
+    set_filter({});
+    return Wish::kNothing;
+  }
+  if (key.name != Key::Name::kCharacter) return Wish::kNothing;
+  switch (key.character) {
+    case U'q':
+      return Wish::kLeave;
+    case U'/':
+      mode_ = Mode::kFilter;
+      break;
+    case U'n':
+      sort_by(Sort::kName);
+      break;
+    case U'v':
+      sort_by(Sort::kValue);
+      break;
+    case U'r':
+      sort_by(Sort::kRate);
+      break;
+    case U'c':
+      sort_by(Sort::kChange);
+      break;
+    case U'p':
+      mode_ = Mode::kProcesses;
+      marked_ = chosen_;
+      process_scroll_ = {.page = process_scroll_.page};
+      break;
+    case U' ':
+      paused_ = !paused_;
+      break;
+    case U'+':
+    case U'=':
+      change_delay(true);
+      break;
+    case U'-':
+      change_delay(false);
+      break;
+    default:
+      break;
+  }
+  return Wish::kNothing;
+}
+
+LiveView::Wish LiveView::press_in_filter(const Key& key) {
+  std::string filter = filter_;
+  switch (key.name) {
+    case Key::Name::kEnter:
+      mode_ = Mode::kSeries;
+      return Wish::kNothing;
+    case Key::Name::kEscape:
+      mode_ = Mode::kSeries;
+      set_filter({});
+      return Wish::kNothing;
+    case Key::Name::kBackspace:
+      remove_last_character(filter);
+      break;
+    case Key::Name::kCharacter:
+      if (is_control(key, 'U')) {
+        filter.clear();
+      } else if (key.character >= U' ') {
+        append_utf8(filter, key.character);
+      }
+      break;
+    default:
+      scroll_.move(key, rows_.size());
+      return Wish::kNothing;
+  }
+  if (filter != filter_) set_filter(std::move(filter));
+  return Wish::kNothing;
+}
+
+LiveView::Wish LiveView::press_in_processes(const Key& key) {
+  if (process_scroll_.move(key, processes_.size())) return Wish::kNothing;
+  const auto choose = [&](std::set<ProcessId> chosen) {
+    mode_ = Mode::kSeries;
+    if (chosen == chosen_) return Wish::kNothing;
+    chosen_ = std::move(chosen);
+    return Wish::kChoose;
+  };
+  const Process* under_cursor =
+      process_scroll_.selected < processes_.size() ? &processes_[process_scroll_.selected] : nullptr;
+  if (key.name == Key::Name::kEscape) mode_ = Mode::kSeries;
+  if (key.name == Key::Name::kEnter && under_cursor != nullptr) {
+    return choose(marked_.empty() ? std::set{under_cursor->id} : marked_);
+  }
+  if (key.name != Key::Name::kCharacter) return Wish::kNothing;
+  switch (key.character) {
+    case U'q':
+    case U'p':
+      mode_ = Mode::kSeries;
+      break;
+    case U'a':
+      return choose({});
+    case U' ':
+      if (under_cursor == nullptr) break;
+      if (marked_.erase(under_cursor->id) == 0) marked_.insert(under_cursor->id);
+      ++process_scroll_.selected;
+      process_scroll_.settle(processes_.size());
+      break;
+    default:
+      break;
+  }
+  return Wish::kNothing;
+}
+
+void LiveView::change_delay(bool longer) {
+  using namespace std::chrono_literals;
+  constexpr std::array<std::chrono::nanoseconds, 9> kSteps{100ms, 200ms, 500ms, 1s, 2s, 5s, 10s, 30s, 60s};
+  if (longer) {
+    const auto* next = std::ranges::upper_bound(kSteps, delay_);
+    if (next != kSteps.end()) delay_ = *next;
+  } else {
+    const auto* next = std::ranges::lower_bound(kSteps, delay_);
+    if (next != kSteps.begin()) delay_ = *(next - 1);
+  }
+}
+
+}  // namespace pollstats

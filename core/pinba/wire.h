@@ -80,6 +80,9 @@ struct TextLimits {
   std::size_t schema = 255;
   std::size_t tag = 127;  // name or value
 };
+// The classic engine keeps 16 bits of a status.
+inline constexpr std::uint32_t kMaxStatus = 65'535;
+
 inline constexpr TextLimits kClassicTexts{.name = 32, .script = 128, .schema = 16, .tag = 64};
 
 }  // namespace pinba::wire

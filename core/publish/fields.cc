@@ -45,8 +45,6 @@ std::uint32_t add_text(Model& model, std::string_view label, const About& about,
                          about);
 }
 
-Place add_memory(Model& model, std::size_t size) { return {model.number(), model.add_memory(size)}; }
-
 struct Mean {
   double sum;
   std::uint64_t count;

@@ -101,7 +101,7 @@ struct Everything {
 };
 
 // Followed by the buckets of the last values.
-struct Ring {
+struct Recent {
   Counts counts;
   std::uint32_t next;
 
@@ -125,8 +125,6 @@ struct Window {
     newest = slice;
   }
 };
-
-Place add_memory(Model& model, std::size_t size) { return {model.number(), model.add_memory(size)}; }
 
 }  // namespace
 
@@ -178,19 +176,19 @@ void Histogram::add(double value) noexcept {
 MovingHistogram::MovingHistogram(Model& model, std::string_view label, const About& about, std::size_t size)
     : Distribution(model, label, about),
       size_(static_cast<std::uint32_t>(std::clamp<std::size_t>(size, 1, 65'536))),
-      state_(add_memory(model, sizeof(Ring) + size_ * sizeof(std::uint16_t))) {}
+      state_(add_memory(model, sizeof(Recent) + size_ * sizeof(std::uint16_t))) {}
 
 void MovingHistogram::add(double value) noexcept {
-  auto* const ring = state_at<Ring>(state_);
-  if (ring == nullptr || !std::isfinite(value)) return;
-  Counts& counts = ring->counts;
-  std::uint16_t& oldest = ring->buckets()[ring->next];
+  auto* const recent = state_at<Recent>(state_);
+  if (recent == nullptr || !std::isfinite(value)) return;
+  Counts& counts = recent->counts;
+  std::uint16_t& oldest = recent->buckets()[recent->next];
   const bool full = counts.total == size_;
   const auto bucket = static_cast<std::uint16_t>(buckets::of(value));
   counts.add(bucket);
   if (full) counts.remove(oldest);
   oldest = bucket;
-  ring->next = ring->next + 1 == size_ ? 0 : ring->next + 1;
+  recent->next = recent->next + 1 == size_ ? 0 : recent->next + 1;
   counts.move_marks();
   publish(middle(counts.lowest), middle(counts.highest), counts.marks);
   sum_.add(value);

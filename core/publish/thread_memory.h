@@ -12,6 +12,11 @@ namespace mmstats {
 // at once, so nothing in it holds together.
 bool is_nowhere(const std::byte* file);
 
+// Memory of `size` bytes, all zeros, for each thread of the model.
+inline detail::Place add_memory(Model& model, std::size_t size) {
+  return {model.number(), model.add_memory(size)};
+}
+
 // This thread's T at `place`, all zeros at first. Null: there is none.
 template <class T>
 requires std::is_trivially_copyable_v<T> T* state_at(detail::Place place) noexcept {

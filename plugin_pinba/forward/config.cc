@@ -10,14 +10,13 @@
 
 #include "collect/label_pattern.h"
 #include "collect/settings.h"
+#include "pinba/wire.h"
 #include "plugin_pinba/forward/toml_section.h"
 
 namespace mmstats::forward {
 namespace {
 
 using Spread = pinba::SenderOptions::Spread;
-
-constexpr std::size_t kMaxStatus = 65'535;  // what the classic engine holds
 
 constexpr std::array<Word<ServerKind>, 3> kServerKinds{{{"pinba2", ServerKind::kPinba2},
                                                         {"classic", ServerKind::kClassic},
@@ -45,10 +44,10 @@ void check_text(TomlSection& section, const re2::RE2* pattern, std::string_view 
 }
 
 Expected<std::string> read_status(const SettingValue& value, bool with_groups) {
-  if (const auto number = read_whole(value, 0, kMaxStatus)) return fmt::to_string(*number);
+  if (const auto number = read_whole(value, 0, pinba::wire::kMaxStatus)) return fmt::to_string(*number);
   const auto* text = std::get_if<std::string>(&value);
   if (with_groups && text != nullptr && !text->empty()) return *text;
-  return takes(fmt::format("a whole number from 0 to {}{}", kMaxStatus,
+  return takes(fmt::format("a whole number from 0 to {}{}", pinba::wire::kMaxStatus,
                            with_groups ? R"(, or a text like "\\1" for a group of the pattern)" : ""));
 }
 

@@ -11,7 +11,7 @@
 namespace mmstats::forward {
 namespace {
 
-constexpr std::chrono::milliseconds kLastWords{2'000};  // that the previous servers get
+constexpr std::chrono::milliseconds kPreviousServersTime{2'000};  // that the previous servers get
 
 }  // namespace
 
@@ -26,7 +26,7 @@ bool Delivery::configure(const Config& config) {
     log_.say(Priority::kError, sender.error().text());
     return false;
   }
-  send_all(kLastWords);
+  send_all(kPreviousServersTime);
   sender_ = std::move(*sender);
   options_ = std::move(options);
   told_.clear();

@@ -17,7 +17,6 @@ namespace {
 constexpr std::string_view kMetricTag = "metric";
 constexpr std::string_view kWorkerTag = "worker";
 constexpr std::string_view kScript = "mmstats";
-constexpr std::uint32_t kMaxStatus = 65'535;
 
 // A tag without a value takes one of that name away.
 void set_tag(TagTexts& tags, std::string_view name, const std::string& value, std::size_t max_bytes) {
@@ -37,7 +36,7 @@ std::optional<std::uint32_t> status_number(const std::string& text) {
   std::uint32_t number = 0;
   const char* const last = text.data() + text.size();
   const auto [end, error] = std::from_chars(text.data(), last, number);
-  if (error != std::errc{} || end != last || number > kMaxStatus) return std::nullopt;
+  if (error != std::errc{} || end != last || number > pinba::wire::kMaxStatus) return std::nullopt;
   return number;
 }
 
@@ -82,7 +81,7 @@ RequestNames request_names(const Mapping& mapping, const Series& series, std::st
     names.status = status_number(status);
     if (!names.status) {
       problem = fmt::format(R"(label "{}": status "{}" is no number from 0 to {}; it is left out)",
-                            printable(series.name), printable(status), kMaxStatus);
+                            printable(series.name), printable(status), pinba::wire::kMaxStatus);
     }
   }
   for (const auto& [name, value] : mapping.request.request_tags) set_tag(names.tags, name, value, limits.tag);

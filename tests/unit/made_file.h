@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -72,3 +73,6 @@ class MadeFile {
 
   std::vector<std::byte> bytes_;
 };
+
+// What a file says that is made now (`sys.created`), Unix seconds.
+inline double unix_now() { return static_cast<double>(::time(nullptr)); }

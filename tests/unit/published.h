@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -114,6 +115,9 @@ class Published {
  private:
   mmstats::Reading reading_;
 };
+
+inline constexpr double kInfinite = std::numeric_limits<double>::infinity();
+inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 // Options of a Model whose files are in `folder`, and of which nothing may go wrong.
 inline mmstats::ModelOptions published_in(const TemporaryFolder& folder) {

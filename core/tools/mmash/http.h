@@ -25,7 +25,8 @@ struct Request {
   [[nodiscard]] const std::string* parameter(std::string_view name) const;
 };
 
-// A part of a long answer.
+// A part of a long answer, of about so many bytes.
+inline constexpr std::size_t kPiece = std::size_t{64} << 10U;
 struct Piece {
   std::string text;
   bool last = false;

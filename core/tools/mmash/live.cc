@@ -24,7 +24,6 @@ using mmstats::Series;
 using std::chrono::steady_clock;
 using std::chrono::system_clock;
 
-constexpr std::size_t kPiece = 64U << 10U;  // bytes, about
 constexpr std::chrono::seconds kProcessesShare{1};
 
 struct IdRange {

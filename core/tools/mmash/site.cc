@@ -16,7 +16,6 @@ using std::chrono::steady_clock;
 
 constexpr std::string_view kStats = "/stats/";
 constexpr std::string_view kFiles = "/files/";
-constexpr std::size_t kPiece = 64U << 10U;  // bytes, about
 
 // What /metrics tells of mmash itself.
 struct OwnMetric {

@@ -16,8 +16,6 @@ using std::chrono::steady_clock;
 
 namespace {
 
-double unix_now() { return static_cast<double>(::time(nullptr)); }
-
 // A process that waits until it is killed.
 struct Child {
   pid_t pid = ::fork();

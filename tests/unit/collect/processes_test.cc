@@ -25,8 +25,6 @@ using std::chrono::steady_clock;
 
 namespace {
 
-double unix_now() { return static_cast<double>(::time(nullptr)); }
-
 // A process that has ended; without `waited` it is a zombie until this goes.
 struct Ended {
   pid_t pid = ::fork();

@@ -76,8 +76,6 @@ std::uint32_t dead_pid() {
   return static_cast<std::uint32_t>(pid);
 }
 
-double unix_now() { return static_cast<double>(::time(nullptr)); }
-
 }  // namespace
 
 TEST_CASE("files become series, and what was counted stays when they go") {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "collectd/config_text.h"
+#include "collectd/host_types.h"
 #include "mmstats/format.h"
 #include "mmstats/parse.h"
 #include "plugin_collectd/config.h"
@@ -44,15 +45,6 @@ mmstats::Binding bind(const BlockConfig& block, std::string_view label, std::str
   field.type = mmstats::parse_type(type).value();
   field.buffered = true;
   return block.rules.bind(label, field, "");
-}
-
-std::optional<HostType> host_type(const std::string& name) {
-  if (name == "derive" || name == "http_requests") return HostType{DataSource::kDerive, 1};
-  if (name == "gauge" || name == "latency") return HostType{DataSource::kGauge, 1};
-  if (name == "counter") return HostType{DataSource::kCounter, 1};
-  if (name == "absolute") return HostType{DataSource::kAbsolute, 1};
-  if (name == "if_octets") return HostType{DataSource::kDerive, 2};
-  return std::nullopt;
 }
 
 }  // namespace

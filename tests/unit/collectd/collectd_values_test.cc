@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "collectd/host_types.h"
 #include "mmstats/snapshot.h"
 #include "plugin_collectd/values.h"
 
@@ -34,14 +35,6 @@ void check_fits(const std::string& name, std::size_t max_bytes = 127) {
   CHECK_FALSE(name.empty());
   CHECK(name.size() <= max_bytes);
   CHECK(mmstats::collectd::is_plain_name(name));
-}
-
-std::optional<HostType> host_type(const std::string& name) {
-  if (name == "derive" || name == "http_requests") return HostType{DataSource::kDerive, 1};
-  if (name == "gauge" || name == "latency") return HostType{DataSource::kGauge, 1};
-  if (name == "counter") return HostType{DataSource::kCounter, 1};
-  if (name == "if_octets") return HostType{DataSource::kDerive, 2};
-  return std::nullopt;
 }
 
 // The types that rules ask for, by their number.

@@ -27,9 +27,6 @@ constexpr double kError = 1.0 / 64;
 constexpr double kLowest = 0x1p-30;
 constexpr double kHighest = 0x1p50;
 
-constexpr double kInfinite = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
 using Random = std::mt19937_64;
 
 struct Values {

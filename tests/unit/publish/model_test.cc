@@ -127,6 +127,7 @@ void check_layout(const Published& file) {
 }
 
 std::string pid() { return std::to_string(::getpid()); }
+std::string program() { return ::program_invocation_short_name; }
 std::string tid() { return std::to_string(::gettid()); }
 
 std::uint64_t lines_of(const char* path) {
@@ -145,7 +146,7 @@ TEST_CASE("files go where the options say, else the environment, with placeholde
     std::string want;
   } rows[] = {
       {"a.mmstats", "a.mmstats"},
-      {"{CMD}-{PID}-{TID}.mmstats", "model_test-" + pid() + "-" + tid() + ".mmstats"},
+      {"{CMD}-{PID}-{TID}.mmstats", program() + "-" + pid() + "-" + tid() + ".mmstats"},
       {"x%PID%y%TID%z", "x" + pid() + "y" + tid() + "z"},
       {"{PID}{PID}", pid() + pid()},
       {"{CMD", "{CMD"},
@@ -158,7 +159,7 @@ TEST_CASE("files go where the options say, else the environment, with placeholde
         CAPTURE(file_name);
         CAPTURE(sub);
         auto wanted_folder = folder.path();
-        if (sub == "/sub-{CMD}") wanted_folder += "/sub-model_test";
+        if (sub == "/sub-{CMD}") wanted_folder += "/sub-" + program();
         if (sub == "/sub-%PID%-{PID}") wanted_folder += "/sub-" + pid() + "-" + pid();
         if (sub == "/sub-{TID}%TID%") wanted_folder += "/sub-" + tid() + tid();
         ::mkdir(wanted_folder.c_str(), 0755);
@@ -197,7 +198,7 @@ TEST_CASE("without options and environment, files go to the temporary folder, or
   const TemporaryFolder folder;
   const Environment path("MMSTATS_PATH", nullptr);
   const Environment files("MMSTATS_FILES", nullptr);
-  const std::string name = "/model_test-" + pid() + "-" + tid() + ".mmstats";
+  const std::string name = "/" + program() + "-" + pid() + "-" + tid() + ".mmstats";
   const auto made_at = [] {
     Model model({.on_error = [](const Error& error) { FAIL_CHECK(error.text()); }});
     Counter hits(model, "hits");

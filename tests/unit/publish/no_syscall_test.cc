@@ -25,7 +25,7 @@ using namespace mmstats;
 
 namespace {
 
-constexpr int kWrites = 20'000;
+constexpr int kCalls = 20'000;
 constexpr int kEnded = 128 + SIGSYS;
 
 // From now on the process can end itself, and nothing else.
@@ -204,11 +204,11 @@ TEST_CASE("every kind of field is written without a system call") {
     must(fields.paths().size() == 2);
     const auto now = std::chrono::steady_clock::now();
     allow_no_system_call();
-    for (int i = 0; i < kWrites; ++i) {
+    for (int i = 0; i < kCalls; ++i) {
       // Windows move on, by more and less than all of them.
-      fields.write(i, now + i * std::chrono::milliseconds(i < kWrites / 2 ? 1 : 100));
+      fields.write(i, now + i * std::chrono::milliseconds(i < kCalls / 2 ? 1 : 100));
     }
-    for (int i = 0; i < kWrites && timed; ++i) fields.time();
+    for (int i = 0; i < kCalls && timed; ++i) fields.time();
     end_process();
   });
   CHECK(child.wait() == 0);
@@ -226,7 +226,7 @@ TEST_CASE("every kind of handle is written from C without a system call") {
     must(mmstats_model_open(handles.model, nullptr, 0) == 0);
     handles.write(0);  // sanitizers look at each class with virtual functions once
     allow_no_system_call();
-    for (int i = 0; i < kWrites; ++i) {
+    for (int i = 0; i < kCalls; ++i) {
       handles.write(i);
       handles.time();
     }
@@ -246,7 +246,7 @@ TEST_CASE("a thread without files writes without a system call, too") {
     const auto now = std::chrono::steady_clock::now();
     fields.write(0, now);
     allow_no_system_call();
-    for (int i = 0; i < kWrites; ++i) fields.write(i, now);
+    for (int i = 0; i < kCalls; ++i) fields.write(i, now);
     end_process();
   });
   CHECK(child.wait() == 0);

@@ -178,7 +178,8 @@ class BlockReader {
       return std::nullopt;
     }
     block_.watch = std::move(files.watch);
-    block_.watch.globs = globs_.empty() ? default_globs : std::move(globs_);
+    if (globs_.empty()) globs_ = default_globs;
+    block_.watch.globs = std::move(globs_);
     block_.rules.strip_prefix(std::move(files.strip_prefix));
     block_.rules.aggregate(files.aggregate);
     block_.names.slots = block_.names.slots || files.aggregate == Aggregate::kNone;
@@ -249,6 +250,7 @@ Configuration read_config(std::span<const ConfigItem> sections, const std::vecto
     if (outside.empty()) return result;
     // The default folders are hardly meant to be read a second time, beside the blocks.
     std::vector<std::string> keys;
+    keys.reserve(outside.size());
     for (const auto& item : outside) keys.push_back(item.key);
     notes.left_out(
         keys,

@@ -88,7 +88,7 @@ std::string type_instance(std::string_view name, std::int32_t slot, const NameRu
 
 SeriesNames::SeriesNames(NameRules rules, TypeLookup types,
                          std::span<const std::pair<const char*, const char*>> reserved)
-    : rules_(rules), lookup_(std::move(types)) {
+    : rules_(std::move(rules)), lookup_(std::move(types)) {
   for (const auto& [type, instance] : reserved) take(type, instance);
 }
 

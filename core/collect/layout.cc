@@ -44,6 +44,8 @@ constexpr std::uint64_t kMaxItems = 1024;
 }
 
 bool differs(const std::byte* a, const std::byte* b, const std::byte* mask, std::size_t size) {
+  // clang takes it for a bool, g++ for an int.
+  // NOLINTNEXTLINE(readability-redundant-casting)
   static const bool has_avx2 = static_cast<bool>(__builtin_cpu_supports("avx2"));
   return has_avx2 ? differs_avx2(a, b, mask, size) : differs_in_blocks(a, b, mask, size);
 }

@@ -265,6 +265,7 @@ void Daemon::obey(int signal) {
 
 std::vector<std::string> Daemon::group_names() const {
   std::vector<std::string> names;
+  names.reserve(groups_.size());
   for (const auto& group : groups_) names.push_back(group.name);
   return names;
 }

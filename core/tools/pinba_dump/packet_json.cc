@@ -16,7 +16,7 @@ using Json = nlohmann::ordered_json;
 
 // The number with the fewest digits that is the same float: 0.1, not 0.10000000149.
 Json float_json(double value) {
-  const std::string text = fmt::format("{}", static_cast<float>(value));
+  std::string text = fmt::format("{}", static_cast<float>(value));
   if (!std::isfinite(value)) return text;
   double shortest = 0;
   std::from_chars(text.data(), text.data() + text.size(), shortest);

@@ -103,6 +103,7 @@ mmstats::Expected<Columns> Columns::parse(std::string_view fields, const std::st
 
 std::vector<std::string> Columns::patterns() const {
   std::vector<std::string> patterns;
+  patterns.reserve(fields_.size());
   for (const Field& field : fields_) {
     patterns.push_back(field.pattern ? field.pattern->re2() : quoted_re2(field.text));
   }

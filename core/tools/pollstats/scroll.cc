@@ -31,7 +31,7 @@ bool Scroll::move(const Key& key, std::size_t count) {
 void Scroll::settle(std::size_t count) {
   selected = std::min(selected, count - std::min<std::size_t>(count, 1));
   top = std::min(top, count - std::min(count, page));
-  if (selected < top) top = selected;
+  top = std::min(top, selected);
   if (selected >= top + page) top = selected - page + 1;
 }
 

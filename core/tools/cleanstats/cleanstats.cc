@@ -7,14 +7,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <iterator>
 #include <limits>
 #include <optional>
 #include <string>
@@ -30,6 +28,7 @@
 #include "mmstats/error.h"
 #include "mmstats/parse.h"
 #include "mmstats/snapshot.h"
+#include "tools/cleanstats/duration_text.h"
 #include "tools/shared/find_files.h"
 #include "tools/shared/json_text.h"
 #include "tools/shared/output.h"
@@ -38,6 +37,7 @@
 
 namespace {
 
+using cleanstats::parse_duration;
 using mmstats::Error;
 using mmstats::ErrorKind;
 using mmstats::Json;
@@ -347,39 +347,17 @@ void clean_found(Cleaner& cleaner, Report& report, bool quiet) {
   }
 }
 
-// 90, 10min, 1.5h; none if it is no duration.
-std::optional<Seconds> duration(std::string_view text) {
-  struct Unit {
-    std::string_view name;
-    double seconds;
-  };
-  static constexpr Unit kUnits[] = {
-      {"", 1},      {"s", 1},       {"sec", 1},      {"second", 1}, {"seconds", 1},   {"m", 60},
-      {"min", 60},  {"minute", 60}, {"minutes", 60}, {"h", 3600},   {"hour", 3600},   {"hours", 3600},
-      {"d", 86400}, {"day", 86400}, {"days", 86400}, {"w", 604800}, {"week", 604800}, {"weeks", 604800}};
-  double number = 0;
-  const auto [rest, error] =
-      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-  if (error != std::errc{} || !std::isfinite(number) || std::signbit(number)) return std::nullopt;
-  text.remove_prefix(static_cast<std::size_t>(rest - text.data()));
-  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
-  const auto* const unit = std::find_if(std::begin(kUnits), std::end(kUnits),
-                                        [&](const Unit& known) { return known.name == text; });
-  if (unit == std::end(kUnits)) return std::nullopt;
-  return Seconds(number * unit->seconds);
-}
-
 void add_options(CLI::App& app, Options& options) {
   app.add_flag("-n,--dry-run", options.dry_run, "Remove nothing, and say what would be removed");
   app.add_flag("--json", options.json, "One JSON array, an object for each file");
   app.add_option_function<std::string>(
-         "--older-than", [&](const std::string& text) { options.older_than = *duration(text); },
+         "--older-than", [&](const std::string& text) { options.older_than = *parse_duration(text); },
          "Keep files that were made or changed more recently than this,\n"
          "in seconds, or as 10min, 2h, 1d, 1w")
       ->type_name("DURATION")
       ->check([](const std::string& text) {
-        return duration(text) ? std::string()
-                              : "\"" + printable(text) + "\" is no duration; write 90, 10min, 2h or 1d";
+        return parse_duration(text) ? std::string()
+                                    : "\"" + printable(text) + "\" is no duration; write 90, 10min, 2h or 1d";
       });
   app.add_flag("-q,--quiet", options.quiet, "Tell only of files that were removed, or could not be");
   app.add_option("FILE", options.files,

@@ -13,6 +13,10 @@
 #include <ctime>
 #include <set>
 
+#include "child_process.h"
+#include "descriptors.h"
+#include "held_calls.h"
+#include "other_user.h"
 #include "temporary_folder.h"
 
 using namespace mmstats;
@@ -297,4 +301,77 @@ TEST_CASE("wildcards work in folders too, which may come and go") {
   CHECK(found.gone.size() == 1);
   eyes.forget_gone(found);
   CHECK(eyes.names() == std::set<std::string>{"b.mmstats"});
+}
+
+TEST_CASE("folders that are made anew again and again leave no descriptor open") {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "spool");
+  for (const std::string glob : {"spool/*.mmstats", "*/*.mmstats"}) {
+    CAPTURE(glob);
+    Discovery discovery({folder / glob});
+    std::size_t first = 0;
+    for (int i = 0; i < 50; ++i) {
+      folder.write("spool/a.mmstats", kContent);
+      const Found& found = discovery.scan(std::chrono::system_clock::now());
+      for (const FileKey key : found.gone) discovery.forget(key);
+      CHECK(discovery.files().size() == 1);
+      if (i == 0) first = open_descriptors().size();
+      CHECK(open_descriptors().size() == first);
+      fs::remove_all(folder / "spool");
+      // Every second time it is gone in a scan, too.
+      if (i % 2 == 0) {
+        for (const FileKey key : discovery.scan(std::chrono::system_clock::now()).gone) discovery.forget(key);
+        CHECK(open_descriptors().size() == first - 2);
+      }
+      fs::create_directories(folder / "spool");
+    }
+  }
+}
+
+TEST_CASE("what is open for files and folders is closed with them, and no program inherits it") {
+  const auto before = open_descriptors();
+  const auto inherited = inherited_descriptors();
+  {
+    Eyes eyes;
+    for (const char* name : {"a.mmstats", "b.mmstats"}) eyes.folder.write(name, kContent);
+    // Held before each is moved out of the way of select(2).
+    held::while_held(
+        SYS_fcntl, held::kAtEach, [&] { eyes.scan(); }, [&] { CHECK(inherited_descriptors() == inherited); });
+    eyes.scan();
+    CHECK(open_descriptors().size() == before.size() + 3);
+    CHECK(inherited_descriptors() == inherited);
+    fs::remove(eyes.folder / "a.mmstats");
+    eyes.forget_gone(eyes.scan());
+    CHECK(open_descriptors().size() == before.size() + 2);
+  }
+  CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("a file that is denied is read as soon as it is permitted, though its folder does not change") {
+  Eyes eyes;
+  eyes.folder.write("good.mmstats", kContent);
+  eyes.folder.write("secret.mmstats", kContent);
+  const auto secret = eyes.folder / "secret.mmstats";
+  REQUIRE(::chmod(secret.c_str(), 0) == 0);
+  const timespec old{std::chrono::system_clock::to_time_t(eyes.now - 1h), 0};
+  const timespec both[] = {old, old};
+  REQUIRE(::utimensat(AT_FDCWD, eyes.folder.path().c_str(), both, 0) == 0);
+  const auto check = [&] {
+    const Found& denied = eyes.scan();
+    must(eyes.names() == std::set<std::string>{"good.mmstats"});
+    must(denied.errors.size() == 1 && denied.errors[0]->kind == ErrorKind::kDenied);
+    must(denied.errors[0]->path == secret);
+    must(::chmod(secret.c_str(), 0600) == 0);
+    eyes.now += 1s;
+    const Found& permitted = eyes.scan();
+    must(permitted.appeared.size() == 1 && permitted.errors.empty());
+    must(eyes.names().size() == 2);
+  };
+  // Root may read everything.
+  if (::geteuid() == 0) {
+    REQUIRE(::chown(secret.c_str(), kNobody, kNobody) == 0);
+    as_nobody(check);
+  } else {
+    check();
+  }
 }

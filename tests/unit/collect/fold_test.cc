@@ -3,106 +3,13 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstring>
-#include <deque>
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 
-#include "made_file.h"
+#include "collect/fold_world.h"
 
 using namespace mmstats;
-
-namespace {
-
-// A file in memory. Readings can be scripted: each takes the next of `scripted`, if there is one.
-class MemoryFile : public ByteSource {
- public:
-  std::vector<std::byte> bytes;
-  std::deque<std::vector<std::byte>> scripted;
-  int readings = 0;
-
-  ssize_t read_at(std::uint64_t offset, std::span<std::byte> into) noexcept override {
-    ++readings;
-    if (!scripted.empty()) {
-      bytes = scripted.front();
-      scripted.pop_front();
-    }
-    if (offset >= bytes.size()) return 0;
-    const auto count = std::min(into.size(), bytes.size() - static_cast<std::size_t>(offset));
-    std::memcpy(into.data(), bytes.data() + offset, count);
-    return static_cast<ssize_t>(count);
-  }
-  std::int64_t size() noexcept override { return static_cast<std::int64_t>(bytes.size()); }
-};
-
-// A fold over files in memory, with owners whose state the test sets.
-struct World {
-  std::map<FileKey, MemoryFile> files;
-  std::map<std::uint64_t, OwnerState> owners;
-  Fold fold;
-  std::vector<FileKey> gone;
-
-  explicit World(Rules rules = {}, FoldLimits limits = {})
-      : fold(std::move(rules), limits, [this](const Fold::OwnerQuestion& question) {
-          const auto known = owners.find(question.pid);
-          return known == owners.end() ? OwnerState::kAlive : known->second;
-        }) {}
-
-  void put(FileKey key, const MadeFile& made) { files[key].bytes = made.padded(); }
-
-  std::vector<Error> scan() {
-    std::vector<Error> errors;
-    fold.begin();
-    for (const FileKey key : gone) {
-      fold.end_life(key, &files[key]);
-      files.erase(key);
-    }
-    gone.clear();
-    for (auto& [key, file] : files) {
-      if (const Error* error = fold.read(key, "file" + std::to_string(key), file)) errors.push_back(*error);
-    }
-    fold.finish();
-    return errors;
-  }
-
-  const Series* find(std::string_view name, int slot = -1) {
-    for (const Series& series : fold.series()) {
-      if (series.name == name && series.slot == slot) return &series;
-    }
-    return nullptr;
-  }
-  std::uint64_t total(std::string_view name, int slot = -1) {
-    const Series* series = find(name, slot);
-    REQUIRE(series != nullptr);
-    CHECK(series->kind == Kind::kCounter);
-    CHECK(series->integral);
-    return series->total;
-  }
-  std::optional<double> gauge(std::string_view name, int slot = -1) {
-    const Series* series = find(name, slot);
-    if (series == nullptr || !series->present) return std::nullopt;
-    return series->value;
-  }
-};
-
-MadeFile worker(std::uint32_t pid, double created, std::uint64_t hits, double latency = 0.5,
-                std::int32_t depth = 1) {
-  return MadeFile()
-      .buffered("hits", "Q", hits)
-      .owner(pid, created)
-      .buffered("latency", "d", latency)
-      .buffered("depth", "i", depth);
-}
-
-Rules with(Rule rule) {
-  Rules rules;
-  REQUIRE(rules.add(std::move(rule)).has_value());
-  return rules;
-}
-
-}  // namespace
+using namespace folded;
 
 TEST_CASE("workers are put together by kind") {
   World world;

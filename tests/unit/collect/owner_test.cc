@@ -1,13 +1,19 @@
 #include "collect/owner.h"
 
 #include <doctest/doctest.h>
+#include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <ctime>
 
+#include "child_process.h"
+#include "descriptors.h"
+#include "held_calls.h"
 #include "made_file.h"
 #include "temporary_folder.h"
 
@@ -36,6 +42,30 @@ struct Child {
     ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT);
   }
 };
+
+// A folder that looks like procfs: the machine was booted at 1,000,000 and runs 100 ticks a second.
+struct MadeProc {
+  TemporaryFolder folder;
+  MadeProc() { write("stat", "cpu 1 2 3\nbtime 1000000\n"); }
+  void write(const std::string& name, const std::string& text) const {
+    folder.write(name, std::as_bytes(std::span(text)));
+  }
+  void process(pid_t pid, int seconds_after_boot) const {
+    const auto number = std::to_string(pid);
+    boost::filesystem::create_directories(folder / number);
+    write(number + "/stat", number + " (a) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 " +
+                                std::to_string(seconds_after_boot * ::sysconf(_SC_CLK_TCK)) + " 0 0\n");
+  }
+};
+
+// fork(), with the pid wanted; -1 if we may not choose.
+pid_t fork_as(pid_t pid) {
+  clone_args how{};
+  how.exit_signal = SIGCHLD;
+  how.set_tid = reinterpret_cast<std::uintptr_t>(&pid);
+  how.set_tid_size = 1;
+  return static_cast<pid_t>(::syscall(SYS_clone3, &how, sizeof how));
+}
 
 }  // namespace
 
@@ -114,4 +144,77 @@ TEST_CASE("a command that looks like the fields after it changes nothing") {
   const auto now = steady_clock::now();
   CHECK(owners.state(pid, 1000060, now) == OwnerState::kAlive);
   CHECK(owners.state(pid, 1000040, now) == OwnerState::kDead);
+}
+
+TEST_CASE("asking again and again leaves no descriptor open, and programs inherit none") {
+  const MadeProc proc;
+  proc.process(::getpid(), 50);
+  Owners owners(proc.folder.path());
+  const auto before = open_descriptors();
+  const auto inherited = inherited_descriptors();
+  auto now = steady_clock::now();
+  const auto pid = static_cast<std::uint64_t>(::getpid());
+  for (int i = 0; i < 50; ++i, now += Owners::kRecheck) {
+    CHECK(owners.state(pid, 1000060, now) == OwnerState::kAlive);
+  }
+  CHECK(open_descriptors() == before);
+  held::while_held(
+      SYS_read, held::kAtEach, [&] { owners.state(pid, 1000060, now); },
+      [&] {
+        CHECK(inherited_descriptors() == inherited);
+        CHECK(open_descriptors().size() > before.size());
+      });
+}
+
+TEST_CASE("a start is read again after a while, and not before") {
+  const MadeProc proc;
+  proc.process(::getpid(), 50);
+  Owners owners(proc.folder.path());
+  const auto pid = static_cast<std::uint64_t>(::getpid());
+  const auto now = steady_clock::now();
+  CHECK(owners.state(pid, 1000060, now) == OwnerState::kAlive);
+  proc.process(::getpid(), 70);
+  CHECK(owners.state(pid, 1000060, now + Owners::kRecheck - std::chrono::nanoseconds(1)) ==
+        OwnerState::kAlive);
+  CHECK(owners.state(pid, 1000060, now + Owners::kRecheck) == OwnerState::kDead);
+  // Two roundings: a process is the owner of a file that seems to be made up to two seconds before it began.
+  CHECK(owners.state(pid, 1000068, now + Owners::kRecheck) == OwnerState::kAlive);
+  CHECK(owners.state(pid, 1000067.9, now + Owners::kRecheck) == OwnerState::kDead);
+}
+
+TEST_CASE("the process that has a dead one's pid is not taken for it, however soon it comes") {
+  const MadeProc proc;
+  ChildProcess outside([&] {
+    if (::unshare(CLONE_NEWPID) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWPID) != 0) {
+      ::_exit(ChildProcess::kSkipped);
+    }
+    ChildProcess inside([&] {
+      constexpr pid_t kPid = 50;
+      const auto born = [&](int seconds_after_boot) {
+        proc.process(kPid, seconds_after_boot);
+        const pid_t pid = fork_as(kPid);
+        if (pid < 0) ::_exit(ChildProcess::kSkipped);
+        if (pid == 0) {
+          for (;;) ::pause();
+        }
+      };
+      Owners owners(proc.folder.path());
+      const auto now = steady_clock::now();
+      born(50);
+      must(owners.state(kPid, 1000060, now) == OwnerState::kAlive);
+      ::kill(kPid, SIGKILL);
+      must(::waitpid(kPid, nullptr, 0) == kPid);
+      must(owners.state(kPid, 1000060, now + std::chrono::seconds(1)) == OwnerState::kDead);
+      born(5000);
+      must(owners.state(kPid, 1000060, now + std::chrono::seconds(2)) == OwnerState::kDead);
+      must(owners.state(kPid, 1005060, now + std::chrono::seconds(2)) == OwnerState::kAlive);
+    });
+    ::_exit(inside.wait());
+  });
+  const int status = outside.wait();
+  if (status == ChildProcess::kSkipped) {
+    MESSAGE("skipped: we cannot choose a process's pid");
+  } else {
+    CHECK(status == 0);
+  }
 }

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +13,9 @@
 #include <string>
 
 #include "child_process.h"
+#include "descriptors.h"
+#include "held_calls.h"
+#include "other_user.h"
 #include "sample.h"
 #include "temporary_folder.h"
 
@@ -19,8 +23,6 @@ using namespace mmstats;
 namespace fs = boost::filesystem;
 
 namespace {
-
-constexpr uid_t kNobody = 65534;
 
 OpenFile open(const std::string& path) {
   auto file = OpenFile::open(AT_FDCWD, path.c_str(), path);
@@ -30,21 +32,6 @@ OpenFile open(const std::string& path) {
 
 std::string put(const TemporaryFolder& folder, const std::string& name, std::uint64_t hits) {
   return sample::write(folder, name, sample::file(sample::counter("hits", hits)));
-}
-
-// As nobody, in a process of its own; skipped where we may not become nobody.
-template <class Run>
-void as_nobody(Run&& run) {
-  ChildProcess nobody([&] {
-    if (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0) ::_exit(ChildProcess::kSkipped);
-    run();
-  });
-  const int status = nobody.wait();
-  if (status == ChildProcess::kSkipped) {
-    MESSAGE("skipped: we cannot become another user");
-  } else {
-    CHECK(status == 0);
-  }
 }
 
 }  // namespace
@@ -220,4 +207,63 @@ TEST_CASE("a file in a folder that is not ours to change is kept") {
     must(removed.error().sys_errno == EACCES);
   });
   CHECK(fs::exists(path));
+}
+
+TEST_CASE("a file that a writer has locked, to replace it, is kept") {
+  const TemporaryFolder folder;
+  const auto path = put(folder, "a.mmstats", 7);
+  const OpenFile file = open(path);
+  const OpenFile writer = open(path);
+  for (const int kind : {LOCK_EX, LOCK_SH}) {
+    REQUIRE(::flock(writer.fd(), kind) == 0);
+    for (const auto ask : {check_unwritten, remove_unwritten}) {
+      const auto removed = ask(file, path);
+      REQUIRE_FALSE(removed.has_value());
+      CHECK(removed.error().kind == ErrorKind::kBusy);
+      CHECK(removed.error().sys_errno == 0);
+    }
+    CHECK(fs::exists(path));
+    REQUIRE(::flock(writer.fd(), LOCK_UN) == 0);
+  }
+  // The lock is left, whatever the answer was.
+  CHECK(check_unwritten(file, path).has_value());
+  CHECK(::flock(writer.fd(), LOCK_EX | LOCK_NB) == 0);
+}
+
+TEST_CASE("until it is removed, nobody can lock a file or begin to write it, and programs inherit nothing") {
+  const TemporaryFolder folder;
+  const auto path = put(folder, "a.mmstats", 7);
+  const OpenFile file = open(path);
+  const OpenFile writer = open(path);
+  const auto before = open_descriptors();
+  const auto inherited = inherited_descriptors();
+  held::while_held(
+      SYS_unlinkat, 1, [&] { CHECK(remove_unwritten(file, path).has_value()); },
+      [&] {
+        CHECK(::flock(writer.fd(), LOCK_EX | LOCK_NB) != 0);
+        CHECK(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC) == -1);
+        CHECK(errno == EWOULDBLOCK);
+        CHECK(inherited_descriptors() == inherited);
+        CHECK(open_descriptors().size() > before.size());
+      });
+  CHECK(::flock(writer.fd(), LOCK_EX | LOCK_NB) == 0);
+  CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("a file that is replaced while we ask for its writers is kept, and so is the other") {
+  const TemporaryFolder folder;
+  for (const long call : {long{SYS_flock}, long{SYS_fcntl}}) {
+    const auto path = put(folder, "a.mmstats", 7);
+    const auto other = put(folder, "other", 8);
+    const OpenFile file = open(path);
+    held::while_held(
+        call, 1,
+        [&] {
+          const auto removed = remove_unwritten(file, path);
+          CHECK_FALSE(removed.has_value());
+          if (!removed) CHECK(removed.error().kind == ErrorKind::kChanged);
+        },
+        [&] { fs::rename(other, path); });
+    CHECK(fs::exists(path));
+  }
 }

@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <boost/filesystem/operations.hpp>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <stop_token>
@@ -18,6 +20,10 @@
 #include <thread>
 #include <vector>
 
+#include "child_process.h"
+#include "descriptors.h"
+#include "held_calls.h"
+#include "other_user.h"
 #include "sample.h"
 
 using mmstats::ErrorKind;
@@ -155,16 +161,22 @@ TEST_CASE("what is not there, or is out of reach, says so") {
 }
 
 TEST_CASE("a file that may not be read is denied") {
-  if (::geteuid() == 0) {
-    MESSAGE("skipped: root may read everything");
-    return;
-  }
   const TemporaryFolder folder;
   const auto path = sample::write(folder, "secret", "\x01");
   REQUIRE(::chmod(path.c_str(), 0) == 0);
-  const auto opened = open_path(path);
-  REQUIRE(!opened);
-  CHECK(opened.error().kind == ErrorKind::kDenied);
+  const auto check = [&] {
+    for (const auto& error : {open_path(path).error(), read_snapshot(path).error()}) {
+      must(error.kind == ErrorKind::kDenied);
+      must(error.path == path);
+      must(error.sys_errno == EACCES);
+    }
+  };
+  // Root may read everything.
+  if (::geteuid() == 0) {
+    as_nobody(check);
+  } else {
+    check();
+  }
 }
 
 TEST_CASE("a name below an open folder is found there, wherever the folder went") {
@@ -206,6 +218,63 @@ TEST_CASE("a name that changes between a file and a FIFO is opened as a file or 
       REQUIRE(file.error().kind == ErrorKind::kNotRegular);
     }
   }
+}
+
+TEST_CASE("a name that means something else when it is opened is opened as a file or not at all") {
+  const TemporaryFolder folder;
+  struct Row {
+    const char* name;
+    bool (*make)(const std::string& at);
+    const char* message;
+  };
+  const Row rows[] = {
+      {"a link to another file", [](const std::string& at) { return ::symlink("target", at.c_str()) == 0; },
+       "is a symbolic link; it was not followed"},
+      {"a FIFO that nobody writes", [](const std::string& at) { return ::mkfifo(at.c_str(), 0600) == 0; },
+       "is a FIFO, not a regular file; it was not opened"},
+      {"a folder", [](const std::string& at) { return ::mkdir(at.c_str(), 0700) == 0; },
+       "is a folder, not a file"},
+  };
+  const auto target = sample::write(folder, "target", "\x01");
+  const auto before = open_descriptors();
+  for (const Row& row : rows) {
+    CAPTURE(row.name);
+    const auto path = sample::write(folder, "a", "\x01");
+    const OpenWatch watch(target);
+    held::while_held(
+        SYS_openat, 1,
+        [&] {
+          const auto file = open_path(path);
+          CHECK_FALSE(file.has_value());
+          if (file) return;
+          CHECK(file.error().kind == ErrorKind::kNotRegular);
+          CHECK(file.error().message == row.message);
+        },
+        [&] {
+          REQUIRE(::unlink(path.c_str()) == 0);
+          REQUIRE(row.make(path));
+        });
+    CHECK_FALSE(watch.was_opened());
+    boost::filesystem::remove(path);
+  }
+  CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("programs that are started while a file is read inherit nothing, and none is left open") {
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "a", "\x01" + std::string(99, 'x'));
+  const auto before = open_descriptors();
+  const auto inherited = inherited_descriptors();
+  for (const long call : {long{SYS_pread64}, long{SYS_close}}) {
+    held::while_held(
+        call, held::kAtEach, [&] { CHECK(read_snapshot(path).has_value()); },
+        [&] {
+          CHECK(inherited_descriptors() == inherited);
+          CHECK(open_descriptors().size() > before.size());
+        });
+  }
+  CHECK_FALSE(read_snapshot(path, 10).has_value());
+  CHECK(open_descriptors() == before);
 }
 
 TEST_CASE("without a descriptor left, the error is a limit and says what to raise") {

@@ -1,0 +1,181 @@
+// How a region's file gets its name, and what others do at that very moment.
+#include "publish/region.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <vector>
+
+#include "descriptors.h"
+#include "folder_content.h"
+#include "held_calls.h"
+#include "sample.h"
+
+using mmstats::ErrorKind;
+using mmstats::Region;
+
+namespace {
+
+using Names = std::vector<std::string>;
+
+// Regions stay for ever, as their addresses do.
+Region& new_region() { return *new Region; }
+
+mmstats::Expected<void> fill_region(Region& region, const std::string& path, std::uint64_t hits) {
+  return region.fill(sample::bytes(sample::file(sample::counter("hits", hits))), path);
+}
+
+// What the file says, or -1.
+double hits_of(const std::string& path) {
+  const FileContent content(path);
+  const auto found = content.numbers.find("hits");
+  return found == content.numbers.end() ? -1 : found->second;
+}
+
+}  // namespace
+
+TEST_CASE("a file system that cannot rename without replacing is no obstacle, and nobody is replaced") {
+  for (const int refusal : {EINVAL, ENOSYS}) {
+    const TemporaryFolder folder;
+    const auto path = folder / "a.mmstats";
+    Region& first = new_region();
+    Region& second = new_region();
+    Region& third = new_region();
+    held::while_failing(SYS_renameat2, refusal, [&] {
+      CHECK(fill_region(first, path, 1).has_value());
+      CHECK(names_in(folder.path()) == Names{"a.mmstats"});
+      // One link, as readers take another name for another file's.
+      struct stat info {};
+      CHECK(::stat(path.c_str(), &info) == 0);
+      CHECK(info.st_nlink == 1);
+      CHECK(fill_region(second, path, 2).has_value());
+      CHECK(names_in(folder.path()) == Names{"a.1.mmstats", "a.mmstats"});
+      CHECK(hits_of(path) == 1);
+      CHECK(hits_of(second.path()) == 2);
+      // One that nobody writes is replaced.
+      first.detach();
+      CHECK(fill_region(third, path, 3).has_value());
+      CHECK(names_in(folder.path()) == Names{"a.1.mmstats", "a.mmstats"});
+      CHECK(hits_of(path) == 3);
+    });
+    for (Region* const region : {&first, &second, &third}) region->reset();
+  }
+}
+
+TEST_CASE("where no name can be given, nothing is left behind") {
+  const TemporaryFolder folder;
+  Region& region = new_region();
+  held::while_failing(SYS_renameat2, EPERM, [&] {
+    const auto filled = fill_region(region, folder / "a.mmstats", 1);
+    CHECK_FALSE(filled.has_value());
+    if (!filled) CHECK(filled.error().sys_errno == EPERM);
+    CHECK_FALSE(region.is_file());
+  });
+  CHECK(names_in(folder.path()).empty());
+}
+
+TEST_CASE("an abandoned file that somebody has locked is not replaced") {
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "a.mmstats", sample::file(sample::counter("hits", 7)));
+  const int locked = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  REQUIRE(::flock(locked, LOCK_SH) == 0);
+  Region& region = new_region();
+  CHECK(fill_region(region, path, 1).has_value());
+  CHECK(region.path() == folder / "a.1.mmstats");
+  CHECK(hits_of(path) == 7);
+  ::close(locked);
+  Region& next = new_region();
+  CHECK(fill_region(next, path, 2).has_value());
+  CHECK(next.path() == path);
+  CHECK(hits_of(path) == 2);
+  for (Region* const one : {&region, &next}) one->reset();
+}
+
+TEST_CASE("of two that replace an abandoned file at the same time, the second takes another name") {
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "a.mmstats", sample::file(sample::counter("hits", 7)));
+  Region& slow = new_region();
+  Region& quick = new_region();
+  held::while_held(
+      SYS_flock, 1, [&] { CHECK(fill_region(slow, path, 1).has_value()); },
+      [&] {
+        CHECK(fill_region(quick, path, 2).has_value());
+        CHECK(quick.path() == path);
+      });
+  CHECK(hits_of(path) == 2);
+  CHECK(slow.path() == folder / "a.1.mmstats");
+  CHECK(hits_of(slow.path()) == 1);
+  CHECK(names_in(folder.path()) == Names{"a.1.mmstats", "a.mmstats"});
+  for (Region* const region : {&slow, &quick}) region->reset();
+}
+
+TEST_CASE("until it is replaced, nobody can lock an abandoned file or begin to write it") {
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "a.mmstats", sample::file(sample::counter("hits", 7)));
+  const int other = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  Region& region = new_region();
+  held::while_held(
+      held::kRename, 1, [&] { CHECK(fill_region(region, path, 1).has_value()); },
+      [&] {
+        CHECK(::flock(other, LOCK_EX | LOCK_NB) != 0);
+        CHECK(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC) == -1);
+        CHECK(errno == EWOULDBLOCK);
+      });
+  CHECK(region.path() == path);
+  CHECK(hits_of(path) == 1);
+  CHECK(::flock(other, LOCK_EX | LOCK_NB) == 0);
+  ::close(other);
+  region.reset();
+}
+
+TEST_CASE("no descriptor is kept, and programs that are started meanwhile inherit none") {
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "a.mmstats", sample::file(sample::counter("hits", 7)));
+  const auto before = open_descriptors();
+  const auto inherited = inherited_descriptors();
+  const std::string field = sample::counter(std::string(5000, 'x'), 3);
+  for (const long call : {long{SYS_fallocate}, long{SYS_flock}}) {
+    Region& region = new_region();
+    held::while_held(
+        call, held::kAtEach,
+        [&] {
+          CHECK(fill_region(region, path, 1).has_value());
+          const auto end = sample::file(sample::counter("hits", 1)).size() - 2;
+          CHECK(region.append(end, sample::bytes(field)).has_value());
+        },
+        [&] {
+          CHECK(inherited_descriptors() == inherited);
+          CHECK(open_descriptors().size() > before.size());
+        });
+    CHECK(region.file_bytes() == 8192);
+    CHECK(open_descriptors() == before);
+    region.remove();
+    CHECK(names_in(folder.path()).empty());
+    region.reset();
+    sample::write(folder, "a.mmstats", sample::file(sample::counter("hits", 7)));
+  }
+}
+
+TEST_CASE("a file that has another's name by now is neither removed nor given a field") {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.mmstats";
+  Region& region = new_region();
+  REQUIRE(fill_region(region, path, 1).has_value());
+  const auto other = sample::write(folder, "other", sample::file(sample::counter("hits", 8)));
+  REQUIRE(::rename(other.c_str(), path.c_str()) == 0);
+  const auto end = sample::file(sample::counter("hits", 1)).size() - 2;
+  const std::string field = sample::counter(std::string(5000, 'x'), 3);
+  const auto appended = region.append(end, sample::bytes(field));
+  REQUIRE_FALSE(appended.has_value());
+  CHECK(appended.error().kind == ErrorKind::kChanged);
+  region.remove();
+  CHECK(hits_of(path) == 8);
+  CHECK(sample::read(path).size() < 4096);
+  CHECK_FALSE(region.is_file());
+  region.reset();
+}

@@ -1,5 +1,6 @@
 """cleanstats as people and scripts meet it: what it removes and what it keeps, its lines, its exit status."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -335,6 +336,16 @@ class CleanstatsTest(unittest.TestCase):
         with open(os.path.join(daemons.HERE, "..", "..", "packaging", "systemd", "mmstats-clean.service")) as unit:
             (left,) = [line for line in unit if line.startswith("CapabilityBoundingSet=")]
         self.assertEqual(left.split("=")[1].lower().replace("cap_", "").split(), list(SERVICE_CAPABILITIES))
+
+    def test_a_file_that_a_writer_has_locked_to_replace_it_is_kept(self):
+        pid = dead_pid()
+        path = self.publish("a", pid=pid)
+        with open(path, "rb") as writers:
+            fcntl.flock(writers, fcntl.LOCK_EX)
+            for options in ([], ["--dry-run"]):
+                entry = self.run_json(*options, path)[path]
+                self.assertEqual((entry["action"], entry["reason"]), ("kept", "mapped"))
+        self.assertEqual(self.run_json(path)[path]["action"], "removed")
 
     def test_a_file_that_is_replaced_between_check_and_removal_is_kept(self):
         if not may_trace():

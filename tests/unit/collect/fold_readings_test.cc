@@ -133,3 +133,36 @@ TEST_CASE("bytes right behind damage are looked at in every scan, those far behi
   }
   CHECK(world.total("hits") == 3);
 }
+
+TEST_CASE("a counter of fractions is scaled, too") {
+  World world(with({.pattern = "seconds",
+                    .kind = Kind::kCounter,
+                    .aggregate = {},
+                    .name = {},
+                    .sink_type = {},
+                    .scale = 1000}));
+  for (const double seconds : {0.25, 0.75}) {
+    world.put(0, MadeFile().owner(10, 100).buffered("seconds", "d", seconds));
+    world.scan();
+  }
+  CHECK(world.find("seconds")->value == 750);
+}
+
+TEST_CASE("who answers for owners is told whether one was alive earlier in this life") {
+  std::vector<bool> was_alive;
+  OwnerState answer = OwnerState::kUnknown;
+  Fold fold({}, {}, [&](const Fold::OwnerQuestion& question) {
+    was_alive.push_back(question.was_alive);
+    return answer;
+  });
+  MemoryFile file;
+  file.bytes = worker(10, 100, 5).padded();
+  for (const OwnerState state :
+       {OwnerState::kUnknown, OwnerState::kAlive, OwnerState::kUnknown, OwnerState::kDead}) {
+    answer = state;
+    fold.begin();
+    fold.read(0, "file", file);
+    fold.finish();
+  }
+  CHECK(was_alive == std::vector<bool>{false, false, true, true});
+}

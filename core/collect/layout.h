@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "collect/rules.h"
+#include "format/struct_codes.h"
 #include "mmstats/parse.h"
 
 namespace mmstats {
@@ -44,6 +45,16 @@ struct FieldPlan {
   // Whether a counter's raw bits are its value.
   [[nodiscard]] bool stores_counter() const {
     return mask == ~std::uint64_t{0} && !swapped && code != 'q' && code != 'l' && code != 'n';
+  }
+
+  // A whole-number counter's value. A negative one counts nothing yet.
+  [[nodiscard]] std::uint64_t counter(std::uint64_t raw) const {
+    if (stores_counter()) return raw;
+    const auto bytes = static_cast<unsigned>(64 - std::countl_zero(mask)) / 8;
+    if (swapped) raw = __builtin_bswap64(raw) >> (64U - 8U * bytes);
+    const bool is_signed = struct_code(code).kind == CodeClass::kSigned;
+    const bool negative = is_signed && ((raw >> (8U * bytes - 1)) & 1U) != 0;
+    return negative ? 0 : raw;
   }
 
   [[nodiscard]] double number(std::uint64_t raw) const {

@@ -1,0 +1,125 @@
+#include "collect/file_reading.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace mmstats {
+namespace {
+
+constexpr int kMostReadings = 8;  // readings of a file whose values do not settle
+
+void reserve_bytes(std::vector<std::byte>& buffer, std::size_t size) {
+  if (buffer.size() < size + kLoadSlack) buffer.resize(size + kLoadSlack);
+}
+
+}  // namespace
+
+void FileReading::reserve(std::size_t size) { reserve_bytes(bytes, size); }
+
+bool FileReading::read(const Layout& layout, const LifeMark& mark, ByteSource& source) {
+  const std::size_t wanted = layout.wanted();
+  reserve(wanted);
+  const ssize_t got = source.read_at(0, {bytes.data(), wanted});
+  return got >= 0 && layout.matches(bytes.data(), static_cast<std::size_t>(got)) &&
+         layout.agrees(mark, bytes.data());
+}
+
+FileReading::Outcome FileReading::take(const Layout& layout, const LifeMark& mark, const Ledger& ledger,
+                                       ByteSource& source, std::uint64_t& unstable) {
+  const auto plans = layout.plans();
+  values.resize(plans.size());
+  std::uint64_t changed = 0;
+  unsigned bad_flags = 0;
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    values[i] = plans[i].load(bytes.data());
+    changed |= values[i] ^ ledger.last[i];
+    bad_flags |= std::to_integer<unsigned>(bytes[plans[i].flag_at]) & plans[i].bad_flags;
+  }
+  if (bad_flags != 0) return Outcome::kReload;
+  if (changed == 0 && ledger.all_good) return Outcome::kUnchanged;
+
+  reserve_bytes(second_bytes_, layout.wanted());
+  unsettled.clear();
+  const std::size_t hot = layout.hot_end() - layout.hot_begin();
+  const ssize_t got = source.read_at(layout.hot_begin(), {second_bytes_.data() + layout.hot_begin(), hot});
+  if (got != static_cast<ssize_t>(hot)) return Outcome::kReload;
+  second_.resize(plans.size());
+  const bool same =
+      std::memcmp(bytes.data() + layout.hot_begin(), second_bytes_.data() + layout.hot_begin(), hot) == 0;
+  if (same) {
+    std::copy(values.begin(), values.end(), second_.begin());
+  } else {
+    for (std::size_t i = 0; i < plans.size(); ++i) second_[i] = plans[i].load(second_bytes_.data());
+  }
+  bool fell = false;
+  for (std::size_t i = 0; i < layout.plain_counters(); ++i) fell |= values[i] < ledger.last[i];
+  for (std::size_t i = layout.plain_counters(); i < layout.whole_counters(); ++i) {
+    fell |= plans[i].counter(values[i]) < plans[i].counter(ledger.last[i]);
+  }
+  for (std::size_t i = layout.whole_counters(); i < layout.counters(); ++i) {
+    fell |= !(plans[i].number(values[i]) >= plans[i].number(ledger.last[i]));
+  }
+  if ((!same || fell) && !settle(layout, mark, ledger, source, unstable)) return Outcome::kReload;
+  return Outcome::kTaken;
+}
+
+// Reads what did not stand still until it does, or is proved otherwise; `values` then holds what
+// to accept. False: the file is not what it was.
+bool FileReading::settle(const Layout& layout, const LifeMark& mark, const Ledger& ledger, ByteSource& source,
+                         std::uint64_t& unstable) {
+  const auto plans = layout.plans();
+  enum class Verdict : std::uint8_t { kAccept, kLookAgain };
+  // `older` and `newer` are two readings, one after the other. Equal ones are a value that was there.
+  // A counter that only grows and was not below its last value at the older reading, and is not below
+  // that at the newer one, had the older value in between: were it a mixture that is too high, the
+  // true value would have to catch up before a mixture of it could be as high again.
+  const auto judge = [&](std::size_t i, std::uint64_t older, std::uint64_t newer) {
+    if (i >= layout.counters()) return older == newer ? Verdict::kAccept : Verdict::kLookAgain;
+    const FieldPlan& plan = plans[i];
+    if (i < layout.whole_counters()) {
+      const std::uint64_t value = plan.counter(older);
+      return plan.counter(ledger.last[i]) <= value && value <= plan.counter(newer) ? Verdict::kAccept
+                                                                                   : Verdict::kLookAgain;
+    }
+    const auto number = [&](std::uint64_t raw) { return plan.number(raw); };
+    return number(ledger.last[i]) <= number(older) && number(older) <= number(newer) ? Verdict::kAccept
+                                                                                     : Verdict::kLookAgain;
+  };
+  // A counter below its last value began again, if it stays there, never falling, in three readings.
+  const auto not_above = [&](std::size_t i, std::uint64_t older, std::uint64_t newer) {
+    const FieldPlan& plan = plans[i];
+    if (i < layout.whole_counters()) return plan.counter(older) <= plan.counter(newer);
+    return plan.number(older) <= plan.number(newer);
+  };
+
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    if (judge(i, values[i], second_[i]) == Verdict::kLookAgain)
+      unsettled.push_back(static_cast<std::uint32_t>(i));
+  }
+  for (int readings = 2; readings < kMostReadings && !unsettled.empty(); ++readings) {
+    if (!read(layout, mark, source)) return false;
+    std::erase_if(unsettled, [&](std::uint32_t i) {
+      const std::uint64_t newest = plans[i].load(bytes.data());
+      if (judge(i, second_[i], newest) == Verdict::kAccept) {
+        values[i] = second_[i];
+        return true;
+      }
+      const bool whole = i < layout.counters();
+      if (whole && not_above(i, values[i], second_[i]) && not_above(i, second_[i], newest) &&
+          !not_above(i, ledger.last[i], newest)) {
+        values[i] = newest;
+        return true;
+      }
+      values[i] = second_[i];
+      second_[i] = newest;
+      return false;
+    });
+  }
+  for (const std::uint32_t i : unsettled) {
+    ++unstable;
+    values[i] = ledger.last[i];
+  }
+  return true;
+}
+
+}  // namespace mmstats

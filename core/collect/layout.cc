@@ -147,9 +147,13 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
     hot_end_ = std::max<std::size_t>(hot_end_, plan.at + plan.stride + sizeof(std::uint64_t));
   }
   hot_end_ = std::min(hot_end_, window_);
-  memory_ =
-      sizeof *this + pattern_.size() + mask_.size() + plans_.size() * (sizeof(FieldPlan) + sizeof(Binding));
+  memory_ = sizeof *this + pattern_.size() + mask_.size() + plans_.size() * sizeof(FieldPlan);
   for (const std::string& label : labels_) memory_ += sizeof(std::string) + 2 * label.size();
+  for (const Binding& binding : bindings_) {
+    memory_ += sizeof(Binding) + binding.name.size() + binding.sink_type.size() + binding.unit.size() +
+               binding.help.size();
+    for (const std::string& group : binding.groups) memory_ += sizeof(std::string) + group.size();
+  }
 }
 
 // Takes bytes out of the comparison.

@@ -100,7 +100,7 @@ class Layout {
   [[nodiscard]] bool apart() const { return apart_; }  // some series are kept apart by process
   [[nodiscard]] const std::optional<Damage>& damage() const { return damage_; }
 
-  // Bytes that it takes, about.
+  // Bytes that it takes, what its bindings hold included, about.
   [[nodiscard]] std::size_t memory() const { return memory_; }
 
   // The bytes that hold all values: what a second reading must take.

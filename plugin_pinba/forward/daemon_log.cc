@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "base/utf8.h"
 #include "mmstats/error.h"
 
 namespace mmstats::forward {
@@ -20,7 +21,7 @@ DaemonLog::DaemonLog() : terminal_(::isatty(STDERR_FILENO) == 1) {}
 void DaemonLog::say(Priority priority, std::string_view text) const {
   std::string shown = printable(text);
   if (shown.size() > kMaxLine) {
-    shown.resize(kMaxLine);
+    shown.resize(whole_characters(shown, kMaxLine).size());
     shown += "...";
   }
   const std::string line = terminal_ ? fmt::format("mmstats-pinba: {}\n", shown)

@@ -1,3 +1,4 @@
+// The C interface, function by function in the order of mmstats.h: hence more than 400 lines.
 #include <algorithm>
 #include <cerrno>
 #include <chrono>

@@ -1,5 +1,5 @@
-// Folders, the names in them and the files behind the names. Above 400 lines, because one scan changes all three together: a
-// file is gone only when its last name in any folder is.
+// Folders, the names in them and the files behind the names. Above 400 lines, because one scan changes all
+// three together: a file is gone only when its last name in any folder is.
 #include "collect/discover.h"
 
 #include <dirent.h>
@@ -262,7 +262,7 @@ bool Discovery::Impl::open_folder(Folder& folder) {
   if (fd < 0) return false;
   move_high(fd, std::numeric_limits<int>::max());
   Descriptor owner(fd);
-  struct stat info {};
+  struct stat info{};
   folder.directory = ::fstat(fd, &info) == 0 ? ::fdopendir(fd) : nullptr;
   if (folder.directory == nullptr) return false;
   static_cast<void>(owner.release());
@@ -272,7 +272,7 @@ bool Discovery::Impl::open_folder(Folder& folder) {
 }
 
 void Discovery::Impl::scan_folder(Folder& folder, system_clock::time_point now) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(folder.path.c_str(), &info) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) {
       // Not an error: an application that makes it may come later.
@@ -331,7 +331,7 @@ void Discovery::Impl::list(Folder& folder, const timespec& stamp, system_clock::
 // A listing may miss a name that is renamed while it goes on; taking its file for gone would count it
 // twice when it is seen again.
 bool Discovery::Impl::still_there(const Folder& folder, const char* text, const Folder::Name& name) const {
-  struct stat info {};
+  struct stat info{};
   return name.file != kNoFile &&
          ::fstatat(::dirfd(folder.directory), text, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
          FileId{info.st_dev, info.st_ino} == files[name.file].id;
@@ -487,7 +487,7 @@ ssize_t Discovery::read_at(FileKey key, std::uint64_t offset, std::span<std::byt
 
 std::int64_t Discovery::size(FileKey key) noexcept {
   const File& file = impl_->files[key];
-  struct stat info {};
+  struct stat info{};
   const int result = file.open.is_open() ? ::fstat(file.open.fd(), &info)
                                          : ::fstatat(AT_FDCWD, file.path.c_str(), &info, AT_SYMLINK_NOFOLLOW);
   if (result != 0) return -1;

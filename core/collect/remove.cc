@@ -50,7 +50,7 @@ Expected<void> if_unwritten(const OpenFile& file, const std::string& path, Act a
                                  O_PATH | O_DIRECTORY | O_CLOEXEC));
   const char* const name = path.c_str() + (slash == std::string::npos ? 0 : slash + 1);
   if (!folder) return failed(errno);
-  struct stat info {};
+  struct stat info{};
   if (::fstatat(folder.get(), name, &info, AT_SYMLINK_NOFOLLOW) != 0) return failed(errno);
   if (FileId{info.st_dev, info.st_ino} != file.id()) {
     return refuse(ErrorKind::kChanged, "is another file now; it is kept");

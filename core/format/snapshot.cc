@@ -53,7 +53,7 @@ void OpenFile::close() noexcept {
 }
 
 Expected<OpenFile> OpenFile::open(int folder_fd, const char* name, const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   // Ask first: opening a FIFO wakes who waits at its other end, and opening a device may act.
   if (::fstatat(folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
     return tl::unexpected(system_failure(path, "cannot be looked at"));
@@ -102,7 +102,7 @@ Expected<Snapshot> read_snapshot(const OpenFile& file, const std::string& path, 
     return tl::unexpected(failure(ErrorKind::kTooLarge, path,
                                   "is larger than the limit of " + std::to_string(max_file_size) + " bytes"));
   };
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file.fd(), &status) != 0) {
     return tl::unexpected(system_failure(path, "cannot be looked at"));
   }

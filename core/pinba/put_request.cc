@@ -53,7 +53,7 @@ std::uint32_t number(std::uint64_t value, Changes& changes) {
 }
 
 // Nearly every dictionary is so small that each index has one byte.
-template <wire::Field kField, std::uint32_t TagRef::*kPart>
+template <wire::Field kField, std::uint32_t TagRef::* kPart>
 std::byte* put_tags(std::byte* at, const std::vector<TagRef>& tags, std::uint32_t texts) {
   if (texts <= 0x80) {
     for (const TagRef& tag : tags) {
@@ -66,7 +66,7 @@ std::byte* put_tags(std::byte* at, const std::vector<TagRef>& tags, std::uint32_
   return at;
 }
 
-template <wire::Field kField, double Timer::*kTime>
+template <wire::Field kField, double Timer::* kTime>
 std::byte* put_times(std::byte* at, const std::vector<Timer>& timers, Changes& changes) {
   for (const Timer& timer : timers) at = put_float<kField>(at, seconds(timer.*kTime, changes));
   return at;

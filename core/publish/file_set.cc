@@ -31,8 +31,7 @@ constexpr std::size_t kCacheLine = 64;
 constexpr std::size_t kMaxHead = kCacheLine + 16;  // bytes of a field beside its label and values
 
 std::string one_line(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return c == '\t' || c == '\n' || c == '\0'; }, ' ');
+  std::replace_if(text.begin(), text.end(), [](char c) { return c == '\t' || c == '\n' || c == '\0'; }, ' ');
   return text;
 }
 

@@ -138,7 +138,8 @@ class Models {
     const auto begin = [&](Impl& model, Lock& lock) {
       if (std::find(threads_.begin(), threads_.end(), thread_files) == threads_.end()) {
         // Only threads whose end is noticed: their memory must be left alone then.
-        if (!notices_ends_ || ::pthread_setspecific(thread_end_, static_cast<const void*>(thread_files)) != 0) throw std::bad_alloc();
+        if (!notices_ends_ || ::pthread_setspecific(thread_end_, static_cast<const void*>(thread_files)) != 0)
+          throw std::bad_alloc();
         threads_.push_back(thread_files);
       }
       const auto tid = ::gettid();

@@ -55,13 +55,13 @@ bool rename_to_new(const std::string& from, const std::string& to) {
 }
 
 FileId id_of(int fd) {
-  struct stat file {};
+  struct stat file{};
   ::fstat(fd, &file);
   return {.device = file.st_dev, .inode = file.st_ino};
 }
 
 bool leads_to(const std::string& path, FileId id) {
-  struct stat there {};
+  struct stat there{};
   return ::lstat(path.c_str(), &there) == 0 && FileId{.device = there.st_dev, .inode = there.st_ino} == id;
 }
 

@@ -19,7 +19,8 @@ inline detail::Place add_memory(Model& model, std::size_t size) {
 
 // This thread's T at `place`, all zeros at first. Null: there is none.
 template <class T>
-requires std::is_trivially_copyable_v<T> T* state_at(detail::Place place) noexcept {
+  requires std::is_trivially_copyable_v<T>
+T* state_at(detail::Place place) noexcept {
   std::byte* const memory = place.in_thread();
   return is_nowhere(memory) ? nullptr : reinterpret_cast<T*>(memory);
 }

@@ -26,7 +26,7 @@ tl::expected<Config, Mistakes> load_config(const std::string& path,
   };
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file) return refuse(std::string("cannot be opened: ") + std::strerror(errno));
-  struct stat about {};
+  struct stat about{};
   if (::fstat(file.get(), &about) != 0 || !S_ISREG(about.st_mode)) return refuse("is no file");
   std::string content;
   std::array<char, 16384> chunk{};

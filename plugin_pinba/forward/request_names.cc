@@ -66,7 +66,7 @@ RequestNames request_names(const Mapping& mapping, const Series& series, std::st
   const MetricConfig* metric = metric_of(mapping, series);
   const TextLimits& limits = mapping.limits;
   // The metric's, else the group's, else `otherwise`.
-  const auto text = [&](std::optional<std::string> Naming::*which, std::string_view otherwise) {
+  const auto text = [&](std::optional<std::string> Naming::* which, std::string_view otherwise) {
     if (metric != nullptr && metric->request.*which) return metric_text(*(metric->request.*which), series);
     return (mapping.request.*which).value_or(std::string(otherwise));
   };

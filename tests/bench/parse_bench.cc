@@ -47,8 +47,7 @@ using Vector = std::uint64_t __attribute__((vector_size(32)));
 #if defined(__x86_64__)
 [[gnu::target_clones("avx2", "default"), gnu::noinline]]
 #endif
-std::uint64_t
-touch_vectors(Bytes bytes) {
+std::uint64_t touch_vectors(Bytes bytes) {
   Vector sum{};
   Vector other{};  // two sums, as one would wait for itself
   std::size_t at = 0;

@@ -195,7 +195,8 @@ using DoubleField = Gauge<double>;
 
 // A byte or a bool, unbuffered as in the original.
 template <detail::Number T>
-requires(sizeof(T) == 1) class SmallField {
+  requires(sizeof(T) == 1)
+class SmallField {
  public:
   SmallField(Model& model, std::string_view label, const About& about = {}, T initial = {})
       : cell_(model, label, about, std::same_as<T, bool> ? Kind::kState : Kind::kGauge, initial, false) {}

@@ -156,9 +156,7 @@ concept Mapping = std::ranges::input_range<T> && requires {
   typename T::mapped_type;
 };
 template <class T>
-concept Printable = requires(std::ostream& out, const T& value) {
-  out << value;
-};
+concept Printable = requires(std::ostream& out, const T& value) { out << value; };
 template <class>
 inline constexpr bool kNever = false;
 

@@ -52,7 +52,7 @@ class MonitorState {
   }
   // Sets one field of the request; takes the mutex.
   template <class Field, class Value>
-  void set(Field Request::*field, const Value& value) {
+  void set(Field Request::* field, const Value& value) {
     const std::lock_guard lock(mutex);
     request.*field = value;
   }

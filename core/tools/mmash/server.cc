@@ -129,7 +129,7 @@ mmstats::Expected<std::string> Server::Impl::listen_unix(const std::string& addr
                       fmt::format("a socket's path has 1 to {} bytes", sizeof(sockaddr_un::sun_path) - 1));
   }
   const Local::endpoint endpoint(path);
-  struct stat info {};
+  struct stat info{};
   if (::lstat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) {
     error_code error;
     Local::socket probe(io);

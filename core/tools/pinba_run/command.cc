@@ -43,7 +43,7 @@ Signals::Signals() {
   ::sigfillset(&all_);
   ::pthread_sigmask(SIG_BLOCK, &all_, &mask_before_);
   // Were it ignored, as some parents leave it, the system would keep exit statuses to itself.
-  struct sigaction plain {};
+  struct sigaction plain{};
   plain.sa_handler = SIG_DFL;
   ::sigaction(SIGCHLD, &plain, &child_before_);
 }

@@ -28,7 +28,7 @@ class Signals {
  private:
   sigset_t all_{};
   sigset_t mask_before_{};
-  struct sigaction child_before_ {};
+  struct sigaction child_before_{};
 };
 
 // The command while it runs, in our process group and with our terminal.

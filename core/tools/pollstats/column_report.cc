@@ -219,7 +219,7 @@ int report_columns(const Options& options, Columns columns, const std::vector<st
       return kUsage;
     }
   }
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = on_interrupt;
   ::sigaction(SIGINT, &action, nullptr);
   return Report(options, std::move(columns), globs, std::move(rules)).run();

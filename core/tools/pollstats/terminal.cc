@@ -67,7 +67,7 @@ void arm_rescue() {
     std::memcpy(rescue.leave.data() + rescue.leave_size, text.data(), text.size());
     rescue.leave_size += text.size();
   }
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = on_crash;
   action.sa_flags = static_cast<int>(SA_RESETHAND | SA_ONSTACK);
   for (const int signal : kCrashes) ::sigaction(signal, &action, nullptr);

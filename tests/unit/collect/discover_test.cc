@@ -143,7 +143,7 @@ TEST_CASE("a folder whose stamp is old and unchanged is not listed again, until 
 
 TEST_CASE("a recent stamp proves nothing: the folder is listed again") {
   Eyes eyes;
-  struct stat info {};
+  struct stat info{};
   eyes.folder.write("a.mmstats", kContent);
   REQUIRE(::stat(eyes.folder.path().c_str(), &info) == 0);
   CHECK(eyes.scan().appeared.size() == 1);

@@ -78,7 +78,7 @@ TEST_CASE("a regular file opens, says who it is, and reads from anywhere") {
   const auto path = sample::write(folder, "a", "0123456789");
   const auto file = open_path(path);
   REQUIRE(file);
-  struct stat status {};
+  struct stat status{};
   REQUIRE(::stat(path.c_str(), &status) == 0);
   CHECK(file->id() == mmstats::FileId{status.st_dev, status.st_ino});
   CHECK(file->size() == 10);
@@ -211,7 +211,7 @@ TEST_CASE("a name that changes between a file and a FIFO is opened as a file or 
   for (int i = 0; i < 50'000; ++i) {
     const auto file = open_path(path);
     if (file) {
-      struct stat status {};
+      struct stat status{};
       REQUIRE(::fstat(file->fd(), &status) == 0);
       REQUIRE(S_ISREG(status.st_mode));
     } else {
@@ -364,7 +364,7 @@ TEST_CASE("a snapshot has the whole file, its identity and its time") {
     CHECK(std::ranges::equal(snapshot->bytes, sample::bytes(content)));
     CHECK(snapshot->file_size == size);
     CHECK(snapshot->path == path);
-    struct stat status {};
+    struct stat status{};
     REQUIRE(::stat(path.c_str(), &status) == 0);
     CHECK(snapshot->id == mmstats::FileId{status.st_dev, status.st_ino});
     CHECK(snapshot->modified.time_since_epoch() / std::chrono::nanoseconds(1) ==

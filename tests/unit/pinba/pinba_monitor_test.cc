@@ -106,7 +106,9 @@ TEST_CASE("a request is sent when its scope ends, with its names, numbers and ta
 
 TEST_CASE("a request that sets nothing has pynba's defaults") {
   Site site;
-  { RequestMonitor request(*site.client, "/"); }
+  {
+    RequestMonitor request(*site.client, "/");
+  }
   const auto message = site.received();
   std::array<char, 256> host{};
   REQUIRE(::gethostname(host.data(), host.size() - 1) == 0);
@@ -252,7 +254,9 @@ TEST_CASE("a request that cannot be handed on is told, and thrown only where tha
       }
       CHECK(!request.send());  // once is all
     }
-    { const RequestMonitor request(*client, "/ends"); }
+    {
+      const RequestMonitor request(*client, "/ends");
+    }
     {
       RequestMonitor request(*client, "/disabled");
       request.set_enabled(false);
@@ -299,7 +303,9 @@ TEST_CASE("flush sends now and starts over, without the timers of before") {
     // Its timers are gone, but may still be used.
     timer.start();
     timer.stop();
-    { const auto late = timer.clone().scope(); }
+    {
+      const auto late = timer.clone().scope();
+    }
     const auto next = request.timer({{"part", 2}}).scope();
   }
   const auto message = site.received();
@@ -315,7 +321,9 @@ TEST_CASE("what is not enabled or discarded is not sent") {
   ClientOptions options;
   options.enabled = false;
   Site off(options);
-  { RequestMonitor request(*off.client, "/"); }
+  {
+    RequestMonitor request(*off.client, "/");
+  }
   {
     RequestMonitor request(*off.client, "/on");
     request.set_enabled(true);
@@ -334,7 +342,9 @@ TEST_CASE("what is not enabled or discarded is not sent") {
 
 TEST_CASE("the current request is the innermost of the thread") {
   Site site;
-  { const auto nowhere = pinba::timer({{"a", 1}}).scope(); }
+  {
+    const auto nowhere = pinba::timer({{"a", 1}}).scope();
+  }
   CHECK(!pinba::current_request());
   {
     RequestMonitor outer(*site.client, "/outer");
@@ -401,7 +411,9 @@ TEST_CASE("timers and scopes may outlive their request and its client") {
   }
   timer.clone().start();
   CHECK(!timer.started());
-  { const auto late = pinba::timer({{"b", 1}}).scope(); }
+  {
+    const auto late = pinba::timer({{"b", 1}}).scope();
+  }
 }
 
 TEST_CASE("more timers than allowed are left out, and it is said") {

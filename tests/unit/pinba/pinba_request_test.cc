@@ -69,11 +69,8 @@ TEST_CASE("tags are flattened as pynba flattens them") {
   CHECK(Tags{{"foo", std::vector<int>{12, 13}}}.pairs() == Pairs{{"foo", "12"}, {"foo", "13"}});
   CHECK(Tags{{"foo", std::map<std::string, std::vector<int>>{{"foo", {12}}}}}.pairs() ==
         Pairs{{"foo.foo", "12"}});
-  CHECK(Tags{{"foo",
-              [] {
-                return std::vector<std::string>{"bar", "baz"};
-              }}}
-            .pairs() == Pairs{{"foo", "bar"}, {"foo", "baz"}});
+  CHECK(Tags{{"foo", [] { return std::vector<std::string>{"bar", "baz"}; }}}.pairs() ==
+        Pairs{{"foo", "bar"}, {"foo", "baz"}});
   CHECK(Tags{{"foo", std::map<int, std::vector<int>>{{42, {12}}}}}.pairs() == Pairs{{"foo.42", "12"}});
   CHECK(
       Tags{{"foo", "bar"}, {"baz", std::vector<const char*>{"seq1", "seq2"}}, {"qux", Map{{"map1", "val1"}}}}

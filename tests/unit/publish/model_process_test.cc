@@ -548,8 +548,8 @@ TEST_CASE("a signal's handler and what it interrupts count together") {
   REQUIRE(model.open().has_value());
   REQUIRE(mmstats_model_open(c_model, nullptr, 0) == 0);
 
-  struct sigaction action {};
-  struct sigaction before {};
+  struct sigaction action{};
+  struct sigaction before{};
   action.sa_handler = [](int) {
     interrupted->incr();
     mmstats_counter_incr(interrupted_c, 1);

@@ -331,7 +331,7 @@ TEST_CASE("every file says who writes it, as the original's do") {
     CHECK(file.type("web.sys.tid") == "q");
     tids.insert(file.number<std::int64_t>("web.sys.tid"));
     CHECK(file.find("web.org.python.version") == nullptr);
-    struct stat status {};
+    struct stat status{};
     REQUIRE(::stat(path.c_str(), &status) == 0);
     CHECK((status.st_mode & 0777U) == 0644);
   }

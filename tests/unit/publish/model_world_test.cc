@@ -469,7 +469,7 @@ void plant(const std::string& what, const std::string& path, const std::string& 
 }
 
 mode_t type_of(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   return ::lstat(path.c_str(), &info) == 0 ? info.st_mode & S_IFMT : 0;
 }
 

@@ -50,7 +50,7 @@ TEST_CASE("a file system that cannot rename without replacing is no obstacle, an
       CHECK(fill_region(first, path, 1).has_value());
       CHECK(names_in(folder.path()) == Names{"a.mmstats"});
       // One link, as readers take another name for another file's.
-      struct stat info {};
+      struct stat info{};
       CHECK(::stat(path.c_str(), &info) == 0);
       CHECK(info.st_nlink == 1);
       CHECK(fill_region(second, path, 2).has_value());

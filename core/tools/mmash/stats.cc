@@ -1,3 +1,4 @@
+// JSON is written by hand here: answers have many megabytes, and are made piece by piece.
 #include "tools/mmash/stats.h"
 
 #include <fmt/format.h>

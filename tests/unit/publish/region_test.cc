@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -23,8 +24,11 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-// Regions stay for ever, as their addresses do.
-Region& new_region() { return *new Region; }
+// Regions stay until the process ends, as their addresses do.
+Region& new_region() {
+  static std::deque<Region> regions;
+  return regions.emplace_back();
+}
 
 mmstats::Expected<void> fill_region(Region& region, const std::string& path, std::uint64_t hits) {
   return region.fill(sample::bytes(sample::file(sample::counter("hits", hits))), path);

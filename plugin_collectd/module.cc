@@ -95,6 +95,8 @@ struct SelfValue {
 constexpr SelfValue kSelfFiles{"count", "files"};
 constexpr SelfValue kSelfSeries{"count", "series"};
 constexpr SelfValue kSelfDamaged{"count", "damaged_files"};
+constexpr SelfValue kSelfUnreadableFiles{"count", "unreadable_files"};
+constexpr SelfValue kSelfUnreadableFolders{"count", "unreadable_folders"};
 constexpr SelfValue kSelfDead{"count", "dead_files"};
 constexpr SelfValue kSelfUnstable{"errors", "unstable_values"};
 constexpr SelfValue kSelfScan{"duration", "scan"};
@@ -102,7 +104,8 @@ constexpr SelfValue kSelfScan{"duration", "scan"};
 SeriesNames make_names(const BlockConfig& config) {
   std::vector<std::pair<const char*, const char*>> reserved;
   if (config.report_self) {
-    for (const auto& self : {kSelfFiles, kSelfSeries, kSelfDamaged, kSelfDead, kSelfUnstable, kSelfScan}) {
+    for (const auto& self : {kSelfFiles, kSelfSeries, kSelfDamaged, kSelfUnreadableFiles,
+                             kSelfUnreadableFolders, kSelfDead, kSelfUnstable, kSelfScan}) {
       reserved.emplace_back(self.type, self.type_instance);
     }
   }
@@ -118,6 +121,8 @@ void copy_name(char (&into)[DATA_MAX_NAME_LEN], std::string_view name) {
 // One block of the configuration while it is watched. Owned by its read callback.
 class Block {
  public:
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
   explicit Block(BlockConfig&& config)
       : instance_(config.instance),
         name_(block_name(config.instance)),
@@ -129,36 +134,41 @@ class Block {
   [[nodiscard]] cdtime_t interval() const { return interval_; }
   FaultLog& faults() { return faults_; }
 
-  // One scan, and all values of it. Not 0 only if nothing at all can be read: collectd then doubles
-  // the interval, which one bad file must not make it do.
+  // One scan, and all values of it. Always 0: after an error collectd would double the interval, and what can
+  // be read again is to be read at once. What cannot be read is told in the log and in the plugin's own
+  // values.
   int read() {
     const cdtime_t time = cdtime();
     const auto steady_now = std::chrono::steady_clock::now();
     const auto& report = watch_.scan(std::chrono::system_clock::now(), steady_now);
 
-    budget_.begin_scan(steady_now);
-    for (const auto& error : report.errors) {
-      complain(error.text() + (error.kind == ErrorKind::kTooLarge ? " (MaxFileSize)" : ""));
-    }
-    for (const auto& problem : names_.extend(watch_.series())) complain(problem);
-    if (const auto refused = watch_.stats().series_refused; refused > 2 * told_series_refused_) {
-      told_series_refused_ = refused;  // again only when it has doubled: files come and go
-      complain(fmt::format(
-          "{} values were left out, as there are {} series already: Include fewer labels, or raise MaxSeries",
-          refused, watch_.series().size()));
-    }
-    if (const auto refused = budget_.take_refused(); refused != 0) {
-      log(LOG_WARNING, fmt::format("{}: {} more complaints were not logged", name_, refused));
-    }
+    tell_problems(report, steady_now);
 
     dispatch_series(time);
     if (report_self_) dispatch_self(time, report);
-    return report.nothing_readable ? -1 : 0;
+    return 0;
   }
 
  private:
-  void complain(const std::string& text) {
-    if (budget_.spend()) log(LOG_WARNING, fmt::format("{}: {}", name_, text));
+  // Those of the block come first: others can make any number of those of files.
+  void tell_problems(const ScanReport& report, std::chrono::steady_clock::time_point now) {
+    complaints_.begin_scan(now);
+    for (const auto& problem : names_.extend(watch_.series())) complaints_.tell_once(LOG_WARNING, problem);
+    if (const auto refused = watch_.stats().series_refused; refused > 2 * told_series_refused_) {
+      told_series_refused_ = refused;  // again only when it has doubled: files come and go
+      complaints_.tell_once(LOG_WARNING,
+                            fmt::format("{} values were left out, as there are {} series already: Include "
+                                        "fewer labels, or raise MaxSeries",
+                                        refused, watch_.series().size()));
+    }
+    std::size_t told = 0;
+    for (const auto& error : report.errors) {
+      const bool limit = error.kind == ErrorKind::kTooLarge;
+      if (!complaints_.tell(LOG_WARNING, error.text() + (limit ? " (MaxFileSize)" : ""))) break;
+      ++told;
+    }
+    watch_.told(told);
+    complaints_.end_scan(report.untold - told);
   }
 
   // A value list with what all values of one scan have in common: the time above all, however long
@@ -221,6 +231,8 @@ class Block {
     dispatch(kSelfFiles, count(stats.files));
     dispatch(kSelfSeries, count(stats.series));
     dispatch(kSelfDamaged, count(stats.damaged));
+    dispatch(kSelfUnreadableFiles, count(report.unreadable_files));
+    dispatch(kSelfUnreadableFolders, count(report.unreadable_folders));
     dispatch(kSelfDead, count(stats.dead));
     dispatch(kSelfUnstable, value_t{.derive = static_cast<derive_t>(stats.unstable)});
     dispatch(kSelfScan, value_t{.gauge = report.elapsed.count()});
@@ -232,7 +244,9 @@ class Block {
   bool report_self_;
   SeriesNames names_;
   Watch watch_;
-  ComplaintBudget budget_;
+  ComplaintLog complaints_{
+      [this](int level, std::string_view text) { log(level, fmt::format("{}: {}", name_, text)); },
+      LOG_WARNING};
   std::uint64_t told_series_refused_ = 0;
   FaultLog faults_{tell_fault};
 };

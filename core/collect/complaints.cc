@@ -1,5 +1,7 @@
 #include "collect/complaints.h"
 
+#include <fmt/format.h>
+
 #include <functional>
 #include <utility>
 
@@ -19,42 +21,74 @@ std::size_t hash(const Error& error) {
 
 }  // namespace
 
-bool ComplaintBudget::begin_scan(std::chrono::steady_clock::time_point now) {
-  const bool new_minute = !began_ || now - minute_began_ >= std::chrono::minutes(1);
-  if (new_minute) {
+ComplaintLog::ComplaintLog(Write write, int level, unsigned per_scan)
+    : write_(std::move(write)), level_(level), per_scan_(per_scan) {}
+
+void ComplaintLog::begin_scan(std::chrono::steady_clock::time_point now) {
+  if (!began_ || now - minute_began_ >= std::chrono::minutes(1)) {
     began_ = true;
     minute_began_ = now;
     left_in_minute_ = kPerMinute;
-    told_in_minute_ = false;
+    told_waiting_ = false;
   }
   left_in_scan_ = per_scan_;
-  return new_minute;
+  while (!queued_.empty() && spend()) {
+    write_(queued_.front().first, queued_.front().second);
+    queued_.pop_front();
+  }
 }
 
-bool ComplaintBudget::spend() {
-  if (left_in_scan_ == 0 || left_in_minute_ == 0) {
-    ++refused_;
-    return false;
-  }
+bool ComplaintLog::spend() {
+  if (left_in_scan_ == 0 || left_in_minute_ == 0) return false;
   --left_in_scan_;
   --left_in_minute_;
   return true;
 }
 
-std::uint64_t ComplaintBudget::take_refused() {
-  if (refused_ == 0 || told_in_minute_) return 0;
-  told_in_minute_ = true;
-  return std::exchange(refused_, 0);
+bool ComplaintLog::tell(int level, std::string_view text) {
+  if (!spend()) return false;
+  write_(level, text);
+  return true;
 }
 
-bool KnownComplaints::is_new(const Error& error) {
-  const auto [entry, fresh] = known_.try_emplace(hash(error), scan_);
-  entry->second = scan_;
-  return fresh;
+void ComplaintLog::tell_once(int level, std::string_view text) {
+  if (tell(level, text)) return;
+  if (queued_.size() < kMaxQueued) {
+    queued_.emplace_back(level, text);
+  } else {
+    ++lost_;
+  }
 }
 
-void KnownComplaints::next_scan() {
-  std::erase_if(known_, [&](const auto& entry) { return entry.second != scan_; });
+void ComplaintLog::end_scan(std::uint64_t waiting) {
+  waiting += queued_.size();
+  if (waiting == 0) last_waiting_ = 0;
+  if (told_waiting_ || (waiting == last_waiting_ && lost_ == last_lost_)) return;
+  told_waiting_ = true;
+  std::string text;
+  if (waiting != 0) {
+    text = fmt::format("complaints that wait to be logged: {} (at most {}{} in a minute)", waiting,
+                       per_scan_ < kPerMinute ? fmt::format("{} at a scan and ", per_scan_) : "", kPerMinute);
+  }
+  if (lost_ != last_lost_) {
+    text += fmt::format("{}complaints that were left out: {}", text.empty() ? "" : "; ", lost_ - last_lost_);
+  }
+  write_(level_, text);
+  last_waiting_ = waiting;
+  last_lost_ = lost_;
+}
+
+bool ToldComplaints::has(const Error& error) {
+  const auto known = told_.find(hash(error));
+  if (known == told_.end()) return false;
+  known->second = scan_;
+  return true;
+}
+
+void ToldComplaints::add(const Error& error) { told_[hash(error)] = scan_; }
+
+void ToldComplaints::begin_scan() {
+  std::erase_if(told_, [&](const auto& entry) { return entry.second != scan_; });
   ++scan_;
 }
 

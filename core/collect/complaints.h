@@ -1,56 +1,83 @@
-// Complaints: which are new, how many may be told, and how long a line may be. Whoever can write into a
-// watched folder can make complaints; the log must not become their target.
+// Complaints: which were told already, how many may be told, and how long a line may be. Whoever can write
+// into a watched folder can make complaints; the log must not become their target. One that was not told for
+// want of room is told later: nothing is lost but what goes beyond a bound, and that is counted.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "mmstats/error.h"
 
 namespace mmstats {
 
-// How many lines may be written. One thread at a time.
-class ComplaintBudget {
+// The part of a log that complaints may fill. One thread at a time.
+class ComplaintLog {
  public:
   static constexpr unsigned kPerScan = 10;
   static constexpr unsigned kPerMinute = 30;
+  static constexpr std::size_t kMaxQueued = 100;
 
-  // `per_scan`: kPerMinute where complaints come one by one, each of which is a scan then.
-  explicit ComplaintBudget(unsigned per_scan = kPerScan) : per_scan_(per_scan) {}
+  // Writes one line; `level` is the sink's own.
+  using Write = std::function<void(int level, std::string_view text)>;
 
-  // Begins a scan; `now` decides whether a new minute begins with it. True if one does.
-  bool begin_scan(std::chrono::steady_clock::time_point now);
+  // `level`: of the line that tells how many complaints wait. `per_scan`: kPerMinute where complaints come
+  // between scans, too.
+  ComplaintLog(Write write, int level, unsigned per_scan = kPerScan);
 
-  // Whether one more line may be written. A refused one is counted.
-  bool spend();
+  // Begins a scan, and a new minute if `now` says so. Writes what was queued, as far as there is room.
+  void begin_scan(std::chrono::steady_clock::time_point now);
 
-  // How many were refused and not yet told, to be told in one line; at most once a minute, 0 else.
-  std::uint64_t take_refused();
+  // Writes a complaint for which the caller will come again. False: there is no room now.
+  bool tell(int level, std::string_view text);
+
+  // Writes a complaint that is made once: now, or when there is room. If kMaxQueued wait already, it is only
+  // counted.
+  void tell_once(int level, std::string_view text);
+
+  // Ends a scan. `waiting`: how many different complaints tell() had no room for. Writes how many wait, with
+  // what is queued: at most once a minute, and if it is news.
+  void end_scan(std::uint64_t waiting);
 
  private:
+  bool spend();
+
+  Write write_;
+  int level_;
   unsigned per_scan_;
   std::chrono::steady_clock::time_point minute_began_{};
   bool began_ = false;
   unsigned left_in_scan_ = 0;
   unsigned left_in_minute_ = 0;
-  std::uint64_t refused_ = 0;
-  bool told_in_minute_ = false;
+  std::deque<std::pair<int, std::string>> queued_;
+  std::uint64_t lost_ = 0;  // for good
+  bool told_waiting_ = false;
+  std::uint64_t last_waiting_ = 0;
+  std::uint64_t last_lost_ = 0;
 };
 
-// Tells new complaints from those that were made at the last scan, too.
-class KnownComplaints {
+// Which complaints were told, for as long as they are made at each scan. Bounded: complaints beyond kMax are
+// never told, but still counted.
+class ToldComplaints {
  public:
-  // True if this one was not made at the last scan as well.
-  bool is_new(const Error& error);
-  // Forgets what was not complained of in this scan.
-  void next_scan();
+  static constexpr std::size_t kMax = 10'000;
+
+  // Forgets those that were not made at the last scan.
+  void begin_scan();
+  // This one is made now. True if it was told.
+  bool has(const Error& error);
+  // It is told now.
+  void add(const Error& error);
+  [[nodiscard]] bool is_full() const { return told_.size() >= kMax; }
 
  private:
-  std::unordered_map<std::size_t, std::uint64_t> known_;  // by hash: the scan that met it last
+  std::unordered_map<std::size_t, std::uint64_t> told_;  // by hash: the scan that met it last
   std::uint64_t scan_ = 0;
 };
 

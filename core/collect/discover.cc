@@ -110,6 +110,7 @@ struct Folder {
   std::unordered_map<std::string, Name, StringHash, std::equal_to<>> names;
   std::vector<Error> errors;  // of the last listing
   std::size_t skipped = 0;
+  std::size_t unreadable = 0;
   std::size_t beyond_limit = 0;
 
   Folder() = default;
@@ -252,7 +253,7 @@ void Discovery::Impl::lose_all_names(Folder& folder) {
   for (auto& [text, name] : folder.names) lose_name(name);
   folder.names.clear();
   folder.errors.clear();
-  folder.skipped = folder.beyond_limit = 0;
+  folder.skipped = folder.unreadable = folder.beyond_limit = 0;
 }
 
 // Opens the folder itself, with a descriptor out of the way of select(2).
@@ -300,7 +301,7 @@ void Discovery::Impl::scan_folder(Folder& folder, system_clock::time_point now) 
 void Discovery::Impl::list(Folder& folder, const timespec& stamp, system_clock::time_point now) {
   ++listing;
   folder.errors.clear();
-  folder.skipped = folder.beyond_limit = 0;
+  folder.skipped = folder.unreadable = folder.beyond_limit = 0;
   // A change right after this listing may leave the same stamp, so a recent stamp proves nothing.
   folder.list_next_time = to_time_point(stamp) + kStampDoubt > now;
   folder.stamp = stamp;
@@ -366,7 +367,10 @@ FileKey Discovery::Impl::open_new(Folder& folder, const char* name) {
     if (opened.error().kind == ErrorKind::kNotFound) return kNoFile;  // gone since it was listed
     if (opened.error().kind == ErrorKind::kNotRegular) ++folder.skipped;
     // Permissions and limits may change without a trace on the folder.
-    if (opened.error().kind != ErrorKind::kNotRegular) folder.list_next_time = true;
+    if (opened.error().kind != ErrorKind::kNotRegular) {
+      ++folder.unreadable;
+      folder.list_next_time = true;
+    }
     folder.errors.push_back(std::move(opened.error()));
     return kNoFile;
   }
@@ -443,7 +447,7 @@ const Found& Discovery::scan(system_clock::time_point now) {
   found.appeared.clear();
   found.gone.clear();
   found.errors.clear();
-  found.folders_listed = found.folders_failed = found.skipped = found.beyond_limit = 0;
+  found.folders_listed = found.folders_failed = found.skipped = found.unreadable = found.beyond_limit = 0;
   self.nameless.clear();
   self.folder_errors.clear();
 
@@ -451,6 +455,7 @@ const Found& Discovery::scan(system_clock::time_point now) {
   for (auto& [path, folder] : self.folders) self.scan_folder(*folder, now);
   for (const auto& [path, folder] : self.folders) {
     found.skipped += folder->skipped;
+    found.unreadable += folder->unreadable;
     found.beyond_limit += folder->beyond_limit;
     for (const auto& error : folder->errors) found.errors.push_back(&error);
   }

@@ -36,6 +36,7 @@ struct Found {
   std::size_t folders_listed = 0;    // folders whose content is known, listed now or unchanged
   std::size_t folders_failed = 0;    // folders that exist and could not be listed
   std::size_t skipped = 0;           // names that match but are not regular files
+  std::size_t unreadable = 0;        // files that cannot be opened
   std::size_t beyond_limit = 0;      // files left out because of max_files
 };
 

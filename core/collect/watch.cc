@@ -10,8 +10,6 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr std::size_t kMaxErrorsPerScan = 100;
-
 class DiscoveredBytes final : public ByteSource {
  public:
   DiscoveredBytes(Discovery& discovery, FileKey file) : discovery_(discovery), file_(file) {}
@@ -33,7 +31,7 @@ struct Watch::Impl {
   Fold fold;
   Stale stale;
   steady_clock::time_point now{};
-  KnownComplaints known;
+  ToldComplaints told;
   std::vector<FileKey> doubtful;  // at the last scan, sorted
   std::vector<FileKey> doubtful_now;
   ScanReport report;
@@ -59,7 +57,9 @@ struct Watch::Impl {
 
   void complain(const Error& error) {
     ++report.complaints;
-    if (known.is_new(error) && report.errors.size() < kMaxErrorsPerScan) report.errors.push_back(error);
+    if (told.has(error)) return;
+    ++report.untold;
+    if (!told.is_full() && report.errors.size() < ScanReport::kMaxErrors) report.errors.push_back(error);
   }
 
   bool wanted(FileKey file) {
@@ -116,9 +116,12 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
   const auto started = steady_clock::now();
   self.now = steady_now;
   self.report.errors.clear();
-  self.report.complaints = self.report.removed = 0;
+  self.report.untold = self.report.complaints = self.report.removed = 0;
+  self.told.begin_scan();
 
   const Found& found = self.discovery.scan(now);
+  self.report.unreadable_files = found.unreadable;
+  self.report.unreadable_folders = found.folders_failed;
   self.report.nothing_readable = found.folders_failed > 0 && found.folders_listed == 0;
   for (const Error* error : found.errors) self.complain(*error);
   self.fold.begin();
@@ -136,9 +139,12 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
 
   std::sort(self.doubtful_now.begin(), self.doubtful_now.end());
   self.doubtful.swap(self.doubtful_now);
-  self.known.next_scan();
   self.report.elapsed = steady_clock::now() - started;
   return self.report;
+}
+
+void Watch::told(std::size_t count) {
+  for (const Error& error : std::span(impl_->report.errors).first(count)) impl_->told.add(error);
 }
 
 std::span<const Series> Watch::series() const { return impl_->fold.series(); }

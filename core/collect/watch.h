@@ -36,12 +36,18 @@ struct WatchOptions {
 
 // What one scan has to tell beside the series. Valid until the next scan.
 struct ScanReport {
-  std::vector<Error> errors;     // new complaints only: the same one about the same file is told
-                                 // once, and again after it was mended
+  static constexpr std::size_t kMaxErrors = 100;
+
+  // Complaints that told() was not called for: each is told once, and again after it was mended. At most
+  // kMaxErrors of them, those of the files that were found first.
+  std::vector<Error> errors;
+  std::uint64_t untold = 0;      // how many there are, with those that are not in `errors`
   std::uint64_t complaints = 0;  // all of them, told or not
   std::size_t removed = 0;       // stale files removed at this scan
   std::chrono::duration<double> elapsed{};
-  bool nothing_readable = false;  // folders exist, and not one could be listed
+  std::size_t unreadable_files = 0;    // that cannot be opened
+  std::size_t unreadable_folders = 0;  // that exist and cannot be listed
+  bool nothing_readable = false;       // folders exist, and not one could be listed
 };
 
 // One thread at a time.
@@ -55,6 +61,9 @@ class Watch {
   // Reads all files once. Blocks for nothing but the file system. Throws std::bad_alloc at most.
   const ScanReport& scan(std::chrono::system_clock::time_point now,
                          std::chrono::steady_clock::time_point steady_now);
+
+  // The first `count` of the last report's errors were told; the others are reported again.
+  void told(std::size_t count);
 
   [[nodiscard]] std::span<const Series> series() const;  // valid until the next scan
   [[nodiscard]] const FoldStats& stats() const;

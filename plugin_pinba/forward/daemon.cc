@@ -179,18 +179,27 @@ void Daemon::reload() {
 
 void Daemon::scan() {
   delivery_.begin_scan();
+  log_.begin_scan();
+  untold_ = 0;
   for (auto& group : groups_) scan_group(group);
   delivery_.end_scan();
+  log_.end_scan(untold_);
   notify_status();
 }
 
 void Daemon::scan_group(Group& group) {
   const auto now = std::chrono::system_clock::now();
   const auto& report = group.watch.scan(now, Steady::now());
-  const auto complain = [&](const std::string& text) {
-    log_.complain(fmt::format("group \"{}\": {}", group.name, text));
+  const auto in_group = [&](const std::string& text) {
+    return fmt::format("group \"{}\": {}", group.name, text);
   };
-  for (const auto& error : report.errors) complain(error.text());
+  std::size_t told = 0;
+  for (const auto& error : report.errors) {
+    if (!log_.complain_or_come_again(in_group(error.text()))) break;
+    ++told;
+  }
+  group.watch.told(told);
+  untold_ += report.untold - told;
   if (!group.started) {
     // Nothing is known of what was there before.
     if (report.nothing_readable) return;
@@ -199,7 +208,7 @@ void Daemon::scan_group(Group& group) {
   }
   group.mapper.scan(group.watch.series(), now,
                     [this](const pinba::Request& request) { delivery_.take(request); });
-  for (const auto& problem : group.mapper.take_problems()) complain(problem);
+  for (const auto& problem : group.mapper.take_problems()) log_.complain(in_group(problem));
 }
 
 int Daemon::serve() {

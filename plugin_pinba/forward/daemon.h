@@ -66,6 +66,7 @@ class Daemon {
   std::string machine_;
   std::vector<Group> groups_;
   Delivery delivery_;
+  std::uint64_t untold_ = 0;  // complaints of this scan that the log had no room for
   bool ends_ = false;
   int timer_ = -1;
 };

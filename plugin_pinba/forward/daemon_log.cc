@@ -16,7 +16,10 @@ constexpr std::size_t kMaxLine = 2000;  // bytes; a path alone may have 4096
 
 }  // namespace
 
-DaemonLog::DaemonLog() : terminal_(::isatty(STDERR_FILENO) == 1) {}
+DaemonLog::DaemonLog()
+    : terminal_(::isatty(STDERR_FILENO) == 1),
+      complaints_([this](int level, std::string_view text) { say(static_cast<Priority>(level), text); },
+                  static_cast<int>(Priority::kWarning), ComplaintLog::kPerMinute) {}
 
 void DaemonLog::say(Priority priority, std::string_view text) const {
   std::string shown = printable(text);
@@ -29,14 +32,16 @@ void DaemonLog::say(Priority priority, std::string_view text) const {
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
+void DaemonLog::begin_scan() { complaints_.begin_scan(std::chrono::steady_clock::now()); }
+
 void DaemonLog::complain(std::string_view text, Priority priority) {
-  if (budget_.begin_scan(std::chrono::steady_clock::now())) {
-    if (const auto refused = budget_.take_refused(); refused != 0) {
-      say(Priority::kWarning, fmt::format("{} more complaints were not logged", refused));
-    }
-  }
-  if (!budget_.spend()) return;
-  say(priority, text);
+  complaints_.tell_once(static_cast<int>(priority), text);
 }
+
+bool DaemonLog::complain_or_come_again(std::string_view text) {
+  return complaints_.tell(static_cast<int>(Priority::kWarning), text);
+}
+
+void DaemonLog::end_scan(std::uint64_t waiting) { complaints_.end_scan(waiting); }
 
 }  // namespace mmstats::forward

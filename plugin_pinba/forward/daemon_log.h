@@ -19,13 +19,17 @@ class DaemonLog {
   // One line, with what is no printable text escaped, and cut if it is very long.
   void say(Priority priority, std::string_view text) const;
 
-  // A warning or notice, unless there were too many in this minute: whoever can write into a watched folder
-  // can make complaints, and the log must not become their target. How many were left out is told later.
+  // Warnings and notices, but not too many in a minute: whoever can write into a watched folder can make
+  // complaints, and the log must not become their target. As ComplaintLog says: one that is made once waits
+  // for its turn; for the other kind the caller comes again at the next scan.
+  void begin_scan();
   void complain(std::string_view text, Priority priority = Priority::kWarning);
+  bool complain_or_come_again(std::string_view text);
+  void end_scan(std::uint64_t waiting);
 
  private:
   bool terminal_;
-  ComplaintBudget budget_{ComplaintBudget::kPerMinute};
+  ComplaintLog complaints_;
 };
 
 }  // namespace mmstats::forward

@@ -23,6 +23,7 @@ class Live {
   // Scans, if the last scan is older than kShare. True if it did: then report() is new.
   bool scan();
   [[nodiscard]] const mmstats::ScanReport& report() const { return *report_; }
+  void told(std::size_t count) { watch_.told(count); }  // as Watch::told
   [[nodiscard]] const mmstats::Watch& watch() const { return watch_; }
   [[nodiscard]] std::chrono::steady_clock::duration since_scan() const;  // 0: there was none
 

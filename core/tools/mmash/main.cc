@@ -85,16 +85,15 @@ int run(Options& options) {
   auto page = mmash::Page::load(options.page_folder, options.javascript);
   if (!page) return fail(page.error());
   if (options.globs.empty()) options.globs = mmstats::default_globs();
-  mmash::Log log;
   mmash::Site site(options.globs, mmash::HostNames(host_names(std::move(options.hosts), options.addresses)),
-                   std::move(*page), [&](std::string_view text) { log.complain(text); });
+                   std::move(*page), [](std::string_view text) { mmstats::complain("mmash", text); });
   mmash::Server server(
       options.server, [&](const mmash::Request& request) { return site.answer(request); },
-      options.access_log ? mmash::Log::line : std::function<void(std::string_view)>());
+      options.access_log ? mmash::write_line : std::function<void(std::string_view)>());
   for (const auto& address : options.addresses) {
     const auto listening = server.listen(address);
     if (!listening) return fail(listening.error());
-    mmash::Log::line(fmt::format("mmash: serves {}", *listening));
+    mmash::write_line(fmt::format("mmash: serves {}", *listening));
   }
   server.every(kQuiet, [&] { site.scan_again(kQuiet); });
   ::sd_notify(0, "READY=1");

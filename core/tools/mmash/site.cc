@@ -58,7 +58,8 @@ Site::Site(const std::vector<std::string>& globs, HostNames hosts, Page page,
            std::function<void(std::string_view)> complain)
     : hosts_(std::move(hosts)),
       page_(std::move(page)),
-      complain_(std::move(complain)),
+      complaints_([complain = std::move(complain)](int, std::string_view text) { complain(text); }, 0,
+                  mmstats::ComplaintLog::kPerMinute),
       files_(globs),
       live_(globs),
       stats_(files_, globs),
@@ -97,7 +98,15 @@ Response Site::route(const Request& request) {
 
 void Site::scan() {
   if (!live_.scan()) return;
-  for (const auto& error : live_.report().errors) complain_(error.text());
+  const auto& report = live_.report();
+  complaints_.begin_scan(steady_clock::now());
+  std::size_t told = 0;
+  for (const auto& error : report.errors) {
+    if (!complaints_.tell(0, error.text())) break;
+    ++told;
+  }
+  live_.told(told);
+  complaints_.end_scan(report.untold - told);
 }
 
 Response Site::health() {

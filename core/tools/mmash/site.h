@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "collect/complaints.h"
 #include "tools/mmash/files.h"
 #include "tools/mmash/http.h"
 #include "tools/mmash/live.h"
@@ -18,7 +19,7 @@ namespace mmash {
 
 class Site {
  public:
-  // `complain` is told of files that cannot be used, once each.
+  // `complain` is told of files that cannot be used, once each, and not too many in a minute.
   Site(const std::vector<std::string>& globs, HostNames hosts, Page page,
        std::function<void(std::string_view)> complain);
   Site(const Site&) = delete;
@@ -39,7 +40,7 @@ class Site {
 
   HostNames hosts_;
   Page page_;
-  std::function<void(std::string_view)> complain_;
+  mmstats::ComplaintLog complaints_;
   Files files_;
   Live live_;
   Stats stats_;

@@ -138,6 +138,10 @@ class Report {
     const bool changed = columns_.update(watch_.series());
     new_columns_ = new_columns_ || changed;
     for (const auto& error : report.errors) mmstats::complain(kProgram, error.text());
+    watch_.told(report.errors.size());
+    if (const auto more = report.untold - report.errors.size(); more != 0) {
+      mmstats::complain(kProgram, fmt::format("more complaints, for the next lines: {}", more));
+    }
     tell(report);
     if (samples_.scans() == 1) tell_what_is_missing();
   }

@@ -130,6 +130,7 @@ class Live {
     facts.dead = watch_->stats().dead;
     facts.failed = report.complaints;
     if (!report.errors.empty()) facts.complaint = report.errors.back().text();
+    watch_->told(report.errors.size());
     view_.take(watch_->series(), samples_, std::move(facts));
     if (view_.shows_processes()) view_.take(processes_.scan(at, now));
     ++scans_;

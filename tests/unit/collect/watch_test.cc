@@ -144,6 +144,7 @@ TEST_CASE("a complaint is told once, and again after it was mended") {
   watched.folder.write("bad.mmstats", broken);
   REQUIRE(watched.scan().errors.size() == 1);
   CHECK(watched.watch.stats().damaged == 1);
+  watched.watch.told(1);
   const ScanReport& again = watched.scan();
   CHECK(again.errors.empty());
   CHECK(again.complaints == 1);
@@ -151,6 +152,28 @@ TEST_CASE("a complaint is told once, and again after it was mended") {
   CHECK(watched.scan().complaints == 0);
   watched.folder.write("bad.mmstats", broken);
   CHECK(watched.scan().errors.size() == 1);
+}
+
+TEST_CASE("a complaint that nobody told is reported again, and all of them are counted") {
+  Watched watched;
+  constexpr std::size_t kBad = 250;
+  const auto broken = MadeFile().buffered("hits", "Q", std::uint64_t{5}).raw("\x09").bytes();
+  for (std::size_t i = 0; i < kBad; ++i) watched.folder.write(std::to_string(i) + ".mmstats", broken);
+  std::vector<std::string> told;
+  for (std::size_t left = kBad; left != 0;) {
+    const ScanReport& report = watched.scan();
+    REQUIRE(report.errors.size() == std::min(left, ScanReport::kMaxErrors));
+    CHECK(report.untold == left);
+    CHECK(report.complaints == kBad);
+    const std::size_t now = std::min<std::size_t>(left, 30);
+    for (std::size_t i = 0; i < now; ++i) told.push_back(report.errors[i].path);
+    watched.watch.told(now);
+    left -= now;
+  }
+  CHECK(watched.scan().untold == 0);
+  std::ranges::sort(told);
+  CHECK(std::ranges::adjacent_find(told) == told.end());
+  CHECK(told.size() == kBad);
 }
 
 TEST_CASE("an unfinished file is a complaint only if it stays so") {

@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -14,7 +16,6 @@
 #include <string>
 #include <vector>
 
-#include "collect/complaints.h"
 #include "collectd/config_text.h"
 #include "collectd/stub_host.h"
 #include "made_file.h"
@@ -22,7 +23,6 @@
 #include "temporary_folder.h"
 
 using config_text::section;
-using mmstats::ComplaintBudget;
 using mmstats::collectd::FaultLog;
 using mmstats::collectd::guarded;
 
@@ -144,10 +144,12 @@ TEST_CASE("each block of each section gets a reader of its own") {
   CHECK(by_identity(host).at("mmstats-one/derive-hits").interval == 2.0);
   CHECK(host.read("mmstats/two") == 0);
   const auto values = by_identity(host);
-  CHECK(values.size() == 9);
+  CHECK(values.size() == 11);
   CHECK(values.at("mmstats-two/count-files").number == 1);
   CHECK(values.at("mmstats-two/count-series").number == 3);
   CHECK(values.at("mmstats-two/count-damaged_files").number == 0);
+  CHECK(values.at("mmstats-two/count-unreadable_files").number == 0);
+  CHECK(values.at("mmstats-two/count-unreadable_folders").number == 0);
   CHECK(values.at("mmstats-two/count-dead_files").number == 0);
   CHECK(values.at("mmstats-two/errors-unstable_values").derive == 0);
   CHECK(values.at("mmstats-two/duration-scan").number > 0);
@@ -239,53 +241,55 @@ TEST_CASE("a callback that throws returns an error, and is told of once until it
   CHECK(told[2].starts_with("init: "));
 }
 
-TEST_CASE("a budget lets few complaints through, and counts the others") {
-  using std::chrono::seconds;
-  const auto start = std::chrono::steady_clock::time_point(seconds(1000));
-  ComplaintBudget budget;
-  const auto scan = [&](std::chrono::steady_clock::time_point now, unsigned complaints) {
-    budget.begin_scan(now);
-    unsigned let_through = 0;
-    for (unsigned i = 0; i < complaints; ++i) let_through += budget.spend() ? 1 : 0;
-    return let_through;
+TEST_CASE("every complaint is logged once, as soon as there is room") {
+  const TemporaryFolder folder;
+  for (int i = 0; i < 25; ++i) {
+    folder.write("bad" + std::to_string(i) + ".mmstats",
+                 MadeFile().buffered("hits", "Q", std::uint64_t{5}).raw("\x09").bytes());
+  }
+  stub_host::Host host;
+  host.config(section(files("all", folder)));
+  REQUIRE(host.init() == 0);
+  const auto count = [&](std::string_view word) {
+    return std::ranges::count_if(host.log(), [&](const auto& line) { return line.find(word) != line.npos; });
   };
-  CHECK(scan(start, 3) == 3);
-  CHECK(budget.take_refused() == 0);
-  CHECK(scan(start + seconds(1), 25) == ComplaintBudget::kPerScan);
-  CHECK(budget.take_refused() == 15);
-  CHECK(scan(start + seconds(2), 25) == ComplaintBudget::kPerScan);
-  CHECK(budget.take_refused() == 0);  // told once in this minute already
-  CHECK(scan(start + seconds(3), 1000) == ComplaintBudget::kPerMinute - 23);
-  CHECK(scan(start + seconds(59), 1000) == 0);
-  CHECK(budget.take_refused() == 0);
-
-  CHECK(scan(start + seconds(60), 1) == 1);
-  CHECK(budget.take_refused() == 15 + 993 + 1000);
-  CHECK(budget.take_refused() == 0);
-  CHECK(scan(start + seconds(120), 0) == 0);
-  CHECK(budget.take_refused() == 0);
+  REQUIRE(host.read("mmstats/all") == 0);
+  CHECK(count("/bad") == 10);
+  CHECK(count("complaints that wait to be logged: 15 (at most 10 at a scan and 30 in a minute)") == 1);
+  for (int scan = 0; scan < 5; ++scan) CHECK(host.read("mmstats/all") == 0);
+  for (int i = 0; i < 25; ++i) CHECK(count("/bad" + std::to_string(i) + ".mmstats: ") == 1);
+  CHECK(count("that wait") == 1);
 }
 
-TEST_CASE("a log line is one short printable line") {
-  using mmstats::log_line;
-  CHECK(log_line("plain text", 100) == "plain text");
-  CHECK(log_line("", 100).empty());
-  CHECK(log_line("/tmp/a\nError: forged", 100) == "/tmp/a\\x0AError: forged");
-  CHECK(log_line("\x1B[2J", 100).find('\x1B') == std::string::npos);
-
-  const std::string both_ends = "/tmp/" + std::string(3000, 'p') + ": no such file";
-  const auto line = log_line(both_ends, 100);
-  CHECK(line.size() == 100);
-  CHECK(line.starts_with("/tmp/ppp"));
-  CHECK(line.ends_with("p: no such file"));
-  CHECK(line.find(" ... ") != std::string::npos);
-
-  // A cut does not leave half a character, whichever byte it meets.
-  std::string snowmen;
-  for (int i = 0; i < 1000; ++i) snowmen += "\xE2\x98\x83";
-  for (std::size_t max = 16; max < 40; ++max) {
-    const auto cut = log_line(snowmen, max);
-    CHECK(cut.size() <= max);
-    CHECK(mmstats::log_line(cut, 1000) == cut);  // nothing in it that would have to be escaped
+TEST_CASE(
+    "what cannot be read is counted and told, and is no error, after which collectd would wait longer") {
+  const TemporaryFolder folder;
+  // As for root nothing is forbidden: a folder that is a circle of links, and no descriptor for a file.
+  REQUIRE(::symlink("circle", (folder / "circle").c_str()) == 0);
+  stub_host::Host host;
+  host.config(section("<Files \"all\">\nPath \"" + folder.path() +
+                      "/circle/*\"\nReportSelf true\n</Files>\n" +
+                      files("denied", folder, "ReportSelf true\n")));
+  REQUIRE(host.init() == 0);
+  for (int scan = 0; scan < 2; ++scan) {
+    CHECK(host.read("mmstats/all") == 0);
+    CHECK(by_identity(host).at("mmstats-all/count-unreadable_folders").number == 1);
   }
+  CHECK(std::ranges::count_if(host.log(),
+                              [](const auto& line) { return line.find("/circle: ") != line.npos; }) == 1);
+
+  CHECK(host.read("mmstats/denied") == 0);  // lists the folder
+  publish(folder, "a.mmstats", 5);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const int status = host.read("mmstats/denied");
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(status == 0);
+  CHECK(by_identity(host).at("mmstats-denied/count-unreadable_files").number == 1);
+  CHECK(host.read("mmstats/denied") == 0);
+  CHECK(by_identity(host).at("mmstats-denied/count-unreadable_files").number == 0);
+  CHECK(by_identity(host).at("mmstats-denied/derive-hits").derive == 5);
 }

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <iterator>
@@ -233,4 +234,22 @@ TEST_CASE("what a child gives as its reason is not what its parent lacked") {
     must(told == 0);
   });
   CHECK(child.wait() == 0);
+}
+
+TEST_CASE("at exit files go, unless they are to stay") {
+  const TemporaryFolder folder;
+  for (const bool goes : {true, false}) {
+    CAPTURE(goes);
+    ChildProcess child([&] {
+      auto options = options_in(folder);
+      options.remove_at_exit = goes;
+      auto* const worker = new Worker(options);
+      worker->write(1);
+      must(names_in(folder.path()).size() == 2);
+      std::exit(0);
+    });
+    CHECK(child.wait() == 0);
+    CHECK(names_in(folder.path()).size() == (goes ? 0 : 2));
+  }
+  CHECK(sum_of(content_of(folder.path()), "count") == 1);
 }

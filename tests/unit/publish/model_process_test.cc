@@ -560,7 +560,7 @@ TEST_CASE(
       first_written->incr();
       ++first_writes;
     };
-    action.sa_flags = SA_RESTART;
+    // Without SA_RESTART, so that the interrupted call has to be tried again.
     must(::sigaction(SIGUSR1, &action, nullptr) == 0);
     std::atomic<pid_t> making{0};
     std::atomic<pid_t> waiting{0};

@@ -11,11 +11,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/filesystem/directory.hpp>
-#include <boost/filesystem/operations.hpp>
 #include <boost/filesystem/path.hpp>
 #include <cerrno>
 #include <compare>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <string_view>
@@ -25,6 +24,7 @@
 
 #include "base/descriptor.h"
 #include "base/failure.h"
+#include "collect/folder_search.h"
 #include "collect/remove.h"
 
 namespace mmstats {
@@ -52,8 +52,6 @@ struct FileIdHash {
     return std::hash<std::uint64_t>{}((static_cast<std::uint64_t>(id.device) << 48U) ^ id.inode);
   }
 };
-
-bool has_wildcard(std::string_view part) { return part.find_first_of("*?[") != std::string_view::npos; }
 
 Error skipped_name(std::string path, unsigned char type) {
   const char* what = type == DT_DIR    ? "a folder"
@@ -88,8 +86,12 @@ struct File {
   OpenFile open;
   FileId id;
   std::string path;
-  std::uint32_t names = 0;     // in all folders; 0: gone, or the key is free
-  std::uint32_t position = 0;  // in Impl::active
+  std::uint32_t names = 0;      // in all folders; 0: gone, or the key is free
+  std::uint32_t position = 0;   // in Impl::active; kNoFile: gone, or released
+  FileKey successor = kNoFile;  // of a file that is gone: which has its name now
+  bool unseen = false;          // at the last scan it had no name in the folders, but one somewhere
+  bool released = false;
+  timespec changed{};  // of a file that is released, when it was
 };
 
 struct Folder {
@@ -157,21 +159,23 @@ struct Discovery::Impl {
   std::vector<File> files;
   std::vector<FileKey> free_keys;
   std::vector<FileKey> active;
-  std::vector<FileKey> nameless;  // files that lost a name in this scan
+  std::vector<FileKey> nameless;  // files that lost a name in this scan, or are unseen
   std::unordered_map<FileId, FileKey, FileIdHash> by_id;
   Found found;
   std::vector<Error> folder_errors;
+  const MayRelease* may_release = nullptr;  // in a scan
+  std::size_t next_to_release = 0;          // in `active`: those before it were asked about in this scan
 
   Impl(std::vector<std::string> patterns, DiscoveryLimits limits_);
   void find_wild_folders();
   void add_folder(const fs::path& folder, const std::string& pattern);
-  void expand(const fs::path& known, const fs::path::const_iterator& part,
-              const fs::path::const_iterator& end, const std::string& pattern);
   void scan_folder(Folder& folder, system_clock::time_point now);
   static bool open_folder(Folder& folder);
   void list(Folder& folder, const timespec& stamp, system_clock::time_point now);
   void see_name(Folder& folder, const dirent& entry);
   bool still_there(const Folder& folder, const char* text, const Folder::Name& name) const;
+  bool release_one();
+  void leave_active(File& file);
   FileKey open_new(Folder& folder, const char* name);
   void lose_name(Folder::Name& name);
   void lose_all_names(Folder& folder);
@@ -201,40 +205,23 @@ void Discovery::Impl::add_folder(const fs::path& folder, const std::string& patt
   if (entry->add_pattern(pattern)) entry->list_next_time = true;
 }
 
-void Discovery::Impl::expand(const fs::path& known, const fs::path::const_iterator& part,
-                             const fs::path::const_iterator& end, const std::string& pattern) {
-  if (part != end && !has_wildcard(part->native()))
-    return expand(known / *part, std::next(part), end, pattern);
-  boost::system::error_code error;
-  if (part == end) {
-    if (fs::is_directory(known, error)) add_folder(known, pattern);
-    return;
-  }
-  const fs::path listed = known.empty() ? fs::path(".") : known;
-  for (fs::directory_iterator entry(listed, fs::directory_options::skip_permission_denied, error), last;
-       !error && entry != last; entry.increment(error)) {
-    const auto name = entry->path().filename();
-    if (::fnmatch(part->c_str(), name.c_str(), FNM_PERIOD) != 0) continue;
-    // Links are not followed: anybody may have put one here.
-    boost::system::error_code unreadable;
-    if (entry->symlink_status(unreadable).type() == fs::directory_file) {
-      expand(known / name, std::next(part), end, pattern);
-    }
-  }
-}
-
 void Discovery::Impl::find_wild_folders() {
   if (std::none_of(globs.begin(), globs.end(), [](const Glob& glob) { return glob.wild; })) return;
   for (auto& [path, folder] : folders) folder->in_globs = false;
+  FolderSearch search;
   for (const auto& glob : globs) {
-    if (glob.wild) {
-      expand({}, glob.folder.begin(), glob.folder.end(), glob.pattern);
-    } else {
+    if (!glob.wild) {
       folders[glob.folder.native()]->in_globs = true;
+      continue;
     }
+    search.found.clear();
+    search.look(glob.folder.native());
+    for (const auto& folder : search.found) add_folder(folder, glob.pattern);
   }
+  found.folders_failed += search.errors.size();
+  std::move(search.errors.begin(), search.errors.end(), std::back_inserter(folder_errors));
   for (auto entry = folders.begin(); entry != folders.end();) {
-    if (entry->second->in_globs) {
+    if (entry->second->in_globs || search.may_hold(entry->first)) {
       ++entry;
       continue;
     }
@@ -333,9 +320,14 @@ void Discovery::Impl::list(Folder& folder, const timespec& stamp, system_clock::
 // twice when it is seen again.
 bool Discovery::Impl::still_there(const Folder& folder, const char* text, const Folder::Name& name) const {
   struct stat info{};
-  return name.file != kNoFile &&
-         ::fstatat(::dirfd(folder.directory), text, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
-         FileId{info.st_dev, info.st_ino} == files[name.file].id;
+  if (name.file == kNoFile || ::fstatat(::dirfd(folder.directory), text, &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    return false;
+  }
+  const File& file = files[name.file];
+  // The inode of a file that is not held may be another's by now.
+  const bool touched = file.released && (file.changed.tv_sec != info.st_ctim.tv_sec ||
+                                         file.changed.tv_nsec != info.st_ctim.tv_nsec);
+  return FileId{info.st_dev, info.st_ino} == file.id && !touched;
 }
 
 void Discovery::Impl::see_name(Folder& folder, const dirent& entry) {
@@ -345,19 +337,51 @@ void Discovery::Impl::see_name(Folder& folder, const dirent& entry) {
     return;  // and what had this name before, if anything, loses it
   }
   auto known = folder.names.find(std::string_view(entry.d_name));
+  FileKey predecessor = kNoFile;
   if (known != folder.names.end() && known->second.file != kNoFile) {
-    const FileId id = files[known->second.file].id;
+    const File& file = files[known->second.file];
     // On some file systems (overlays) the listing's inode number is not the file's own.
-    if (id.inode == entry.d_ino || still_there(folder, entry.d_name, known->second)) {
+    if ((file.id.inode == entry.d_ino && !file.released) ||
+        still_there(folder, entry.d_name, known->second)) {
       known->second.seen = listing;
       return;
     }
+    predecessor = known->second.file;
     lose_name(known->second);
   }
   const FileKey file = open_new(folder, entry.d_name);
   if (file == kNoFile) return;
+  if (predecessor != kNoFile) files[predecessor].successor = file;
   if (known == folder.names.end()) known = folder.names.try_emplace(entry.d_name).first;
   known->second = {file, listing};
+}
+
+// Stops reading one file whose room others need. It stays known, so that it is not taken for a new one.
+bool Discovery::Impl::release_one() {
+  if (may_release == nullptr || !*may_release) return false;
+  while (next_to_release < active.size()) {
+    const FileKey key = active[next_to_release];
+    File& file = files[key];
+    struct stat info{};
+    if (!(*may_release)(key) || ::fstatat(AT_FDCWD, file.path.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+      ++next_to_release;
+      continue;
+    }
+    leave_active(file);
+    file.released = true;
+    file.changed = info.st_ctim;
+    found.released.push_back(key);
+    return true;
+  }
+  return false;
+}
+
+void Discovery::Impl::leave_active(File& file) {
+  const FileKey moved = active.back();
+  active[file.position] = moved;
+  files[moved].position = file.position;
+  active.pop_back();
+  file.position = kNoFile;
 }
 
 FileKey Discovery::Impl::open_new(Folder& folder, const char* name) {
@@ -381,7 +405,7 @@ FileKey Discovery::Impl::open_new(Folder& folder, const char* name) {
     file.path = std::move(path);
     return same->second;
   }
-  if (active.size() >= limits.max_files) {
+  if (active.size() >= limits.max_files && !release_one()) {
     if (folder.beyond_limit++ == 0) {
       folder.errors.push_back(
           failure(ErrorKind::kLimit, folder.path,
@@ -441,15 +465,17 @@ Discovery::Discovery(Discovery&&) noexcept = default;
 Discovery& Discovery::operator=(Discovery&&) noexcept = default;
 Discovery::~Discovery() = default;
 
-const Found& Discovery::scan(system_clock::time_point now) {
+const Found& Discovery::scan(system_clock::time_point now, const MayRelease& may_release) {
   Impl& self = *impl_;
   Found& found = self.found;
   found.appeared.clear();
   found.gone.clear();
+  found.released.clear();
   found.errors.clear();
   found.folders_listed = found.folders_failed = found.skipped = found.unreadable = found.beyond_limit = 0;
-  self.nameless.clear();
   self.folder_errors.clear();
+  self.may_release = &may_release;
+  self.next_to_release = 0;
 
   self.find_wild_folders();
   for (auto& [path, folder] : self.folders) self.scan_folder(*folder, now);
@@ -462,17 +488,33 @@ const Found& Discovery::scan(system_clock::time_point now) {
   for (const auto& error : self.folder_errors) found.errors.push_back(&error);
 
   // A file that lost a name may have got another one in this scan: only then is it judged.
+  std::sort(self.nameless.begin(), self.nameless.end());
+  self.nameless.erase(std::unique(self.nameless.begin(), self.nameless.end()), self.nameless.end());
+  std::vector<FileKey> unseen;
   for (const FileKey key : self.nameless) {
     File& file = self.files[key];
-    if (file.names != 0 || file.position == kNoFile) continue;
-    self.by_id.erase(file.id);
-    const FileKey moved = self.active.back();
-    self.active[file.position] = moved;
-    self.files[moved].position = file.position;
-    self.active.pop_back();
-    file.position = kNoFile;
-    found.gone.push_back(key);
+    if (file.names != 0) {
+      file.unseen = false;
+    } else if (file.released) {
+      self.by_id.erase(file.id);
+      file = File{};
+      self.free_keys.push_back(key);
+    } else if (file.position != kNoFile) {
+      if (!file.unseen && file.successor == kNoFile && file.open.is_open() && !is_deleted(key)) {
+        file.unseen = true;
+        unseen.push_back(key);
+        continue;
+      }
+      self.by_id.erase(file.id);
+      self.leave_active(file);
+      found.gone.push_back(key);
+    }
   }
+  self.nameless.swap(unseen);
+  if (!self.nameless.empty()) {
+    for (const auto& [path, folder] : self.folders) folder->list_next_time = true;
+  }
+  self.may_release = nullptr;
   return found;
 }
 
@@ -501,11 +543,18 @@ std::int64_t Discovery::size(FileKey key) noexcept {
   return -1;
 }
 
-HasWriter Discovery::has_writer(FileKey key) noexcept {
-  HasWriter answer = HasWriter::kUnknown;
-  impl_->with_descriptor(impl_->files[key],
-                         [&](const OpenFile& open) { answer = WriterLease(open.fd()).has_writer(); });
-  return answer;
+Writers Discovery::writers(FileKey key) noexcept {
+  Writers writers;
+  impl_->with_descriptor(impl_->files[key], [&](const OpenFile& open) { writers = writers_of(open.fd()); });
+  return writers;
+}
+
+bool Discovery::is_replaced(FileKey gone) const { return impl_->files[gone].successor != kNoFile; }
+
+bool Discovery::is_deleted(FileKey key) const {
+  struct stat info{};
+  const OpenFile& open = impl_->files[key].open;
+  return open.is_open() && ::fstat(open.fd(), &info) == 0 && info.st_nlink == 0;
 }
 
 Expected<void> Discovery::remove(FileKey key) {
@@ -521,6 +570,7 @@ Expected<void> Discovery::remove(FileKey key) {
 void Discovery::forget(FileKey key) {
   File& file = impl_->files[key];
   if (file.open.is_open()) --impl_->held;
+  if (file.released) return file.open.close();
   file = File{};
   impl_->free_keys.push_back(key);
 }

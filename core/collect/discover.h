@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -31,6 +32,7 @@ struct Found {
   std::vector<FileKey> appeared;     // readable from now on
   std::vector<FileKey> gone;         // no longer in the folder, or another file has its name; can still
                                      // be read, if held, until forget()
+  std::vector<FileKey> released;     // still there, and not read any more, to make room for others
   std::vector<const Error*> errors;  // folders and files that could not be used; a good one never
                                      // suffers from them
   std::size_t folders_listed = 0;    // folders whose content is known, listed now or unchanged
@@ -49,11 +51,16 @@ class Discovery {
   Discovery& operator=(Discovery&&) noexcept;
   ~Discovery();
 
+  // Whether a file may be released.
+  using MayRelease = std::function<bool(FileKey)>;
+
   // Finds out which files there are now. `now` decides when a folder that seems unchanged is listed all the
   // same: file systems stamp folders coarsely, so a recent stamp proves nothing. A file that moves within the
-  // globs stays the same file; several names for one inode are one. Files in a folder that cannot be listed
-  // now stay known.
-  const Found& scan(std::chrono::system_clock::time_point now);
+  // globs stays the same file; several names for one inode are one. Files in a folder that cannot be found or
+  // listed now stay known. A file that is not in its folder and still has a name may be on its way: it stays
+  // known for one scan more. Where max_files are known, those that `may_release` allows make room for new
+  // ones.
+  const Found& scan(std::chrono::system_clock::time_point now, const MayRelease& may_release = {});
 
   // All files known, `appeared` included and `gone` not. Order is arbitrary but steady.
   [[nodiscard]] std::span<const FileKey> files() const;
@@ -70,13 +77,19 @@ class Discovery {
   // The file's size in bytes now, or -1.
   std::int64_t size(FileKey key) noexcept;
 
-  // Whether some process writes the file.
-  HasWriter has_writer(FileKey key) noexcept;
+  // Who writes the file.
+  Writers writers(FileKey key) noexcept;
+
+  // Of a file that is gone: whether another file has its name.
+  [[nodiscard]] bool is_replaced(FileKey gone) const;
+  // Of a file that is held: whether it has no name left in any folder of the system.
+  [[nodiscard]] bool is_deleted(FileKey key) const;
 
   // Removes the file from its folder, as remove_unwritten does. The next scan reports it gone.
   Expected<void> remove(FileKey key);
 
-  // Ends what `gone` began: closes the file and frees its key. Call it for each before the next scan.
+  // Ends what `gone` or `released` began: closes the file, and frees the key of one that is gone. Call it for
+  // each before the next scan.
   void forget(FileKey key);
 
  private:

@@ -1,6 +1,7 @@
 #include "collect/file_reading.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace mmstats {
@@ -10,6 +11,18 @@ constexpr int kMostReadings = 8;  // readings of a file whose values do not sett
 
 void reserve_bytes(std::vector<std::byte>& buffer, std::size_t size) {
   if (buffer.size() < size + kLoadSlack) buffer.resize(size + kLoadSlack);
+}
+
+// A counter of fractions that is no number, or infinite, has not counted on: its value is the last one.
+// True if there was one.
+bool leave_out_infinite(const Layout& layout, const Ledger& ledger, std::vector<std::uint64_t>& values) {
+  bool found = false;
+  for (std::size_t i = layout.whole_counters(); i < layout.counters(); ++i) {
+    if (std::isfinite(layout.plans()[i].number(values[i]))) continue;
+    values[i] = ledger.last[i];
+    found = true;
+  }
+  return found;
 }
 
 }  // namespace
@@ -28,15 +41,20 @@ FileReading::Outcome FileReading::take(const Layout& layout, const LifeMark& mar
                                        ByteSource& source, std::uint64_t& unstable) {
   const auto plans = layout.plans();
   values.resize(plans.size());
-  std::uint64_t changed = 0;
+  std::uint64_t difference = 0;
   unsigned bad_flags = 0;
   for (std::size_t i = 0; i < plans.size(); ++i) {
     values[i] = plans[i].load(bytes.data());
-    changed |= values[i] ^ ledger.last[i];
+    difference |= values[i] ^ ledger.last[i];
     bad_flags |= std::to_integer<unsigned>(bytes[plans[i].flag_at]) & plans[i].bad_flags;
   }
   if (bad_flags != 0) return Outcome::kReload;
-  if (changed == 0 && ledger.all_good) return Outcome::kUnchanged;
+  if (leave_out_infinite(layout, ledger, values)) {
+    difference = 0;
+    for (std::size_t i = 0; i < plans.size(); ++i) difference |= values[i] ^ ledger.last[i];
+  }
+  changed = difference != 0;
+  if (!changed && ledger.all_good) return Outcome::kUnchanged;
 
   reserve_bytes(second_bytes_, layout.wanted());
   unsettled.clear();
@@ -50,6 +68,7 @@ FileReading::Outcome FileReading::take(const Layout& layout, const LifeMark& mar
     std::copy(values.begin(), values.end(), second_.begin());
   } else {
     for (std::size_t i = 0; i < plans.size(); ++i) second_[i] = plans[i].load(second_bytes_.data());
+    leave_out_infinite(layout, ledger, second_);
   }
   bool fell = false;
   for (std::size_t i = 0; i < layout.plain_counters(); ++i) fell |= values[i] < ledger.last[i];

@@ -19,6 +19,7 @@ struct FileReading {
   std::vector<std::byte> bytes;          // of the newest whole reading, with kLoadSlack bytes behind it
   std::vector<std::uint64_t> values;     // by plan; after kTaken: what to accept
   std::vector<std::uint32_t> unsettled;  // after kTaken: plans whose value is the last accepted one again
+  bool changed = false;                  // after kTaken: some value is not the last accepted one
 
   // Makes room for `size` bytes in `bytes`.
   void reserve(std::size_t size);

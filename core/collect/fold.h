@@ -3,9 +3,10 @@
 // The ledger. A counter's series only ever receives differences: a file seen for the first time
 // brings its whole value, later scans bring what was added since. A file that ends takes nothing
 // back. So the total is the sum over live files plus what finished ones ended with, and it never
-// falls. A file is identified by device, inode, sys.pid and sys.created: a recycled pid or a file made
-// anew under an old name is a new life that starts from zero; a value that falls within one life
-// is a reset, and starts from zero too.
+// falls. A life goes on where sys.pid and sys.created are equal and either the inode or the folder and name
+// are the same: through a rename, and through a publication by rename. A recycled pid or a file made anew by
+// another process is a new life that starts from zero; a value that falls within one life is a reset, and
+// starts from zero too. A shape that changes changes no life: counters are known by their labels.
 //
 // Torn values. A copy of a value that is being written may mix two values. So what changed since
 // the last scan is read a second time: equal means stable; a counter that is not below its last
@@ -28,8 +29,8 @@
 #include <vector>
 
 #include "collect/discover.h"
-#include "collect/owner.h"
 #include "collect/rules.h"
+#include "format/owner.h"
 #include "mmstats/error.h"
 #include "mmstats/metadata.h"
 
@@ -43,6 +44,8 @@ class ByteSource {
   virtual ssize_t read_at(std::uint64_t offset, std::span<std::byte> into) noexcept = 0;
   // Bytes in the file now, or -1.
   virtual std::int64_t size() noexcept = 0;
+  // None: not known.
+  [[nodiscard]] virtual FileId id() const noexcept { return {}; }
 };
 
 // One line of output. Lives in the fold; the index of a series never changes. Name, slot, the sink_type of
@@ -82,12 +85,12 @@ struct FoldStats {
 class Fold {
  public:
   struct OwnerQuestion {
-    std::uint64_t pid = 0;
-    double created = 0;  // Unix seconds; 0: the file does not say
+    const Owner& owner;  // it names a pid
     FileKey file = 0;
-    bool was_alive = false;  // at an earlier answer
+    bool stands_still = false;  // nothing changed since the last scan
+    OwnerMemory& memory;        // of this life
   };
-  // What became of the owner of a file: asked when the file is new, and when its values stand still.
+  // What became of the owner of a file: asked for each at each scan.
   using OwnerOf = std::function<OwnerState(const OwnerQuestion&)>;
 
   Fold(Rules rules, FoldLimits limits, OwnerOf owner_of);
@@ -96,7 +99,7 @@ class Fold {
   ~Fold();
 
   // A scan is: begin; end_life for files that are gone; read for all others; finish.
-  void begin();
+  void begin(std::chrono::steady_clock::time_point now);
 
   // Reads one file and adds it. Returns what is wrong with it: nothing, an Error (nothing could be
   // taken; a life that was known keeps what it had), or damage (an Error of kind kDamaged with its
@@ -104,8 +107,9 @@ class Fold {
   const Error* read(FileKey key, const std::string& path, ByteSource& bytes);
 
   // Reads a file that is gone a last time, through its held descriptor if there is one, and ends
-  // its life. Its gauges are out at once, its counters stay.
-  void end_life(FileKey key, ByteSource* bytes);
+  // its life. Its gauges are out at once, its counters stay; and for an hour it is known when it comes back.
+  // `replaced`: another file has its name now, and will be read in this scan.
+  void end_life(FileKey key, const std::string& path, ByteSource* bytes, bool replaced);
 
   // Computes every series' value.
   void finish();
@@ -113,9 +117,12 @@ class Fold {
   [[nodiscard]] std::span<const Series> series() const;
   [[nodiscard]] const FoldStats& stats() const;
 
-  // True if the owner was found dead at an earlier scan and nothing changed since: its file is
-  // folded to the last byte and may be removed.
-  [[nodiscard]] bool settled_dead(FileKey file) const;
+  // Since when the owner has been found dead at each scan, and nothing changed: its file is folded to the
+  // last byte and may be removed. None: that is not so, or was not so at an earlier scan.
+  [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> dead_since(FileKey file) const;
+
+  // What is to be told beside what is wrong with files: one line each, each once. Empty after the call.
+  std::vector<std::string> take_notices();
 
  private:
   struct Impl;

@@ -108,8 +108,10 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
     if (!label_has_suffix(field.label, kMetadataLabel) || field.type.code != 's') continue;
     const std::string_view text(reinterpret_cast<const char*>(field.value.data()), field.value.size());
     metadata.append(text.substr(0, text.find('\0'))) += '\n';
+    mapped_ = mapped_ || says_mapped(field.label, text);
   }
   for (const Field& field : content.fields) add_field(field, rules, metadata);
+  if (!labels_.empty()) first_label_ = std::hash<std::string>{}(labels_.front());
 
   const auto rank = [&](const FieldPlan& plan) {
     if (binding(plan).kind != Kind::kCounter) return 3;
@@ -171,6 +173,7 @@ void Layout::add_field(const Field& field, const Rules& rules, std::string_view 
   if (field.type.is_scalar_number() && !field.buffered) {
     if (!pid_ && label_has_suffix(field.label, "sys.pid")) pid_ = plan_item(field, 0);
     if (!created_ && label_has_suffix(field.label, "sys.created")) created_ = plan_item(field, 0);
+    if (!tid_ && label_has_suffix(field.label, "sys.tid")) tid_ = plan_item(field, 0);
   }
   if (field.type.item_size == 0 || field.type.items > kMaxItems) return;
   for (std::uint64_t item = 0; item < field.type.items; ++item) {
@@ -200,12 +203,15 @@ bool Layout::agrees(const LifeMark& mark, const std::byte* bytes) const {
   return (!pid_ || pid_->load(bytes) == mark.pid) && (!created_ || created_->load(bytes) == mark.created);
 }
 
-double Layout::created(const LifeMark& mark) const { return created_ ? created_->number(mark.created) : 0; }
-
-std::uint64_t Layout::pid(const LifeMark& mark) const {
-  if (!pid_) return 0;
-  const double pid = pid_->number(mark.pid);
-  return pid > 0 && pid < 4294967296.0 ? static_cast<std::uint64_t>(pid) : 0;
+Owner Layout::owner(const LifeMark& mark, const std::byte* bytes) const {
+  const auto id = [](const std::optional<FieldPlan>& plan, std::uint64_t raw) {
+    const double id = plan ? plan->number(raw) : 0;
+    return id > 0 && id < 4294967296.0 ? static_cast<std::uint64_t>(id) : 0;
+  };
+  Owner owner{.pid = id(pid_, mark.pid), .tid = 0, .created = 0, .mapped = mapped_};
+  if (created_) owner.created = created_->number(mark.created);
+  if (tid_ && bytes != nullptr) owner.tid = id(tid_, tid_->load(bytes));
+  return owner;
 }
 
 }  // namespace mmstats

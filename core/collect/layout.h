@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "collect/rules.h"
+#include "format/owner.h"
 #include "format/struct_codes.h"
 #include "mmstats/parse.h"
 
@@ -45,6 +46,11 @@ struct FieldPlan {
   // Whether a counter's raw bits are its value.
   [[nodiscard]] bool stores_counter() const {
     return mask == ~std::uint64_t{0} && !swapped && code != 'q' && code != 'l' && code != 'n';
+  }
+
+  // Whether raw bits mean the same in both.
+  [[nodiscard]] bool same_type(const FieldPlan& other) const {
+    return code == other.code && swapped == other.swapped && mask == other.mask;
   }
 
   // A whole-number counter's value. A negative one counts nothing yet.
@@ -85,8 +91,8 @@ class Layout {
   [[nodiscard]] LifeMark mark(const std::byte* bytes) const;
   // Whether the bytes say nothing else than `mark`.
   [[nodiscard]] bool agrees(const LifeMark& mark, const std::byte* bytes) const;
-  [[nodiscard]] double created(const LifeMark& mark) const;     // Unix seconds, 0: not said
-  [[nodiscard]] std::uint64_t pid(const LifeMark& mark) const;  // 0: not said
+  // Who `mark` says it is; tid: as in `bytes`, if there are any.
+  [[nodiscard]] Owner owner(const LifeMark& mark, const std::byte* bytes = nullptr) const;
 
   // Plans in this order: counters whose raw bits are their value, other counters of whole numbers,
   // counters of fractions, all others.
@@ -97,6 +103,7 @@ class Layout {
   [[nodiscard]] const Binding& binding(const FieldPlan& plan) const { return bindings_[plan.binding]; }
   // The plan's label, told apart from equal labels of the same file.
   [[nodiscard]] const std::string& label(std::size_t plan) const { return labels_[plan]; }
+  [[nodiscard]] std::size_t first_label() const { return first_label_; }  // hash of the first that is used
   [[nodiscard]] bool apart() const { return apart_; }  // some series are kept apart by process
   [[nodiscard]] const std::optional<Damage>& damage() const { return damage_; }
 
@@ -121,9 +128,12 @@ class Layout {
   std::size_t plain_counters_ = 0;
   std::size_t whole_counters_ = 0;
   std::size_t counters_ = 0;
+  std::size_t first_label_ = 0;
   bool apart_ = false;
   std::optional<FieldPlan> pid_;
   std::optional<FieldPlan> created_;
+  std::optional<FieldPlan> tid_;
+  bool mapped_ = false;  // Owner::mapped
   std::optional<Damage> damage_;
   std::size_t hot_begin_ = 0;
   std::size_t hot_end_ = 0;

@@ -34,10 +34,11 @@ class LayoutCache {
     return layout;
   }
 
-  // Forgets shapes that no file has any more; forget(shape) is called for each while it still is.
+  // Forgets shapes that no file has any more; forget(shape) is called for each while it still is. Looks only
+  // if there were new ones since, or `now_surely`.
   template <class Forget>
-  void sweep(Forget&& forget) {
-    if (!std::exchange(has_new_, false)) return;
+  void sweep(Forget&& forget, bool now_surely = false) {
+    if (!std::exchange(has_new_, false) && !now_surely) return;
     for (auto known = layouts_.begin(); known != layouts_.end();) {
       if (known->second.use_count() > 1) {
         ++known;

@@ -2,50 +2,75 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <utility>
 
 #include "collect/accumulator.h"
 
 namespace mmstats {
-namespace {
 
-constexpr std::size_t kMaxLostBytes = std::size_t{64} << 10U;  // labels, of one file
-
-}  // namespace
+Ledger::Counted Ledger::counted(const Layout& layout, std::size_t i) const {
+  if (const auto resumed = resumed_.find(i); resumed != resumed_.end()) return resumed->second;
+  const FieldPlan& plan = layout.plans()[i];
+  if (i < layout.whole_counters()) {
+    const std::uint64_t whole = plan.counter(last[i]);
+    return {.whole = whole, .fraction = static_cast<double>(whole)};
+  }
+  const double number = plan.number(last[i]);
+  return {.whole = number >= 1 && number < 18446744073709551616.0 ? static_cast<std::uint64_t>(number) : 0,
+          .fraction = number};
+}
 
 void Ledger::reshape(const Layout* before, const Layout& now) {
-  if (before != nullptr) {
-    for (std::size_t i = 0; i < before->counters(); ++i) {
-      const std::string& label = before->label(i);
-      if (good[i] == 0 || lost_bytes_ + label.size() > kMaxLostBytes) continue;
-      if (lost_.insert_or_assign(label, last[i]).second) lost_bytes_ += label.size();
-    }
+  const std::hash<std::string> hash;
+  std::unordered_map<std::size_t, std::size_t> had;  // by hash of the label
+  for (std::size_t i = 0; before != nullptr && i < before->counters(); ++i) {
+    if (good[i] != 0) had.emplace(hash(before->label(i)), i);
   }
   const std::size_t count = now.plans().size();
-  last.assign(count, 0);
-  good.assign(count, 0);
-  all_good = count == 0;
-  if (!lost_.empty()) {
-    for (std::size_t i = 0; i < now.counters(); ++i) {
-      const auto lost = lost_.find(now.label(i));
-      if (lost == lost_.end()) continue;
-      last[i] = lost->second;
-      good[i] = 1;
-      lost_bytes_ -= lost->first.size();
+  std::vector<std::uint64_t> values(count, 0);
+  std::vector<std::uint8_t> known(count, 0);
+  std::unordered_map<std::size_t, Counted> resumed;
+  for (std::size_t i = 0; i < now.counters(); ++i) {
+    const std::size_t label = hash(now.label(i));
+    if (const auto same = had.find(label); same != had.end()) {
+      const std::size_t was = same->second;
+      if (now.plans()[i].same_type(before->plans()[was]) && !resumed_.contains(was)) {
+        values[i] = last[was];
+      } else {
+        resumed.emplace(i, counted(*before, was));
+      }
+      had.erase(same);
+    } else if (const auto lost = lost_.find(label); lost != lost_.end()) {
+      resumed.emplace(i, lost->second);
       lost_.erase(lost);
+    } else {
+      continue;
     }
+    known[i] = 1;
   }
+  for (const auto& [label, i] : had) lost_.insert_or_assign(label, counted(*before, i));
+  last = std::move(values);
+  good = std::move(known);
+  all_good = count == 0;
+  resumed_ = std::move(resumed);
 }
 
 void Ledger::accept(const Layout& layout, std::span<const std::uint32_t> targets,
                     std::span<const std::uint64_t> values, std::vector<std::uint32_t>& unsettled,
                     SeriesTable& table, FoldStats& stats) {
   const auto plans = layout.plans();
+  const auto resumed = [&](std::size_t i) -> const Counted* {
+    const auto found = resumed_.empty() ? resumed_.end() : resumed_.find(i);
+    return found == resumed_.end() ? nullptr : &found->second;
+  };
   for (std::size_t i = 0; i < layout.counters(); ++i) {
     const std::uint32_t target = targets[i];
     if (values[i] == last[i] || target == kNoSeries) continue;
     const FieldPlan& plan = plans[i];
     if (i < layout.whole_counters()) {
-      const std::uint64_t before = plan.counter(last[i]);
+      const Counted* const from = resumed(i);
+      const std::uint64_t before = from != nullptr ? from->whole : plan.counter(last[i]);
       const std::uint64_t now = plan.counter(values[i]);
       if (now < before) ++stats.resets;
       const std::uint64_t added = now < before ? now : now - before;
@@ -55,13 +80,15 @@ void Ledger::accept(const Layout& layout, std::span<const std::uint32_t> targets
         table.fractions[target] += static_cast<double>(added) * plan.scale;
       }
     } else {
-      const double before = plan.number(last[i]);
+      const Counted* const from = resumed(i);
+      const double before = from != nullptr ? from->fraction : plan.number(last[i]);
       const double now = plan.number(values[i]);
       if (now < before) ++stats.resets;
       const double added = now < before ? now : now - before;
       if (added > 0 && std::isfinite(added)) table.fractions[target] += added * plan.scale;
     }
   }
+  std::erase_if(resumed_, [&](const auto& one) { return values[one.first] != last[one.first]; });
   std::copy(values.begin(), values.end(), last.begin());
   // What did not settle is as good as it was.
   std::erase_if(unsettled, [&](std::uint32_t i) { return good[i] != 0; });

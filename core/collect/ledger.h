@@ -21,8 +21,13 @@ struct Ledger {
   bool all_good = false;
 
   // The file has the shape `now`; what is known of its counters in the shape `before` (null: there was none)
-  // is kept by label.
+  // is kept by label, also of those that `now` has not, should they come back.
   void reshape(const Layout* before, const Layout& now);
+
+  // Counters that were in the file earlier in this life and are not now.
+  [[nodiscard]] std::size_t lost() const { return lost_.size(); }
+  // Should they come back, they count from zero.
+  void forget_lost() { lost_ = {}; }
 
   // Accepts `values`, and gives their series what counters grew by. `targets`: by plan, the series.
   // `unsettled`: plans whose value was not read; changed by the call.
@@ -34,9 +39,17 @@ struct Ledger {
   void add_gauges(const Layout& layout, std::span<const std::uint32_t> targets, SeriesTable& table) const;
 
  private:
-  // Counters that were in the file earlier in this life and are not now, should they come back.
-  std::unordered_map<std::string, std::uint64_t> lost_;
-  std::size_t lost_bytes_ = 0;  // of labels
+  // What a counter had counted, as whole number and as fraction.
+  struct Counted {
+    std::uint64_t whole = 0;
+    double fraction = 0;
+  };
+  [[nodiscard]] Counted counted(const Layout& layout, std::size_t i) const;  // by plan
+
+  // By hash of the label: two labels of one file that share all 64 bits do not occur by chance.
+  std::unordered_map<std::size_t, Counted> lost_;
+  // By plan: counters that came back, or have another type by now, until their next value. `last` is 0.
+  std::unordered_map<std::size_t, Counted> resumed_;
 };
 
 }  // namespace mmstats

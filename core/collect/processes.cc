@@ -5,7 +5,7 @@
 namespace mmstats {
 
 void Processes::begin(std::chrono::steady_clock::time_point now) {
-  std::erase_if(seen_alive_, [&](const auto& life) { return life.second != scan_; });
+  std::erase_if(known_, [&](const auto& life) { return life.second.scan != scan_; });
   ++scan_;
   now_ = now;
   all_.clear();
@@ -13,11 +13,10 @@ void Processes::begin(std::chrono::steady_clock::time_point now) {
 }
 
 std::size_t Processes::add(const std::string& path, const FileId& file, const Owner& owner,
-                           const HasWriterOf& has_writer) {
-  const Life life{file.device, file.inode, owner.pid, owner.created};
-  const bool was_alive = seen_alive_.contains(life);
-  const OwnerState state = owners_.of_file(owner.pid, owner.created, was_alive, now_, has_writer);
-  if (was_alive || state == OwnerState::kAlive) seen_alive_[life] = scan_;
+                           const WritersOf& writers_of) {
+  Known& known = known_[Life{file.device, file.inode, owner.pid, owner.created}];
+  known.scan = scan_;
+  const OwnerState state = owners_.of_file(owner, known.memory, true, now_, writers_of);
 
   ProcessId id{owner.pid, owner.pid == 0 ? path : std::string(), state == OwnerState::kDead};
   const auto [entry, fresh] = index_.try_emplace(id, all_.size());

@@ -10,7 +10,7 @@
 #include <tuple>
 #include <vector>
 
-#include "collect/owner.h"
+#include "format/owner.h"
 #include "mmstats/snapshot.h"
 
 namespace mmstats {
@@ -39,12 +39,12 @@ class Processes {
   // `proc`: where procfs is mounted.
   explicit Processes(std::string proc = "/proc") : owners_(std::move(proc)) {}
 
-  // Forgets the processes; remembers which files had an owner who was alive.
+  // Forgets the processes; remembers what was learnt of the owners of files.
   void begin(std::chrono::steady_clock::time_point now);
 
-  // Adds a file, and returns the index of its process in all(). `has_writer` is asked as by Owners::of_file.
+  // Adds a file, and returns the index of its process in all(). `writers_of` is asked as by Owners::of_file.
   std::size_t add(const std::string& path, const FileId& file, const Owner& owner,
-                  const HasWriterOf& has_writer);
+                  const WritersOf& writers_of);
 
   // In the order in which they came. Valid until the next add().
   [[nodiscard]] const std::vector<Process>& all() const { return all_; }
@@ -57,7 +57,11 @@ class Processes {
   std::chrono::steady_clock::time_point now_;
   std::vector<Process> all_;
   std::map<ProcessId, std::size_t> index_;
-  std::map<Life, std::uint64_t> seen_alive_;  // the number of the scan that met it last
+  struct Known {
+    OwnerMemory memory;
+    std::uint64_t scan = 0;  // that met it last
+  };
+  std::map<Life, Known> known_;
   std::uint64_t scan_ = 0;
 };
 

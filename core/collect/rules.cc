@@ -137,6 +137,7 @@ Binding Rules::bind(std::string_view label, const Field& field, std::string_view
 
   const auto name = impl_->without_prefix(label);
   binding.name = name;
+  binding.stripped = name.size() != label.size();
   auto aggregate = impl_->aggregate;
   if (!impl_->include.empty() && !Impl::any_matches(impl_->include, name)) return binding;
   if (Impl::any_matches(impl_->ignore, name)) return binding;
@@ -151,7 +152,10 @@ Binding Rules::bind(std::string_view label, const Field& field, std::string_view
     aggregate = rule.aggregate.value_or(aggregate);
     binding.scale = rule.scale;
     binding.sink_type = rule.sink_type;
-    if (!rule.name.empty()) binding.name = put_groups(rule.name, name, *groups);
+    if (!rule.name.empty()) {
+      binding.name = put_groups(rule.name, name, *groups);
+      binding.stripped = false;
+    }
     if (rule.keep_groups) binding.groups = std::move(*groups);
     break;
   }
@@ -159,6 +163,7 @@ Binding Rules::bind(std::string_view label, const Field& field, std::string_view
   binding.within_process = aggregate_by_kind(binding.kind, field.type.code);
   const bool by_kind =
       aggregate == Aggregate::kByKind || (binding.kind == Kind::kCounter && !fits_counter(aggregate));
+  binding.by_kind = by_kind || aggregate == Aggregate::kNone;
   binding.aggregate = by_kind ? binding.within_process : aggregate;
   binding.used = true;
   return binding;

@@ -66,6 +66,8 @@ struct Binding {
   Kind kind = Kind::kGauge;
   Aggregate aggregate = Aggregate::kSum;       // never kByKind; for counters kSum or kNone
   Aggregate within_process = Aggregate::kSum;  // how threads are put together where aggregate is kNone
+  bool by_kind = false;   // nobody chose how values are put together: the type and kind did
+  bool stripped = false;  // the name is the label without the prefix
   double scale = 1.0;
   std::int32_t rule = kNoRule;  // which one decided, in the order in which they were added
   std::string name;

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/failure.h"
 #include "collect/complaints.h"
 
 namespace mmstats {
 namespace {
 
 using std::chrono::steady_clock;
+
+constexpr std::size_t kMaxEvents = 1000;  // that wait to be told
 
 class DiscoveredBytes final : public ByteSource {
  public:
@@ -17,6 +20,7 @@ class DiscoveredBytes final : public ByteSource {
     return discovery_.read_at(file_, offset, into);
   }
   std::int64_t size() noexcept override { return discovery_.size(file_); }
+  [[nodiscard]] FileId id() const noexcept override { return discovery_.id(file_); }
 
  private:
   Discovery& discovery_;
@@ -30,8 +34,12 @@ struct Watch::Impl {
   Owners owners;
   Fold fold;
   Stale stale;
+  steady_clock::duration stale_after;
+  // The dead make room for the living.
+  Discovery::MayRelease may_release = [this](FileKey file) { return fold.dead_since(file).has_value(); };
   steady_clock::time_point now{};
   ToldComplaints told;
+  std::vector<Error> events;      // that happened and were not told yet
   std::vector<FileKey> doubtful;  // at the last scan, sorted
   std::vector<FileKey> doubtful_now;
   ScanReport report;
@@ -44,22 +52,31 @@ struct Watch::Impl {
 
   Impl(WatchOptions options, Rules rules)
       : discovery(std::move(options.globs), options.discovery),
+        owners(std::move(options.proc), options.signal),
         fold(std::move(rules), options.fold,
              [this](const Fold::OwnerQuestion& question) { return owner_of(question); }),
         stale(options.stale),
+        stale_after(options.stale_after),
         keep(std::move(options.keep)),
         max_file_size(options.fold.max_file_size) {}
 
   OwnerState owner_of(const Fold::OwnerQuestion& question) {
-    return owners.of_file(question.pid, question.created, question.was_alive, now,
-                          [&] { return discovery.has_writer(question.file); });
+    return owners.of_file(question.owner, question.memory, question.stands_still, now,
+                          [&] { return discovery.writers(question.file); });
   }
 
-  void complain(const Error& error) {
+  // True if it was told at an earlier scan.
+  bool complain(const Error& error) {
     ++report.complaints;
-    if (told.has(error)) return;
+    if (told.has(error)) return true;
     ++report.untold;
     if (!told.is_full() && report.errors.size() < ScanReport::kMaxErrors) report.errors.push_back(error);
+    return false;
+  }
+
+  // What happens once is complained of until it was told.
+  void complain_once(Error error) {
+    if (events.size() < kMaxEvents) events.push_back(std::move(error));
   }
 
   bool wanted(FileKey file) {
@@ -92,9 +109,25 @@ struct Watch::Impl {
     complain(*error);
   }
 
+  // The file is gone, or is not read any more.
+  void end(FileKey file) {
+    DiscoveredBytes bytes(discovery, file);
+    const bool held = discovery.is_held(file);
+    const bool replaced = discovery.is_replaced(file);
+    fold.end_life(file, discovery.path(file), held ? &bytes : nullptr, replaced);
+    if (file < kept.size()) kept[file] = Kept::kNotAsked;
+    if (!replaced && discovery.is_deleted(file) && discovery.writers(file).any == HasWriter::kYes) {
+      complain_once(failure(
+          ErrorKind::kNotFound, discovery.path(file),
+          "was deleted while a process writes it: what that counts from now on is lost until it makes a "
+          "new file; keep cleaners of temporary files away from the folder"));
+    }
+  }
+
   void remove_stale() {
     for (const FileKey file : discovery.files()) {
-      if (!fold.settled_dead(file)) continue;
+      const auto since = fold.dead_since(file);
+      if (!since || now - *since < stale_after) continue;
       if (const auto removed = discovery.remove(file)) {
         ++report.removed;
       } else if (removed.error().kind != ErrorKind::kBusy) {
@@ -119,22 +152,27 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
   self.report.untold = self.report.complaints = self.report.removed = 0;
   self.told.begin_scan();
 
-  const Found& found = self.discovery.scan(now);
+  const Found& found = self.discovery.scan(now, self.may_release);
   self.report.unreadable_files = found.unreadable;
   self.report.unreadable_folders = found.folders_failed;
   self.report.nothing_readable = found.folders_failed > 0 && found.folders_listed == 0;
   for (const Error* error : found.errors) self.complain(*error);
-  self.fold.begin();
+  self.report.left_out = found.beyond_limit;
+  self.fold.begin(steady_now);
   // First the ends, so that a worker's slot is free for its successor.
-  for (const FileKey file : found.gone) {
-    DiscoveredBytes bytes(self.discovery, file);
-    self.fold.end_life(file, self.discovery.is_held(file) ? &bytes : nullptr);
-    self.discovery.forget(file);
-    if (file < self.kept.size()) self.kept[file] = Impl::Kept::kNotAsked;
+  for (const auto* files : {&found.released, &found.gone}) {
+    for (const FileKey file : *files) {
+      self.end(file);
+      self.discovery.forget(file);
+    }
   }
   self.doubtful_now.clear();
   for (const FileKey file : self.discovery.files()) self.read(file);
   self.fold.finish();
+  for (std::string& notice : self.fold.take_notices()) {
+    self.complain_once(failure(ErrorKind::kInvalid, {}, std::move(notice)));
+  }
+  std::erase_if(self.events, [&](const Error& error) { return self.complain(error); });
   if (self.stale == Stale::kRemove) self.remove_stale();
 
   std::sort(self.doubtful_now.begin(), self.doubtful_now.end());

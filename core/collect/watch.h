@@ -29,9 +29,14 @@ struct WatchOptions {
   DiscoveryLimits discovery;
   FoldLimits fold;
   Stale stale = Stale::kKeep;
+  // For how long an owner must have been found dead before its file is removed. Where several sets read the
+  // same files, twice the longest interval: the slowest has read what it had counted by then.
+  std::chrono::steady_clock::duration stale_after{};
   // Which files count: asked once of each, when it has fields; none: all do. One that grows is not asked
   // again.
   std::function<bool(const std::string& path, const ParsedFile& content)> keep = {};
+  std::string proc = "/proc";  // where owners are looked up
+  Owners::Signal signal = ::kill;
 };
 
 // What one scan has to tell beside the series. Valid until the next scan.
@@ -44,6 +49,7 @@ struct ScanReport {
   std::uint64_t untold = 0;      // how many there are, with those that are not in `errors`
   std::uint64_t complaints = 0;  // all of them, told or not
   std::size_t removed = 0;       // stale files removed at this scan
+  std::size_t left_out = 0;      // files that are not read, as there are too many
   std::chrono::duration<double> elapsed{};
   std::size_t unreadable_files = 0;    // that cannot be opened
   std::size_t unreadable_folders = 0;  // that exist and cannot be listed

@@ -11,7 +11,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "collect/owner.h"
+#include "format/owner.h"
 #include "collect/watch.h"
 #include "sleeping_processes.h"
 #include "spent.h"

@@ -21,10 +21,10 @@
 #include <utility>
 #include <vector>
 
-#include "collect/owner.h"
 #include "collect/remove.h"
 #include "format/file_name.h"
 #include "format/lease.h"
+#include "format/owner.h"
 #include "mmstats/error.h"
 #include "mmstats/parse.h"
 #include "mmstats/snapshot.h"
@@ -117,7 +117,7 @@ class Cleaner {
     if (content_.fields.empty() && content_.damage && content_.damage->offset == 0) return invalid(path);
     const mmstats::Owner owner = mmstats::owner_of(content_);
     Verdict verdict{.path = path, .pid = owner.pid, .created = owner.created};
-    judge(verdict, *file, *snapshot);
+    judge(verdict, owner, *file, *snapshot);
     return verdict;
   }
 
@@ -171,7 +171,8 @@ class Cleaner {
     return owners_.state(verdict.pid, verdict.created, steady_clock::now());
   }
 
-  void judge(Verdict& verdict, const mmstats::OpenFile& file, const mmstats::Snapshot& snapshot) {
+  void judge(Verdict& verdict, const mmstats::Owner& owner, const mmstats::OpenFile& file,
+             const mmstats::Snapshot& snapshot) {
     const std::string path = printable(verdict.path);
     if (verdict.pid == 0) {
       verdict.reason = "no_pid";
@@ -179,10 +180,12 @@ class Cleaner {
       return;
     }
     verdict.state = owner_state(verdict);
-    const bool of_dead = verdict.state == OwnerState::kDead;
-    if (of_dead) {
-      verdict.state = owners_.of_file(verdict.pid, verdict.created, false, steady_clock::now(),
-                                      [&] { return mmstats::WriterLease(file.fd()).has_writer(); });
+    bool of_dead = verdict.state == OwnerState::kDead;
+    if (of_dead || owner.mapped) {
+      mmstats::OwnerMemory memory;
+      verdict.state = owners_.of_file(owner, memory, true, of_dead ? steady_clock::now() : began_,
+                                      [&] { return mmstats::writers_of(file.fd()); });
+      of_dead = of_dead || verdict.state == OwnerState::kDead;
     }
     const int signalled = ::kill(static_cast<pid_t>(verdict.pid), 0) == 0 ? 0 : errno;
     if (of_dead) {
@@ -222,9 +225,13 @@ class Cleaner {
                OwnerState::kDead) {
       verdict.reason = "ended";
       dead = fmt::format("PID {} has ended", verdict.pid);
-    } else {
+    } else if (owners_.state(verdict.pid, verdict.created, began_) == OwnerState::kDead) {
       verdict.reason = "recycled";
       dead = fmt::format("PID {} is another process now", verdict.pid);
+    } else {
+      verdict.reason = "let_go";
+      dead = fmt::format("PID {} does not map the file any more, or was one of a container that is gone",
+                         verdict.pid);
     }
     const auto keep = [&](std::string_view reason, std::string_view but) {
       verdict.reason = reason;

@@ -38,7 +38,7 @@ class Files {
   const mmstats::ParsedFile* read(mmstats::FileKey file, Care care);
 
   [[nodiscard]] mmstats::FileId id(mmstats::FileKey file) const { return discovery_.id(file); }
-  mmstats::HasWriter has_writer(mmstats::FileKey file) { return discovery_.has_writer(file); }
+  mmstats::Writers writers(mmstats::FileKey file) { return discovery_.writers(file); }
 
  private:
   bool read_bytes(mmstats::FileKey file, std::vector<std::byte>& bytes);

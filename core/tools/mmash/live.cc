@@ -168,7 +168,7 @@ Response Live::processes(Files& files) {
     if (content == nullptr) continue;
     const auto owner = mmstats::owner_of(*content);
     const std::string& path = files.path(file);
-    const auto index = processes_.add(path, files.id(file), owner, [&] { return files.has_writer(file); });
+    const auto index = processes_.add(path, files.id(file), owner, [&] { return files.writers(file); });
     if (index == shown.size()) {
       const auto command = mmstats::command_of(path, owner.pid);
       shown.push_back({std::string(command.empty() ? mmstats::stem_of(path) : command), {}});

@@ -62,7 +62,7 @@ const std::vector<Process>& Processes::scan(std::chrono::system_clock::time_poin
     if (!file.wanted) continue;
     const std::string& path = discovery_.path(key);
     const auto index =
-        by_owner_.add(path, discovery_.id(key), file.owner, [&] { return discovery_.has_writer(key); });
+        by_owner_.add(path, discovery_.id(key), file.owner, [&] { return discovery_.writers(key); });
     if (index == commands.size()) commands.emplace_back();
     if (commands[index].empty()) commands[index] = mmstats::command_of(path, file.owner.pid);
   }

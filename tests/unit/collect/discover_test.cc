@@ -234,18 +234,18 @@ TEST_CASE("a file that a process can write is known, and not removed") {
   eyes.folder.write("a.mmstats", std::vector<std::byte>(4096, std::byte{1}));
   eyes.scan();
   const FileKey key = eyes.discovery.files()[0];
-  CHECK(eyes.discovery.has_writer(key) == HasWriter::kNo);
+  CHECK(eyes.discovery.writers(key).any == HasWriter::kNo);
   int fd = ::open((eyes.folder / "a.mmstats").c_str(), O_RDWR | O_CLOEXEC);
-  CHECK(eyes.discovery.has_writer(key) == HasWriter::kYes);
+  CHECK(eyes.discovery.writers(key).any == HasWriter::kYes);
   void* map = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   REQUIRE(map != MAP_FAILED);
   ::close(fd);
-  CHECK(eyes.discovery.has_writer(key) == HasWriter::kYes);
+  CHECK(eyes.discovery.writers(key).any == HasWriter::kYes);
   const auto removed = eyes.discovery.remove(key);
   REQUIRE_FALSE(removed.has_value());
   CHECK(removed.error().kind == ErrorKind::kBusy);
   ::munmap(map, 4096);
-  CHECK(eyes.discovery.has_writer(key) == HasWriter::kNo);
+  CHECK(eyes.discovery.writers(key).any == HasWriter::kNo);
   // Whoever only reads it disturbs nobody.
   fd = ::open((eyes.folder / "a.mmstats").c_str(), O_RDONLY | O_CLOEXEC);
   CHECK(eyes.discovery.remove(key).has_value());

@@ -148,21 +148,22 @@ TEST_CASE("a counter of fractions is scaled, too") {
   CHECK(world.find("seconds")->value == 750);
 }
 
-TEST_CASE("who answers for owners is told whether one was alive earlier in this life") {
-  std::vector<bool> was_alive;
-  OwnerState answer = OwnerState::kUnknown;
+TEST_CASE(
+    "who answers for owners may remember something for each life, and is told whether it stands still") {
+  std::vector<bool> remembered;
+  std::vector<bool> stood_still;
   Fold fold({}, {}, [&](const Fold::OwnerQuestion& question) {
-    was_alive.push_back(question.was_alive);
-    return answer;
+    remembered.push_back(std::exchange(question.memory.was_alive, true));
+    stood_still.push_back(question.stands_still);
+    return OwnerState::kAlive;
   });
   MemoryFile file;
-  file.bytes = worker(10, 100, 5).padded();
-  for (const OwnerState state :
-       {OwnerState::kUnknown, OwnerState::kAlive, OwnerState::kUnknown, OwnerState::kDead}) {
-    answer = state;
-    fold.begin();
+  for (const auto& made : {worker(10, 100, 5), worker(10, 100, 5), worker(10, 100, 6), worker(10, 101, 6)}) {
+    file.bytes = made.padded();
+    fold.begin({});
     fold.read(0, "file", file);
     fold.finish();
   }
-  CHECK(was_alive == std::vector<bool>{false, false, true, true});
+  CHECK(remembered == std::vector<bool>{false, true, true, false});
+  CHECK(stood_still == std::vector<bool>{false, true, false, false});
 }

@@ -97,9 +97,9 @@ TEST_CASE("a counter's total survives the ends and beginnings of lives") {
     world.scan();
     CHECK(world.total("hits") == 5);
     CHECK_FALSE(world.gauge("latency").has_value());
-    CHECK_FALSE(world.fold.settled_dead(0));
+    CHECK_FALSE(world.fold.dead_since(0).has_value());
     world.scan();
-    CHECK(world.fold.settled_dead(0));
+    CHECK(world.fold.dead_since(0).has_value());
     CHECK(world.fold.stats().dead == 1);
   }
 }
@@ -115,7 +115,7 @@ TEST_CASE("what a worker wrote just before it died is counted, and does not brin
   CHECK(world.total("hits") == 6);
   CHECK(world.fold.stats().dead == 1);
   world.scan();
-  CHECK(world.fold.settled_dead(0));
+  CHECK(world.fold.dead_since(0).has_value());
 }
 
 TEST_CASE("an owner that writes after it was found dead lives in another pid namespace") {
@@ -129,7 +129,7 @@ TEST_CASE("an owner that writes after it was found dead lives in another pid nam
   CHECK(world.gauge("latency").has_value());
   world.scan();
   CHECK(world.gauge("latency").has_value());
-  CHECK_FALSE(world.fold.settled_dead(0));
+  CHECK_FALSE(world.fold.dead_since(0).has_value());
   CHECK(world.total("hits") == 6);
 }
 

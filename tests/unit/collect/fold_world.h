@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -29,6 +30,7 @@ class MemoryFile : public ByteSource {
   std::vector<std::byte> bytes;
   std::deque<std::vector<std::byte>> scripted;
   int readings = 0;
+  FileId inode;
 
   ssize_t read_at(std::uint64_t offset, std::span<std::byte> into) noexcept override {
     ++readings;
@@ -41,6 +43,7 @@ class MemoryFile : public ByteSource {
     std::memcpy(into.data(), bytes.data() + offset, count);
     return static_cast<ssize_t>(count);
   }
+  [[nodiscard]] FileId id() const noexcept override { return inode; }
   std::int64_t size() noexcept override { return static_cast<std::int64_t>(bytes.size()); }
 };
 
@@ -50,10 +53,13 @@ struct World {
   std::map<std::uint64_t, OwnerState> owners;
   Fold fold;
   std::vector<FileKey> gone;
+  std::map<FileKey, std::string> names;  // of files that are not called by their key
+  std::chrono::steady_clock::time_point now{std::chrono::hours(1)};
+  std::chrono::steady_clock::duration interval = std::chrono::seconds(1);
 
   explicit World(Rules rules = {}, FoldLimits limits = {})
       : fold(std::move(rules), limits, [this](const Fold::OwnerQuestion& question) {
-          const auto known = owners.find(question.pid);
+          const auto known = owners.find(question.owner.pid);
           return known == owners.end() ? OwnerState::kAlive : known->second;
         }) {}
 
@@ -61,17 +67,26 @@ struct World {
 
   std::vector<Error> scan() {
     std::vector<Error> errors;
-    fold.begin();
+    fold.begin(now += interval);
     for (const FileKey key : gone) {
-      fold.end_life(key, &files[key]);
+      const std::string path = name(key);
+      const bool replaced = std::ranges::any_of(
+          names, [&](const auto& other) { return other.first != key && other.second == path; });
+      fold.end_life(key, path, &files[key], replaced);
       files.erase(key);
+      names.erase(key);
     }
     gone.clear();
     for (auto& [key, file] : files) {
-      if (const Error* error = fold.read(key, "file" + std::to_string(key), file)) errors.push_back(*error);
+      if (const Error* error = fold.read(key, name(key), file)) errors.push_back(*error);
     }
     fold.finish();
     return errors;
+  }
+
+  std::string name(FileKey key) const {
+    const auto known = names.find(key);
+    return known == names.end() ? "file" + std::to_string(key) : known->second;
   }
 
   const Series* find(std::string_view name, int slot = -1) {

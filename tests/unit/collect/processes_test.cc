@@ -43,9 +43,16 @@ struct Ended {
   bool waited_;
 };
 
-HasWriter nobody() { return HasWriter::kNo; }
-HasWriter somebody() { return HasWriter::kYes; }
-HasWriter who_knows() { return HasWriter::kUnknown; }
+Writers nobody() { return {.any = HasWriter::kNo, .sees_mappings = true}; }
+Writers somebody() { return {.any = HasWriter::kYes}; }
+Writers who_knows() { return {}; }
+
+// The state of a file's owner, of whom nothing is known but whether he was alive.
+OwnerState first_answer(Owners& owners, std::uint64_t pid, bool was_alive, Writers (*writers_of)()) {
+  OwnerMemory memory;
+  memory.was_alive = was_alive;
+  return owners.of_file({.pid = pid, .created = unix_now()}, memory, true, steady_clock::now(), writers_of);
+}
 
 }  // namespace
 
@@ -88,7 +95,7 @@ TEST_CASE("the owner of a file is judged by pid, start and writer, and by all in
     Processes processes;
     processes.begin(steady_clock::now());
     processes.add(discovery.path(key), discovery.id(key), {.pid = row.pid, .created = row.created},
-                  [&] { return discovery.has_writer(key); });
+                  [&] { return discovery.writers(key); });
     REQUIRE(processes.all().size() == 1);
     CHECK(to_string(processes.all()[0].state) == to_string(row.want));
 
@@ -103,9 +110,8 @@ TEST_CASE("a start that cannot be read is unknown, and a pid that does not exist
   const Ended gone(true);
   TemporaryFolder no_proc;
   Owners owners(no_proc / "nothing");
-  const auto now = steady_clock::now();
-  CHECK(owners.of_file(static_cast<std::uint64_t>(::getpid()), unix_now(), false, now, nobody) == kUnknown);
-  CHECK(owners.of_file(static_cast<std::uint64_t>(gone.pid), unix_now(), false, now, nobody) == kDead);
+  CHECK(first_answer(owners, static_cast<std::uint64_t>(::getpid()), false, nobody) == kUnknown);
+  CHECK(first_answer(owners, static_cast<std::uint64_t>(gone.pid), false, nobody) == kDead);
 }
 
 TEST_CASE(
@@ -113,10 +119,9 @@ TEST_CASE(
   const Ended gone(true);
   const auto pid = static_cast<std::uint64_t>(gone.pid);
   Owners owners;
-  const auto now = steady_clock::now();
-  CHECK(owners.of_file(pid, unix_now(), true, now, somebody) == kDead);
-  CHECK(owners.of_file(pid, unix_now(), false, now, somebody) == kUnknown);
-  CHECK(owners.of_file(pid, unix_now(), false, now, who_knows) == kDead);
+  CHECK(first_answer(owners, pid, true, somebody) == kDead);
+  CHECK(first_answer(owners, pid, false, somebody) == kUnknown);
+  CHECK(first_answer(owners, pid, false, who_knows) == kDead);
 }
 
 TEST_CASE("processes remember for a life who was alive") {

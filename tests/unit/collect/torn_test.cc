@@ -129,7 +129,7 @@ TEST_CASE("ten million snapshots of hammered values hold no torn one") {
   };
   for (std::uint64_t i = 0; i < kSnapshots; ++i) {
     const auto before = counted.load(std::memory_order_acquire);
-    fold.begin();
+    fold.begin({});
     fold.read(0, path, bytes);
     fold.finish();
     for (const Series& series : fold.series()) {

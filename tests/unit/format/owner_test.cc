@@ -1,4 +1,4 @@
-#include "collect/owner.h"
+#include "format/owner.h"
 
 #include <doctest/doctest.h>
 #include <linux/sched.h>

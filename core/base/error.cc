@@ -8,16 +8,6 @@
 #include "base/utf8.h"
 
 namespace mmstats {
-namespace {
-
-// C0, DEL, and C1, which terminals obey in its UTF-8 form too.
-bool is_control(std::string_view sequence) {
-  const auto first = static_cast<unsigned char>(sequence[0]);
-  if (sequence.size() == 1) return first < 0x20 || first == 0x7F;
-  return sequence.size() == 2 && first == 0xC2 && static_cast<unsigned char>(sequence[1]) < 0xA0;
-}
-
-}  // namespace
 
 std::string printable(std::string_view foreign) {
   std::string out;
@@ -25,7 +15,7 @@ std::string printable(std::string_view foreign) {
   while (!foreign.empty()) {
     const std::size_t length = utf8_sequence(foreign);
     const std::string_view sequence = foreign.substr(0, length == 0 ? 1 : length);
-    if (length == 0 || is_control(sequence)) {
+    if (length == 0 || steers_display(sequence)) {
       for (const char c : sequence) {
         constexpr const char* kDigits = "0123456789ABCDEF";
         const auto byte = static_cast<unsigned char>(c);

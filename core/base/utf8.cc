@@ -31,4 +31,22 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+bool steers_display(std::string_view character) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(character[i]); };
+  const auto last = [&](unsigned low, unsigned high) {
+    return byte(character.size() - 1) >= low && byte(character.size() - 1) <= high;
+  };
+  switch (character.size()) {
+    case 1:
+      return byte(0) < 0x20 || byte(0) == 0x7F;
+    case 2:  // C1; U+061C
+      return (byte(0) == 0xC2 && last(0x80, 0x9F)) || (byte(0) == 0xD8 && last(0x9C, 0x9C));
+    case 3:  // U+200E, U+200F; U+2028 to U+202E; U+2066 to U+2069
+      return byte(0) == 0xE2 && ((byte(1) == 0x80 && (last(0x8E, 0x8F) || last(0xA8, 0xAE))) ||
+                                 (byte(1) == 0x81 && last(0xA6, 0xA9)));
+    default:
+      return false;
+  }
+}
+
 }  // namespace mmstats

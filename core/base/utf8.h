@@ -11,6 +11,10 @@ std::size_t utf8_sequence(std::string_view text);
 
 bool is_utf8(std::string_view text);
 
+// Whether the well-formed character commands where it is shown: C0, DEL and C1, which terminals obey, the
+// separators of lines and paragraphs, and what turns the direction of the text around it.
+bool steers_display(std::string_view character);
+
 // Whether `byte` can begin a character: it is none of those that follow in a longer one.
 constexpr bool begins_character(char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U; }
 

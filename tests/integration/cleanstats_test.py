@@ -266,6 +266,13 @@ class CleanstatsTest(unittest.TestCase):
         path = self.publish("\x1b[2Jx", pid=dead_pid())
         (line, _) = self.run_it(path)
         self.assertIn("/\\x1B[2Jx.mmstats", line)
+        path = self.publish("\u202ex", pid=dead_pid())
+        result = subprocess.run([self.program, "--dry-run", "--json", path], capture_output=True, check=True,
+                                timeout=60 * daemons.TIME_SCALE)
+        self.assertNotRegex(result.stdout, rb"[^\n -~]")
+        self.assertEqual(json.loads(result.stdout)[0]["file"], path)
+        (line, _) = self.run_it(path)
+        self.assertIn("/\\xE2\\x80\\xAEx.mmstats", line)
 
     def test_quiet_tells_of_removals_and_failures_alone(self):
         pid = dead_pid()

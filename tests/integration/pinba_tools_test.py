@@ -219,6 +219,10 @@ class DumpTest(unittest.TestCase):
     def test_texts_of_strangers_cannot_command_the_terminal(self):
         packet = data("pynba-minimal.bin").replace(b"web1.example.com", b"\x1b[2J\r\x7f\xc2\x9b\xff\n12345\0")
         path = self.file(packet)
+        turning = data("pynba-minimal.bin").replace(b"web1.example.com", "a\u202eb\u2066\u200f.....".encode())
+        shown = self.run_dump(self.file(turning)).stdout
+        self.assertIn(b"a\\xE2\\x80\\xAEb\\xE2\\x81\\xA6\\xE2\\x80\\x8F", shown)
+        self.assertNotIn(b"\xe2", shown)
         self.assertNotRegex(self.run_dump(path).stdout, rb"[\x00-\x09\x0b-\x1f\x7f\x80-\x9f\xff]")
         line = self.run_dump("--json", path).stdout
         self.assertNotRegex(line, rb"[^\x20-\x7e\n]")

@@ -344,7 +344,8 @@ class EndTest(Case):
 
     def test_output_that_cannot_be_written_is_an_error(self):
         with open("/dev/full", "w") as full:
-            result = subprocess.run([POLLSTATS, "hits", self.glob], stdout=full, stderr=subprocess.PIPE, check=False)
+            result = subprocess.run([POLLSTATS, "hits", self.glob], stdout=full, stderr=subprocess.PIPE,
+                                    timeout=60 * daemons.TIME_SCALE, check=False)
         self.assertEqual(result.returncode, 1)
         self.assertIn(b"No space left", result.stderr)
 

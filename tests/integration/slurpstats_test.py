@@ -154,10 +154,19 @@ class SlurpstatsTest(unittest.TestCase):
         self.assertEqual(file["fields"][1]["label"], 'nul\0newline\nquote"slash/')
 
     def test_plain_output_cannot_command_the_terminal(self):
-        self.publish("odd.mmstats", writer.Field(b"a\x1b[2Jb\rc", "Q", True, 1), writer.text("t", "\x1b]0;x\x07"))
+        label = "a\x1b[2Jb\rc\x7f\x9b\u202e\u2066"
+        self.publish("odd.mmstats", writer.Field(label.encode(), "Q", True, 1), writer.text("t", "\x1b]0;x\x07\u202d\u200f"))
         result = run(os.path.join(self.folder, "odd.mmstats"))
         self.assertEqual(result.returncode, 0)
-        self.assertNotRegex(result.stdout, rb"[\x00-\x09\x0b-\x1f\x7f]")
+        self.assertNotRegex(result.stdout, rb"[\x00-\x09\x0b-\x1f\x7f-\xff]")
+        self.assertIn(rb"c\x7F\xC2\x9B\xE2\x80\xAE\xE2\x81\xA6 ", result.stdout)
+        # JSON has all of them, escaped.
+        result = run("--json", os.path.join(self.folder, "odd.mmstats"))
+        self.assertNotRegex(result.stdout, rb"[\x00-\x09\x0b-\x1f\x7f-\xff]")
+        self.assertEqual(json.loads(result.stdout)[0]["fields"][0]["label"], label)
+        # Nor do names of files.
+        path = os.path.join(self.folder, "\u202egone")
+        self.assertIn(rb"/\xE2\x80\xAEgone: ", run(path).stderr)
 
     def test_text_beyond_ascii_comes_out_as_it_is_in_every_locale(self):
         path = self.publish("a.mmstats", writer.text("name", "naïve café ☃"))
@@ -187,7 +196,8 @@ class SlurpstatsTest(unittest.TestCase):
     def test_output_that_cannot_be_written_is_an_error(self):
         path = self.publish("a.mmstats", writer.counter("requests", 42))
         with open("/dev/full", "wb") as full:
-            result = subprocess.run([SLURPSTATS, path], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+            result = subprocess.run([SLURPSTATS, path], stdout=full, stderr=subprocess.PIPE,
+                                    timeout=60 * daemons.TIME_SCALE, check=False)
         self.assertEqual(result.returncode, 1)
         self.assertTrue(result.stderr)
 

@@ -49,8 +49,8 @@ struct Damage {
   std::string message;       // names the field and the byte; printable
 };
 
-// Bytes that somebody else chose (a label, a text, a path), made fit for a terminal or a log:
-// control characters and what is not UTF-8 become \xNN, byte by byte; all else stays as it is.
+// Bytes that somebody else chose (a label, a text, a path), made fit for a terminal or a log: controls, marks
+// that turn the direction of text and what is not UTF-8 become \xNN, byte by byte; all else stays as it is.
 MMSTATS_API std::string printable(std::string_view foreign);
 
 }  // namespace mmstats

@@ -31,12 +31,6 @@ std::size_t width_of(char32_t code) {
   return width < 0 ? 1 : static_cast<std::size_t>(width);
 }
 
-// Marks and overrides of the writing direction, and separators of lines: they rearrange the text behind them.
-bool rearranges(char32_t code) {
-  return code == 0x061C || code == 0x200E || code == 0x200F || (code >= 0x2028 && code <= 0x202E) ||
-         (code >= 0x2066 && code <= 0x2069);
-}
-
 // Bytes of the longest beginning that is at most `width` cells.
 std::size_t bytes_of_first(std::string_view text, std::size_t width) {
   std::size_t bytes = 0;
@@ -67,8 +61,7 @@ std::string shown(std::string_view foreign, bool unicode) {
   out.reserve(text.size());
   for (std::string_view rest = text; !rest.empty();) {
     const Character next = front(rest);
-    const bool can = next.code < 0x80 ||
-                     (unicode && !rearranges(next.code) && ::wcwidth(static_cast<wchar_t>(next.code)) >= 0);
+    const bool can = next.code < 0x80 || (unicode && ::wcwidth(static_cast<wchar_t>(next.code)) >= 0);
     if (can) {
       out += next.bytes;
     } else {
@@ -92,6 +85,8 @@ std::string last_cells(std::string_view text, std::size_t width, std::string_vie
     total -= width_of(next.code);
     text.remove_prefix(next.bytes.size());
   }
+  // What belongs to a letter that was cut would sit on the mark.
+  while (!text.empty() && width_of(front(text).code) == 0) text.remove_prefix(front(text).bytes.size());
   return std::string(mark).append(text);
 }
 

@@ -11,8 +11,8 @@ namespace pollstats {
 
 std::size_t cells(std::string_view text);
 
-// Foreign bytes as a screen may show them: printable, without marks that turn the direction of what follows,
-// and without characters that this locale's terminal cannot show (`unicode` false: all beyond ASCII).
+// Foreign bytes as a screen may show them: printable, and without characters that this locale's terminal
+// cannot show (`unicode` false: all beyond ASCII).
 std::string shown(std::string_view foreign, bool unicode);
 
 // At most `width` cells of the beginning; of the end; of both, with a mark in the middle for what is left

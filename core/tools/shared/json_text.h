@@ -1,6 +1,6 @@
 // JSON as Python's json.dumps writes it, which the original tools use: ", " and ": " between the parts. Texts
-// that are not UTF-8 are repaired; exact integers; fractions by their fewest digits. Pure functions; from any
-// thread.
+// that are not UTF-8 are repaired, and characters that would command a terminal are escaped; exact integers;
+// fractions by their fewest digits. Pure functions; from any thread.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,7 +10,7 @@ namespace mmstats {
 
 using Json = nlohmann::ordered_json;
 
-// Beyond ASCII: as it is, or escaped.
+// Beyond ASCII: as it is as far as it commands no terminal, or escaped.
 enum class JsonTexts : bool { kUtf8, kAscii };
 
 // A fraction that is no number becomes null.

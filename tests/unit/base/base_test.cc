@@ -118,6 +118,30 @@ TEST_CASE("a text is cut between characters") {
   CHECK(mmstats::whole_characters("", 5).empty());
 }
 
+TEST_CASE("characters that command where they are shown are known, of all that there are") {
+  const auto is_one = [](unsigned code) {
+    return code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x61C || code == 0x200E ||
+           code == 0x200F || (code >= 0x2028 && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
+  };
+  unsigned wrong = 0;
+  for (unsigned code = 0; code < 0x110000; ++code) {
+    if (code >= 0xD800 && code < 0xE000) continue;  // surrogates
+    const auto tail = [&](unsigned shift) { return static_cast<char>(0x80U | (code >> shift & 0x3FU)); };
+    std::string text;
+    if (code < 0x80) {
+      text = {static_cast<char>(code)};
+    } else if (code < 0x800) {
+      text = {static_cast<char>(0xC0U | code >> 6U), tail(0)};
+    } else if (code < 0x10000) {
+      text = {static_cast<char>(0xE0U | code >> 12U), tail(6), tail(0)};
+    } else {
+      text = {static_cast<char>(0xF0U | code >> 18U), tail(12), tail(6), tail(0)};
+    }
+    if (mmstats::utf8_sequence(text) != text.size() || mmstats::steers_display(text) != is_one(code)) ++wrong;
+  }
+  CHECK(wrong == 0);
+}
+
 TEST_CASE("each value is in the bucket whose middle is 1/64 of it away at most") {
   namespace buckets = mmstats::buckets;
   std::uint32_t last = 0;

@@ -445,6 +445,12 @@ TEST_CASE("foreign bytes are printed so that they cannot command a terminal") {
       {"\xF4\x90\x80\x80", "\\xF4\\x90\\x80\\x80"},  // above U+10FFFF
       {"\xF4\x8F\xBF\xBF", "\xF4\x8F\xBF\xBF"},      // the last one
       {"\xF0\x9F\x8E", "\\xF0\\x9F\\x8E"},
+      // What turns the direction of text, and what ends a line or paragraph; not what joins letters.
+      {"a\u061Cb\u200Ec\u200F", "a\\xD8\\x9Cb\\xE2\\x80\\x8Ec\\xE2\\x80\\x8F"},
+      {"\u202A\u202E\u2066\u2069", "\\xE2\\x80\\xAA\\xE2\\x80\\xAE\\xE2\\x81\\xA6\\xE2\\x81\\xA9"},
+      {"\u2028\u2029", "\\xE2\\x80\\xA8\\xE2\\x80\\xA9"},
+      {"\u061B\u061D\u200C\u200D\u2010\u2027\u202F\u2065\u206A",
+       "\u061B\u061D\u200C\u200D\u2010\u2027\u202F\u2065\u206A"},
   };
   for (const Row& row : rows) CHECK(mmstats::printable(row.foreign) == row.want);
 }

@@ -3,8 +3,11 @@
 #include <array>
 #include <chrono>
 #include <clocale>
+#include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "made_file.h"
@@ -182,6 +185,43 @@ TEST_CASE("a counter beyond 2^53 loses nothing") {
   CHECK(looks.samples.all()[0].added == 1);
 }
 
+TEST_CASE("there is no rate over no time, or over time that went back") {
+  Looks looks;
+  looks.series = {counter("c", 5)};
+  looks.take();
+  CHECK_FALSE(looks.samples.all()[0].rate);
+  for (const auto step : {0s, -5s}) {
+    looks.series = {counter("c", looks.series[0].total + 10)};
+    looks.now += step - 1s;
+    looks.take();
+    CHECK(looks.samples.all()[0].added == 10);
+    CHECK_FALSE(looks.samples.all()[0].rate);
+  }
+  looks.series = {counter("c", looks.series[0].total + 10)};
+  looks.take();
+  CHECK(looks.samples.all()[0].rate == 10.0);
+  // Where there was none, the curve has a gap.
+  std::array<float, 4> past{};
+  looks.samples.history(0, past);
+  CHECK(std::isnan(past[1]));
+  CHECK(std::isnan(past[2]));
+  CHECK(past[3] == 10);
+}
+
+TEST_CASE("a counter of whole numbers that becomes one of fractions goes on") {
+  Looks looks;
+  looks.series = {counter("c", 5)};
+  looks.take();
+  looks.series[0].integral = false;
+  looks.series[0].total = 0;
+  looks.series[0].value = 7.5;
+  looks.take();
+  const Sample& sample = looks.samples.all()[0];
+  CHECK_FALSE(sample.whole);
+  CHECK(sample.change == 2.5);
+  CHECK(sample.rate == 2.5);
+}
+
 TEST_CASE("the history has rates of counters and values of gauges, the newest last") {
   Looks looks;
   for (int i = 0; i < 6; ++i) {
@@ -315,6 +355,14 @@ TEST_CASE("names of columns cannot command the terminal") {
   auto columns = columns_of("a*");
   columns.update(looks.series);
   CHECK(columns.header({}) == "      a\\x1B[2J      ");
+  // Nor turn what stands beside them.
+  looks.series.push_back(counter("b\u202E", 1));
+  auto turning = columns_of("b*");
+  turning.update(looks.series);
+  looks.take();
+  CHECK(turning.header({}) == "   b\\xE2\\x80\\xAE    ");
+  const auto json = turning.json(looks.samples, {});
+  CHECK(json.find("\"b\\u202e\": {") != std::string::npos);
 }
 
 TEST_CASE("a line of JSON has all of each field under its whole label") {
@@ -336,11 +384,29 @@ TEST_CASE("a line of JSON has all of each field under its whole label") {
   json = nlohmann::json::parse(columns.json(looks.samples, at))["fields"];
   CHECK(json["web.c"].dump() == R"({"change":1,"kind":"counter","rate":1,"value":9223372036854775810})");
   CHECK(json["web.g"].dump() == R"({"change":1.5,"kind":"gauge","rate":null,"value":2})");
+  // What a double holds exactly is written as a whole number, and what may be rounded is not.
+  const double most = 9007199254740992;
+  for (const auto& [value, want] : {std::pair(most, "9007199254740992"),
+                                    {most + 2, "9007199254740994.0"},
+                                    {-most, "-9007199254740992"},
+                                    {-most - 2, "-9007199254740994.0"},
+                                    {1e300, "1e+300"}}) {
+    looks.series[1].value = value;
+    looks.take();
+    CHECK(columns.json(looks.samples, at).find(std::string("\"value\": ") + want + ",") != std::string::npos);
+  }
+  looks.series[1].value = std::numeric_limits<double>::infinity();
+  looks.take();
+  json = nlohmann::json::parse(columns.json(looks.samples, at))["fields"];
+  CHECK(json["web.g"]["value"] == "inf");
 }
 
 TEST_CASE("fields without a name, or longer than a label can be, are refused") {
   for (const std::string fields : {"", ",", "a,", ",a", "a,,b"}) CHECK_FALSE(Columns::parse(fields, ""));
   CHECK_FALSE(Columns::parse(std::string(65536, 'a'), ""));
+  CHECK(Columns::parse(std::string(65535, 'a'), ""));
+  CHECK(Columns::parse(std::string(65534, 'a'), "b"));
+  CHECK_FALSE(Columns::parse(std::string(65534, 'a'), "bc"));
   CHECK_FALSE(Columns::parse("[z-a]", ""));
 }
 

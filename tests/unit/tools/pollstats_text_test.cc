@@ -47,6 +47,8 @@ TEST_CASE_FIXTURE(Utf8Locale, "text is cut between characters, never within") {
       Row{"abcdef", 0, "", "", ""},
       Row{"日本語計数", 5, "日本", "<計数", "<計数"},
       Row{"日本語計数", 4, "日本", "<数", "<数"},
+      Row{"ae\u0301e\u0301b", 3, "ae\u0301e\u0301", "<e\u0301b", "<e\u0301b"},
+      Row{"a日本b", 2, "a", "<b", "a"},
       Row{"aéiöu", 3, "aéi", "<öu", "<öu"},
   };
   for (const Row& row : rows) {
@@ -72,7 +74,8 @@ TEST_CASE_FIXTURE(Utf8Locale, "nothing in a label commands the terminal") {
               "b",
               true) == "a\\xC2\\x9Bb");
   CHECK(shown("\xff", true) == "\\xFF");
-  CHECK(shown("a\u202Eb\u2066c\u2028d", true) == "a\uFFFDb\uFFFDc\uFFFDd");
+  CHECK(shown("a\u202Eb\u2066c\u2028d", true) == "a\\xE2\\x80\\xAEb\\xE2\\x81\\xA6c\\xE2\\x80\\xA8d");
+  CHECK(shown("\u200Fa\u0378", true) == "\\xE2\\x80\\x8Fa\uFFFD");
   CHECK(shown("naïve 日", true) == "naïve 日");
   CHECK(shown("naïve 日", false) == "na?ve ?");
 }
@@ -148,6 +151,11 @@ TEST_CASE("numbers to look at have commas, and three digits of fractions") {
   CHECK(calm_text(std::uint64_t{1'234'567}, 9) == "1,234,567");
   CHECK(calm_text(std::uint64_t{12'345'678}, 9) == "12345678");
   CHECK(calm_text(std::uint64_t{1'234'567'890}, 9) == "1.23G");
+  CHECK(calm_text(std::uint64_t{9'007'199'254'740'993}, 21) == "9,007,199,254,740,993");
+  CHECK(calm_text(std::uint64_t{9'007'199'254'740'993}, 20) == "9007199254740993");
+  CHECK(calm_text(~std::uint64_t{0}, 26) == "18,446,744,073,709,551,615");
+  CHECK(calm_text(~std::uint64_t{0}, 25) == "18446744073709551615");
+  CHECK(calm_text(~std::uint64_t{0}, 19) == "18.4E");
 }
 
 TEST_CASE("times have their two largest units") {

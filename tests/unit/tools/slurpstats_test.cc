@@ -1,8 +1,5 @@
 // slurpstats as a program: what it prints, on which stream, and how it ends.
 #include <doctest/doctest.h>
-
-#ifdef SLURPSTATS
-
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/mman.h>
@@ -13,11 +10,13 @@
 
 #include <algorithm>
 #include <boost/filesystem.hpp>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "mmstats/parse.h"
@@ -143,6 +142,50 @@ TEST_CASE("a very long label does not push the values of all others to the right
       sample::write(folder, "a.mmstats", sample::file(sample::counter(longest, 1) + sample::counter("b", 2)));
   const Outcome outcome = run({path});
   CHECK(outcome.out == "==> " + path + "\n  " + longest + " 1\n  b" + std::string(128, ' ') + "2\n\n");
+}
+
+TEST_CASE("values that never stand still are named, five at most") {
+  const TemporaryFolder folder;
+  constexpr std::size_t kFields = 7;
+  std::string fields;
+  for (std::size_t i = 0; i < kFields; ++i) {
+    // No counters: of these it is known that they grow, so one that does is settled.
+    fields += sample::field("f\u202E" + std::to_string(i), "q", 1, std::string(16, '\0'));
+  }
+  const auto bytes = sample::file(fields);
+  const auto path = sample::write(folder, "a.mmstats", bytes);
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  REQUIRE(fd >= 0);
+  void* const mapped = ::mmap(nullptr, bytes.size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  ::close(fd);
+  REQUIRE(mapped != MAP_FAILED);
+  const std::size_t each = (bytes.size() - 1) / kFields;
+  std::jthread writer([&](const std::stop_token& stop) {
+    for (std::uint64_t value = 1; !stop.stop_requested(); ++value) {
+      for (std::size_t i = 1; i <= kFields; ++i) {
+        for (const std::size_t back : {2 * sizeof value, sizeof value}) {
+          std::memcpy(static_cast<char*>(mapped) + 1 + i * each - back, &value, sizeof value);
+        }
+      }
+    }
+  });
+  // All of them at once, in all readings: where the writer was away for a moment, again.
+  const std::string note = "slurpstats: " + path + ": note: 7 values changed faster than could be read:";
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  Outcome outcome;
+  do {
+    outcome = run({path});
+    REQUIRE(outcome.status == 0);
+  } while (!outcome.err.starts_with(note) && std::chrono::steady_clock::now() < deadline);
+  writer.request_stop();
+  writer.join();
+  ::munmap(mapped, bytes.size());
+  std::string want = note;
+  for (int i = 0; i < 5; ++i) {
+    want += (i == 0 ? " \"f" : ", \"f") + std::string("\\xE2\\x80\\xAE") + std::to_string(i) + "\"";
+  }
+  CHECK(outcome.err == want + ", ...\n");
+  CHECK(std::ranges::count(outcome.out, '\n') == static_cast<std::ptrdiff_t>(kFields) + 2);
 }
 
 TEST_CASE("floats are written as Python writes them") {
@@ -356,10 +399,4 @@ TEST_CASE("a value of millions of items is written without being held") {
   REQUIRE(::getrusage(RUSAGE_CHILDREN, &usage) == 0);
   CHECK(usage.ru_maxrss < 50 * 1024);  // KiB
 }
-#endif
-
-#else
-
-TEST_CASE("slurpstats") { MESSAGE("skipped: the tools are not built"); }
-
 #endif

@@ -1,0 +1,74 @@
+// Texts and numbers of all tools: as JSON and for people.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "mmstats/parse.h"
+#include "tools/shared/json_text.h"
+#include "tools/shared/value_text.h"
+
+using mmstats::json_text;
+using mmstats::JsonTexts;
+using mmstats::Scalar;
+
+namespace {
+
+constexpr std::uint64_t kExactDouble = std::uint64_t{1} << 53U;
+
+}  // namespace
+
+TEST_CASE("no text in JSON commands a terminal, and all of it is still there") {
+  const struct {
+    std::string text;
+    const char* json;
+  } rows[] = {
+      {"a\x7F\u0080\u009Bb\u00A0", "\"a\\u007f\\u0080\\u009bb\u00A0\""},
+      {"\u061B\u061C\u061D", "\"\u061B\\u061c\u061D\""},
+      {"\u200D\u200E\u200F\u2010", "\"\u200D\\u200e\\u200f\u2010\""},
+      {"\u2027\u2028\u202A\u202E\u202F", "\"\u2027\\u2028\\u202a\\u202e\u202F\""},
+      {"\u2065\u2066\u2069\u206A", "\"\u2065\\u2066\\u2069\u206A\""},
+      {"\xE2\x80 \xC2", "\"\uFFFD \uFFFD\""},
+      {"\U0001F389\u202E\\u202e", "\"\U0001F389\\u202e\\\\u202e\""},
+  };
+  for (const auto& row : rows) {
+    CHECK(json_text(row.text) == row.json);
+    CHECK(mmstats::item_json(Scalar(std::string_view(row.text))) == row.json);
+    // Names of members, too.
+    CHECK(json_text(mmstats::Json::object({{row.text, 1}})) == std::string("{") + row.json + ": 1}");
+    // What a reader gets is what it was.
+    const auto ascii = json_text(row.text, JsonTexts::kAscii);
+    CHECK(nlohmann::json::parse(row.json) == nlohmann::json::parse(ascii));
+    CHECK(ascii.find_first_not_of(" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`"
+                                  "abcdefghijklmnopqrstuvwxyz{|}~") == std::string::npos);
+  }
+}
+
+TEST_CASE("whole numbers keep all digits, beyond those of a double") {
+  for (const std::uint64_t number : {kExactDouble - 1, kExactDouble, kExactDouble + 1, kExactDouble * 2 + 3,
+                                     std::uint64_t{9'999'999'999'999'999'999U}, ~std::uint64_t{0}}) {
+    CHECK(mmstats::item_text(Scalar(number)) == std::to_string(number));
+    CHECK(mmstats::item_json(Scalar(number)) == std::to_string(number));
+    CHECK(json_text(number) == std::to_string(number));
+  }
+  for (const std::int64_t number :
+       {-static_cast<std::int64_t>(kExactDouble) - 1, std::numeric_limits<std::int64_t>::min(),
+        std::numeric_limits<std::int64_t>::max()}) {
+    CHECK(mmstats::item_text(Scalar(number)) == std::to_string(number));
+    CHECK(mmstats::item_json(Scalar(number)) == std::to_string(number));
+    CHECK(json_text(number) == std::to_string(number));
+  }
+}
+
+TEST_CASE("what is no number in JSON is a text as a value, and null as a fact") {
+  const double inf = std::numeric_limits<double>::infinity();
+  CHECK(mmstats::item_json(Scalar(std::nan(""))) == "\"nan\"");
+  CHECK(mmstats::item_json(Scalar(-std::nan(""))) == "\"nan\"");
+  CHECK(mmstats::item_json(Scalar(-inf)) == "\"-inf\"");
+  CHECK(mmstats::item_text(Scalar(inf)) == "inf");
+  CHECK(json_text(inf) == "null");
+  CHECK(json_text(2.0) == "2.0");
+}

@@ -263,6 +263,102 @@ class MmashPageTest(unittest.TestCase):
         self.wait("mmash.live.state === 'live'", "live again")
         self.assertEqual(self.js("mmash.plots.plots.flatMap((plot) => plot.keys).filter((key) => !mmash.live.find(key))"), [])
 
+    def test_no_foreign_text_turns_what_stands_beside_it(self):
+        turning = "".join(map(chr, [0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]))
+        label = f"web.{turning}a"
+        metadata = f"{label}\tcounter\t{turning[:4]}u\thelp{turning}\n"
+        self.publish(f"cmd{turning}-{os.getpid()}", writer.counter(label, 2), writer.gauge(f"{turning}.b"), writer.text("sys.metadata", metadata, 1024), prefix="")
+        self.serve()
+        self.view("rate=100")
+        key = self.js("mmash.live.series.find((one) => one.label === arguments[0]).key", label)
+        self.assertEqual(self.js("mmash.live.find(arguments[0]).help", key), f"help{turning}")
+        self.js("mmash.plots.toggle(arguments[0])", key)
+        self.js("mmash.plots.add({keys: mmash.live.series.map((one) => one.key), mode: 'rate'})")
+        self.wait("mmash.plots.plots.every((plot) => !plot.inSight || plot.dygraph)", "all plots are drawn")
+        self.js("mmash.tree.restore(['web'], '')")
+        daemons.wait_until(lambda: any(name.startswith("\\u061c") and name.endswith("a") for name in self.names()), "the row")
+        self.browser.find_element(By.ID, "tree").click()
+        self.press(Keys.HOME, Keys.ARROW_DOWN, Keys.ARROW_DOWN)
+        self.wait("document.querySelectorAll('#processes .sizer .row:not([hidden])').length > 0", "processes")
+        # Neither as text nor in an attribute; those of the fragment are the browser's to show.
+        found = """(() => {
+          const bad = /[\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]/;
+          const found = [];
+          const walk = document.createTreeWalker(document.documentElement, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT);
+          for (let node = walk.currentNode; node; node = walk.nextNode()) {
+            if (node.nodeType === Node.TEXT_NODE) { if (bad.test(node.data)) found.push(node.data); continue; }
+            for (const { name, value } of node.attributes) if (bad.test(value)) found.push(`${node.className} ${name}: ${value}`);
+          }
+          return [document.body.textContent.includes("\\\\u202e"), found, bad.test(document.title)];
+        })()"""
+        self.assertEqual(self.js(found), [True, [], False])
+
+    def test_texts_are_cut_between_letters(self):
+        self.serve()
+        self.view(wait_for=None)
+        for expression, want in (
+            ("m.cut('a'.repeat(9), 9)", "a" * 9),
+            ("m.cut('a'.repeat(10), 9)", "a" * 9 + "…"),
+            ("m.cut('a'.repeat(8) + '🎉b', 9)", "a" * 8 + "…"),
+            ("m.cut('a'.repeat(7) + '🎉b', 9)", "a" * 7 + "🎉…"),
+            ("m.inWords(3, 'a'.repeat(10) + '🎉b')", "3\u202f" + "a" * 10 + "…"),
+            ("m.exact(3, 'a'.repeat(39) + '🎉b')", "3 " + "a" * 39 + "…"),
+        ):
+            self.assertEqual(self.imported("format.js", expression), want, expression)
+        self.assertEqual(self.imported("labels.js", "m.shown('a'.repeat(199) + '🎉b')"), "a" * 199 + "…")
+
+    def test_a_total_that_falls_and_a_clock_set_back_are_a_gap_and_no_rate(self):
+        self.serve()
+        self.view(wait_for=None)
+        ticks = """(() => {
+          const history = new m.History(10), series = { key: "k", kind: args[0] };
+          for (const [time, value] of args[1]) history.tick(time, [[series, typeof value === "string" ? BigInt(value) : value]]);
+          const track = history.track("k");
+          return history.order().map((slot) => [history.timeAt(slot), String(track.values[slot]), String(track.rates[slot])]);
+        })()"""
+        for kind, given, want in (
+            ("counter", [[1, 10], [2, 15], [3, 4], [4, 6]], [[1, "10", "NaN"], [2, "15", "5"], [3, "4", "NaN"], [4, "6", "2"]]),
+            # It is a counter's total that cannot fall; a gauge may.
+            ("gauge", [[1, 10], [2, 4]], [[1, "10", "NaN"], [2, "4", "-6"]]),
+            # Beyond the doubles' whole numbers, too, and from there to below.
+            ("counter", [[1, "9007199254740993"], [2, "9007199254740996"], [3, "9007199254740995"], [4, 7]],
+             [[1, "9007199254740992", "NaN"], [2, "9007199254740996", "3"], [3, "9007199254740996", "NaN"], [4, "7", "NaN"]]),
+            # A value that was away: the counter's rate is over all of that time, another's begins anew.
+            ("counter", [[1, 10], [2, None], [3, 14]], [[1, "10", "NaN"], [2, "NaN", "NaN"], [3, "14", "2"]]),
+            ("gauge", [[1, 10], [2, None], [3, 14]], [[1, "10", "NaN"], [2, "NaN", "NaN"], [3, "14", "NaN"]]),
+            # Set back: what was seen is of times that are yet to come.
+            ("counter", [[100, 10], [101, 20], [50, 30], [51, 31]], [[50, "30", "NaN"], [51, "31", "1"]]),
+            ("gauge", [[100, 10], [50, 30]], [[50, "30", "NaN"]]),
+            # The same scan twice.
+            ("counter", [[1, 10], [2, 15], [2, 15], [3, 16]], [[1, "10", "NaN"], [2, "15", "5"], [3, "16", "1"]]),
+        ):
+            self.assertEqual(self.imported("history.js", ticks, kind, given), want, (kind, given))
+        # Between two ticks, and in another life of the server.
+        more = """(() => {
+          const history = new m.History(10), series = { key: "k", kind: "counter" };
+          const rates = [];
+          const note = () => rates.push(String(history.track("k").rate));
+          history.tick(1, [[series, 10]]); note();
+          history.glance(3, [[series, 14]]); note();
+          history.glance(2, [[series, 90]]); note();
+          history.tick(4, [[series, 15]]); note();
+          history.breakRates(); note();
+          history.tick(5, [[series, 99]]); note();
+          history.tick(6, [[series, 100]]); note();
+          return [rates, history.length];
+        })()"""
+        self.assertEqual(self.imported("history.js", more), [["NaN", "2", "2", "1", "NaN", "NaN", "1"], 4])
+
+    def test_values_between_2_to_53_and_10_to_20_are_exact(self):
+        self.serve()
+        self.view(wait_for=None)
+        numbers = [2**53 - 1, 2**53, 2**53 + 1, 9999999999999999, 10**16, 10**16 + 1, 10**19, 2**64 - 1, 10**20 - 1, 10**20 + 1]
+        text = json.dumps({"epoch": "9007199254740993", "time": 1700000000.5, "series": 3, "values": [*numbers, *(-n for n in numbers), None, 0.5, 1e16]})
+        said = self.imported("live.js", "m.parseValues(args[0]).values.map(String)", text)
+        self.assertEqual(said, [str(n) for n in numbers] + [str(-n) for n in numbers] + ["null", "0.5", "10000000000000000"])
+        exact = self.imported("format.js", "args[0].map((digits) => m.exact(BigInt(digits)))", [str(n) for n in numbers])
+        self.assertEqual(exact, [f"{n:,}" for n in numbers])
+
     def test_search_narrows_the_tree_and_escape_clears_it(self):
         self.publish("app", *[writer.counter(f"web.status.{code}", code) for code in (200, 404, 500)], writer.gauge("db.pool.size", 4))
         self.serve()
@@ -321,7 +417,7 @@ class MmashPageTest(unittest.TestCase):
         self.wait("mmash.live.state === 'paused' && !mmash.plots.drawing", "paused")
         requests, picture = self.js("mmash.live.requests"), self.pixels()
         file.set("level", 2.0)
-        # There is no sign that nothing will come: so as long as ten scans would take.
+        # Timers of a page fire in the order of their times: ten scans would have come before this one.
         self.browser.execute_async_script("setTimeout(arguments[0], 500)")
         self.assertEqual((self.js("mmash.live.requests"), self.pixels(), self.last()), (requests, picture, 1.0))
         self.press("p")

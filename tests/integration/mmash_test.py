@@ -6,6 +6,8 @@ import json
 import os
 import pathlib
 import re
+import resource
+import select
 import shutil
 import signal
 import socket
@@ -72,6 +74,17 @@ class Mmash(daemons.Daemon):
         """Bytes: the most that it ever had, or has now."""
         with open(f"/proc/{self.pid}/status") as file:
             return int(re.search(rf"{what}:\s+(\d+) kB", file.read())[1]) << 10
+
+    def processor_time(self):
+        """Seconds that it has worked."""
+        with open(f"/proc/{self.pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def waits(self):
+        """How often it had nothing to do."""
+        with open(f"/proc/{self.pid}/status") as file:
+            return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)$", file.read(), re.M)[1])
 
     def live(self):
         """label -> value, of all series that have one."""
@@ -255,6 +268,52 @@ class MmashTest(unittest.TestCase):
             server.get("/stats/")[2].decode() + server.get("/stats/not_one")[2].decode(),
             '{"stats": ["great", "low", "not_one", "zero"]}{"not_one": ["nan"]}',
         )
+
+    def test_whole_numbers_beyond_those_of_a_double_are_exact(self):
+        numbers = [2**53 - 1, 2**53, 2**53 + 1, 10**16 + 1, 10**18 + 3, 2**63 - 1, 2**63 + 1, 2**64 - 1]
+        for i in range(6):
+            last = writer.counter("sum", 2**64 - 1 - i)
+            fields = [*(writer.counter(f"n{at}", number) for at, number in enumerate(numbers)), writer.Field("low", "q", False, -(2**63) + 1)]
+            self.publish(f"{i}.mmstats", last, *(fields if i == 0 else []), with_sys=False)
+        server = self.start()
+        text = server.get("/stats/n")[2].decode()
+        self.assertEqual(text, json.dumps({f"n{at}": [number] for at, number in enumerate(numbers)}))
+        for aggregation in ("max", "min", "sum", "nonzero-min", "one"):
+            text = server.get(f"/stats/n?aggr={aggregation}")[2].decode()
+            self.assertEqual(text, json.dumps({f"n{at}": number for at, number in enumerate(numbers)}), aggregation)
+        self.assertEqual(server.get("/stats/low?aggr=sum")[2].decode(), f'{{"low": {-(2**63) + 1}}}')
+        # More than any one of them can be.
+        want = sum(2**64 - 1 - i for i in range(6))
+        self.assertGreater(want, 10**20)
+        self.assertEqual(server.get("/stats/sum?aggr=sum")[2].decode(), f'{{"sum": {want}}}')
+        live = server.live()
+        metrics = server.get("/metrics")[2].decode()
+        for at, number in enumerate(numbers):
+            self.assertEqual(live[f"n{at}"], number)
+            self.assertIn(f"\nn{at}_total {number}\n", metrics)
+
+    def test_no_foreign_text_commands_a_terminal_or_turns_a_line(self):
+        label = "a\x1b[2J\x7f\x9b\u202eb\u2066\u200f"
+        metadata = f"{label}\tcounter\t\u202du\thelp\u2069\n"
+        self.publish("odd\u202e.mmstats", writer.counter(label, 7), writer.text("sys.metadata", metadata, 512))
+        server = self.start("--access-log")
+        # All JSON is ASCII, and has all of it.
+        for target in ("/stats/", "/stats/a", "/stats/a?aggr=sum", "/files/", "/live/series", "/live/processes",
+                       "/stats/?aggr=%E2%80%AE", "/stats/?glob=%E2%80%AE%2F..%2F", "/files/%E2%80%AE["):
+            body = server.get(target)[2]
+            self.assertNotRegex(body, rb"[^ -~]", target)
+            json.loads(body)
+        self.assertEqual(server.live()[label], 7)
+        for accept in ("text/plain", OPEN_METRICS):
+            body = server.get("/metrics", Accept=accept)[2]
+            self.assertNotRegex(body, rb"[^ -~\n]")
+            self.assertIn(b"help\\\\xE2\\\\x81\\\\xA9", body)
+        # What clients and files write is in the log.
+        server.exchange("GET /stats/\u202e HTTP/1.1\r\nHost: localhost\r\nUser-Agent: \u2066\r\nConnection: close\r\n\r\n".encode())
+        pathlib.Path(self.folder, "bad\u202e.mmstats").write_text("no such thing")
+        server.json("/live/series")
+        daemons.wait_until(lambda: "xE2\\x81\\xA6" in server.log() and server.json("/live/series") and "bad\\xE2" in server.log(), "the log")
+        self.assertNotRegex(server.log(), r"[^ -~\n]")
 
     # ---- Prometheus
 
@@ -533,6 +592,37 @@ scrape_configs:
                 connection.sendall(request)
                 self.assertTrue(connection.recv(1000).startswith(b"HTTP/1.1 200 "))
         daemons.wait_until(lambda: server.get("/stats/")[0] == 200, "there is room again")
+
+    def test_without_descriptors_it_waits_and_serves_again_once_there_are_some(self):
+        server = self.start()
+        request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        with contextlib.ExitStack() as stack:
+            kept = stack.enter_context(server.connect())
+            kept.sendall(request)
+            self.assertTrue(kept.recv(15).startswith(b"HTTP/1.1 200 "))
+            # As many as it has: the next one would be the first that is free.
+            used = {int(name) for name in os.listdir(f"/proc/{server.pid}/fd")}
+            free = next(fd for fd in range(len(used) + 1) if fd not in used)
+            before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (free, before[1]))
+            waiting = [stack.enter_context(server.connect()) for _ in range(3)]
+            for connection in waiting:
+                connection.sendall(request)
+            waits, worked = server.waits(), server.processor_time()
+            daemons.wait_until(lambda: server.waits() >= waits + 5, "it tries, and waits, again and again")
+            self.assertLess(server.processor_time() - worked, 0.5)
+            self.assertEqual(select.select(waiting, [], [], 0)[0], [])
+            # Whoever was there is served all the while.
+            kept.sendall(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answers = b""
+            while b"HTTP/1.1 404 " not in answers:
+                chunk = kept.recv(1 << 16)
+                self.assertTrue(chunk)
+                answers += chunk
+            resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
+            for connection in waiting:
+                self.assertTrue(connection.recv(15).startswith(b"HTTP/1.1 200 "))
+        self.assertEqual(server.get("/stats/")[0], 200)
 
     # ---- the process
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/hash.h"
 #include "tools/mmash/metrics.h"
 
 using namespace mmash;
@@ -145,6 +146,62 @@ TEST_CASE("labels that meet get different names, the same ones whatever the orde
   CHECK(names_of({all.rbegin(), all.rend()}) == names);
 }
 
+TEST_CASE(
+    "what a counter may write is no later family's name, nor is a family's what a later counter may write") {
+  const struct {
+    Series first;
+    Series second;
+    bool meet;
+  } rows[] = {
+      {series("a.created", Kind::kGauge), series("a", Kind::kCounter), true},
+      {series("a.total", Kind::kGauge), series("a", Kind::kCounter), true},
+      {series("a", Kind::kGauge), series("a", Kind::kCounter), true},
+      {series("a", Kind::kCounter), series("a.created", Kind::kGauge), true},
+      {series("a", Kind::kCounter), series("a.total", Kind::kGauge), true},
+      {series("a", Kind::kCounter), series("a", Kind::kState), true},
+      {series("a", Kind::kCounter), series("a_total", Kind::kCounter), true},
+      {series("a.created", Kind::kCounter), series("a", Kind::kCounter), true},
+      {series("a", Kind::kCounter, "seconds"), series("a_seconds_created", Kind::kGauge), true},
+      {series("a", Kind::kGauge), series("a.created", Kind::kGauge), false},
+      {series("a", Kind::kCounter), series("a.create", Kind::kGauge), false},
+  };
+  for (const auto& row : rows) {
+    CAPTURE(row.first.name);
+    CAPTURE(row.second.name);
+    std::vector<Series> all{row.first};
+    MetricNames names;
+    names.extend(all);
+    const auto before = names[0].family;
+    all.push_back(row.second);
+    names.extend(all);
+    CHECK(names[0].family == before);
+    // Which of them got the plain name is told by the hash of the other.
+    CHECK((names[1].family.find("_" + std::string(mmstats::name_hash(row.second.name, 0))) !=
+           std::string::npos) == row.meet);
+  }
+}
+
+TEST_CASE("a name has the label's first 200 bytes, and a unit as long as that at most") {
+  const std::string longest(200, 'x');
+  CHECK(family_of(series(longest, Kind::kGauge)) == longest);
+  const auto cut = family_of(series(longest + "y", Kind::kGauge));
+  CHECK(cut == longest + "_" + std::string(mmstats::name_hash(longest + "y", 0)));
+  // In the middle of a letter: each of its bytes would be a sign of its own.
+  const auto letters = std::string(199, 'x') + "\u00E9";
+  CHECK(family_of(series(letters, Kind::kGauge)) ==
+        std::string(199, 'x') + "__" + std::string(mmstats::name_hash(letters, 0)));
+  CHECK(family_of(series("a", Kind::kGauge, longest)) == "a_" + longest);
+  CHECK(family_of(series("a", Kind::kGauge, longest + "u")) == "a");
+}
+
+TEST_CASE("help commands no terminal, and is one line") {
+  auto one = series("a", Kind::kGauge, "", "one\r\n# EOF\u2028\u202E\x9B\x1B[2J");
+  const auto text = text_of(MetricsFormat::kOpenMetrics, one);
+  CHECK(text ==
+        "# TYPE a gauge\n# HELP a one\\\\x0D\\\\x0A# EOF\\\\xE2\\\\x80\\\\xA8\\\\xE2\\\\x80\\\\xAE"
+        "\\\\x9B\\\\x1B[2J\na 0.0\n");
+}
+
 TEST_CASE("a name stays when others come") {
   std::vector<Series> all{series("a_b", Kind::kGauge)};
   MetricNames names;
@@ -191,6 +248,9 @@ TEST_CASE("numbers are in the words of the format, and what cannot be is left ou
     return text.empty() ? text : text.substr(text.rfind(' ') + 1);
   };
   CHECK(last_word(gauge(nan)) == "NaN\n");
+  for (const std::uint64_t total : {(1ULL << 53U) + 1, (1ULL << 63U) + 1, ~0ULL}) {
+    CHECK(last_word(counter(total)) == std::to_string(total) + "\n");
+  }
   CHECK(last_word(gauge(inf)) == "+Inf\n");
   CHECK(last_word(gauge(-inf)) == "-Inf\n");
   CHECK(last_word(gauge(1e16, Kind::kTimestamp)) == "1e+16\n");

@@ -49,6 +49,14 @@ const kUnits = new Map([
   ["%", "%"],
 ]);
 
+// At most so many of JavaScript's characters, and a sign that there were more. No pair of them that is one
+// letter is halved.
+export function cut(text, most) {
+  if (text.length <= most) return text;
+  const whole = /[\ud800-\udbff]/.test(text[most - 1]) && /[\udc00-\udfff]/.test(text[most]) ? most - 1 : most;
+  return `${text.slice(0, whole)}…`;
+}
+
 const kNone = { number: "–", unit: "" };
 
 function duration(size, digits) {
@@ -65,7 +73,7 @@ export function quantity(value, unit = "", { perSecond = false, digits = 3 } = {
   const sign = value < 0 ? kMinus : "";
   const each = perSecond ? "/s" : "";
   const known = kUnits.get(unit);
-  const word = known ?? (unit.length > 12 ? `${unit.slice(0, 11)}…` : unit);
+  const word = known ?? (unit.length > 12 ? cut(unit, 11) : unit);
 
   let scale = null;
   if (known === "s" && !perSecond) scale = duration(size, digits);
@@ -85,7 +93,7 @@ export function inWords(value, unit = "", options = {}) {
 export function exact(value, unit = "") {
   if (value === null || Number.isNaN(value)) return "no value now";
   const digits = typeof value === "bigint" || Number.isInteger(value) ? BigInt(value).toLocaleString("en") : String(value);
-  return unit === "" ? digits : `${digits} ${unit.length > kMostUnit ? `${unit.slice(0, kMostUnit)}…` : unit}`;
+  return unit === "" ? digits : `${digits} ${cut(unit, kMostUnit)}`;
 }
 
 // A moment, as what has passed since: "12 s", "3 min", "4 h", "2 d". In words that need no "ago".

@@ -1,5 +1,7 @@
 // Labels -> a tree, split at their dots. Labels are foreign input: any text, of any length, is one.
 
+import { cut } from "./format.js";
+
 // A label of nothing but dots must not make a tree of thousands of levels: what is left over after so many
 // parts is the last part.
 const kMaxDepth = 24;
@@ -19,8 +21,7 @@ const kEscapes = { "\t": "\\t", "\n": "\\n", "\r": "\\r" };
 // `most` is cut.
 export function shown(label, most = 200) {
   if (label === "") return "(empty)";
-  const text = label.length > most ? `${label.slice(0, most)}…` : label;
-  return text.replace(
+  return cut(label, most).replace(
     /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
     (sign) => kEscapes[sign] ?? `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );

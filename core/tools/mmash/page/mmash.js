@@ -1,6 +1,7 @@
 // The page: puts the parts together, and keeps the view in its address.
 import { clockOf } from "./format.js";
 import { History } from "./history.js";
+import { shown } from "./labels.js";
 import { fromFragment, kDefaults, limited, toFragment } from "./link.js";
 import { Live } from "./live.js";
 import { Plots } from "./plots.js";
@@ -85,7 +86,7 @@ live.addEventListener("processes", ({ detail }) => {
   byId("paths").replaceChildren(
     ...paths.map((path) => {
       const item = document.createElement("li");
-      item.textContent = path;
+      item.textContent = shown(path, 1000);
       return item;
     }),
   );

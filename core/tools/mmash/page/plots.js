@@ -178,8 +178,9 @@ class Plot {
       drop.setAttribute("aria-label", `Take ${text} out`);
       const number = row ? row[at + 1] : NaN;
       const options = { perSecond: rates[at] };
-      const said = !series ? "" : rates[at] || series.kind !== "timestamp" ? inWords(number, series.unit, options) : Object.values(reading(series, number, (row?.[0] ?? NaN) / 1000)).join(" ");
-      if (value.textContent !== said) value.textContent = shown(said);
+      const foreign = !series ? "" : rates[at] || series.kind !== "timestamp" ? inWords(number, series.unit, options) : Object.values(reading(series, number, (row?.[0] ?? NaN) / 1000)).join(" ");
+      const said = foreign === "" ? "" : shown(foreign);
+      if (value.textContent !== said) value.textContent = said;
       const track = series && this.#context.history.track(series.key);
       value.title = !track ? "" : rates[at] ? shownLines(exact(number, series.unit ? `${series.unit}/s` : "/s"), `${exactReading(series, track.latest)} in total`) : shown(exactReading(series, this.#plots.pointed === null && this.#context.settings.average === 1 ? track.latest : number));
       const kind = series ? [series.kind, series.unit].filter(Boolean).join(", ") : "not there now";

@@ -1,6 +1,6 @@
 // The panel of all series: a search, a tree of labels with live values, and what there is to say about the
 // active one.
-import { exact, exactReading, inWords, quantity, reading } from "./format.js";
+import { cut, exact, exactReading, inWords, quantity, reading } from "./format.js";
 import { LabelTree, shown, shownLines } from "./labels.js";
 import { VirtualList } from "./list.js";
 import { drawSparkline } from "./sparkline.js";
@@ -302,7 +302,7 @@ export class Tree {
     }
     const track = this.#history.track(series.key);
     const facts = [series.kind];
-    if (series.unit && !track) facts.push(series.unit.slice(0, 40));
+    if (series.unit && !track) facts.push(cut(series.unit, 40));
     if (track) facts.push(exactReading(series, track.latest));
     if (track && series.kind === "counter" && !Number.isNaN(track.rate)) facts.push(inWords(track.rate, series.unit, { perSecond: true }));
     setText(part(".facts"), shown(facts.join(" · "), 400));

@@ -166,13 +166,15 @@ class Models {
     std::atexit([] { get().end_process(); });
   }
 
+  // A signal's handler may come at each instruction: it must find the flag set as long as this thread may
+  // have the lock.
   void lock() {
-    mutex_.lock();
     locked_here_ = true;
+    mutex_.lock();
   }
   void unlock() {
-    locked_here_ = false;
     mutex_.unlock();
+    locked_here_ = false;
   }
 
   // Gives the file that `begin` finds to `keep`. For want of memory it is nowhere, for good: to try again

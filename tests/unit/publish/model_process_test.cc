@@ -2,6 +2,7 @@
 // count is lost, and no file that is visible is damaged.
 #include <doctest/doctest.h>
 #include <pthread.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <random>
 #include <set>
@@ -19,6 +22,7 @@
 
 #include "child_process.h"
 #include "folder_content.h"
+#include "held_calls.h"
 #include "mmstats/fields.h"
 #include "mmstats/mmstats.h"
 #include "mmstats/snapshot.h"
@@ -526,6 +530,78 @@ TEST_CASE(
   MESSAGE(kKills << " kills, " << files_seen << " files, " << fields_seen << " added fields, " << behind
                  << " times between the increment and its acknowledgement");
   CHECK(files_seen > static_cast<std::uint64_t>(kKills));
+}
+
+namespace {
+
+Counter* first_written = nullptr;
+std::atomic<int> first_writes{0};
+
+// Whether a thread of this process waits in the kernel.
+bool is_asleep(pid_t tid) {
+  std::ifstream stat("/proc/self/task/" + std::to_string(tid) + "/stat");
+  const std::string text{std::istreambuf_iterator<char>(stat), {}};
+  const auto name_end = text.rfind(')');
+  return name_end != std::string::npos && text.compare(name_end, 3, ") S") == 0;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "while a file is made, another thread's first write waits for it, and a signal's handler does not") {
+  const TemporaryFolder folder;
+  ChildProcess child([&] {
+    ::alarm(100);  // ends a process that waits for ever
+    Model model(in_folder(folder, "model"));
+    Counter count(model, "count");
+    first_written = &count;
+    struct sigaction action{};
+    action.sa_handler = [](int) {
+      first_written->incr();
+      ++first_writes;
+    };
+    // Without SA_RESTART, so that the interrupted call has to be tried again.
+    must(::sigaction(SIGUSR1, &action, nullptr) == 0);
+    std::atomic<pid_t> making{0};
+    std::atomic<pid_t> waiting{0};
+    std::atomic<bool> wrote{false};
+    std::thread waits;
+    held::while_held(
+        SYS_fallocate, 1,
+        [&] {
+          making = ::gettid();
+          Model passing(in_folder(folder, "passing"));
+          Counter other(passing, "count");
+          other.incr(3);
+          must(other.value() == 3);
+          must(first_writes == 1);
+          // The handler's is lost, as there was no way to a file.
+          count.incr();
+        },
+        [&] {
+          waits = std::thread([&] {
+            waiting = ::gettid();
+            count.incr(5);
+            wrote = true;
+          });
+          const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+          while ((waiting == 0 || !is_asleep(waiting)) && !wrote &&
+                 std::chrono::steady_clock::now() < deadline) {
+            ::sched_yield();
+          }
+          must(!wrote);
+          must(::syscall(SYS_tgkill, ::getpid(), making.load(), SIGUSR1) == 0);
+        });
+    if (making == 0) ::_exit(ChildProcess::kSkipped);
+    waits.join();
+    must(sum_of(content_of(folder.path()), "model.count") == 6);
+  });
+  const int status = child.wait();
+  if (status == ChildProcess::kSkipped) {
+    MESSAGE("skipped: no system call can be held here");
+    return;
+  }
+  CHECK(status == 0);
 }
 
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)  // Elsewhere an increment is several instructions.

@@ -338,6 +338,16 @@ TEST_CASE("every file says who writes it, as the original's do") {
   CHECK(tids == std::set<std::int64_t>{::getpid(), thread});
 }
 
+TEST_CASE("the file of shared fields is the process', whichever thread writes first") {
+  const TemporaryFolder folder;
+  Model model(published_in(folder));
+  SharedCounter all(model, "all");
+  std::thread([&] { ++all; }).join();
+  const Published file(model);
+  CHECK(file.value("sys.tid") == ::getpid());
+  CHECK(file.value("sys.pid") == ::getpid());
+}
+
 TEST_CASE("a Model without system fields has its own alone, at first none") {
   const TemporaryFolder folder;
   auto options = published_in(folder);
@@ -468,6 +478,31 @@ TEST_CASE("fields that come later are described as well, however many they are")
   CHECK(series.at("gauge399").value == 1399 + 5);  // two threads' files
   CHECK(series.at("gauge399").unit == "u399");
   CHECK(series.at("shared.gauge399").value == 399);
+}
+
+TEST_CASE("a text of metadata is filled to its last byte, and not beyond") {
+  const TemporaryFolder folder;
+  constexpr std::size_t kSpare = 1024;  // of the first text, for fields that come later
+  const std::string rest = "later\tgauge\t\t\n";
+  for (const std::size_t beyond : {0, 1, 2}) {
+    CAPTURE(beyond);
+    Model model(published_in(folder));
+    Counter first(model, "first");
+    REQUIRE(model.open());
+    const std::string help(kSpare - rest.size() + beyond, 'h');
+    UInt64Field later(model, "later", {.help = help}, 5);
+    UInt64Field last(model, "last", {.help = "the last"}, 6);
+    const Published file(model);
+    check_layout(file);
+    CHECK(file.value("later") == 5);
+    CHECK(file.value("last") == 6);
+    CHECK(find_metadata(file.metadata(), "later").help == help);
+    CHECK(find_metadata(file.metadata(), "last").help == "the last");
+    const auto texts = std::count_if(file.fields().begin(), file.fields().end(), [](const Field& field) {
+      return label_has_suffix(field.label, kMetadataLabel);
+    });
+    CHECK(texts == 2);
+  }
 }
 
 TEST_CASE("more metadata than one text can hold is in several") {

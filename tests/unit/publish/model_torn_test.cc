@@ -244,12 +244,12 @@ struct Hammered : Model {
   StringField text{*this, "text", {}, 255, "aaa"};
 };
 
-// Writes so much at least, and returns how much it was.
-std::uint64_t hammer(Hammered& fields, std::uint64_t writes) {
+// Writes so much at least, and until readers have `seen_enough`. Returns how much it was.
+std::uint64_t hammer(Hammered& fields, std::uint64_t writes, const std::atomic<bool>& seen_enough) {
   // A copy is the same fields: the compiler keeps this one's addresses in registers.
   Numbers numbers = fields.numbers;
   std::uint64_t wrote = 0;
-  for (std::uint64_t n = 1; wrote < writes; ++n) {
+  for (std::uint64_t n = 1; wrote < writes || !seen_enough.load(std::memory_order_relaxed); ++n) {
     wrote += numbers.write(n);
     if (n % 8 == 0) {
       fields.shared_count.incr(kBothHalves);
@@ -280,12 +280,13 @@ TEST_CASE("readers that look once see no half of ten billion writes") {
   std::atomic<int> ready{0};
   std::atomic<int> running{kThreads};
   std::atomic<std::uint64_t> wrote{0};
+  std::atomic<bool> seen_enough{false};
   std::vector<std::thread> writers;
   for (int i = 0; i < kThreads; ++i) {
     writers.emplace_back([&] {
       CHECK(fields.open().has_value());
       ++ready;
-      wrote += hammer(fields, kWrites / kThreads);
+      wrote += hammer(fields, kWrites / kThreads, seen_enough);
       --running;
     });
   }
@@ -311,8 +312,16 @@ TEST_CASE("readers that look once see no half of ten billion writes") {
 
   std::uint64_t texts = 0;
   std::uint64_t torn_texts = 0;
+  std::set<char> letters;  // that the texts were of
+  // However slow the readers are: the writers write until each file was seen to change, and several texts.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(5);
+  const auto have_seen_enough = [&] {
+    return letters.size() > 2 && std::all_of(readers.begin(), readers.end(),
+                                             [](const auto& reader) { return reader->changes > 0; });
+  };
   for (std::uint64_t round = 0; running > 0; ++round) {
     for (const auto& reader : readers) reader->look();
+    if (!seen_enough) seen_enough = have_seen_enough() || std::chrono::steady_clock::now() > deadline;
     if (round % 64 != 0) continue;
     const auto reading = read_settled(paths[round / 64 % paths.size()]);
     REQUIRE(reading.has_value());
@@ -322,6 +331,7 @@ TEST_CASE("readers that look once see no half of ten billion writes") {
       if (field.label != "text" || std::count(unsettled.begin(), unsettled.end(), "text") > 0) continue;
       const std::string_view text(reinterpret_cast<const char*>(field.value.data()), field.value.size());
       ++texts;
+      letters.insert(text[0]);
       const bool initial = text.starts_with(std::string_view("aaa\0", 4));
       torn_texts += initial || text.find_first_not_of(text[0]) == text.npos ? 0 : 1;
     }
@@ -338,6 +348,7 @@ TEST_CASE("readers that look once see no half of ten billion writes") {
   CHECK(wrote >= kWrites);
   CHECK(torn_texts == 0);
   CHECK(changes > 0);
+  CHECK(have_seen_enough());
   MESSAGE(wrote.load() << " writes, " << looks << " looks that found " << changes << " changed values, "
                        << texts << " texts");
 }

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <chrono>
 #include <ctime>
+#include <deque>
 #include <fstream>
 #include <iterator>
 #include <set>
@@ -24,8 +25,10 @@
 #include "child_process.h"
 #include "collect/discover.h"
 #include "folder_content.h"
+#include "held_calls.h"
 #include "mmstats/fields.h"
 #include "mmstats/histogram.h"
+#include "publish/region.h"
 #include "temporary_folder.h"
 
 using namespace mmstats;
@@ -191,6 +194,32 @@ TEST_CASE("without memory values are lost, which is told, and no file is left be
     CHECK(child.wait() == 0);
   }
 }
+
+TEST_CASE("addresses that there was no memory for are those of the next") {
+  const TemporaryFolder folder;
+  ChildProcess child([&] {
+    int told = 0;
+    struct Large : Model {
+      explicit Large(ModelOptions options) : Model(std::move(options)) {}
+      MovingAverage mean{*this, "mean", {}, 65'536};
+    };
+    std::deque<Large> many;
+    for (int i = 0; i < 20; ++i) {
+      many.emplace_back(ModelOptions{.path = folder.path(), .on_error = [&](const Error&) { ++told; }});
+    }
+    const auto before = used_address_space();
+    const rlimit none{1, RLIM_INFINITY};
+    const rlimit any{RLIM_INFINITY, RLIM_INFINITY};
+    must(::setrlimit(RLIMIT_DATA, &none) == 0);
+    for (auto& one : many) one.mean.add(1);
+    must(::setrlimit(RLIMIT_DATA, &any) == 0);
+    must(told == 20);
+    must(names_in(folder.path()).empty());
+    // Those of one, and not of twenty.
+    must(used_address_space() - before < 2 * (Region::kFileBytes + Region::kMemoryBytes));
+  });
+  CHECK(child.wait() == 0);
+}
 #endif
 
 TEST_CASE("on a full disk a program runs without a file") {
@@ -271,6 +300,43 @@ TEST_CASE("a limit of file sizes ends no program") {
     for (const auto& file : content_of(folder.path())) must(file.wrong.empty());
   });
   CHECK(later.wait() == 0);
+}
+
+TEST_CASE("a file may be as large as the limit of file sizes") {
+  const TemporaryFolder folder;
+  ChildProcess child([&] {
+    set_limit(RLIMIT_FSIZE, 4096);
+    Program program(folder.path());
+    must(program.writes());
+    must(program.told.empty());
+    must(program.model.paths().size() == 2);
+    must(sum_of(content_of(folder.path()), "count") == 1);
+  });
+  CHECK(child.wait() == 0);
+}
+
+TEST_CASE(
+    "a disk that takes no values is told with the first file, and the others are written all the same") {
+  const TemporaryFolder folder;
+  Program program(folder.path());
+  CHECK(program.writes());
+  const auto paths = program.model.paths();
+  REQUIRE(paths.size() == 2);
+  for (const auto how : {Flush::kSync, Flush::kAsync}) {
+    held::while_failing(SYS_msync, EIO, [&] {
+      const auto flushed = program.model.flush(how);
+      CHECK_FALSE(flushed.has_value());
+      if (flushed) return;
+      CHECK(flushed.error().kind == ErrorKind::kIo);
+      CHECK(flushed.error().sys_errno == EIO);
+      CHECK(flushed.error().path == paths[0]);
+    });
+    int calls = 0;
+    held::while_held(
+        SYS_msync, held::kAtEach, [&] { CHECK(program.model.flush(how).has_value()); }, [&] { ++calls; });
+    CHECK(calls == 2);
+  }
+  CHECK(program.told.empty());
 }
 
 TEST_CASE("without permission a program runs without a file") {
@@ -378,6 +444,42 @@ TEST_CASE("processes with one name get one file each") {
   CHECK(count_in(folder / "web.mmstats") == 5);
   CHECK(count_in(folder / "web.1.mmstats") == 7);
   CHECK(count_in(folder / "web.2.mmstats") == 9);
+}
+
+TEST_CASE("a hundred names are tried for a file, and then it is told that all are taken") {
+  const TemporaryFolder folder;
+  write_text(folder / "web.mmstats", "precious");
+  for (int i = 1; i < 99; ++i) write_text(folder / ("web." + std::to_string(i) + ".mmstats"), "precious");
+  {
+    Program last(folder.path(), "web.mmstats");
+    last.count.incr();
+    CHECK(last.told.empty());
+    CHECK(last.model.paths() == std::vector{folder / "web.99.mmstats"});
+    Program none(folder.path(), "web.mmstats");
+    CHECK(none.writes());
+    REQUIRE(none.told.size() == 1);
+    CHECK(none.told[0].sys_errno == EEXIST);
+    CHECK(none.told[0].path == folder / "web.mmstats");
+    CHECK(none.model.paths().empty());
+    CHECK(names_in(folder.path()).size() == 100);
+  }
+  CHECK(names_in(folder.path()).size() == 99);
+}
+
+TEST_CASE("a file says which group it is of, not only which user") {
+  const TemporaryFolder folder;
+  REQUIRE(::chmod(folder.path().c_str(), 0777) == 0);
+  ChildProcess child([&] {
+    // Where we may not choose, they are what they are.
+    if (::setgid(65533) == 0) must(::setuid(65534) == 0);
+    Program program(folder.path());
+    must(program.writes());
+    for (const auto& file : content_of(folder.path())) {
+      must(file.numbers.at("sys.uid") == ::getuid());
+      must(file.numbers.at("sys.gid") == ::getgid());
+    }
+  });
+  CHECK(child.wait() == 0);
 }
 
 TEST_CASE("the file of a process that is gone is replaced") {

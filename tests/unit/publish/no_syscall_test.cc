@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -252,3 +253,31 @@ TEST_CASE("a thread without files writes without a system call, too") {
   });
   CHECK(child.wait() == 0);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // They need memory of their own.
+TEST_CASE("a thread for whose values there was no memory does not ask for it at each write") {
+  if (ends_without_system_calls([] {}) == ChildProcess::kSkipped) {
+    MESSAGE("skipped: this system lets us filter no system calls");
+    return;
+  }
+  const TemporaryFolder folder;
+  ChildProcess child([&] {
+    int told = 0;
+    Model model({.path = folder.path(), .on_error = [&](const Error&) { ++told; }});
+    Counter count(model, "count");
+    MovingAverage mean(model, "mean", {}, 65'536);
+    const rlimit none{0, 0};
+    must(::setrlimit(RLIMIT_DATA, &none) == 0);
+    count.incr();
+    must(told == 1);
+    allow_no_system_call();
+    for (int i = 0; i < kCalls; ++i) {
+      count.incr();
+      mean.add(i);
+    }
+    must(told == 1);
+    end_process();
+  });
+  CHECK(child.wait() == 0);
+}
+#endif

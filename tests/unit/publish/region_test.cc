@@ -183,3 +183,51 @@ TEST_CASE("a file that has another's name by now is neither removed nor given a 
   CHECK_FALSE(region.is_file());
   region.reset();
 }
+
+TEST_CASE("a list that ends where a page does gets one more, for its end") {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.mmstats";
+  const auto begin = sample::file(sample::counter("hits", 1)).size() - 2;
+  for (const std::size_t spare : {0, 1, 2, 3}) {
+    CAPTURE(spare);
+    Region& region = new_region();
+    REQUIRE(fill_region(region, path, 1).has_value());
+    const auto head = sample::counter("", 3).size();
+    const std::string label(4096 - spare - head - begin, 'x');
+    const auto field = sample::counter(label, 3);
+    REQUIRE(begin + field.size() + spare == 4096);
+    CHECK(region.append(begin, sample::bytes(field)).has_value());
+    CHECK(region.file_bytes() == (spare < 2 ? 8192 : 4096));
+    CHECK(sample::read(path).size() == region.file_bytes());
+    const FileContent content(path);
+    CHECK(content.wrong.empty());
+    CHECK(content.numbers.at(label) == 3);
+    region.remove();
+    region.reset();
+  }
+}
+
+TEST_CASE("a region whose file had no room takes fields again when it is used for another file") {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.mmstats";
+  const auto end = sample::file(sample::counter("hits", 1)).size() - 2;
+  const std::string large = sample::counter(std::string(5000, 'x'), 3);
+  const std::string small = sample::counter("small", 4);
+  Region& region = new_region();
+  REQUIRE(fill_region(region, path, 1).has_value());
+  held::while_failing(SYS_fallocate, ENOSPC, [&] {
+    const auto appended = region.append(end, sample::bytes(large));
+    CHECK_FALSE(appended.has_value());
+    if (!appended) CHECK(appended.error().sys_errno == ENOSPC);
+    // Its list has ended for good: what comes after would be read without what is missing.
+    CHECK(region.append(end + large.size(), sample::bytes(small)).has_value());
+    CHECK(FileContent(path).numbers.size() == 1);
+  });
+  region.remove();
+  region.reset();
+  REQUIRE(fill_region(region, path, 2).has_value());
+  CHECK(region.append(end, sample::bytes(small)).has_value());
+  CHECK(FileContent(path).numbers.at("small") == 4);
+  region.remove();
+  region.reset();
+}

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "base/buckets.h"
@@ -29,13 +30,29 @@ TEST_CASE("an errno is of the same kind everywhere") {
     int sys_errno;
     ErrorKind want;
   };
-  for (const Row& row :
-       {Row{ENOENT, ErrorKind::kNotFound}, Row{ENOTDIR, ErrorKind::kNotFound},
-        Row{ESTALE, ErrorKind::kNotFound}, Row{EACCES, ErrorKind::kDenied}, Row{EPERM, ErrorKind::kDenied},
-        Row{EROFS, ErrorKind::kDenied}, Row{ELOOP, ErrorKind::kNotRegular},
-        Row{EISDIR, ErrorKind::kNotRegular}, Row{EAGAIN, ErrorKind::kBusy}, Row{EEXIST, ErrorKind::kBusy},
-        Row{EMFILE, ErrorKind::kLimit}, Row{ENFILE, ErrorKind::kLimit}, Row{ENOSPC, ErrorKind::kLimit},
-        Row{EIO, ErrorKind::kIo}, Row{0, ErrorKind::kIo}}) {
+  for (const Row& row : {Row{ENOENT, ErrorKind::kNotFound},
+                         Row{ENOTDIR, ErrorKind::kNotFound},
+                         Row{ESTALE, ErrorKind::kNotFound},
+                         Row{EACCES, ErrorKind::kDenied},
+                         Row{EPERM, ErrorKind::kDenied},
+                         Row{EROFS, ErrorKind::kDenied},
+                         Row{ELOOP, ErrorKind::kNotRegular},
+                         Row{EISDIR, ErrorKind::kNotRegular},
+                         Row{EAGAIN, ErrorKind::kBusy},
+                         Row{EEXIST, ErrorKind::kBusy},
+                         Row{ENODEV, ErrorKind::kNotFound},
+                         Row{ENXIO, ErrorKind::kNotFound},
+                         Row{EBUSY, ErrorKind::kBusy},
+                         Row{EADDRINUSE, ErrorKind::kBusy},
+                         Row{ETXTBSY, ErrorKind::kBusy},
+                         Row{ENOMEM, ErrorKind::kLimit},
+                         Row{EDQUOT, ErrorKind::kLimit},
+                         Row{EFBIG, ErrorKind::kLimit},
+                         Row{EMFILE, ErrorKind::kLimit},
+                         Row{ENFILE, ErrorKind::kLimit},
+                         Row{ENOSPC, ErrorKind::kLimit},
+                         Row{EIO, ErrorKind::kIo},
+                         Row{0, ErrorKind::kIo}}) {
     CAPTURE(row.sys_errno);
     CHECK(mmstats::kind_of_errno(row.sys_errno) == row.want);
     const auto error = mmstats::system_failure("/a", "cannot be read", row.sys_errno);
@@ -74,6 +91,13 @@ TEST_CASE("a descriptor closes what it owns, once, and keeps errno") {
   released.reset();
   CHECK(is_open(kept));
   ::close(kept);
+
+  // Even where closing fails.
+  Descriptor gone(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  ::close(gone.get());
+  errno = EINTR;
+  gone.reset();
+  CHECK(errno == EINTR);
 }
 
 TEST_CASE("a descriptor moves out of select's way, and the low one is closed") {
@@ -104,6 +128,49 @@ TEST_CASE("FNV-1a hashes as its authors say") {
   CHECK(mmstats::fnv1a("a") == 0xAF63DC4C8601EC8CU);
   CHECK(mmstats::fnv1a("foobar") == 0x85944171F73967E8U);
   CHECK(mmstats::fnv1a("bar", mmstats::fnv1a("foo")) == mmstats::fnv1a("foobar"));
+}
+
+TEST_CASE("a name that ends like a hash is told from others") {
+  struct Row {
+    const char* name;
+    bool want;
+  };
+  for (const Row& row :
+       {Row{"x-0123456789ab", true}, Row{"-0123456789ab", true}, Row{"x-cdefcdefcdef", true},
+        Row{"x-999999999999", true}, Row{"x.y-000000000000", true}, Row{"0123456789ab", false},
+        Row{"x-0123456789a", false}, Row{"x-0123456789abc", false}, Row{"x_0123456789ab", false},
+        Row{"x-0123456789ag", false}, Row{"x-0123456789AB", false}, Row{"x-/123456789ab", false},
+        Row{"x-:123456789ab", false}, Row{"x-`123456789ab", false}, Row{"", false}}) {
+    CAPTURE(row.name);
+    CHECK(mmstats::ends_like_name_hash(row.name, '-') == row.want);
+  }
+}
+
+TEST_CASE("what is UTF-8 is what another implementation takes for it") {
+  // Both ends of every range in Unicode's table 3-7, and what is next to them.
+  constexpr unsigned char kBytes[] = {0x41, 0x7F, 0x80, 0x81, 0x8F, 0x90, 0x91, 0x9F, 0xA0, 0xA1, 0xBE,
+                                      0xBF, 0xC0, 0xC1, 0xC2, 0xC3, 0xDE, 0xDF, 0xE0, 0xE1, 0xEC, 0xED,
+                                      0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xF8, 0xFE, 0xFF};
+  std::size_t well_formed = 0;
+  const auto check = [&](const std::string& text) {
+    const bool want = nlohmann::json::accept('"' + text + '"');
+    well_formed += want ? 1 : 0;
+    if (mmstats::is_utf8(text) != want) FAIL_CHECK("not so: " << mmstats::printable(text));
+  };
+  std::string text;
+  // A byte more only where the one before it may begin a character of so many.
+  const auto extend = [&](const auto& self, std::size_t most) -> void {
+    if (!text.empty()) check(text);
+    if (text.size() == most) return;
+    for (const unsigned char byte : kBytes) {
+      text += static_cast<char>(byte);
+      const auto first = static_cast<unsigned char>(text[0]);
+      self(self, first >= 0xF0 && first <= 0xF5 ? 4 : 3);
+      text.pop_back();
+    }
+  };
+  extend(extend, 3);
+  CHECK(well_formed > 1000);
 }
 
 TEST_CASE("a text is cut between characters") {

@@ -209,6 +209,72 @@ TEST_CASE("every type of a single letter is the same with and without the gramma
   }
 }
 
+TEST_CASE("a type of blanks and a letter is what the grammar makes of it, with or without bytes behind it") {
+  GuardedBytes guarded(256);
+  ParsedFile file;
+  std::size_t sound = 0;
+  const auto check = [&](const std::string& type, std::uint8_t write_buffer, std::size_t behind) {
+    const auto want = mmstats::parse_type(type);
+    const bool known = write_buffer <= 1 || write_buffer == 0xFF;
+    const std::size_t values = (want ? want->size : 8) * (write_buffer == 0xFF ? 1 : 2);
+    std::string text = "\x01" + sample::field("ab", type, write_buffer, std::string(values, '\7'));
+    const std::size_t end = text.size();
+    text.append(behind, '\0');
+    const auto held = guarded.hold(sample::bytes(text));
+    parse(held, file);
+    check_sound(file, held);
+    if (file.fields.empty() == (want && known)) return false;
+    if (file.damage.has_value() == (want && known)) return false;
+    if (!want || !known) return !file.cut && (!want || file.damage->offset == 7 + type.size());
+    ++sound;
+    const Field& field = file.fields[0];
+    const std::size_t published = 8 + type.size() + (write_buffer == 0 ? want->size : 0);
+    if (field.label != "ab" || field.type_text != type || field.buffered != (write_buffer != 0xFF) ||
+        field.type.code != want->code || field.type.size != want->size || field.type.items != want->items ||
+        field.type.swapped != want->swapped || field.type.first_item != want->first_item ||
+        field.value.data() != held.data() + published || field.value.size() != want->size ||
+        file.end != end) {
+      return false;
+    }
+    // Without its last byte it is cut.
+    if (behind != 0) return true;
+    const auto less = guarded.hold(sample::bytes(std::string_view(text).substr(0, end - 1)));
+    parse(less, file);
+    return file.fields.empty() && file.cut;
+  };
+  for (std::size_t size = 1; size <= 10; ++size) {
+    for (const char letter : {'Q', 'd', 'I', 's', 'Z', ' '}) {
+      for (std::size_t odd = 0; odd < size; ++odd) {
+        for (const char c : {' ', '2', '0', 'x', 'Q', '\t', '@', '>', '\0'}) {
+          std::string type(size, ' ');
+          type[odd] = c;
+          type.back() = letter;
+          for (const int write_buffer : {0, 1, 2, 0x7F, 0xFE, 0xFF}) {
+            for (const std::size_t behind : {0U, 1U, 2U, 100U}) {
+              if (check(type, static_cast<std::uint8_t>(write_buffer), behind)) continue;
+              FAIL_CHECK("type '" << mmstats::printable(type) << "', write buffer " << write_buffer << ", "
+                                  << behind << " bytes behind");
+            }
+          }
+        }
+      }
+    }
+  }
+  CHECK(sound > 1000);
+}
+
+TEST_CASE("a label is shown in whole up to 64 bytes") {
+  ParsedFile file;
+  for (const std::size_t size : {63U, 64U, 65U}) {
+    CAPTURE(size);
+    const std::string label(size, 'x');
+    parse(sample::bytes("\x01" + sample::field(label, "Q", 7, sample::number(0))), file);
+    REQUIRE(file.damage);
+    CHECK(file.damage->message.find('"' + std::string(std::min<std::size_t>(size, 64), 'x') +
+                                    (size > 64 ? "..." : "") + '"') != std::string::npos);
+  }
+}
+
 TEST_CASE("the list ends with a size of 0, with the bytes, or with one byte that is 0") {
   struct Row {
     const char* name;
@@ -437,6 +503,7 @@ TEST_CASE("foreign bytes are printed so that they cannot command a terminal") {
       {"\xC2\x9B"
        "2J",
        "\\xC2\\x9B2J"},                                       // C1 control in UTF-8
+      {"\xC2\x80\xC2\x9F", "\\xC2\\x80\\xC2\\x9F"},           // the first and the last of C1
       {"\xC2\xA0", "\xC2\xA0"},                               // the first after C1
       {"\x9B\xFF\xC3", "\\x9B\\xFF\\xC3"},                    // no UTF-8, and a sequence that is cut
       {"\xC0\xAF\xE0\x80\xAF", "\\xC0\\xAF\\xE0\\x80\\xAF"},  // overlong

@@ -6,12 +6,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "held_calls.h"
 #include "sample.h"
 
 using mmstats::Reading;
@@ -131,6 +133,36 @@ TEST_CASE("what counts is the published value, in whichever buffer each reading 
   mmstats::ParsedFile again;
   mmstats::parse(reading.snapshot.bytes, again);
   CHECK(again.fields.at(0).value.data() == reading.content.fields.at(0).value.data());
+}
+
+TEST_CASE("a file was modified when its last reading says so") {
+  using std::chrono::system_clock;
+  const auto at = [](int seconds) {
+    Snapshot snapshot = snapshot_of(one_field("q", static_cast<std::uint64_t>(seconds)));
+    snapshot.modified = system_clock::time_point(std::chrono::seconds(seconds));
+    return snapshot;
+  };
+  Settler settler;
+  for (const int seconds : {100, 200, 300}) CHECK_FALSE(settler.add(at(seconds)));
+  const Reading reading = std::move(settler).finish();
+  CHECK(reading.snapshot.modified == system_clock::time_point(std::chrono::seconds(300)));
+}
+
+TEST_CASE("a value that another one follows each time is read so often and no more, and then named") {
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "file", one_field("q", 0));
+  const SharedMapping mapping(path);
+  int calls = 0;
+  held::while_held(
+      SYS_pread64, held::kAtEach,
+      [&] {
+        const auto reading = mmstats::read_settled(path);
+        CHECK(reading.has_value());
+        if (reading) CHECK(reading->unsettled == std::vector<std::string>{"a"});
+      },
+      // The lowest byte of the published value.
+      [&] { mapping.bytes()[8] = static_cast<std::uint8_t>(++calls); });
+  CHECK(calls >= mmstats::kMostReadings);
 }
 
 TEST_CASE("an unbuffered value has no neighbours: it settles only by being equal") {

@@ -15,11 +15,13 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "base/descriptor.h"
 #include "child_process.h"
 #include "descriptors.h"
 #include "held_calls.h"
@@ -116,6 +118,11 @@ TEST_CASE("what is not a regular file is named, and neither opened nor waited fo
   socket_path.copy(address.sun_path, socket_path.size());
   REQUIRE(::bind(socket_fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
 
+  // A terminal of our own: somebody else on this machine may open /dev/null at any time.
+  const mmstats::Descriptor terminal(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  char device[64] = "/dev/full";
+  if (terminal) REQUIRE(::ptsname_r(terminal.get(), device, sizeof device) == 0);
+
   struct Row {
     std::string path;
     const char* message;
@@ -127,7 +134,7 @@ TEST_CASE("what is not a regular file is named, and neither opened nor waited fo
       {dangling, "is a symbolic link; it was not followed"},
       {directory, "is a folder, not a file"},
       {socket_path, "is a socket, not a regular file; it was not opened"},
-      {"/dev/null", "is a device, not a regular file; it was not opened"},
+      {device, "is a device, not a regular file; it was not opened"},
   };
   for (const Row& row : rows) {
     CAPTURE(row.path);
@@ -232,6 +239,15 @@ TEST_CASE("a name that means something else when it is opened is opened as a fil
        "is a symbolic link; it was not followed"},
       {"a FIFO that nobody writes", [](const std::string& at) { return ::mkfifo(at.c_str(), 0600) == 0; },
        "is a FIFO, not a regular file; it was not opened"},
+      {"a socket",
+       [](const std::string& at) {
+         sockaddr_un address{};
+         address.sun_family = AF_UNIX;
+         at.copy(address.sun_path, sizeof address.sun_path - 1);
+         const mmstats::Descriptor made(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+         return ::bind(made.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+       },
+       "is not a regular file; it was not opened"},
       {"a folder", [](const std::string& at) { return ::mkdir(at.c_str(), 0700) == 0; },
        "is a folder, not a file"},
   };
@@ -359,6 +375,10 @@ TEST_CASE("a snapshot has the whole file, its identity and its time") {
     content[0] = '\x01';
     content.back() = size > 1 ? 'z' : '\x01';
     const auto path = sample::write(folder, "a", content);
+    // Not when it was made.
+    constexpr timespec kModified{1'234'567'890, 123'456'789};
+    const timespec times[] = {{0, UTIME_OMIT}, kModified};
+    REQUIRE(::utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
     const auto snapshot = read_snapshot(path);
     REQUIRE(snapshot);
     CHECK(std::ranges::equal(snapshot->bytes, sample::bytes(content)));
@@ -367,8 +387,41 @@ TEST_CASE("a snapshot has the whole file, its identity and its time") {
     struct stat status{};
     REQUIRE(::stat(path.c_str(), &status) == 0);
     CHECK(snapshot->id == mmstats::FileId{status.st_dev, status.st_ino});
+    CHECK(status.st_mtim.tv_sec == kModified.tv_sec);
     CHECK(snapshot->modified.time_since_epoch() / std::chrono::nanoseconds(1) ==
           status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec);
+  }
+}
+
+TEST_CASE("a file that is cut or grows between the look at it and the reading is as large as what was read") {
+  const TemporaryFolder folder;
+  for (const std::size_t size : {1UL, 3UL, 200UL, 100'000UL}) {
+    CAPTURE(size);
+    const auto path = sample::write(folder, "a", "\x01" + std::string(99, 'x'));
+    held::while_held(
+        SYS_pread64, 1,
+        [&] {
+          const auto snapshot = read_snapshot(path);
+          CHECK(snapshot.has_value());
+          if (!snapshot) return;
+          CHECK(snapshot->file_size == size);
+          CHECK(snapshot->bytes.size() == size);
+        },
+        [&] { REQUIRE(::truncate(path.c_str(), static_cast<off_t>(size)) == 0); });
+  }
+  const auto path = sample::write(folder, "a", "\x01" + std::string(99, 'x'));
+  for (const std::size_t size : {101UL, 5000UL, 0UL}) {
+    CAPTURE(size);
+    held::while_held(
+        SYS_pread64, 1,
+        [&] {
+          const auto snapshot = read_snapshot(path, 100);
+          CHECK_FALSE(snapshot.has_value());
+          if (snapshot) return;
+          CHECK(snapshot.error().kind == (size == 0 ? ErrorKind::kUnfinished : ErrorKind::kTooLarge));
+        },
+        [&] { REQUIRE(::truncate(path.c_str(), static_cast<off_t>(size)) == 0); });
+    REQUIRE(::truncate(path.c_str(), 100) == 0);
   }
 }
 

@@ -133,12 +133,24 @@ TEST_CASE("options and words are the same in upper and lower case") {
       AGGREGATE "Avg"
       stale "REMOVE"
       maxfilesize "3k"
-    </fILES>)conf"});
+    </fILES>
+    <Files "loud">
+      MAXFILESIZE "4K"
+      STRIPPREFIX "com"
+      AGGREGATE "NONZERO-AVG"
+    </Files>
+    pATH "/z/*"
+    interval 2)conf"});
   CHECK(texts(config.messages) == std::vector<std::string>{});
-  REQUIRE(config.blocks.size() == 1);
+  REQUIRE(config.blocks.size() == 3);
   CHECK(config.blocks[0].interval == 1.0);
   CHECK(config.blocks[0].watch.stale == Stale::kRemove);
   CHECK(config.blocks[0].watch.fold.max_file_size == 3072);
+  CHECK(config.blocks[1].watch.fold.max_file_size == 4096);
+  CHECK(bind(config.blocks[1], "com.load", "d").name == "load");
+  CHECK(bind(config.blocks[1], "com.load", "d").aggregate == Aggregate::kNonzeroAvg);
+  CHECK(config.blocks[2].watch.globs == std::vector<std::string>{"/z/*"});
+  CHECK(config.blocks[2].interval == 2.0);
 }
 
 TEST_CASE("the later of two values counts") {
@@ -381,6 +393,10 @@ TEST_CASE("options outside of <Files> do not make a second look at the default f
   REQUIRE(config.messages.size() == 1);
   CHECK(config.messages[0].text.starts_with("<Plugin mmstats>: Interval, Stale are left out"));
 
+  const auto one = read({"Interval 3\n<Files \"a\">\n</Files>"});
+  REQUIRE(one.messages.size() == 1);
+  CHECK(one.messages[0].text.starts_with("<Plugin mmstats>: Interval is left out: "));
+
   const auto alone = read({"Interval 3"});
   REQUIRE(alone.blocks.size() == 1);
   CHECK(alone.blocks[0].interval == 3.0);
@@ -399,6 +415,37 @@ TEST_CASE("a block knows whether some of its series carry worker slots") {
   CHECK(slots("<Metric \"a\">\nAggregate \"none\"\n</Metric>"));
   CHECK_FALSE(slots("<Metric \"a\">\nAggregate \"sum\"\n</Metric>"));
   CHECK_FALSE(slots("Aggregate \"none\"\nAggregate \"sum\""));
+  CHECK(
+      slots("Aggregate \"sum\"\n<Metric \"a\">\nAggregate \"none\"\n</Metric>\n"
+            "<Metric \"b\">\nAggregate \"sum\"\n</Metric>"));
+  CHECK(slots("Aggregate \"none\"\n<Metric \"a\">\nAggregate \"sum\"\n</Metric>"));
+}
+
+TEST_CASE("the type of a rule has the rule's number, whether the rules before it ask for one or not") {
+  const auto config = read({R"conf(
+    <Metric "a">
+      Scale 2
+    </Metric>
+    <Metric "broken[">
+      Type "http_requests"
+    </Metric>
+    <Metric "b">
+      Type "latency"
+    </Metric>
+    <Metric "c">
+      Type ""
+    </Metric>
+    <Metric "d">
+      Type "http_requests"
+    </Metric>)conf"});
+  CHECK(config.messages.size() == 2);
+  const auto& block = config.blocks.at(0);
+  CHECK(block.names.types == std::vector<std::string>{"", "latency", "", "http_requests"});
+  for (const char* label : {"a", "b", "c", "d"}) {
+    const auto binding = bind(block, label);
+    CHECK(block.names.types.at(static_cast<std::size_t>(binding.rule)) == binding.sink_type);
+  }
+  CHECK(bind(block, "d").sink_type == "http_requests");
 }
 
 TEST_CASE("a capture that lost its backslash is noticed") {

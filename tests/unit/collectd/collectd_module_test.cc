@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <memory>
 #include <new>
@@ -188,6 +190,189 @@ TEST_CASE("nothing is thrown into the host") {
   host.throw_when_dispatching(false);
   CHECK(host.read("mmstats/all") == 0);
   CHECK(by_identity(host).at("mmstats-all/derive-hits").derive == 5);
+}
+
+TEST_CASE("all values of a scan have its time and the block's interval, the module's own too") {
+  const TemporaryFolder folder;
+  publish(folder, "a.mmstats", 5);
+  stub_host::Host host;
+  host.config(section(files("all", folder, "ReportSelf true\nInterval 2.75\n")));
+  REQUIRE(host.init() == 0);
+  CHECK(host.readers().at(0).interval == 2.75);
+  std::uint64_t last = 0;
+  for (int scan = 0; scan < 3; ++scan) {
+    CHECK(host.read("mmstats/all") == 0);
+    REQUIRE(host.dispatched().size() == 11);
+    const auto time = host.dispatched().front().time;
+    for (const auto& value : host.dispatched()) {
+      CHECK(value.time == time);
+      CHECK(value.interval == 2.75);
+    }
+    CHECK(time > last);
+    last = time;
+  }
+}
+
+TEST_CASE("the module's own values tell files, damaged ones, those of the dead and series apart") {
+  const TemporaryFolder folder;
+  publish(folder, "a.mmstats", 5);
+  publish(folder, "b.mmstats", 5);
+  for (int i = 0; i < 3; ++i) {
+    folder.write("bad" + std::to_string(i) + ".mmstats",
+                 MadeFile().buffered("hits", "Q", std::uint64_t{5}).raw("\x09").bytes());
+  }
+  const pid_t gone = ::fork();
+  if (gone == 0) ::_exit(0);
+  REQUIRE(::waitpid(gone, nullptr, 0) == gone);
+  folder.write("dead.mmstats", MadeFile()
+                                   .buffered("gone", "Q", std::uint64_t{2})
+                                   .owner(static_cast<std::uint32_t>(gone), unix_seconds())
+                                   .padded());
+  stub_host::Host host;
+  host.config(section(files("all", folder, "ReportSelf true\n")));
+  REQUIRE(host.init() == 0);
+  CHECK(host.read("mmstats/all") == 0);
+  const auto values = by_identity(host);
+  CHECK(values.at("mmstats-all/count-files").number == 6);
+  CHECK(values.at("mmstats-all/count-damaged_files").number == 3);
+  CHECK(values.at("mmstats-all/count-dead_files").number == 1);
+  CHECK(values.at("mmstats-all/count-series").number == 4);
+  CHECK(values.at("mmstats-all/errors-unstable_values").derive == 0);
+}
+
+TEST_CASE("no series takes the name of one of the module's own values") {
+  const TemporaryFolder folder;
+  publish(folder, "a.mmstats", 5);
+  const std::string rule =
+      "<Metric \"load\">\nKind \"gauge\"\nType \"count\"\nTypeInstance \"files\"\n</Metric>\n";
+  stub_host::Host host;
+  host.config(section(files("all", folder, "ReportSelf true\n" + rule) + files("plain", folder, rule)));
+  REQUIRE(host.init() == 0);
+  CHECK(host.read("mmstats/all") == 0);
+  const auto values = by_identity(host);  // which meets no identity twice
+  CHECK(values.size() == 11);
+  CHECK(values.at("mmstats-all/count-files").number == 1);
+  CHECK(host.read("mmstats/plain") == 0);
+  CHECK(by_identity(host).at("mmstats-plain/count-files").number == 0.5);
+}
+
+TEST_CASE("a gauge goes with its file, and a counter stays") {
+  const TemporaryFolder folder;
+  publish(folder, "a.mmstats", 5);
+  stub_host::Host host;
+  host.config(section(files("all", folder)));
+  REQUIRE(host.init() == 0);
+  CHECK(host.read("mmstats/all") == 0);
+  CHECK(by_identity(host).count("mmstats-all/gauge-load") == 1);
+  REQUIRE(::unlink((folder / "a.mmstats").c_str()) == 0);
+  CHECK(host.read("mmstats/all") == 0);
+  const auto values = by_identity(host);
+  CHECK(values.size() == 1);
+  CHECK(values.at("mmstats-all/derive-hits").derive == 5);
+}
+
+TEST_CASE("a counter is sent as its type takes it") {
+  constexpr double kLarge = 1e19;  // above 2^63, below 2^64
+  const TemporaryFolder folder;
+  folder.write("a.mmstats", MadeFile()
+                                .buffered("a", "d", kLarge)
+                                .buffered("b", "d", kLarge)
+                                .buffered("c", "d", kLarge)
+                                .owner(static_cast<std::uint32_t>(getpid()), unix_seconds())
+                                .padded());
+  stub_host::Host host;
+  host.config(section(files("all", folder,
+                            "<Metric \"a\">\nKind \"counter\"\n</Metric>\n"
+                            "<Metric \"b\">\nKind \"counter\"\nType \"counter\"\n</Metric>\n"
+                            "<Metric \"c\">\nScale 0.5\n</Metric>\n")));
+  REQUIRE(host.init() == 0);
+  CHECK(host.read("mmstats/all") == 0);
+  const auto values = by_identity(host);
+  CHECK(values.at("mmstats-all/derive-a").derive == std::numeric_limits<std::int64_t>::max());
+  CHECK(static_cast<std::uint64_t>(values.at("mmstats-all/counter-b").derive) == 10'000'000'000'000'000'000U);
+  CHECK(values.at("mmstats-all/gauge-c").number == kLarge / 2);
+}
+
+TEST_CASE("types are checked against the host's when the module begins") {
+  const TemporaryFolder folder;
+  const auto of_type = [&](const std::string& type) {
+    stub_host::Host host;
+    host.config(section(files("all", folder, "<Metric \"a\">\nType \"" + type + "\"\n</Metric>\n")));
+    REQUIRE(host.init() == 0);
+    REQUIRE(!host.log().empty());
+    const std::string begin =
+        R"(mmstats plugin: <Files "all">, <Metric "a">: Type ")" + type + "\" is left out: ";
+    const auto& line = host.log()[0];
+    return line.starts_with(begin) ? line.substr(begin.size()) : "";
+  };
+  for (const char* good : {"gauge", "derive", "counter", "latency"}) CHECK(of_type(good).empty());
+  CHECK(of_type("absolute").starts_with("its data source is ABSOLUTE"));
+  CHECK(of_type("if_octets").starts_with("it has 2 data sources"));
+  CHECK(of_type("nonsense").starts_with("no types.db"));
+}
+
+TEST_CASE("where the host lacks the default types, it is told that their values are lost") {
+  const TemporaryFolder folder;
+  stub_host::Host host;
+  host.config(section(files("all", folder)));
+  host.know_types(false);
+  REQUIRE(host.init() == 0);
+  for (const std::string type : {"derive", "gauge"}) {
+    CHECK(std::ranges::count_if(host.log(), [&](const auto& line) {
+            return line.starts_with("mmstats plugin: type \"" + type + "\" is unknown");
+          }) == 1);
+  }
+}
+
+TEST_CASE("values beyond MaxSeries are told of once, and again when they have become twice as many") {
+  const TemporaryFolder folder;
+  publish(folder, "a.mmstats", 5);
+  stub_host::Host host;
+  host.config(section(files("all", folder, "MaxSeries 1\n")));
+  REQUIRE(host.init() == 0);
+  const auto told = [&] {
+    return std::ranges::count_if(host.log(),
+                                 [](const auto& line) { return line.find("MaxSeries") != line.npos; });
+  };
+  for (int scan = 0; scan < 3; ++scan) CHECK(host.read("mmstats/all") == 0);
+  CHECK(by_identity(host).size() == 1);
+  CHECK(told() == 1);
+  CHECK(host.log().back() ==
+        "mmstats plugin: <Files \"all\">: 2 values were left out, as there are 1 series already: Include "
+        "fewer labels, or raise MaxSeries");
+  folder.write("b.mmstats", MadeFile().buffered("b1", "i", 1).buffered("b2", "i", 2).padded());
+  CHECK(host.read("mmstats/all") == 0);
+  CHECK(told() == 1);
+  folder.write("c.mmstats", MadeFile().buffered("c", "i", 1).padded());
+  CHECK(host.read("mmstats/all") == 0);
+  CHECK(told() == 2);
+}
+
+TEST_CASE("a file that is too large is told of with the option that says so") {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "a.mmstats", std::ios::binary) << std::string(70'000, '\1');
+  stub_host::Host host;
+  host.config(section(files("all", folder, "MaxFileSize 65536\n")));
+  REQUIRE(host.init() == 0);
+  CHECK(host.read("mmstats/all") == 0);
+  CHECK(host.log().back().ends_with(" (MaxFileSize)"));
+  std::ofstream(folder / "b.mmstats", std::ios::binary) << "text";
+  CHECK(host.read("mmstats/all") == 0);
+  CHECK(host.log().back().find("b.mmstats") != std::string::npos);
+  CHECK_FALSE(host.log().back().ends_with(" (MaxFileSize)"));
+}
+
+TEST_CASE("a line that collectd would cut loses its middle, and has no control characters") {
+  const TemporaryFolder folder;
+  stub_host::Host host;
+  const auto value = std::string(3000, 'x');
+  host.config(section(files("all", folder, "Colour \"\x1b[2J" + value + "\"\n")));
+  REQUIRE(host.init() == 0);
+  const auto& line = host.log().at(0);
+  CHECK(line.starts_with("mmstats plugin: <Files \"all\">: Colour \"\\x1B[2Jxxx"));
+  CHECK(line.find(" ... ") != std::string::npos);
+  CHECK(line.ends_with("Stale, StripPrefix"));
+  CHECK(line.size() < 1000);
 }
 
 TEST_CASE("a scan allocates nothing once it has seen the files") {

@@ -39,6 +39,7 @@ struct State {
   bool refuse = false;
   bool throwing = false;
   bool keep = true;
+  bool types = true;
 };
 
 State state;
@@ -133,7 +134,13 @@ int plugin_dispatch_values(value_list_t const* list) {
 const data_set_t* plugin_get_ds(const char* name) {
   static data_source_t gauge{"value", DS_TYPE_GAUGE, 0, 0};
   static data_source_t derive{"value", DS_TYPE_DERIVE, 0, 0};
-  static data_set_t sets[] = {{"gauge", 1, &gauge}, {"derive", 1, &derive}, {"latency", 1, &gauge}};
+  static data_source_t counter{"value", DS_TYPE_COUNTER, 0, 0};
+  static data_source_t absolute{"value", DS_TYPE_ABSOLUTE, 0, 0};
+  static data_source_t octets[] = {{"rx", DS_TYPE_DERIVE, 0, 0}, {"tx", DS_TYPE_DERIVE, 0, 0}};
+  static data_set_t sets[] = {{"gauge", 1, &gauge},    {"derive", 1, &derive},   {"latency", 1, &gauge},
+                              {"count", 1, &gauge},    {"counter", 1, &counter}, {"absolute", 1, &absolute},
+                              {"if_octets", 2, octets}};
+  if (!state.types) return nullptr;
   for (const auto& set : sets) {
     if (std::strcmp(set.type, name) == 0) return &set;
   }
@@ -202,5 +209,6 @@ const std::vector<std::string>& Host::log() const { return state.log; }
 void Host::refuse_readers() { state.refuse = true; }
 void Host::throw_when_dispatching(bool on) { state.throwing = on; }
 void Host::keep_dispatched(bool on) { state.keep = on; }
+void Host::know_types(bool on) { state.types = on; }
 
 }  // namespace stub_host

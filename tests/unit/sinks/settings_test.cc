@@ -31,7 +31,7 @@ const std::vector<const char*> kNoWords{"\"\"", "\"other\"", "1", "true", "\"sum
 const std::vector<const char*> kCounts{"1", "20000", "1e6", "1000000000"};
 const std::vector<const char*> kNoCounts{"0", "-1", "1.5", "1000000001", "nan", "inf", "\"10\"", "true"};
 const std::vector<const char*> kAggregates{"\"default\"", "\"sum\"",         "\"avg\"",         "\"Min\"",
-                                           "\"MAX\"",     "\"nonzero-avg\"", "\"nonzero-min\"", "\"none\""};
+                                           "\"MAX\"",     "\"nonzero-avg\"", "\"NONZERO-Min\"", "\"none\""};
 
 const std::vector<Row> kFilesRows{
     {"strip_prefix", {"\"web\"", "\"\"", "\"a b\""}, {"1", "false"}},

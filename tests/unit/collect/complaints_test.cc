@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <string>
 #include <utility>
@@ -107,6 +108,63 @@ TEST_CASE("what was told is known while it is made at each scan, and no longer")
   CHECK_FALSE(told.has(complaint_of(2)));  // it was not told
   told.begin_scan();
   CHECK_FALSE(told.has(complaint_of(1)));  // it was mended meanwhile
+}
+
+TEST_CASE("what was told stays told however long it stays") {
+  ToldComplaints told;
+  told.begin_scan();
+  told.add(complaint_of(1));
+  for (int scan = 0; scan < 5; ++scan) {
+    told.begin_scan();
+    CHECK(told.has(complaint_of(1)));
+  }
+}
+
+TEST_CASE("complaints of another file, kind, errno or byte are others") {
+  ToldComplaints told;
+  told.begin_scan();
+  told.add(complaint_of(1));
+  Error kind = complaint_of(1);
+  kind.kind = ErrorKind::kDenied;
+  Error reason = complaint_of(1);
+  reason.sys_errno = EIO;
+  Error byte = complaint_of(1);
+  byte.offset = 8;
+  for (const Error& other : {complaint_of(2), kind, reason, byte}) {
+    CHECK_FALSE(told.has(other));
+    told.add(other);
+    CHECK(told.has(other));
+  }
+  CHECK(told.has(complaint_of(1)));
+}
+
+TEST_CASE("where complaints come between scans, too, a minute's may be told at once") {
+  unsigned lines = 0;
+  ComplaintLog log([&](int, std::string_view) { ++lines; }, kSummary, ComplaintLog::kPerMinute);
+  const std::chrono::steady_clock::time_point start{seconds(1000)};
+  log.begin_scan(start);
+  while (log.tell(1, "again")) {
+  }
+  CHECK(lines == ComplaintLog::kPerMinute);
+  log.begin_scan(start + seconds(59));
+  CHECK_FALSE(log.tell(1, "again"));
+  log.begin_scan(start + seconds(70));
+  CHECK(log.tell(1, "again"));
+  // A minute begins with a scan, not with each full one.
+  while (log.tell(1, "again")) {
+  }
+  log.begin_scan(start + seconds(129));
+  CHECK_FALSE(log.tell(1, "again"));
+  log.begin_scan(start + seconds(130));
+  CHECK(log.tell(1, "again"));
+}
+
+TEST_CASE("a line of just the limit is whole, and one byte more costs it its middle") {
+  const std::string line = "/tmp/" + std::string(90, 'p') + ": no";
+  CHECK(log_line(line, line.size()) == line);
+  const auto cut = log_line(line, line.size() - 1);
+  CHECK(cut.size() == line.size() - 1);
+  CHECK(cut.find(" ... ") != std::string::npos);
 }
 
 TEST_CASE("what was told takes a bounded memory") {

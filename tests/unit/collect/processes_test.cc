@@ -144,6 +144,64 @@ TEST_CASE("processes remember for a life who was alive") {
   CHECK(state({1, 2}, 3s) == kUnknown);  // another file, never seen with a living owner
 }
 
+TEST_CASE("a life is of one file and one start, and is forgotten with its file") {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (;;) ::pause();
+  }
+  const auto pid = static_cast<std::uint64_t>(child);
+  const double created = unix_now() + 60;
+  Processes processes;
+  auto now = steady_clock::now();
+  const auto state = [&](const FileId& file, double start) {
+    processes.add("a", file, {.pid = pid, .created = start}, somebody);
+    return processes.all().back().state;
+  };
+  processes.begin(now);
+  CHECK(state({1, 1}, created) == kAlive);
+  CHECK(state({1, 2}, created) == kAlive);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  processes.begin(now += 1s);
+  CHECK(state({1, 1}, created) == kDead);
+  processes.begin(now += 1s);
+  CHECK(state({1, 1}, created + 1) == kUnknown);
+  CHECK(state({2, 1}, created) == kUnknown);
+  // It was not met since, so nothing is known of it any more.
+  processes.begin(now += 1s);
+  CHECK(state({1, 2}, created) == kUnknown);
+  processes.begin(now += 1s);
+  CHECK(state({1, 1}, created) == kUnknown);
+}
+
+TEST_CASE("a process is alive if one of its files says enough, whichever comes first") {
+  const auto pid = static_cast<std::uint64_t>(::getpid());
+  const double now = unix_now() + 60;
+  Processes processes;
+  processes.begin(steady_clock::now());
+  CHECK(processes.add("a", {1, 1}, {.pid = pid}, nobody) == 0);
+  CHECK(processes.all()[0].state == kUnknown);
+  CHECK(processes.all()[0].created == 0);
+  CHECK(processes.add("b", {1, 2}, {.pid = pid, .created = now}, nobody) == 0);
+  CHECK(processes.all()[0].state == kAlive);
+  CHECK(processes.all()[0].created == now);
+  CHECK(processes.add("c", {1, 3}, {.pid = pid}, nobody) == 0);
+  CHECK(processes.all()[0].state == kAlive);
+  CHECK(processes.all()[0].created == now);
+}
+
+TEST_CASE("a pid that no process can have is not asked for, whatever its low bits are") {
+  const auto self = static_cast<std::uint64_t>(::getpid());
+  Owners owners;
+  const auto now = steady_clock::now();
+  for (const std::uint64_t high :
+       {std::uint64_t{1} << 31U, std::uint64_t{1} << 32U, std::uint64_t{1} << 63U}) {
+    CHECK(owners.state(high | self, unix_now() + 60, now) == kUnknown);
+    CHECK(owners.state(high | self, 1, now) == kUnknown);
+  }
+  CHECK(owners.state(self, unix_now() + 60, now) == kAlive);
+}
+
 TEST_CASE("files are put together by process, and those of an earlier one with its pid are not") {
   const auto pid = static_cast<std::uint64_t>(::getpid());
   const double now = unix_now() + 60;

@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <optional>
 #include <string>
+#include <vector>
 
 using namespace mmstats;
 
@@ -146,6 +148,70 @@ TEST_CASE("the set's aggregate goes to gauges, and to counters only where it mak
   const auto latency = bind(rules, "latency", "d");
   CHECK(latency.aggregate == Aggregate::kNone);
   CHECK(latency.within_process == Aggregate::kAvg);
+}
+
+TEST_CASE("a rule that names no aggregate leaves the set's, and one that names it is stronger") {
+  Rules rules;
+  rules.aggregate(Aggregate::kMax);
+  const auto add = [&](const char* pattern, std::optional<Kind> kind, std::optional<Aggregate> aggregate) {
+    REQUIRE(rules.add({.pattern = pattern, .kind = kind, .aggregate = aggregate, .name = {}, .sink_type = {}})
+                .has_value());
+  };
+  add("plain", {}, {});
+  add("least", {}, Aggregate::kMin);
+  add("usual", {}, Aggregate::kByKind);
+  add("counted", Kind::kCounter, Aggregate::kByKind);
+  add("when", Kind::kTimestamp, Aggregate::kNone);
+  CHECK(bind(rules, "other", "d").aggregate == Aggregate::kMax);
+  CHECK(bind(rules, "plain", "d").aggregate == Aggregate::kMax);
+  CHECK(bind(rules, "least", "d").aggregate == Aggregate::kMin);
+  CHECK(bind(rules, "usual", "d").aggregate == Aggregate::kAvg);
+  CHECK(bind(rules, "counted", "d").aggregate == Aggregate::kSum);
+  CHECK(bind(rules, "when", "d").aggregate == Aggregate::kNone);
+  CHECK(bind(rules, "when", "d").within_process == Aggregate::kMax);
+  for (const int rule : {0, 1, 2, 3, 4}) {
+    const char* const labels[] = {"plain", "least", "usual", "counted", "when"};
+    CHECK(bind(rules, labels[rule], "d").rule == rule);
+  }
+  CHECK(bind(rules, "other", "d").rule == kNoRule);
+}
+
+TEST_CASE("of times the latest counts, whoever says that they are times") {
+  Rules rules;
+  CHECK(rules.bind("at", field("at", "d", true), "at\ttimestamp\tseconds\n").aggregate == Aggregate::kMax);
+  CHECK(rules.bind("at", field("at", "Q", true), "at\ttimestamp\n").aggregate == Aggregate::kMax);
+  REQUIRE(rules.add({.pattern = "at", .kind = Kind::kTimestamp, .aggregate = {}, .name = {}, .sink_type = {}})
+              .has_value());
+  CHECK(bind(rules, "at", "d").aggregate == Aggregate::kMax);
+}
+
+TEST_CASE("an element of a repeated value has what the file says of its field") {
+  const auto binding = Rules().bind("temperatures.3", field("temperatures", "4d", true),
+                                    "temperatures\tcounter\tcelsius\tBy core\ntemperatures.3\tgauge\n");
+  CHECK(binding.used);
+  CHECK(binding.kind == Kind::kCounter);
+  CHECK(binding.unit == "celsius");
+  CHECK(binding.help == "By core");
+  CHECK(binding.name == "temperatures.3");
+}
+
+TEST_CASE("a name and the groups are of the label without its prefix") {
+  Rules rules;
+  rules.strip_prefix("web");
+  REQUIRE(rules
+              .add({.pattern = "status\\.(.*)",
+                    .kind = {},
+                    .aggregate = {},
+                    .name = "all.\\0",
+                    .sink_type = {},
+                    .keep_groups = true})
+              .has_value());
+  REQUIRE(
+      rules.add({.pattern = "(.*)", .kind = {}, .aggregate = {}, .name = {}, .sink_type = {}}).has_value());
+  const auto status = bind(rules, "web.status.404");
+  CHECK(status.name == "all.status.404");
+  CHECK(status.groups == std::vector<std::string>{"404"});
+  CHECK(bind(rules, "web.hits").groups.empty());
 }
 
 TEST_CASE("a rule is stronger than what a file says, and that is stronger than convention") {

@@ -62,15 +62,23 @@ void Delivery::end_scan() {
     const auto counts = sender_->counts(i);
     const std::uint64_t lost = counts.dropped + counts.refused;
     Told& told = told_[i];
+    if (const bool not_found = counts.not_found != 0; not_found != told.not_found) {
+      told.not_found = not_found;
+      // A name that comes and goes, or a server, must not fill the log either.
+      log_.complain(not_found ? fmt::format("server {}: its name is not found; {} packets wait", told.server,
+                                            counts.queued)
+                              : fmt::format("server {}: its name is found again", told.server),
+                    not_found ? Priority::kWarning : Priority::kNotice);
+    }
     if (lost > told.lost) {
       if (!std::exchange(told.losing, true)) {
         log_.complain(fmt::format(
-            "server {}: packets are lost: {} refused, as nobody listens there; {} that could not be sent",
+            "server {}: packets are lost: {} came back, as nobody listens there or a firewall lets none "
+            "through; {} that could not be sent",
             told.server, counts.refused, counts.dropped));
       }
     } else if (told.losing && counts.sent > told.sent) {
       told.losing = false;
-      // A server that comes and goes must not fill the log either.
       log_.complain(fmt::format("server {}: takes packets again; {} lost", told.server, lost),
                     Priority::kNotice);
     }

@@ -28,7 +28,7 @@ class Delivery {
 
   void begin_scan() { requests_ = datagrams_ = 0; }
   void take(const pinba::Request& request);
-  void end_scan();  // the log tells of servers that lose packets, or take them again
+  void end_scan();  // the log tells of servers that are not found, or lose packets, and when that is over
 
   [[nodiscard]] bool waits() const { return !outbox_.empty(); }
   void send_burst() { outbox_.send_burst(*sender_); }  // if something waits
@@ -49,6 +49,7 @@ class Delivery {
     std::uint64_t sent = 0;
     std::uint64_t lost = 0;
     bool losing = false;
+    bool not_found = false;
   };
 
   DaemonLog& log_;

@@ -287,8 +287,11 @@ hits = '\\1.calls'
             self.assertEqual((result.returncode, result.stderr), (0, ""))
             self.assertRegex(lines[0], r"^request hostname=\S+ server_name=mmstats script_name=mmstats \(\d+ bytes in 1 datagram\)$")
             self.assertEqual(lines[1:], ["  timer hits=42 value=0 metric=rows", "  timer hits=1 value=2.5 metric=level"])
-            time.sleep(0.1)
-            self.assertEqual(server.packets(), [])
+            # What is sent afterwards arrives afterwards: it is the only one.
+            result = run("--once", "--server", server.address, env={"MMSTATS_PATH": self.folder})
+            self.assertEqual(result.returncode, 0, result.stderr)
+            daemons.wait_until(server.packets, "a packet")
+            self.assertEqual([packet.timer(metric="rows").hits for packet in server.packets()], [42])
 
     def test_a_configuration_is_checked_without_being_used(self):
         path = os.path.join(self.workspace, "c.toml")
@@ -428,12 +431,17 @@ hits = '\\1.calls'
                     seen = systemd.count("sent 1 requests")
                     daemons.wait_until(lambda: systemd.count("sent 1 requests") > seen, f"scan {scans}")
                 self.assertEqual(server.packets(), [])
+                missing = f"<4>server pinba.test:{server.port}: its name is not found; "
+                daemons.wait_until(lambda: missing in forwarder.log(), "the log tells that the name is not found")
                 with open(hosts, "w") as file:
                     file.write("127.0.0.1 pinba.test\n")
                 self.wait_for_hits(server, 35, metric="hits")
                 app.incr("hits", 1)
                 self.wait_for_hits(server, 36, metric="hits")
                 self.assertNotIn("packets are lost", forwarder.log())
+                found = f"<5>server pinba.test:{server.port}: its name is found again"
+                daemons.wait_until(lambda: found in forwarder.log(), "the log tells that it is found")
+                self.assertEqual((forwarder.log().count(missing), forwarder.log().count(found)), (1, 1))
 
     def test_a_clock_that_steps_loses_and_repeats_nothing(self):
         (library,) = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")

@@ -62,11 +62,13 @@ struct SenderCounts {
   std::uint64_t sent = 0;     // handed to the system
   std::uint64_t bytes = 0;    // in these
   std::uint64_t dropped = 0;  // no room in the queue, too large, no address, or refused by the system
-  // Packets that came back, as nobody listened (ICMP); they count as sent too. Not those that could be sent
-  // again, to the next address of a name; and of several that went in one call the system tells of the last.
+  // Packets that came back (ICMP), as nobody listened or a firewall let none through; they count as sent too.
+  // Not those that could be sent again, to the next address of a name; and of several that went in one call
+  // the system tells of the last.
   std::uint64_t refused = 0;
-  std::uint64_t queued = 0;  // waiting now
-  std::uint64_t calls = 0;   // system calls that sent
+  std::uint64_t queued = 0;     // waiting now
+  std::uint64_t calls = 0;      // system calls that sent
+  std::uint64_t not_found = 0;  // look-ups of the name that failed, since the last one that did not
 };
 
 // Sends to the servers. All functions may be called from any thread. After fork() the child has a sender of

@@ -137,9 +137,17 @@ void Destination::take_refusals() {
     int error = 0;
     socklen_t length = sizeof error;
     ::getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &error, &length);
-    if (error != ECONNREFUSED) break;
+    if (error == 0) break;
     refused();
   }
+}
+
+// Whether an error that a call met is an earlier packet's, which a router or a firewall sent back. Else there
+// is no way from here, and so none for a new connection.
+bool Destination::came_back() const {
+  const Address& address = addresses_[current_];
+  return used_since_ != Clock::time_point() &&
+         ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) == 0;
 }
 
 bool Destination::may_come_back(Clock::time_point now) const {
@@ -157,11 +165,13 @@ void Destination::look_up_begins() {
 
 void Destination::look_up_failed() {
   resolving_ = false;
+  ++counts_.not_found;
   resolve_at_ = Clock::now() + options_.retry_interval;
 }
 
 void Destination::found(std::vector<Address> addresses) {
   resolving_ = false;
+  counts_.not_found = 0;
   std::size_t place = 0;
   if (!addresses_.empty()) {
     const Address& now = addresses_[current_];
@@ -212,10 +222,14 @@ bool Destination::after_error(int error, std::size_t packets, bool segmented, in
     case ENETUNREACH:
     case EHOSTDOWN:
     case ENETDOWN:
-      resolve_soon();
-      // This machine may have lost the address that the socket has as its own. A new one gets another.
-      if (!next_address() && error == ENETUNREACH) close_socket();
-      // Once more, as the error may be an earlier packet's.
+    case EACCES:
+      if (came_back()) {
+        refused();
+      } else {
+        resolve_soon();
+        // This machine may have lost the address that the socket has as its own. A new one gets another.
+        if (!next_address() && error == ENETUNREACH) close_socket();
+      }
       if (++tries < 2) return open();
       break;
     default:

@@ -57,6 +57,7 @@ class Destination {
   void close_socket();
   [[nodiscard]] std::size_t most_messages() const;
   bool next_address();
+  [[nodiscard]] bool came_back() const;
   void keep(std::span<const std::byte> message, std::size_t packets);
   void refused();
   void resolve_soon();

@@ -105,6 +105,7 @@ SenderCounts Sender::counts() const {
     sum.refused += one.refused;
     sum.queued += one.queued;
     sum.calls += one.calls;
+    sum.not_found += one.not_found;
   }
   return sum;
 }

@@ -1,4 +1,5 @@
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <fstream>
 #include <iterator>
@@ -244,4 +245,31 @@ TEST_CASE("the configuration that is shipped is all defaults, and good with ever
   const Config config = good(all);
   CHECK(config.groups.size() == 2);
   CHECK(config.groups[0].metrics.size() > 3);
+}
+
+TEST_CASE("a configuration is a file of at most 4 MiB") {
+  constexpr std::size_t kMost = std::size_t{4} << 20U;
+  const TemporaryFolder folder;
+  const auto path = folder / "large.toml";
+  std::string text = "interval = 3\n#";
+  text.resize(kMost, '#');
+  std::ofstream(path, std::ios::binary) << text;
+  const auto config = load_config(path, kGlobs);
+  REQUIRE(config);
+  CHECK(config->interval == std::chrono::seconds(3));
+  std::ofstream(path, std::ios::binary) << text << '#';
+  const auto refused = load_config(path, kGlobs);
+  REQUIRE(!refused);
+  CHECK(refused.error() == std::vector<std::string>{path + ": is larger than 4194304 bytes"});
+}
+
+TEST_CASE("a FIFO or a folder as a configuration is refused, and nobody waits for it") {
+  const TemporaryFolder folder;
+  const auto path = folder / "fifo.toml";
+  REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+  for (const auto& name : {path, folder.path()}) {
+    const auto refused = load_config(name, kGlobs);
+    REQUIRE(!refused);
+    CHECK(refused.error() == std::vector<std::string>{name + ": is no file"});
+  }
 }

@@ -223,6 +223,23 @@ TEST_CASE("counts of more than 32 bits arrive whole, if need be over several sca
   CHECK(scans == 4);
 }
 
+TEST_CASE("counters that jump share what one scan can send, and none waits for ever") {
+  RequestMapper forwarder(mapping());
+  const std::vector<Series> series{counter("first", 600 * kMostHits), counter("second", 300 * kMostHits + 7)};
+  // 256 entries of a scan are more than one for a series.
+  const std::vector<std::pair<std::uint64_t, std::uint64_t>> want{{257, 1}, {257, 1}, {86, 172}, {0, 127}};
+  std::uint64_t of_second = 0;
+  for (const auto& [first, second] : want) {
+    const Sent sent = scan(forwarder, series);
+    CHECK(sent.of("first").hits == first * kMostHits);
+    of_second += sent.of("second").hits;
+    CHECK(of_second / kMostHits >= second);
+    CHECK(sent.of("second").hits <= second * kMostHits);
+  }
+  CHECK(of_second == 300 * kMostHits + 7);
+  CHECK(scan(forwarder, series).requests.empty());
+}
+
 TEST_CASE("a total that wraps around goes on") {
   RequestMapper forwarder(mapping());
   std::vector<Series> series{counter("hits", ~std::uint64_t{0} - 2)};
@@ -319,6 +336,39 @@ TEST_CASE("seconds that are counted take the hits of the counter that is named f
   CHECK(sent.of("jobs").hits == 3);
   CHECK(sent.of("busy").hits == 3);
   CHECK(sent.of("busy").value == 1.5);
+}
+
+TEST_CASE("a counter that was waited for before another mapping came is no partner any more") {
+  const auto with_hits = [] { return with_metric("match = 'busy'\nhits = 'jobs'"); };
+  RequestMapper forwarder(with_hits());
+  std::vector<Series> series{seconds("busy", 1, "0")};
+  scan(forwarder, series);
+  SUBCASE("where it asks for none") {
+    forwarder.remap(with_metric("match = 'busy'"));
+    series.push_back(counter("jobs", 3));
+    series[0].value += 2;
+    const Sent sent = scan(forwarder, series);
+    CHECK(sent.of("busy").hits == 1);
+    CHECK(sent.of("busy").value == 2);
+    CHECK(sent.of("jobs").hits == 3);
+  }
+  SUBCASE("and where it asks again, it is one once") {
+    forwarder.remap(with_hits());
+    scan(forwarder, series);
+    series.push_back(counter("jobs", 3));
+    series[0].value += 2;
+    const Sent sent = scan(forwarder, series);
+    CHECK(sent.of("busy").hits == 3);
+    CHECK(sent.of("busy").value == 2);
+  }
+}
+
+TEST_CASE("no more than a hundred problems of a scan are told") {
+  RequestMapper forwarder(mapping());
+  std::vector<Series> series;
+  for (int i = 0; i < 150; ++i) series.push_back(level("bad" + std::to_string(i), -1));
+  scan(forwarder, series);
+  CHECK(forwarder.take_problems().size() == 100);
 }
 
 TEST_CASE("a status and names of a request come from captures, each in a request of its own") {
@@ -456,6 +506,11 @@ TEST_CASE("another mapping goes on where the one before stood") {
 
 TEST_CASE("no two labels become one text, and all are fit for a packet") {
   const std::string_view nul("nul\0byte", 8);
+  const auto many = [](const std::string& character, const std::string& end) {
+    std::string text;
+    for (int i = 0; i < 100; ++i) text += character;
+    return text + end;
+  };
   const std::vector<std::string> labels{"plain",
                                         std::string(nul),
                                         "nul\\x00byte",
@@ -464,6 +519,14 @@ TEST_CASE("no two labels become one text, and all are fit for a packet") {
                                         "",
                                         "<empty>",
                                         "caf\u00e9 \u2603",
+                                        many("\u00e9", "1"),
+                                        many("\u00e9", "2"),
+                                        "x" + many("\u00e9", "1"),
+                                        many("\u2603", "1"),
+                                        "x" + many("\u2603", "1"),
+                                        "xx" + many("\u2603", "1"),
+                                        many("\U0001F680", "1"),
+                                        "xxx" + many("\U0001F680", "1"),
                                         std::string(5000, 'l') + "1",
                                         std::string(5000, 'l') + "2",
                                         std::string(200, '\xff'),

@@ -153,6 +153,17 @@ TEST_CASE("a datagram that is no exact message is refused with the reason and th
       {std::string("\x00\x05", 2), 0, "byte 0: there is no field 0"},
       {std::string("\x20\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12), 1,
        "byte 1: a number has more than 10 bytes"},
+      // 2^64 - 1 and 2^64 - 12, of which some sum with an offset would be small again.
+      {std::string("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11), 1,
+       "byte 1: hostname should have 18446744073709551615 bytes, but 0 are left"},
+      {std::string("\x0a\xf4\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+                   "abcd",
+                   15),
+       1, "byte 1: hostname should have 18446744073709551604 bytes, but 4 are left"},
+      {good + std::string("\xa2\x06\xf4\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12), good.size() + 2,
+       "unknown field 100 should have 18446744073709551604 bytes, but 0 are left"},
+      {good + std::string("\x52\xf8\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11), good.size() + 1,
+       "timer_hit_count should have 18446744073709551608 bytes, but 0 are left"},
       {std::string("\x3d\x00\x00", 3), 1, "byte 1: request_time is cut"},
       {std::string("\x20\x80", 2), 1, "byte 1: a number is cut"},
       {good + std::string("\x0b", 1), good.size(), "(field 1) has wire type 3"},

@@ -266,6 +266,40 @@ TEST_CASE("timers that do not fit are sent in further datagrams, with nothing lo
   }
 }
 
+TEST_CASE("indices of one byte and of two are told apart") {
+  for (int texts = 126; texts <= 131; ++texts) {
+    for (const std::size_t limit : {1400U, 3000U, 65507U}) {
+      CAPTURE(texts);
+      CAPTURE(limit);
+      Request request;
+      request.hostname = request.server_name = request.script_name = "/wide";
+      request.schema = "http";
+      request.add_tag("all", "all");
+      // With "all", a dictionary of so many texts; each is a value of one timer, the last one a name, too.
+      for (int i = 1; i < texts; ++i) {
+        const auto text = "t" + std::to_string(i);
+        request.add_timer(Tags{{i + 1 == texts ? text : std::string("all"), text}}, 1, i);
+      }
+      request.add_tag("t" + std::to_string(texts - 1), "t" + std::to_string(texts - 1));
+      REQUIRE(request.dictionary.size() == static_cast<std::uint32_t>(texts));
+      Encoder encoder({.max_bytes = limit});
+      const auto messages = all_encoded(encoder, request);
+      CHECK(!encoder.changes().any());
+      std::map<TagTexts, TimerSum> sums;
+      const auto last = "t" + std::to_string(texts - 1);
+      for (const auto& message : messages) {
+        add_timers(message, sums);
+        CHECK(request_tags(message) == TagTexts{{"all", "all"}, {last, last}});
+      }
+      REQUIRE(std::ssize(sums) == texts - 1);
+      for (int i = 1; i < texts; ++i) {
+        const auto text = "t" + std::to_string(i);
+        CHECK(sums[{{i + 1 == texts ? text : "all", text}}].value == i);
+      }
+    }
+  }
+}
+
 TEST_CASE("for a server that reads no timers a request is one datagram") {
   Encoder encoder({.continue_timers = false});
   const auto messages = all_encoded(encoder, with_timers(3000));

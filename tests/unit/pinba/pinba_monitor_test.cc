@@ -2,9 +2,13 @@
 #include <doctest/doctest.h>
 
 #include <ctime>
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 
+#include "held_calls.h"
+#include "other_thread.h"
 #include "pinba/monitor.h"
 #include "pinba/packet_check.h"
 #include "udp_receiver.h"
@@ -428,6 +432,120 @@ TEST_CASE("more timers than allowed are left out, and it is said") {
   CHECK(site.received_timers().size() == 10);
   REQUIRE(site.logged.size() == 1);
   CHECK(site.logged[0] == "15 timers were left out of requests that had too many");
+}
+
+TEST_CASE(
+    "timers that have not ended yet, clones, and those that were measured elsewhere are within the bound, "
+    "too") {
+  ClientOptions options;
+  options.max_timers = 10;
+  Site site(options);
+  const auto many = [&](int more) {
+    RequestMonitor request(*site.client, "/");
+    std::vector<pinba::RequestTimer> timers;
+    for (int i = 0; i < 4; ++i) timers.push_back(request.timer({{"n", i}}));
+    for (int i = 4; i < 6; ++i) timers.push_back(request.timer(Tags{{"n", i}}));
+    for (int i = 6; i < 9; ++i) request.add_timer(Tags{{"n", i}}, 1, 1);
+    timers.push_back(timers[0].clone());
+    for (int i = 0; i < more; ++i) timers.push_back(request.timer({{"more", i}}));
+    for (int i = 0; i < more; ++i) timers.push_back(timers[0].clone());
+    for (auto& timer : timers) timer.start();
+  };
+  many(0);
+  CHECK(site.received_timers().size() == 9);
+  CHECK(site.logged.empty());
+  many(2);
+  auto timers = site.received_timers();
+  CHECK(timers.size() == 9);
+  CHECK(timers[{{"n", "0"}}].hits == 2);
+  REQUIRE(site.logged.size() == 1);
+  CHECK(site.logged[0] == "4 timers were left out of requests that had too many");
+  // Nobody who measured elsewhere is told less.
+  {
+    RequestMonitor request(*site.client, "/");
+    for (int i = 0; i < 14; ++i) request.add_timer(Tags{{"n", i}}, 1, 1);
+    request.flush();
+    CHECK(site.received_timers().size() == 10);
+    for (int i = 0; i < 10; ++i) request.add_timer(Tags{{"n", i}}, 1, 1);
+  }
+  CHECK(site.received_timers().size() == 10);
+  // Of those that are left out, powers of two are told.
+  REQUIRE(site.logged.size() == 2);
+  CHECK(site.logged[1] == "8 timers were left out of requests that had too many");
+}
+
+TEST_CASE("many requests and timers at once leave nothing for those that come after them") {
+  Site site;
+  for (int round = 0; round < 3; ++round) {
+    std::vector<std::unique_ptr<RequestMonitor>> requests;
+    for (int i = 0; i < 100; ++i) {
+      requests.push_back(std::make_unique<RequestMonitor>(*site.client, "/" + std::to_string(i)));
+      requests.back()->set_document_size(round == 0 ? 1 : 0);
+      if (round == 0) requests.back()->add_tags({{"first", "round"}});
+    }
+    std::vector<pinba::RequestTimer> timers;
+    for (int i = 0; i < 300; ++i) {
+      timers.push_back(requests[0]->timer({{"n", i % 10}}));
+      timers.back().start();
+    }
+    for (auto& request : requests) CHECK(request->send());
+    timers.clear();
+    requests.clear();
+    for (int i = 0; i < 100; ++i) {
+      const auto message = site.received();
+      CHECK(message.document_size() == (round == 0 ? 1 : 0));
+      CHECK(message.tag_name_size() == (round == 0 ? 1 : 0));
+      CHECK(message.timer_hit_count_size() == (i == 0 ? 10 : 0));
+      if (i == 0) CHECK(message.timer_hit_count(0) == 30);
+    }
+  }
+}
+
+TEST_CASE("while a request is sent, whoever else uses it waits") {
+  using Call = std::function<void(RequestMonitor&, pinba::RequestTimer&)>;
+  const std::vector<Call> calls{
+      [](auto& request, auto&) { request.set_script_name("/new"); },
+      [](auto& request, auto&) { request.set_status(500); },
+      [](auto& request, auto&) { request.add_tags({{"late", "tag"}}); },
+      [](auto& request, auto&) { request.set_enabled(true); },
+      [](auto& request, auto&) { static_cast<void>(request.timer({{"late", "timer"}})); },
+      [](auto& request, auto&) { static_cast<void>(request.timer(Tags{{"late", "timer"}})); },
+      [](auto& request, auto&) { request.add_timer(Tags{{"late", "timer"}}, 1, 1); },
+      [](auto& request, auto&) { request.start(); },
+      [](auto& request, auto&) { request.stop(); },
+      [](auto& request, auto&) { CHECK(request.started()); },
+      [](auto& request, auto&) { CHECK(request.elapsed() >= 0); },
+      [](auto& request, auto&) { request.flush(); },
+      [](auto& request, auto&) { request.send(); },
+      [](auto& request, auto&) { request.discard(); },
+      [](auto&, auto& timer) { timer.start(); },
+      [](auto&, auto& timer) { timer.stop(); },
+      [](auto&, auto& timer) { CHECK(!timer.started()); },
+      [](auto&, auto& timer) { CHECK(!timer.elapsed()); },
+      [](auto&, auto& timer) { static_cast<void>(timer.clone()); },
+      [](auto&, auto& timer) { timer.discard(); },
+      [](auto&, auto& timer) { timer = {}; },
+  };
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    CAPTURE(i);
+    Site site;
+    RequestMonitor request(*site.client, "/old");
+    auto timer = request.timer({{"some", "timer"}});
+    std::optional<OtherThread> other;
+    held::while_held(
+        SYS_sendmsg, 1, [&] { request.flush(); },
+        [&] {
+          other.emplace([&] { calls[i](request, timer); });
+          CHECK(other->waits());
+        });
+    if (!other) return;  // as it said
+    other.reset();
+    // What came later is of the next one.
+    const auto message = site.received();
+    CHECK(message.script_name() == "/old");
+    CHECK(message.status() == 200);
+    CHECK(message.tag_name_size() == 0);
+  }
 }
 
 TEST_CASE("the memory of one request does not show in the next") {

@@ -3,6 +3,9 @@
 #include <doctest/doctest.h>
 #include <net/if.h>
 #include <net/route.h>
+#include <netinet/ip.h>
+#include <netinet/ip_icmp.h>
+#include <netinet/udp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/un.h>
@@ -14,6 +17,9 @@
 #include <set>
 #include <thread>
 
+#include "child_process.h"
+#include "held_calls.h"
+#include "other_thread.h"
 #include "pinba/sender.h"
 #include "temporary_folder.h"
 #include "udp_receiver.h"
@@ -191,6 +197,20 @@ TEST_CASE("a flush tells of the refusal of what was sent last") {
   CHECK(sender.counts().refused == 1);
   CHECK(sender.flush());
   CHECK(sender.counts().refused == 1);
+}
+
+TEST_CASE("how often a name was not found is counted until it is") {
+  UdpReceiver server;
+  std::atomic<bool> known = false;
+  const Names names(
+      [&] { return known ? std::vector{loopback(server.port())} : std::vector<pinba::Address>{}; });
+  Sender sender = made(
+      {.servers = {server.server(), "pinba.example"}, .retry_interval = 1ms, .resolve = names.resolve()});
+  CHECK(eventually([&] { return sender.counts(1).not_found > 3; }));
+  CHECK(sender.counts(0).not_found == 0);
+  CHECK(sender.counts().not_found > 3);
+  known = true;
+  CHECK(eventually([&] { return sender.counts().not_found == 0; }));
 }
 
 TEST_CASE("a name that is not known yet holds packets back, and no more than the queue has room for") {
@@ -432,6 +452,77 @@ TEST_CASE("packets are spread over servers by script, each script to one") {
   CHECK(all.size() == 100);
 }
 
+TEST_CASE("a system that cuts no messages gets each packet by itself") {
+  UdpReceiver server;
+  // One message of equal packets goes by sendmsg, several by sendmmsg.
+  held::while_failing(SYS_sendmsg, EINVAL, [&] {
+    Sender sender = made({.servers = {server.server()}, .linger = 1h});
+    for (int round = 0; round < 3; ++round) {
+      for (int i = 0; i < 5; ++i) sender.send(bytes_of("equal"));
+      CHECK(sender.flush());
+      CHECK(server.received() == std::vector<std::string>(5, "equal"));
+    }
+    CHECK(sender.counts().sent == 15);
+    CHECK(sender.counts().dropped == 0);
+    // What it does not take at all is dropped, and what comes after it is sent.
+    sender.send(bytes_of("alone"));
+    CHECK(sender.flush());
+    CHECK(sender.counts().dropped == 1);
+    sender.send(bytes_of("a"));
+    sender.send(bytes_of("b"));
+    CHECK(sender.flush());
+    CHECK(server.received() == std::vector<std::string>{"a", "b"});
+    CHECK(sender.counts().dropped == 1);
+  });
+}
+
+TEST_CASE("a server that cannot be connected to is tried again when the pause is over, not before") {
+  // Without SO_BROADCAST there is no connection to it.
+  constexpr const char* kBroadcast = "255.255.255.255:30002";
+  for (const auto pause : {std::chrono::milliseconds(1h), 1ms}) {
+    std::atomic<int> tries = 0;
+    held::while_held(
+        SYS_connect, held::kAtEach,
+        [&] {
+          Sender sender = made({.servers = {kBroadcast}, .retry_interval = pause});
+          for (int i = 0; i < 20; ++i) CHECK(sender.send(bytes_of("waits")));
+          CHECK(!sender.flush());
+          CHECK(!sender.flush(5ms));
+          if (pause == 1ms) CHECK(eventually([&] { return tries > 3; }));
+          CHECK(sender.counts().queued == 20);
+          CHECK(sender.counts().dropped == 0);
+        },
+        [&] { ++tries; });
+    if (pause != 1ms) CHECK(tries <= 1);
+  }
+}
+
+TEST_CASE("while one thread sends, others that use the sender wait, and nothing is sent twice") {
+  using Call = std::function<void(Sender&)>;
+  const std::vector<Call> calls{[](Sender& sender) { sender.flush(); },
+                                [](Sender& sender) { sender.flush(20s); },
+                                [](Sender& sender) { sender.send(bytes_of("second")); },
+                                [](Sender& sender) { CHECK(sender.counts().sent == 1); },
+                                [](Sender& sender) { CHECK(sender.counts(0).queued == 0); }};
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    CAPTURE(i);
+    UdpReceiver server;
+    Sender sender = made({.servers = {server.server()}});
+    std::optional<OtherThread> other;
+    held::while_held(
+        SYS_sendmsg, 1, [&] { sender.send(bytes_of("first")); },
+        [&] {
+          other.emplace([&] { calls[i](sender); });
+          CHECK(other->waits());
+          CHECK(server.received().empty());
+        });
+    if (!other) return;  // as it said
+    other.reset();
+    CHECK(server.receive() == "first");
+    CHECK(server.received().size() == (i == 2 ? 1 : 0));
+  }
+}
+
 TEST_CASE("many threads may send through one sender") {
   UdpReceiver server;
   Sender sender = made({.servers = {server.server()}, .linger = 1ms, .queue_packets = 100'000});
@@ -484,6 +575,35 @@ TEST_CASE("after fork the child sends for itself, and nothing twice") {
   CHECK(server.received() == std::vector<std::string>{"parent", "parent"});
 }
 
+TEST_CASE("a child looks names up by itself, though the parent does so at that moment") {
+  UdpReceiver server;
+  // No mutex, which may be held at the fork.
+  struct Asked {
+    std::atomic<bool> begun = false;
+    std::atomic<bool> over = false;
+    const pid_t parent = ::getpid();
+  };
+  const auto asked = std::make_shared<Asked>();
+  Sender sender = made({.servers = {"pinba.example"}, .resolve = [asked, port = server.port()](auto&...) {
+                          asked->begun = true;
+                          while (::getpid() == asked->parent && !asked->over) std::this_thread::yield();
+                          return std::vector{loopback(port)};
+                        }});
+  CHECK(sender.send(bytes_of("parent")));
+  REQUIRE(eventually([&] { return asked->begun.load(); }));
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    ::_exit(sender.send(bytes_of("child")) && sender.flush(20s) && sender.counts().sent == 1 ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  CHECK(server.receive() == "child");
+  asked->over = true;
+  CHECK(server.receive() == "parent");
+}
+
 TEST_CASE("a child looks names up by itself, though it has addresses") {
   UdpReceiver old_place;
   UdpReceiver new_place;
@@ -508,7 +628,96 @@ TEST_CASE("a child looks names up by itself, though it has addresses") {
   CHECK(status == 0);
 }
 
-// In a network of its own, as root or where anybody may have one.
+// The child processes are in a network of their own, as root or where anybody may have one.
+TEST_CASE("what a firewall sends back is counted, whoever is told of it, and costs no other packet") {
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    if (::unshare(CLONE_NEWNET) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) ::_exit(77);
+    const int raw = ::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+    const int server = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ifreq up{};
+    std::strcpy(up.ifr_name, "lo");
+    up.ifr_flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING;
+    must(raw >= 0 && ::ioctl(server, SIOCSIFFLAGS, &up) == 0);
+    const auto place = loopback(30002);
+    const auto* address = reinterpret_cast<const sockaddr*>(&place.storage);
+    must(::bind(server, address, place.length) == 0);
+    // Takes a packet, and says that its way is forbidden, as firewalls do.
+    const auto send_back = [&](const std::string& want, std::uint8_t code) {
+      std::array<char, 100> packet{};
+      sockaddr_in from{};
+      socklen_t length = sizeof from;
+      const auto size =
+          ::recvfrom(server, packet.data(), packet.size(), 0, reinterpret_cast<sockaddr*>(&from), &length);
+      must(size >= 0 && std::string_view(packet.data(), static_cast<std::size_t>(size)) == want);
+      struct {
+        icmphdr icmp;
+        iphdr ip;
+        udphdr udp;
+      } answer{};
+      answer.icmp.type = ICMP_DEST_UNREACH;
+      answer.icmp.code = code;
+      answer.ip.version = 4;
+      answer.ip.ihl = sizeof answer.ip / 4;
+      answer.ip.protocol = IPPROTO_UDP;
+      answer.ip.saddr = answer.ip.daddr = htonl(INADDR_LOOPBACK);
+      answer.ip.tot_len = htons(sizeof answer.ip + sizeof answer.udp);
+      answer.udp.source = from.sin_port;
+      answer.udp.dest = htons(30002);
+      std::array<std::uint16_t, sizeof answer / 2> words{};
+      std::memcpy(words.data(), &answer, sizeof answer);
+      std::uint32_t sum = 0;
+      for (const auto word : words) sum += word;
+      sum = (sum & 0xFFFFU) + (sum >> 16U);
+      answer.icmp.checksum = static_cast<std::uint16_t>(~(sum + (sum >> 16U)));
+      must(::sendto(raw, &answer, sizeof answer, 0, address, place.length) == sizeof answer);
+    };
+    Sender sender = made({.servers = {"127.0.0.1:30002"}});
+    std::uint64_t refused = 0;
+    for (const std::uint8_t code : {ICMP_HOST_ANO, ICMP_PKT_FILTERED, ICMP_NET_ANO, ICMP_HOST_UNKNOWN}) {
+      // A flush asks for it, once.
+      sender.send(bytes_of("flushed"));
+      send_back("flushed", code);
+      must(sender.flush());
+      must(sender.counts().refused == ++refused);
+      must(sender.flush());
+      // The next packet meets it, and is sent.
+      sender.send(bytes_of("met"));
+      send_back("met", code);
+      sender.send(bytes_of("next"));
+      must(sender.counts().refused == ++refused);
+      std::array<char, 4> next{};
+      must(::recv(server, next.data(), next.size(), 0) == 4 && std::memcmp(next.data(), "next", 4) == 0);
+      must(sender.flush());
+      must(sender.counts().refused == refused && sender.counts().dropped == 0);
+    }
+    must(sender.counts().sent == 3 * refused / 2);
+    // Of a name, what came back goes to the next address.
+    const int other = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const auto second = loopback(30003);
+    must(::bind(other, reinterpret_cast<const sockaddr*>(&second.storage), second.length) == 0);
+    Sender named = made({.servers = {"pinba.example"}, .linger = 1h, .resolve = [&](auto&...) {
+                           return std::vector{place, second};
+                         }});
+    named.send(bytes_of("again"));
+    must(eventually([&] { return named.flush() && named.counts().sent == 1; }));
+    send_back("again", ICMP_PKT_FILTERED);
+    must(named.flush());
+    std::array<char, 5> again{};
+    must(::recv(other, again.data(), again.size(), 0) == 5 && std::memcmp(again.data(), "again", 5) == 0);
+    must(named.counts().refused == 0 && named.counts().dropped == 0);
+    ::_exit(0);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  if (WEXITSTATUS(status) == 77) {
+    MESSAGE("skipped: no network of its own");
+  } else {
+    CHECK(status == 0);
+  }
+}
+
 TEST_CASE("a machine that gets another address loses no packet") {
   const pid_t child = ::fork();
   REQUIRE(child >= 0);

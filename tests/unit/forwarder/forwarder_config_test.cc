@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <iterator>
@@ -261,6 +263,17 @@ TEST_CASE("a configuration is a file of at most 4 MiB") {
   const auto refused = load_config(path, kGlobs);
   REQUIRE(!refused);
   CHECK(refused.error() == std::vector<std::string>{path + ": is larger than 4194304 bytes"});
+
+  // Nor is more of it read: nearly all of this one is a hole.
+  REQUIRE(::truncate(path.c_str(), off_t{512} << 20U) == 0);
+  const auto most_memory = [] {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;  // KiB
+  };
+  const auto before = most_memory();
+  CHECK(!load_config(path, kGlobs));
+  CHECK(most_memory() < before + (128 << 10));
 }
 
 TEST_CASE("a FIFO or a folder as a configuration is refused, and nobody waits for it") {

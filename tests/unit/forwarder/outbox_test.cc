@@ -2,6 +2,7 @@
 #include "plugin_pinba/forward/outbox.h"
 
 #include <doctest/doctest.h>
+#include <malloc.h>
 
 #include <map>
 #include <string>
@@ -60,6 +61,25 @@ TEST_CASE("no more than a burst leaves at once, and all of it in order") {
   outbox.send_burst(sender);
   CHECK(receiver.received() == std::vector<std::string>{"c"});
   CHECK(outbox.empty());
+}
+
+TEST_CASE("what has left leaves no memory behind") {
+  UdpReceiver receiver;
+  auto sender = made_for({receiver.server()});
+  Outbox outbox;
+  const std::vector<std::string> packets(20, std::string(1000, 'x'));
+  const auto used = [] {
+    const auto all = ::mallinfo2();  // under sanitizers it says nothing
+    return all.uordblks + all.hblkhd;
+  };
+  std::size_t before = 0;
+  for (int round = 0; round < 300; ++round) {
+    put(outbox, packets, "/" + std::to_string(round));
+    while (!outbox.empty()) outbox.send_burst(sender);
+    CHECK(receiver.received().size() == packets.size());
+    if (round == 10) before = used();
+  }
+  CHECK(used() < before + (std::size_t{1} << 20U));
 }
 
 TEST_CASE("each datagram goes to the server of its own script") {

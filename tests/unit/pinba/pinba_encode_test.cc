@@ -235,7 +235,8 @@ TEST_CASE("timers that do not fit are sent in further datagrams, with nothing lo
     for (const int count : {1, 50, 3000}) {
       CAPTURE(limit);
       CAPTURE(count);
-      const Request request = with_timers(count);
+      Request request = with_timers(count);
+      request.request_count = 7;
       Encoder encoder({.max_bytes = limit});
       const auto messages = all_encoded(encoder, request);
       CHECK(!encoder.changes().any());
@@ -248,6 +249,7 @@ TEST_CASE("timers that do not fit are sent in further datagrams, with nothing lo
         bytes += message.document_size() + message.memory_peak() + message.memory_footprint();
         CHECK(message.script_name() == "/cart");
         CHECK(message.status() == 404);
+        CHECK(message.request_count() == 7);
         CHECK(request_tags(message) == TagTexts{{"app", "shop"}});
       }
       CHECK(seconds == 0.25 + 0.125 + 0.0625);
@@ -318,6 +320,15 @@ TEST_CASE("what is too large for a datagram by itself is cut or dropped, and it 
   CHECK(messages[0].hostname() == std::string(1400 / 8 - 5, 'x'));
   CHECK(encoder.changes() == pinba::Changes{.cut = 4});
   CHECK(messages[0].timer_hit_count_size() == 2);
+
+  // Half of a datagram is for names: with their lengths and keys, these four have 700 bytes, or 703.
+  request.schema = "http";
+  for (const std::size_t size : {227U, 228U}) {
+    request.hostname = request.server_name = request.script_name = std::string(size, 'x');
+    messages = all_encoded(encoder, request);
+    CHECK(messages[0].script_name().size() == (size == 227 ? size : 1400 / 8 - 5));
+    CHECK(encoder.changes().cut == (size == 227 ? 0 : 3));
+  }
 
   // A cut is between characters: this one has two bytes.
   request.hostname.clear();

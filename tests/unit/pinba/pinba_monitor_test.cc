@@ -316,7 +316,7 @@ TEST_CASE("flush sends now and starts over, without the timers of before") {
   Timers timers;
   add_timers(message, timers);
   CHECK(timers.size() == 1);
-  CHECK(timers.contains({{"part", "2"}}));
+  CHECK(timers[{{"part", "2"}}].hits == 1);
   CHECK(request_tags(message) == TagTexts{{"app", "shop"}});
   CHECK(message.dictionary_size() == 4);
 }
@@ -472,6 +472,12 @@ TEST_CASE(
   // Of those that are left out, powers of two are told.
   REQUIRE(site.logged.size() == 2);
   CHECK(site.logged[1] == "8 timers were left out of requests that had too many");
+  // Those of before a flush were told with it: these are the 9th to the 12th.
+  {
+    RequestMonitor request(*site.client, "/");
+    for (int i = 0; i < 14; ++i) request.add_timer(Tags{{"n", i}}, 1, 1);
+  }
+  CHECK(site.logged.size() == 2);
 }
 
 TEST_CASE("many requests and timers at once leave nothing for those that come after them") {

@@ -140,6 +140,8 @@ TEST_CASE("texts that servers cannot take are made readable") {
       {"\xF4\x90\x80\x80"s, "\\xF4\\x90\\x80\\x80"s},
       {"\xE2\x82"s, "\\xE2\\x82"s},
       {"\xFF\xFE"s, "\\xFF\\xFE"s},
+      {"\xFF, and eight bytes that are plain"s, "\\xFF, and eight bytes that are plain"s},
+      {"plain text \xFF within plain text"s, "plain text \\xFF within plain text"s},
   };
   for (const auto& row : rows) {
     CAPTURE(row.want);

@@ -162,6 +162,25 @@ TEST_CASE("several packets at once need few calls") {
   CHECK(sender.counts().calls == 1);
 }
 
+TEST_CASE("equal packets are cut from one message, as many and as large as every system and link can take") {
+  UdpReceiver server;
+  Sender sender = made({.servers = {server.server()}, .linger = 1h, .batch_packets = 1000});
+  for (int i = 0; i < 200; ++i) sender.send(bytes_of("equal"));
+  CHECK(sender.flush());
+  CHECK(server.received() == std::vector<std::string>(200, "equal"));
+  CHECK(sender.counts().calls == 1);
+  // These are no segments: each is a message, and several go by another call.
+  const std::string large(2000, 'x');
+  held::while_held(
+      SYS_sendmmsg, 1,
+      [&] {
+        for (int i = 0; i < 5; ++i) sender.send(bytes_of(large));
+        CHECK(sender.flush());
+      },
+      [] {});
+  CHECK(sender.counts().sent == server.received().size() + 200);
+}
+
 TEST_CASE("what is no datagram is dropped") {
   UdpReceiver server;
   Sender sender = made({.servers = {server.server()}});
@@ -247,6 +266,13 @@ TEST_CASE("memory stays within the bound in bytes too") {
   for (int i = 0; i < 1000; ++i) sender.send(bytes_of(packet));
   CHECK(sender.counts().queued == 3);
   CHECK(sender.counts().dropped == 997);
+  for (const std::size_t bound : {899U, 900U}) {
+    Sender exact = made({.servers = {"pinba.example"}, .queue_bytes = bound, .resolve = [](auto&...) {
+                           return std::vector<pinba::Address>{};
+                         }});
+    for (int i = 0; i < 4; ++i) exact.send(bytes_of(packet));
+    CHECK(exact.counts().queued == bound / 300);
+  }
 }
 
 // A Unix socket, as loopback's UDP has always room: who sends to it has to wait until it is read.
@@ -426,6 +452,25 @@ TEST_CASE("what an address of a name refuses is sent to the next, even if nothin
       return eventually([&] { return sender.counts().sent == 1; });
     }));
     CHECK(server.receive() == "only");
+  }
+}
+
+TEST_CASE("what all addresses of a name refuse is sent to each once") {
+  for (const std::size_t addresses : {1U, 2U, 3U}) {
+    std::vector<pinba::Address> nobody;
+    for (std::size_t i = 0; i < addresses; ++i) nobody.push_back(loopback(free_port()));
+    Sender sender = made(
+        {.servers = {"pinba.example"}, .linger = 1h, .retry_interval = 1h, .resolve = [nobody](auto&...) {
+           return nobody;
+         }});
+    sender.send(bytes_of("lost"));
+    CHECK(eventually([&] {
+      sender.flush();
+      return sender.counts().refused == 1;
+    }));
+    CHECK(sender.flush());
+    CHECK(sender.counts().refused == 1);
+    CHECK(sender.counts().calls == addresses);
   }
 }
 

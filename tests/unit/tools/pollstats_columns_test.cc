@@ -372,7 +372,9 @@ TEST_CASE("a line of JSON has all of each field under its whole label") {
   columns.update(looks.series);
   looks.take();
   const std::chrono::system_clock::time_point at{1700000000250ms};
-  auto json = nlohmann::json::parse(columns.json(looks.samples, at));
+  const auto line = columns.json(looks.samples, at);
+  auto json = nlohmann::json::parse(line);
+  CHECK(line.find("\"web.c\"") == line.rfind("\"web.c\""));  // a field that was named twice
   CHECK(json == nlohmann::json::parse(R"({"time": 1700000000.25, "fields": {
     "web.c": {"kind": "counter", "value": 9223372036854775809, "change": null, "rate": null},
     "web.nosuch": null,

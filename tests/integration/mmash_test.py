@@ -282,6 +282,11 @@ class MmashTest(unittest.TestCase):
             text = server.get(f"/stats/n?aggr={aggregation}")[2].decode()
             self.assertEqual(text, json.dumps({f"n{at}": number for at, number in enumerate(numbers)}), aggregation)
         self.assertEqual(server.get("/stats/low?aggr=sum")[2].decode(), f'{{"low": {-(2**63) + 1}}}')
+        # Those that are one number as doubles are told apart.
+        for name, one, other in (("x", 2**53, 2**53 + 1), ("y", 2**53 + 1, 2**53)):
+            self.publish(f"{name}.mmstats", writer.counter("near.max", one), writer.counter("near.min", other), with_sys=False)
+        self.assertEqual(server.json("/stats/near.max?aggr=max"), {"near.max": 2**53 + 1})
+        self.assertEqual(server.json("/stats/near.min?aggr=min"), {"near.min": 2**53})
         # More than any one of them can be.
         want = sum(2**64 - 1 - i for i in range(6))
         self.assertGreater(want, 10**20)

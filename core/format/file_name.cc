@@ -5,8 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <utility>
+
+#include "base/failure.h"
+#include "format/glob_braces.h"
 
 namespace mmstats {
 namespace {
@@ -22,10 +26,11 @@ std::string first_of(const std::string& wanted, const char* variable, std::strin
   return value.empty() ? std::string(otherwise) : value;
 }
 
-std::string_view default_folder() {
-  constexpr const char* kRun = "/run/mmstats";
-  return ::access(kRun, W_OK | X_OK) == 0 ? kRun : std::string_view{};
-}
+constexpr const char* kRun = "/run/mmstats";
+
+bool can_be_written(const char* folder) { return ::access(folder, W_OK | X_OK) == 0; }
+
+std::string temporary_folder() { return first_of({}, "TMPDIR", "/tmp"); }
 
 struct Values {
   std::string_view command;
@@ -55,8 +60,8 @@ std::string expand(std::string_view text, const Values& values) {
 }  // namespace
 
 std::string file_path(const std::string& folder, const std::string& name, std::string_view thread) {
-  auto chosen_folder = first_of(folder, "MMSTATS_PATH", default_folder());
-  if (chosen_folder.empty()) chosen_folder = first_of({}, "TMPDIR", "/tmp");
+  auto chosen_folder = first_of(folder, "MMSTATS_PATH", {});
+  if (chosen_folder.empty()) chosen_folder = can_be_written(kRun) ? kRun : temporary_folder();
   const auto chosen_name = first_of(name, "MMSTATS_FILES", "{CMD}-{PID}-{TID}.mmstats");
   std::string command = ::program_invocation_short_name;
   std::replace(command.begin(), command.end(), '/', '_');
@@ -64,16 +69,54 @@ std::string file_path(const std::string& folder, const std::string& name, std::s
   return expand(chosen_folder + '/' + chosen_name, {.command = command, .pid = pid, .thread = thread});
 }
 
+std::optional<Error> shut_out(const std::string& folder) {
+  if (!first_of(folder, "MMSTATS_PATH", {}).empty()) return std::nullopt;
+  if (::access(kRun, F_OK) != 0 || can_be_written(kRun)) return std::nullopt;
+  const int sys_errno = errno;
+  return system_failure(kRun,
+                        "exists, but this process cannot write there: its files go to " +
+                            printable(temporary_folder()) +
+                            ", where agents may not see them; permit it (a systemd unit: "
+                            "ReadWritePaths=/run/mmstats), or set MMSTATS_PATH",
+                        sys_errno);
+}
+
+bool is_file_mode(unsigned mode) {
+  constexpr unsigned kOwner = 0600;
+  constexpr unsigned kAll = 0666;
+  return (mode & kOwner) == kOwner && (mode & ~kAll) == 0;
+}
+
+Error bad_mode(const std::string& what) {
+  return failure(ErrorKind::kInvalid, {},
+                 what +
+                     " is not used: a mode is an octal number like 0640, with reading and writing for the "
+                     "owner, and nobody executes");
+}
+
+Expected<std::optional<unsigned>> environment_mode() {
+  const auto text = environment("MMSTATS_MODE");
+  if (text.empty()) return std::nullopt;
+  unsigned mode = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
+  if (error != std::errc{} || end != text.data() + text.size() || !is_file_mode(mode)) {
+    return tl::unexpected(bad_mode("MMSTATS_MODE=" + printable(text)));
+  }
+  return mode;
+}
+
 std::string any_file_path(std::string_view path) {
   return expand(path, {.command = "*", .pid = "*", .thread = "*"});
 }
 
 std::vector<std::string> default_globs() {
-  if (auto glob = environment("MMSTATS_GLOB"); !glob.empty()) return {std::move(glob)};
+  if (auto glob = environment("MMSTATS_GLOB"); !glob.empty()) {
+    return expand_braces(glob).value_or(std::vector{glob});
+  }
   if (const auto path = environment("MMSTATS_PATH"); !path.empty()) {
     return {any_file_path(path) + "/*.mmstats"};
   }
-  return {"/run/mmstats/*.mmstats", first_of({}, "TMPDIR", "/tmp") + "/*.mmstats"};
+  return {std::string(kRun) + "/*.mmstats", temporary_folder() + "/*.mmstats"};
 }
 
 }  // namespace mmstats

@@ -1,10 +1,13 @@
 // Where mmstats files are: what writers call them, and where readers look.
-// Both read the environment: not while another thread changes it.
+// All read the environment: not while another thread changes it.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "mmstats/error.h"
 
 namespace mmstats {
 
@@ -12,6 +15,19 @@ namespace mmstats {
 // one is empty, the environment decides (MMSTATS_PATH, MMSTATS_FILES), then the default. `thread` is what
 // {TID} stands for. Programs with raised privileges (setuid) take nothing from the environment.
 std::string file_path(const std::string& folder, const std::string& name, std::string_view thread);
+
+// If the usual folder of writers, /run/mmstats, exists, but this process cannot write there: why, and where
+// its files go instead. None where the program chose the folder, or the environment.
+std::optional<Error> shut_out(const std::string& folder);
+
+// Whether a writer's files can have the mode: permissions to read and write, both for the owner.
+bool is_file_mode(unsigned mode);
+
+// That `what` asks for another one. kInvalid.
+Error bad_mode(const std::string& what);
+
+// The mode of a writer's files: MMSTATS_MODE, in octal. None: it is not set. Error: kInvalid.
+Expected<std::optional<unsigned>> environment_mode();
 
 // A glob for what `path`, which may hold placeholders, becomes in any process.
 std::string any_file_path(std::string_view path);

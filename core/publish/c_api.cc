@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "format/file_name.h"
 #include "mmstats/fields.h"
 #include "mmstats/histogram.h"
 #include "mmstats/mmstats.h"
@@ -269,6 +270,11 @@ int mmstats_model_set_path(mmstats_model* model, const char* path) {
 
 int mmstats_model_set_file_name(mmstats_model* model, const char* file_name) {
   return set_option(model, [&](auto& options) { options.file_name = text_or_empty(file_name); });
+}
+
+int mmstats_model_set_mode(mmstats_model* model, unsigned mode) {
+  if (!mmstats::is_file_mode(mode)) return EINVAL;
+  return set_option(model, [&](auto& options) { options.mode = mode; });
 }
 
 int mmstats_model_set_system_fields(mmstats_model* model, bool system_fields) {

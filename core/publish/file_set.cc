@@ -245,7 +245,8 @@ Expected<void> FileSet::fill(Region& region, std::string_view thread, std::int64
   // First what there may be no memory for: then there is no file either.
   region.provide_memory(memory_);
   auto filled =
-      region.fill(image, published_ ? file_path(options_.path, options_.file_name, thread) : std::string{});
+      region.fill(image, published_ ? file_path(options_.path, options_.file_name, thread) : std::string{},
+                  options_.mode);
   region.provide_memory(memory_);  // without a file all began anew
   regions_.push_back(&region);
   return filled;

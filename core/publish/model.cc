@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <cstdlib>
 #include <deque>
@@ -16,6 +17,8 @@
 #include <utility>
 
 #include "base/failure.h"
+#include "base/hash.h"
+#include "format/file_name.h"
 #include "mmstats/fields.h"
 #include "publish/file_set.h"
 #include "publish/region.h"
@@ -39,9 +42,36 @@ alignas(64) constinit std::byte nowhere[Region::kFileBytes + Region::kMemoryByte
 
 using OnError = std::function<void(const Error&)>;
 
+// How many errors of a kind this process had, `error` included. Errors that differ only in the field or the
+// file are of one kind. What does not fit in the table is counted as one more kind.
+std::uint64_t count_error(const Error& error) {
+  struct KindOfError {
+    std::atomic<std::uint64_t> hash;  // 0: free
+    std::atomic<std::uint64_t> errors;
+  };
+  constinit static std::array<KindOfError, 32> kinds{};
+  // A field's label stands in quotes.
+  const std::string_view message = error.message;
+  const auto reason = message.substr(message.rfind('"') + 1);
+  const auto hash = fnv1a(reason, static_cast<std::uint64_t>(error.kind) << 32U |
+                                      static_cast<std::uint32_t>(error.sys_errno)) |
+                    1U;
+  for (KindOfError& kind : kinds) {
+    std::uint64_t found = 0;
+    if (kind.hash.compare_exchange_strong(found, hash) || found == hash || &kind == &kinds.back()) {
+      return ++kind.errors;
+    }
+  }
+  return 1;
+}
+
 void tell(const OnError& on_error, const Error& error) {
   if (on_error) return on_error(error);
-  const auto line = "mmstats: " + error.text() + '\n';
+  // A program that makes fields in a loop must not fill its log.
+  const auto count = count_error(error);
+  if (!std::has_single_bit(count)) return;
+  const auto so_far = count == 1 ? "" : " (errors of this kind so far: " + std::to_string(count) + ')';
+  const auto line = "mmstats: " + error.text() + so_far + '\n';
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
 }
 
@@ -62,6 +92,19 @@ struct Model::Impl {
   void fail(const Error& error, std::vector<Error>& errors) {
     no_file = error;
     if (!std::exchange(told, true)) errors.push_back(error);
+  }
+
+  void choose_mode(std::vector<Error>& errors) {
+    if (options.mode) {
+      if (is_file_mode(*options.mode)) return;
+      errors.push_back(bad_mode("the mode of the Model's options"));
+      options.mode.reset();
+    }
+    if (auto mode = environment_mode()) {
+      options.mode = *mode;
+    } else {
+      errors.push_back(mode.error());
+    }
   }
 
   // For good: no more files are made.
@@ -113,6 +156,7 @@ class Models {
 
   std::uint32_t add(Impl* model) {
     Lock lock(model);
+    model->choose_mode(lock.errors);
     for (std::uint32_t number = 0; number < kMaxModels; ++number) {
       if (models_[number] != nullptr) continue;
       models_[number] = model;
@@ -211,6 +255,12 @@ class Models {
     auto filled = files.fill(region, thread, tid, lock.errors);
     free_regions_.pop_back();
     if (!filled) model.fail(filled.error(), lock.errors);
+    if (!told_shut_out_) {
+      if (auto why = shut_out(model.options.path)) {
+        told_shut_out_ = true;
+        lock.errors.push_back(std::move(*why));
+      }
+    }
     return region.address();
   }
 
@@ -259,6 +309,7 @@ class Models {
   std::vector<Region*> free_regions_;
   pthread_key_t thread_end_{};
   bool notices_ends_ = false;  // of threads, by that key
+  bool told_shut_out_ = false;
 };
 
 thread_local constinit bool Models::locked_here_ = false;

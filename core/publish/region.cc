@@ -98,9 +98,10 @@ Region::Region() {
   address_ = static_cast<std::byte*>(reserved);
 }
 
-Expected<void> Region::fill(std::span<const std::byte> image, const std::string& path) {
+Expected<void> Region::fill(std::span<const std::byte> image, const std::string& path,
+                            std::optional<unsigned> mode) {
   Expected<void> result;
-  if (!path.empty()) result = make_file(image, path);
+  if (!path.empty()) result = make_file(image, path, mode);
   if (!is_file()) {
     grow_private(image.size());
     std::memcpy(address_, image.data(), image.size());
@@ -108,13 +109,20 @@ Expected<void> Region::fill(std::span<const std::byte> image, const std::string&
   return result;
 }
 
-Expected<void> Region::make_file(std::span<const std::byte> image, const std::string& path) {
+Expected<void> Region::make_file(std::span<const std::byte> image, const std::string& path,
+                                 std::optional<unsigned> mode) {
   const auto temporary = temporary_name(path);
-  const Descriptor file(::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
+  // Never more open than it is meant to be, not even for a moment.
+  const Descriptor file(
+      ::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode ? 0600 : 0644));
   if (!file) return tl::unexpected(system_failure(path, "cannot be made"));
   path_ = path;
   id_ = id_of(file.get());
-  auto result = grow_file(image.size(), file.get());
+  Expected<void> result;
+  if (mode && ::fchmod(file.get(), *mode) != 0) {
+    result = tl::unexpected(system_failure(path, "cannot be given its mode"));
+  }
+  if (result) result = grow_file(image.size(), file.get());
   if (result) {
     std::memcpy(address_, image.data(), image.size());
     result = take_name(temporary, path);

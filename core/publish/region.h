@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -27,9 +28,11 @@ class Region {
 
   // Puts `image` at the beginning, and makes it the file `path` unless that is empty. The file appears
   // complete or not at all. A file there that somebody still writes is left alone, and the new
-  // one gets a number before its ending; one that nobody writes is replaced.
+  // one gets a number before its ending; one that nobody writes is replaced. `mode`: its permissions,
+  // whatever the umask; none: 0644 less the umask.
   // Error: why it is private memory. Throws std::bad_alloc.
-  Expected<void> fill(std::span<const std::byte> image, const std::string& path);
+  Expected<void> fill(std::span<const std::byte> image, const std::string& path,
+                      std::optional<unsigned> mode = {});
 
   // Appends a field at `offset`, where the list ends: readers see it when it is whole.
   // Error: there is no room; the field is there, but its file's list has ended for good.
@@ -53,7 +56,8 @@ class Region {
   [[nodiscard]] std::size_t file_bytes() const { return file_bytes_; }
 
  private:
-  Expected<void> make_file(std::span<const std::byte> image, const std::string& path);
+  Expected<void> make_file(std::span<const std::byte> image, const std::string& path,
+                           std::optional<unsigned> mode);
   Expected<void> grow_file(std::size_t bytes, int fd);
   Expected<void> reopen_and_grow(std::size_t bytes);
   Expected<void> take_name(const std::string& temporary, const std::string& wanted);

@@ -47,12 +47,16 @@ MMSTATS_API mmstats_model* mmstats_model_new(const char* label_prefix);
  * /run/mmstats or $TMPDIR or /tmp; $MMSTATS_FILES or "{CMD}-{PID}-{TID}.mmstats". */
 MMSTATS_API int mmstats_model_set_path(mmstats_model* model, const char* path);
 MMSTATS_API int mmstats_model_set_file_name(mmstats_model* model, const char* file_name);
+/* The permissions of the files, like 0640: reading and writing for the owner, and no execution; EINVAL
+ * otherwise. It wins over the umask. Default: $MMSTATS_MODE (in octal), else 0644 less the umask. */
+MMSTATS_API int mmstats_model_set_mode(mmstats_model* model, unsigned mode);
 /* Whether there are sys.pid, sys.tid, sys.uid, sys.gid, sys.created and sys.metadata. Default: true. */
 MMSTATS_API int mmstats_model_set_system_fields(mmstats_model* model, bool system_fields);
 /* Whether the files go when the process exits normally or the model is freed. Default: true. */
 MMSTATS_API int mmstats_model_set_remove_at_exit(mmstats_model* model, bool remove_at_exit);
 /* Who is told what goes wrong, in the thread to which it happens: `message` is one line, valid during
- * the call. Default: standard error. */
+ * the call. Default: standard error; of errors that differ only in the field or the file, the 1st, 2nd, 4th,
+ * 8th and so on. */
 MMSTATS_API int mmstats_model_set_on_error(mmstats_model* model,
                                            void (*on_error)(void* context, const char* message),
                                            void* context);

@@ -53,11 +53,15 @@ struct ModelOptions {
   // its ending: "web.1.mmstats".
   std::string path = {};
   std::string file_name = {};
+  // The permissions of the files, like 0640: reading and writing for the owner, and no execution. None:
+  // $MMSTATS_MODE (in octal), else 0644 less the process's umask. A mode that is given wins over the umask.
+  std::optional<unsigned> mode = {};
   bool system_fields = true;  // sys.pid, sys.tid, sys.uid, sys.gid, sys.created, sys.metadata
   // The files go with the Model, or when the process exits normally. Otherwise they stay for readers.
   bool remove_at_exit = true;
   // Told what went wrong: why there is no file, once; which field is not published, for each such field.
-  // In the thread to which it happens. Must not throw. Empty: one line on standard error.
+  // In the thread to which it happens. Must not throw. Empty: one line on standard error; of errors that
+  // differ only in the field or the file, the 1st, 2nd, 4th, 8th and so on in the process.
   std::function<void(const Error&)> on_error = {};
 };
 

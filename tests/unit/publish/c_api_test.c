@@ -374,12 +374,16 @@ static void test_models(void) {
   told errors = {0};
   mmstats_model* const model = new_model("web", &errors);
   CHECK(mmstats_model_set_file_name(model, "{CMD}-{PID}-{TID}.stats") == 0);
+  CHECK(mmstats_model_set_mode(model, 0640) == 0);
+  CHECK(mmstats_model_set_mode(model, 0755) == EINVAL);
+  CHECK(mmstats_model_set_mode(model, 0444) == EINVAL);
   CHECK(mmstats_model_set_system_fields(model, false) == 0);
   CHECK(mmstats_model_set_remove_at_exit(model, false) == 0);
   mmstats_counter* const counter = mmstats_counter_new(model, "hits", NULL, NULL);
   /* Too late. */
   CHECK(mmstats_model_set_path(model, "/") == EBUSY);
   CHECK(mmstats_model_set_file_name(model, "x") == EBUSY);
+  CHECK(mmstats_model_set_mode(model, 0600) == EBUSY);
   CHECK(mmstats_model_set_system_fields(model, true) == EBUSY);
   CHECK(mmstats_model_set_remove_at_exit(model, true) == EBUSY);
   CHECK(mmstats_model_set_on_error(model, NULL, NULL) == EBUSY);
@@ -460,6 +464,7 @@ static void test_null(void) {
   CHECK(mmstats_static_text(NULL, "x", "x", 1) != 0);
   CHECK(mmstats_model_set_path(NULL, "x") != 0);
   CHECK(mmstats_model_set_file_name(NULL, "x") != 0);
+  CHECK(mmstats_model_set_mode(NULL, 0600) != 0);
   CHECK(mmstats_model_set_system_fields(NULL, true) != 0);
   CHECK(mmstats_model_set_remove_at_exit(NULL, true) != 0);
   CHECK(mmstats_model_set_on_error(NULL, remember, NULL) != 0);

@@ -39,6 +39,8 @@ std::atomic<bool> clock_stands{false};
 
 using Names = std::vector<std::string>;
 
+constexpr uid_t kSomebody = 65534;
+
 void write_text(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
 
 std::string text_in(const std::string& path) {
@@ -621,4 +623,163 @@ TEST_CASE("what lies under a temporary name is neither followed nor written nor 
     CHECK(text_in(folder / "victim") == kVictim);
     CHECK(names_in(folder.path()).size() == 2);
   }
+}
+
+TEST_CASE("the mode of files is the program's, else the environment's, else 0644 less the umask") {
+  const TemporaryFolder folder;
+  struct Case {
+    std::optional<unsigned> option;
+    const char* environment;
+    mode_t wanted;
+    std::size_t told;
+  };
+  const auto check = [&](const Case& wanted) {
+    ChildProcess child([&] {
+      ::umask(0077);
+      wanted.environment == nullptr ? ::unsetenv("MMSTATS_MODE")
+                                    : ::setenv("MMSTATS_MODE", wanted.environment, 1);
+      Program program(
+          ModelOptions{.path = folder.path(), .file_name = "{TID}.mmstats", .mode = wanted.option});
+      must(program.writes());
+      must(program.told.size() == wanted.told);
+      for (const auto& error : program.told) must(error.kind == ErrorKind::kInvalid);
+      const auto paths = program.model.paths();
+      must(paths.size() == 2);
+      for (const auto& path : paths) {
+        struct stat info{};
+        must(::stat(path.c_str(), &info) == 0);
+        must((info.st_mode & 07777U) == wanted.wanted);
+      }
+      // One that grows keeps it.
+      for (int i = 0; i < 5; ++i) Counter(program.model, std::to_string(i) + std::string(1500, 'x')).incr();
+      struct stat info{};
+      must(::stat(paths[0].c_str(), &info) == 0);
+      must((info.st_mode & 07777U) == wanted.wanted);
+    });
+    CHECK(child.wait() == 0);
+  };
+  check({std::nullopt, nullptr, 0600, 0});
+  check({std::nullopt, "", 0600, 0});
+  check({std::nullopt, "0644", 0644, 0});
+  check({std::nullopt, "660", 0660, 0});
+  check({0640, "0666", 0640, 0});
+  check({0644, nullptr, 0644, 0});
+  for (const char* bad :
+       {"0755", "0400", "644 ", "u=rw", "0x1a4", "99", "-1", "77777777777777777777", "1666"}) {
+    CAPTURE(bad);
+    check({std::nullopt, bad, 0600, 1});
+  }
+  check({0755, "0640", 0640, 1});
+  check({0444, nullptr, 0600, 1});
+}
+
+TEST_CASE("a program with raised privileges takes no mode from the environment") {
+  if (::getuid() != 0) {
+    MESSAGE("skipped: only root can make such a program");
+    return;
+  }
+  // As the kernel does for a setuid program: AT_SECURE of the process says so.
+  const TemporaryFolder folder;
+  REQUIRE(::chmod(folder.path().c_str(), 0777) == 0);
+  const auto program = folder / "program";
+  boost::filesystem::copy_file(boost::filesystem::read_symlink("/proc/self/exe"), program);
+  REQUIRE(::chmod(program.c_str(), 04755) == 0);
+  ChildProcess child([&] {
+    must(::chdir("/") == 0);
+    must(::setgid(kSomebody) == 0 && ::setuid(kSomebody) == 0);
+    ::umask(0022);
+    ::setenv("MMSTATS_MODE", "0600", 1);
+    ::setenv("MMSTATS_TEST_MODE_OF", (folder / "raised.mmstats").c_str(), 1);
+    ::execl(program.c_str(), program.c_str(), "--test-case=what a raised program makes", "--no-skip",
+            nullptr);
+  });
+  CHECK(child.wait() == 0);
+  struct stat info{};
+  REQUIRE(::stat((folder / "raised.mmstats").c_str(), &info) == 0);
+  CHECK((info.st_mode & 07777U) == 0644);
+}
+
+TEST_CASE("what a raised program makes" * doctest::skip()) {
+  const char* const path = ::getenv("MMSTATS_TEST_MODE_OF");
+  REQUIRE(path != nullptr);
+  const boost::filesystem::path file(path);
+  Model model(
+      {.path = file.parent_path().native(), .file_name = file.filename().native(), .remove_at_exit = false});
+  Counter(model, "hits").incr();
+  CHECK(model.paths().size() == 1);
+}
+
+TEST_CASE("errors without end are told in a few lines on standard error") {
+  const TemporaryFolder folder;
+  const auto said = folder / "stderr";
+  ChildProcess child([&] {
+    const int fd = ::open(said.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    must(fd >= 0 && ::dup2(fd, STDERR_FILENO) == STDERR_FILENO);
+    Model model({.path = folder.path()});
+    Counter first(model, "hits");
+    for (int i = 0; i < 30'000; ++i) Counter(model, "hits").incr();
+    Counter(model, "").incr();
+    for (int i = 0; i < 100; ++i) {
+      Model denied({.path = folder / ("missing-" + std::to_string(i))});
+      Counter(denied, "hits").incr();
+    }
+  });
+  CHECK(child.wait() == 0);
+  std::ifstream log(said);
+  Names lines;
+  for (std::string line; std::getline(log, line);) lines.push_back(line);
+  REQUIRE(lines.size() == 15 + 1 + 7);
+  const std::string repeated =
+      "mmstats: field \"hits\" is not published: its label is there already; "
+      "give each field its own";
+  CHECK(lines[0] == repeated);
+  CHECK(lines[1] == repeated + " (errors of this kind so far: 2)");
+  CHECK(lines[14] == repeated + " (errors of this kind so far: 16384)");
+  CHECK(lines[15].starts_with("mmstats: field \"\" is not published: "));
+  CHECK(lines[16].ends_with(": No such file or directory"));
+  CHECK(lines[22].ends_with("(errors of this kind so far: 64)"));
+}
+
+TEST_CASE("that /run/mmstats exists and cannot be written is told once, and where the files go") {
+  const TemporaryFolder folder;
+  const auto uid = ::getuid();
+  ChildProcess child([&] {
+    if (::unshare(CLONE_NEWNS) != 0) {
+      if (::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) ::_exit(ChildProcess::kSkipped);
+      write_text("/proc/self/setgroups", "deny");
+      write_text("/proc/self/uid_map", "0 " + std::to_string(uid) + " 1");
+    }
+    if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("none", "/run", "tmpfs", 0, nullptr) != 0) {
+      ::_exit(ChildProcess::kSkipped);
+    }
+    ::unsetenv("MMSTATS_PATH");
+    ::setenv("TMPDIR", folder.path().c_str(), 1);
+    const auto told_by = [&](const std::string& path) {
+      Program program(ModelOptions{.path = path, .file_name = "{TID}.mmstats"});
+      must(program.writes());
+      must(program.model.paths().size() == 2);
+      for (const auto& file : program.model.paths()) must(file.starts_with(folder.path()));
+      return program.told;
+    };
+    must(told_by("").empty());  // there is none
+    must(::mkdir("/run/mmstats", 0755) == 0);
+    must(::mount("none", "/run", nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0);
+    must(told_by(folder.path()).empty());
+    ::setenv("MMSTATS_PATH", folder.path().c_str(), 1);
+    must(told_by("").empty());
+    ::unsetenv("MMSTATS_PATH");
+    const auto told = told_by("");
+    must(told.size() == 1);
+    must(told[0].kind == ErrorKind::kDenied && told[0].sys_errno == EROFS);
+    must(told[0].path == "/run/mmstats");
+    must(told[0].message.find(folder.path()) != std::string::npos);
+    must(told_by("").empty());
+  });
+  const int status = child.wait();
+  if (status == ChildProcess::kSkipped) {
+    MESSAGE("skipped: this system lets us mount no file system of our own");
+    return;
+  }
+  CHECK(status == 0);
 }

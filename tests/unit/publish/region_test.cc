@@ -71,6 +71,23 @@ TEST_CASE("a file system that cannot rename without replacing is no obstacle, an
   }
 }
 
+TEST_CASE("a file gets its mode before its name, or none") {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.mmstats";
+  Region& region = new_region();
+  const auto image = sample::bytes(sample::file(sample::counter("hits", 1)));
+  held::while_failing(SYS_fchmod, EPERM, [&] {
+    const auto filled = region.fill(image, path, 0660);
+    REQUIRE_FALSE(filled.has_value());
+    CHECK(filled.error().sys_errno == EPERM);
+    CHECK(filled.error().path == path);
+    CHECK(names_in(folder.path()).empty());
+    CHECK(region.fill(image, path).has_value());
+    region.remove();
+  });
+  region.reset();
+}
+
 TEST_CASE("where no name can be given, nothing is left behind") {
   const TemporaryFolder folder;
   Region& region = new_region();

@@ -170,6 +170,15 @@ class LinesTest(Case):
         self.assertNotIn("nosuch", result.stderr)
         self.assertIn("nosuch", run("-v", "-c", "1", "hits,nosuch", self.glob).stderr)
 
+    def test_a_prefix_needs_no_dot_and_a_misspelt_label_is_told_with_those_that_are_near(self):
+        self.publish("a", writer.counter("web.stats.status.2XX", 5), writer.counter("web.stats.requests", 1))
+        result = run("-c", "1", "-n", "0", "-p", "web.stats.status", "2XX", self.glob)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertEqual([line.strip() for line in result.stdout.splitlines()], ["2XX", "5"])
+        result = run("-c", "1", "-n", "0", "-p", "web.stats.", "request,nosuch", self.glob)
+        self.assertEqual(result.stdout.split("\n")[1].split(), ["-", "|", "-"])
+        self.assertEqual(result.stderr, "pollstats: web.stats.request: no file has it, but web.stats.requests\n")
+
     def test_rates_stand_beside_changes(self):
         web = self.publish("a", writer.counter("hits", 40))
         with Polling("--rate", "-d", "0.2", "hits", self.glob) as polling:

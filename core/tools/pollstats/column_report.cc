@@ -1,6 +1,7 @@
 #include "tools/pollstats/column_report.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -9,6 +10,8 @@
 #include <csignal>
 #include <cstdlib>
 #include <limits>
+#include <set>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -18,6 +21,7 @@
 #include "mmstats/parse.h"
 #include "mmstats/snapshot.h"
 #include "tools/pollstats/file_filter.h"
+#include "tools/pollstats/near_labels.h"
 #include "tools/shared/find_files.h"
 #include "tools/shared/output.h"
 
@@ -65,27 +69,26 @@ bool wait(steady_clock::time_point until) {
   }
 }
 
-// Which of `labels` some file has.
-std::vector<std::string> known_labels(const std::vector<std::string>& globs, const Options& options,
-                                      std::vector<std::string> labels) {
+constexpr std::size_t kMaxLabels = 20'000;
+// What is looked through for labels that are near takes no longer than a moment.
+constexpr std::size_t kMaxNear = 10;
+constexpr std::size_t kMaxNearLabels = 5'000;
+
+// All labels, of texts and static values too; as many as can be looked through in a moment.
+std::set<std::string> all_labels(const std::vector<std::string>& globs, const Options& options) {
   mmstats::Discovery discovery(globs, {.max_held = 0});
   discovery.scan(std::chrono::system_clock::now());
-  std::vector<std::string> known;
+  std::set<std::string> labels;
   mmstats::ParsedFile content;
   for (const auto file : discovery.files()) {
-    if (labels.empty()) break;
+    if (labels.size() >= kMaxLabels) break;
     const auto snapshot = mmstats::read_snapshot(discovery.path(file));
     if (!snapshot) continue;
     mmstats::parse(snapshot->bytes, content);
     if (!passes(options.filters, content)) continue;
-    std::erase_if(labels, [&](const std::string& label) {
-      const bool has = std::ranges::any_of(content.fields,
-                                           [&](const mmstats::Field& field) { return field.label == label; });
-      if (has) known.push_back(label);
-      return has;
-    });
+    for (const auto& field : content.fields) labels.emplace(field.label);
   }
-  return known;
+  return labels;
 }
 
 class Report {
@@ -146,6 +149,23 @@ class Report {
     if (samples_.scans() == 1) tell_what_is_missing();
   }
 
+  // `labels`: sorted.
+  void tell_why_missing(const std::string& text, bool has_wildcards, std::span<const std::string> labels) {
+    const auto name = mmstats::printable(text);
+    if (std::ranges::binary_search(labels, text)) {
+      return mmstats::complain(
+          kProgram,
+          name + " is a text, or written once: it has no changes to show; slurpstats shows what it is");
+    }
+    std::vector<std::string> near;
+    if (!has_wildcards && ++looked_for_near_ <= kMaxNear) {
+      near = near_labels(text, labels.first(std::min(labels.size(), kMaxNearLabels)));
+    }
+    for (auto& label : near) label = mmstats::printable(label);
+    if (near.empty()) return say(kWarnings, name + ": no file has it as a value over time");
+    mmstats::complain(kProgram, fmt::format("{}: no file has it, but {}", name, fmt::join(near, ", ")));
+  }
+
   // On -vv and -vvv.
   void tell(const mmstats::ScanReport& report) {
     const mmstats::FoldStats& now = watch_.stats();
@@ -172,14 +192,10 @@ class Report {
     }
     const auto missing = columns_.missing();
     if (missing.empty()) return;
-    for (const auto& label : known_labels(globs_, options_, missing)) {
-      mmstats::complain(kProgram,
-                        fmt::format("{} is a text, or written once: it has no changes to show; slurpstats "
-                                    "shows what it is",
-                                    mmstats::printable(label)));
-    }
-    for (const auto& label : missing) {
-      say(kWarnings, fmt::format("{}: no file has it as a value over time", mmstats::printable(label)));
+    const auto labels = all_labels(globs_, options_);
+    const std::vector<std::string> choice(labels.begin(), labels.end());
+    for (const auto& [text, has_wildcards] : missing) {
+      tell_why_missing(text, has_wildcards, choice);
     }
   }
 
@@ -208,6 +224,7 @@ class Report {
   Samples samples_{0};
   mmstats::Output out_;
   mmstats::FoldStats told_;
+  std::size_t looked_for_near_ = 0;
   bool new_columns_ = false;
   std::uint64_t lines_since_header_ = 0;
   std::optional<std::size_t> width_;

@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/failure.h"
 #include "mmstats/metadata.h"
 #include "tools/pollstats/number_text.h"
 #include "tools/pollstats/text_cells.h"
@@ -32,6 +33,8 @@ const Sample* current(std::span<const std::uint32_t> series, const Samples& samp
   }
   return nullptr;
 }
+
+std::string_view title(const auto& column) { return std::string_view(column.label).substr(column.prefix); }
 
 // Counters come first.
 void add(std::vector<std::uint32_t>& to, std::span<const Series> series, std::uint32_t index) {
@@ -70,31 +73,43 @@ std::string sample_json(const Sample& sample, bool first) {
 
 }  // namespace
 
+mmstats::Expected<Columns::Form> Columns::make_form(std::string_view name, const std::string& prefix) {
+  Form form{prefix + std::string(name), std::nullopt, {}};
+  if (form.text.size() > kLongestField) {
+    return tl::unexpected(
+        mmstats::failure(mmstats::ErrorKind::kInvalid, {}, "FIELD: a name is longer than any label"));
+  }
+  if (has_wildcard(name)) {
+    // The prefix is meant as it stands.
+    auto pattern = FieldPattern::compile(name, prefix);
+    if (!pattern) return tl::unexpected(pattern.error());
+    form.pattern = std::move(*pattern);
+  }
+  form.columns.push_back({form.text, prefix.size(), {}});
+  return form;
+}
+
 mmstats::Expected<Columns> Columns::parse(std::string_view fields, const std::string& prefix) {
-  const auto refused = [](std::string message) {
-    return tl::unexpected(mmstats::Error{.kind = mmstats::ErrorKind::kInvalid,
-                                         .path = {},
-                                         .offset = 0,
-                                         .sys_errno = 0,
-                                         .message = std::move(message)});
-  };
   Columns columns;
-  columns.prefix_ = prefix;
+  const bool can_have_dot = !prefix.empty() && !prefix.ends_with('.');
   while (true) {
     const std::size_t comma = fields.find(',');
     const auto name = fields.substr(0, comma);
-    if (name.empty()) return refused("FIELD: an empty name; write FIELD,FIELD without blanks");
-    Field field{prefix + std::string(name), std::nullopt, {}};
-    if (field.text.size() > kLongestField) return refused("FIELD: a name is longer than any label");
-    if (has_wildcard(name)) {
-      // The prefix is meant as it stands.
-      auto pattern = FieldPattern::compile(name, prefix);
-      if (!pattern) return tl::unexpected(pattern.error());
-      field.pattern = std::move(*pattern);
-    } else {
-      columns.by_label_.emplace(field.text, columns.fields_.size());
+    if (name.empty()) {
+      return tl::unexpected(mmstats::failure(mmstats::ErrorKind::kInvalid, {},
+                                             "FIELD: an empty name; write FIELD,FIELD without blanks"));
     }
-    field.columns.push_back({field.text, {}});
+    auto plain = make_form(name, prefix);
+    if (!plain) return tl::unexpected(plain.error());
+    Field field{std::move(*plain), std::nullopt};
+    if (can_have_dot) {
+      if (auto dotted = make_form(name, prefix + '.')) field.dotted = std::move(*dotted);
+    }
+    const std::size_t number = columns.fields_.size();
+    if (!field.plain.pattern) {
+      columns.by_label_.emplace(field.plain.text, std::pair(number, false));
+      if (field.dotted) columns.by_label_.emplace(field.dotted->text, std::pair(number, true));
+    }
     columns.fields_.push_back(std::move(field));
     if (comma == std::string_view::npos) return columns;
     fields.remove_prefix(comma + 1);
@@ -103,11 +118,27 @@ mmstats::Expected<Columns> Columns::parse(std::string_view fields, const std::st
 
 std::vector<std::string> Columns::patterns() const {
   std::vector<std::string> patterns;
-  patterns.reserve(fields_.size());
+  const auto add_form = [&](const Form& form) {
+    patterns.push_back(form.pattern ? form.pattern->re2() : quoted_re2(form.text));
+  };
   for (const Field& field : fields_) {
-    patterns.push_back(field.pattern ? field.pattern->re2() : quoted_re2(field.text));
+    add_form(field.plain);
+    if (field.dotted) add_form(*field.dotted);
   }
   return patterns;
+}
+
+// A series that fits the form's pattern. True: there is one column more.
+bool Columns::take(Form& form, std::span<const Series> series, std::uint32_t index) {
+  const std::string& name = series[index].name;
+  const std::size_t prefix = form.columns.front().prefix;
+  // Until now it stood for itself.
+  if (!form.has_series()) form.columns.clear();
+  auto column = std::ranges::lower_bound(form.columns, name, {}, &Column::label);
+  const bool is_new = column == form.columns.end() || column->label != name;
+  if (is_new) column = form.columns.insert(column, {name, prefix, {}});
+  add(column->series, series, index);
+  return is_new;
 }
 
 bool Columns::update(std::span<const Series> series) {
@@ -117,27 +148,28 @@ bool Columns::update(std::span<const Series> series) {
     const std::string& name = series[seen_].name;
     const auto [begin, end] = by_label_.equal_range(name);
     for (auto found = begin; found != end; ++found) {
-      add(fields_[found->second].columns.front().series, series, index);
+      const auto [number, dotted] = found->second;
+      Field& field = fields_[number];
+      const Form* const before = &field.shown();
+      add((dotted ? *field.dotted : field.plain).columns.front().series, series, index);
+      changed = changed || before != &field.shown();
     }
     for (Field& field : fields_) {
-      if (!field.pattern || !field.pattern->matches(name)) continue;
-      // Until now it stood for itself.
-      if (field.columns.front().series.empty()) field.columns.clear();
-      auto column = std::ranges::lower_bound(field.columns, name, {}, &Column::label);
-      if (column == field.columns.end() || column->label != name) {
-        column = field.columns.insert(column, {name, {}});
-        changed = true;
-      }
-      add(column->series, series, index);
+      if (!field.plain.pattern) continue;
+      const bool plain = field.plain.pattern->matches(name) && take(field.plain, series, index);
+      const bool dotted =
+          field.dotted && field.dotted->pattern->matches(name) && take(*field.dotted, series, index);
+      changed = changed || plain || dotted;
     }
   }
   return changed;
 }
 
-std::vector<std::string> Columns::missing() const {
-  std::vector<std::string> missing;
+std::vector<Columns::Missing> Columns::missing() const {
+  std::vector<Missing> missing;
   for (const Field& field : fields_) {
-    if (!field.pattern && field.columns.front().series.empty()) missing.push_back(field.text);
+    const Form& form = field.shown();
+    if (!form.has_series()) missing.push_back({form.text, form.pattern.has_value()});
   }
   return missing;
 }
@@ -145,12 +177,8 @@ std::vector<std::string> Columns::missing() const {
 template <class Visit>
 void Columns::for_each_column(Visit&& visit) const {
   for (const Field& field : fields_) {
-    for (const Column& column : field.columns) visit(column);
+    for (const Column& column : field.shown().columns) visit(column);
   }
-}
-
-std::string_view Columns::title(const Column& column) const {
-  return std::string_view(column.label).substr(prefix_.size());
 }
 
 // What the terminal has for each column; no more than is of use.
@@ -210,9 +238,10 @@ std::string Columns::json(const Samples& samples, std::chrono::system_clock::tim
   std::string json = fmt::format(R"({{"time": {:.3f}, "fields": {{)", seconds);
   std::unordered_set<std::string_view> told;
   for (const Field& field : fields_) {
-    for (const Column& column : field.columns) {
+    const Form& form = field.shown();
+    for (const Column& column : form.columns) {
       // A pattern that matches nothing is no field.
-      if (field.pattern && column.series.empty()) continue;
+      if (form.pattern && column.series.empty()) continue;
       if (!told.insert(column.label).second) continue;
       if (told.size() > 1) json += ", ";
       const Sample* sample = current(column.series, samples);

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "collect/fold.h"
@@ -30,8 +31,9 @@ struct Look {
 
 class Columns {
  public:
-  // `fields`: FIELD,FIELD... as it was given. Each is put behind `prefix`, which headers leave out. Errors:
-  // kInvalid: a field is empty, or too long to be looked for.
+  // `fields`: FIELD,FIELD... as it was given. Each is put behind `prefix`, which headers leave out. As long
+  // as no label is of that form, those with a dot between the two are taken. Errors: kInvalid: a field is
+  // empty, or too long to be looked for.
   static mmstats::Expected<Columns> parse(std::string_view fields, const std::string& prefix);
 
   // For Rules::include: RE2 patterns of all labels that can become a column.
@@ -42,8 +44,12 @@ class Columns {
   // itself until there is any. True: there are other columns now. `series` as for Samples::take.
   bool update(std::span<const mmstats::Series> series);
 
-  // Labels without wildcards that no series has.
-  [[nodiscard]] std::vector<std::string> missing() const;
+  // Fields that no series has.
+  struct Missing {
+    std::string text;  // with the prefix
+    bool has_wildcards = false;
+  };
+  [[nodiscard]] std::vector<Missing> missing() const;
 
   // Without a newline. Names are cut to the width of a column: on a terminal at their beginning, else at
   // their end.
@@ -59,24 +65,36 @@ class Columns {
  private:
   struct Column {
     std::string label;
+    std::size_t prefix;  // bytes of it that headers leave out
     std::vector<std::uint32_t>
         series;  // counters first; a label may mean different things to different files
   };
-  struct Field {
+  // What is looked for, and what there is of it.
+  struct Form {
     std::string text;  // with the prefix
     std::optional<FieldPattern> pattern;
     std::vector<Column> columns;
+    [[nodiscard]] bool has_series() const { return !columns.front().series.empty(); }
+  };
+  struct Field {
+    Form plain;
+    std::optional<Form> dotted;
+    [[nodiscard]] const Form& shown() const {
+      return dotted && !plain.has_series() && dotted->has_series() ? *dotted : plain;
+    }
   };
 
-  [[nodiscard]] std::string_view title(const Column& column) const;
+  static mmstats::Expected<Form> make_form(std::string_view name, const std::string& prefix);
+  static bool take(Form& form, std::span<const mmstats::Series> series, std::uint32_t index);
+
   [[nodiscard]] std::size_t width(const Look& look) const;
   template <class Visit>
   void for_each_column(Visit&& visit) const;
 
-  std::string prefix_;
   std::vector<Field> fields_;
-  std::unordered_multimap<std::string, std::size_t> by_label_;  // fields without wildcards
-  std::size_t seen_ = 0;                                        // series
+  std::unordered_multimap<std::string, std::pair<std::size_t, bool>>
+      by_label_;          // without wildcards: field, dotted
+  std::size_t seen_ = 0;  // series
 };
 
 }  // namespace pollstats

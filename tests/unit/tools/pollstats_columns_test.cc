@@ -14,6 +14,7 @@
 #include "tools/pollstats/columns.h"
 #include "tools/pollstats/field_pattern.h"
 #include "tools/pollstats/file_filter.h"
+#include "tools/pollstats/near_labels.h"
 #include "tools/pollstats/poll_options.h"
 #include "tools/pollstats/samples.h"
 
@@ -279,11 +280,55 @@ TEST_CASE("every field has its column: values of gauges, changes of counters, - 
   CHECK(columns.line(looks.samples, {}) ==
         "                  - |                  5 |               0.25 |"
         "                  - |                  5 ");
-  CHECK(columns.missing() == Texts{"nosuch"});
+  REQUIRE(columns.missing().size() == 1);
+  CHECK(columns.missing()[0].text == "nosuch");
+  CHECK_FALSE(columns.missing()[0].has_wildcards);
   looks.series.push_back(counter("nosuch", 3));
   CHECK_FALSE(columns.update(looks.series));
   looks.take();
   CHECK(columns.line(looks.samples, {}).starts_with("                  3 |                  0 |"));
+}
+
+TEST_CASE("a prefix without a dot at its end gets one where no label is without") {
+  Looks looks;
+  auto columns = columns_of("2XX,4*,hits", "web.status");
+  looks.series = {counter("web.status.2XX", 7), counter("web.status.404", 3), counter("web.status.403", 2)};
+  CHECK(columns.update(looks.series));
+  looks.take();
+  CHECK(columns.header({}) ==
+        "        2XX         |        403         |        404         |        hits        ");
+  CHECK(columns.line(looks.samples, {}) ==
+        "                  7 |                  2 |                  3 |                  - ");
+  CHECK(columns.json(looks.samples, {}).find(R"("web.status.2XX": {)") != std::string::npos);
+  REQUIRE(columns.missing().size() == 1);
+  CHECK(columns.missing()[0].text == "web.statushits");
+  CHECK(columns.patterns().size() == 6);
+
+  // What was asked for, word by word, is stronger.
+  looks.series.push_back(counter("web.status2XX", 5));
+  looks.series.push_back(counter("web.status4", 9));
+  CHECK(columns.update(looks.series));
+  looks.take();
+  CHECK(columns.header({}) == "        2XX         |         4          |        hits        ");
+  CHECK(columns.line(looks.samples, {}) == "                  5 |                  9 |                  - ");
+
+  auto dotted = columns_of("2XX", "web.status.");
+  CHECK(dotted.patterns().size() == 1);
+}
+
+TEST_CASE("labels that may have been meant are found") {
+  const Texts labels{"web.status.2XX", "web.status.4XX", "web.status.5XX",
+                     "web.requests",   "db.queries",     "load"};
+  CHECK(near_labels("web.stauts.2XX", labels).front() == "web.status.2XX");
+  CHECK(near_labels("web.status2xx", labels).front() == "web.status.2XX");
+  CHECK(near_labels("request", labels) == Texts{"web.requests"});
+  CHECK(near_labels("shop.web.requests", labels) == Texts{"web.requests"});
+  CHECK(near_labels("web_requests", labels).front() == "web.requests");
+  CHECK(near_labels("web.status.3XX", labels) == Texts{"web.status.2XX", "web.status.4XX", "web.status.5XX"});
+  CHECK(near_labels("nosuch", labels).empty());
+  CHECK(near_labels("", labels).empty());
+  CHECK(near_labels("d", labels).empty());
+  CHECK(near_labels(std::string(60'000, 'x'), labels).empty());
 }
 
 TEST_CASE("rates stand beside changes") {

@@ -10,6 +10,7 @@
 
 #include "collect/label_pattern.h"
 #include "collect/settings.h"
+#include "plugin_collectd/lost_backslash.h"
 
 namespace mmstats::collectd {
 namespace {
@@ -41,6 +42,15 @@ void read_option(Reader& reader, std::span<const Setting<Target>> settings, Targ
   std::sort(known.begin(), known.end());
   notes.left_out(show(item),
                  fmt::format("there is no such option here; there are {}", fmt::join(known, ", ")));
+}
+
+void warn_of_lost_class(Notes& notes, std::string_view where, std::string_view pattern) {
+  const char letter = lost_class(pattern);
+  if (letter == '\0') return;
+  notes.warning(
+      fmt::format(R"({}: "{}" stands for the letter itself; if it was meant as the class \{}, write \\{}, )"
+                  R"(as collectd removes one backslash)",
+                  where, letter, letter, letter));
 }
 
 class MetricReader {
@@ -118,27 +128,35 @@ class BlockReader {
   void path(const ConfigItem& option) {
     path_given_ = true;
     each_value(option, [&](const ConfigValue& value) {
-      return read_glob(value).map([&](const std::string& glob) { globs_.push_back(glob); });
+      return read_globs(value).map([&](const std::vector<std::string>& globs) {
+        globs_.insert(globs_.end(), globs.begin(), globs.end());
+      });
     });
   }
   void include(const ConfigItem& option) {
     include_given_ = true;
     each_value(option, [&](const ConfigValue& value) {
       return read_pattern(value)
-          .and_then([&](const std::string& pattern) { return block_.rules.include(pattern); })
+          .and_then([&](const std::string& pattern) {
+            warn_of_lost_class(notes_, fmt::format("Include \"{}\"", pattern), pattern);
+            return block_.rules.include(pattern);
+          })
           .map([&] { include_usable_ = true; });
     });
   }
   void ignore(const ConfigItem& option) {
     each_value(option, [&](const ConfigValue& value) {
-      return read_pattern(value).and_then(
-          [&](const std::string& pattern) { return block_.rules.ignore(pattern); });
+      return read_pattern(value).and_then([&](const std::string& pattern) {
+        warn_of_lost_class(notes_, fmt::format("Ignore \"{}\"", pattern), pattern);
+        return block_.rules.ignore(pattern);
+      });
     });
   }
   void metric(const ConfigItem& option) {
     const auto text = read_pattern(only_value(option));
     if (!text) return notes_.left_out(show(option), "it takes one pattern of labels in quotes");
     auto notes = notes_.at(fmt::format("<Metric \"{}\">", *text));
+    warn_of_lost_class(notes, "the pattern", *text);
     auto pattern = compile_label_pattern(*text);
     if (!pattern) return notes.left_out("the block", pattern.error().message);
     Rule rule = MetricReader(*text, notes).read(option, **pattern);
@@ -178,6 +196,7 @@ class BlockReader {
       return std::nullopt;
     }
     block_.watch = std::move(files.watch);
+    block_.watch.tell_missing_folders = path_given_;
     if (globs_.empty()) globs_ = default_globs;
     block_.watch.globs = std::move(globs_);
     block_.rules.strip_prefix(std::move(files.strip_prefix));
@@ -251,7 +270,9 @@ Configuration read_config(std::span<const ConfigItem> sections, const std::vecto
     // The default folders are hardly meant to be read a second time, beside the blocks.
     std::vector<std::string> keys;
     keys.reserve(outside.size());
-    for (const auto& item : outside) keys.push_back(item.key);
+    for (const auto& item : outside) {
+      if (std::ranges::find(keys, item.key) == keys.end()) keys.push_back(item.key);
+    }
     notes.left_out(
         keys,
         "options outside of <Files> make a block of their own, which beside <Files> blocks needs a "

@@ -25,6 +25,7 @@
 #include "collect/watch.h"
 #include "format/file_name.h"
 #include "plugin_collectd/config.h"
+#include "plugin_collectd/first_look.h"
 #include "plugin_collectd/guard.h"
 #include "plugin_collectd/values.h"
 
@@ -128,6 +129,7 @@ class Block {
         name_(block_name(config.instance)),
         interval_(config.interval ? to_cdtime(*config.interval) : plugin_get_interval()),
         report_self_(config.report_self),
+        path_given_(config.watch.tell_missing_folders),
         names_(make_names(config)),
         watch_(std::move(config.watch), std::move(config.rules)) {}
 
@@ -153,6 +155,7 @@ class Block {
   // Those of the block come first: others can make any number of those of files.
   void tell_problems(const ScanReport& report, std::chrono::steady_clock::time_point now) {
     complaints_.begin_scan(now);
+    if (looks_) look(report);
     for (const auto& problem : names_.extend(watch_.series())) complaints_.tell_once(LOG_WARNING, problem);
     if (const auto refused = watch_.stats().series_refused; refused > 2 * told_series_refused_) {
       told_series_refused_ = refused;  // again only when it has doubled: files come and go
@@ -169,6 +172,21 @@ class Block {
     }
     watch_.told(told);
     complaints_.end_scan(report.untold - told);
+  }
+
+  // Tells what is not there: of files once, of labels once there are any.
+  void look(const ScanReport& report) {
+    if (!std::exchange(told_globs_, true) && report.unreadable_files == 0) {
+      const auto unmatched = watch_.unmatched_globs();
+      // Of the default folders one is enough.
+      if (!unmatched.empty() && (path_given_ || watch_.files() == 0)) {
+        complaints_.tell_once(LOG_NOTICE, no_file_matches(unmatched));
+      }
+    }
+    if (const auto patterns = watch_.unused_patterns()) {
+      looks_ = false;
+      for (const auto& line : no_label_matches(*patterns)) complaints_.tell_once(LOG_NOTICE, line);
+    }
   }
 
   // A value list with what all values of one scan have in common: the time above all, however long
@@ -242,6 +260,9 @@ class Block {
   std::string name_;
   cdtime_t interval_;
   bool report_self_;
+  bool path_given_;
+  bool looks_ = true;
+  bool told_globs_ = false;
   SeriesNames names_;
   Watch watch_;
   ComplaintLog complaints_{

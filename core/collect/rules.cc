@@ -70,6 +70,7 @@ struct Rules::Impl {
   std::vector<LabelPattern> include;
   std::vector<LabelPattern> ignore;
   std::vector<CompiledRule> rules;
+  std::shared_ptr<PatternUse> use;  // null: nobody wants to know
 
   static bool any_matches(const std::vector<LabelPattern>& patterns, std::string_view label) {
     return std::any_of(patterns.begin(), patterns.end(),
@@ -127,6 +128,14 @@ Expected<void> Rules::add(Rule rule, LabelPattern pattern) {
   return {};
 }
 
+std::shared_ptr<PatternUse> Rules::record_use() {
+  impl_->use = std::make_shared<PatternUse>();
+  for (const auto& pattern : impl_->include) impl_->use->watch_include(pattern);
+  for (const auto& compiled : impl_->rules) impl_->use->watch_rule(compiled.pattern);
+  impl_->use->watch_prefix(impl_->prefix);
+  return impl_->use;
+}
+
 Binding Rules::bind(std::string_view label, const Field& field, std::string_view metadata) const {
   Binding binding;
   if (field.type.item_size == 0) return binding;
@@ -138,6 +147,7 @@ Binding Rules::bind(std::string_view label, const Field& field, std::string_view
   const auto name = impl_->without_prefix(label);
   binding.name = name;
   binding.stripped = name.size() != label.size();
+  if (impl_->use && impl_->use->is_on()) impl_->use->meet(label, name);
   auto aggregate = impl_->aggregate;
   if (!impl_->include.empty() && !Impl::any_matches(impl_->include, name)) return binding;
   if (Impl::any_matches(impl_->ignore, name)) return binding;

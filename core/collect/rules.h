@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "collect/label_pattern.h"
+#include "collect/pattern_use.h"
 #include "mmstats/error.h"
 #include "mmstats/metadata.h"
 #include "mmstats/parse.h"
@@ -95,6 +96,10 @@ class Rules {
   Expected<void> ignore(const std::string& pattern);   // stronger than include
   Expected<void> add(Rule rule);  // also: groups beyond the pattern's, as check_aggregate
   Expected<void> add(Rule rule, LabelPattern pattern);  // where it was compiled already
+
+  // From now on the labels that bind() meets are looked at: which patterns match none of them. All patterns
+  // must have been added. The result is to be used as long as the rules are there.
+  [[nodiscard]] std::shared_ptr<PatternUse> record_use();
 
   // `field` is of a file whose sys.metadata text is `metadata` (may be empty). Texts and values
   // without exactly one number are never used. `label` is normally field.label; elements of a

@@ -1,10 +1,13 @@
 #include "collect/settings.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+
+#include "format/glob_braces.h"
 
 namespace mmstats {
 namespace {
@@ -143,13 +146,22 @@ Expected<double> read_interval(const SettingValue& value) {
   return *seconds;
 }
 
-Expected<std::string> read_glob(const SettingValue& value) {
-  const auto* glob = std::get_if<std::string>(&value);
-  // An agent's working folder is not what somebody has in mind who writes a relative path.
-  if (glob == nullptr || !glob->starts_with('/')) {
-    return takes("patterns of files in quotes that begin with \"/\"");
+Expected<std::vector<std::string>> read_globs(const SettingValue& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  if (text == nullptr) return takes("patterns of files in quotes that begin with \"/\"");
+  auto globs = expand_braces(*text);
+  if (!globs) return globs;
+  for (const std::string& glob : *globs) {
+    // An agent's working folder is not what somebody has in mind who writes a relative path.
+    if (!glob.starts_with('/')) return takes("patterns of files in quotes that begin with \"/\"");
+    struct stat info{};
+    if (glob.ends_with('/') || (::stat(glob.c_str(), &info) == 0 && S_ISDIR(info.st_mode))) {
+      return tl::unexpected(failure(ErrorKind::kInvalid, {},
+                                    fmt::format("it is a folder; for the files in it write \"{}{}*.mmstats\"",
+                                                glob, glob.ends_with('/') ? "" : "/")));
+    }
   }
-  return *glob;
+  return globs;
 }
 
 Expected<std::string> read_pattern(const SettingValue& value) {

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "base/failure.h"
 #include "collect/rules.h"
@@ -46,8 +47,9 @@ Expected<T> read_word(const SettingValue& value, const std::array<Word<T>, kSize
 
 Expected<std::size_t> read_whole(const SettingValue& value, std::size_t least, std::size_t most);
 Expected<bool> read_flag(const SettingValue& value);
-Expected<double> read_interval(const SettingValue& value);      // seconds
-Expected<std::string> read_glob(const SettingValue& value);     // a path from the root
+Expected<double> read_interval(const SettingValue& value);  // seconds
+// Paths from the root: several where there are braces. Error also if one is a folder now.
+Expected<std::vector<std::string>> read_globs(const SettingValue& value);
 Expected<std::string> read_pattern(const SettingValue& value);  // of labels; not yet compiled
 
 inline constexpr double kMinInterval = 0.001;  // seconds: less would only keep a processor busy

@@ -1,6 +1,11 @@
 #include "collect/watch.h"
 
+#include <fnmatch.h>
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <set>
 #include <utility>
 
 #include "base/failure.h"
@@ -27,9 +32,33 @@ class DiscoveredBytes final : public ByteSource {
   FileKey file_;
 };
 
+// The part of a glob's folder that has no wildcards.
+std::string fixed_folder(std::string_view glob) {
+  const auto wild = glob.find_first_of("*?[");
+  const auto slash = glob.substr(0, wild).rfind('/');
+  if (slash == std::string_view::npos) return ".";
+  return std::string(glob.substr(0, std::max<std::size_t>(slash, 1)));
+}
+
+std::string with_single_slashes(std::string_view path) {
+  std::string single;
+  for (const char c : path) {
+    if (c != '/' || !single.ends_with('/')) single += c;
+  }
+  return single;
+}
+
+bool exists(const std::string& folder) {
+  struct stat info{};
+  return ::stat(folder.c_str(), &info) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
 }  // namespace
 
 struct Watch::Impl {
+  std::vector<std::string> globs;
+  std::vector<Error> missing_folders;  // as it is told should one of them be missing
+  std::shared_ptr<PatternUse> pattern_use;
   Discovery discovery;
   Owners owners;
   Fold fold;
@@ -51,14 +80,24 @@ struct Watch::Impl {
   ParsedFile content;
 
   Impl(WatchOptions options, Rules rules)
-      : discovery(std::move(options.globs), options.discovery),
+      : globs(options.globs),
+        pattern_use(rules.record_use()),
+        discovery(std::move(options.globs), options.discovery),
         owners(std::move(options.proc), options.signal),
         fold(std::move(rules), options.fold,
              [this](const Fold::OwnerQuestion& question) { return owner_of(question); }),
         stale(options.stale),
         stale_after(options.stale_after),
         keep(std::move(options.keep)),
-        max_file_size(options.fold.max_file_size) {}
+        max_file_size(options.fold.max_file_size) {
+    if (!options.tell_missing_folders) return;
+    std::set<std::string> folders;
+    for (const std::string& glob : globs) folders.insert(fixed_folder(glob));
+    for (const std::string& folder : folders) {
+      missing_folders.push_back(failure(ErrorKind::kNotFound, folder,
+                                        "does not exist; its files are read as soon as there are any"));
+    }
+  }
 
   OwnerState owner_of(const Fold::OwnerQuestion& question) {
     return owners.of_file(question.owner, question.memory, question.stands_still, now,
@@ -156,6 +195,9 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
   self.report.unreadable_files = found.unreadable;
   self.report.unreadable_folders = found.folders_failed;
   self.report.nothing_readable = found.folders_failed > 0 && found.folders_listed == 0;
+  for (const Error& missing : self.missing_folders) {
+    if (!exists(missing.path)) self.complain(missing);
+  }
   for (const Error* error : found.errors) self.complain(*error);
   self.report.left_out = found.beyond_limit;
   self.fold.begin(steady_now);
@@ -183,6 +225,28 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
 
 void Watch::told(std::size_t count) {
   for (const Error& error : std::span(impl_->report.errors).first(count)) impl_->told.add(error);
+}
+
+std::vector<std::string> Watch::unmatched_globs() const {
+  constexpr std::size_t kMaxWork = 1'000'000;
+  std::vector<std::string> unmatched;
+  if (impl_->globs.size() > kMaxWork / std::max<std::size_t>(files(), 1)) return unmatched;
+  std::vector<std::string> paths;
+  for (const FileKey file : impl_->discovery.files()) {
+    paths.push_back(with_single_slashes(impl_->discovery.path(file)));
+  }
+  for (const std::string& glob : impl_->globs) {
+    const auto single = with_single_slashes(glob);
+    const bool matches = std::ranges::any_of(paths, [&](const std::string& path) {
+      return ::fnmatch(single.c_str(), path.c_str(), FNM_PERIOD | FNM_PATHNAME) == 0;
+    });
+    if (!matches && exists(fixed_folder(glob))) unmatched.push_back(glob);
+  }
+  return unmatched;
+}
+
+std::optional<UnusedPatterns> Watch::unused_patterns() {
+  return impl_->pattern_use->is_on() ? impl_->pattern_use->take() : std::nullopt;
 }
 
 std::span<const Series> Watch::series() const { return impl_->fold.series(); }

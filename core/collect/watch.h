@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,6 +33,8 @@ struct WatchOptions {
   // For how long an owner must have been found dead before its file is removed. Where several sets read the
   // same files, twice the longest interval: the slowest has read what it had counted by then.
   std::chrono::steady_clock::duration stale_after{};
+  // A folder of the globs that does not exist is a complaint, which it is not where nobody asked for it.
+  bool tell_missing_folders = false;
   // Which files count: asked once of each, when it has fields; none: all do. One that grows is not asked
   // again.
   std::function<bool(const std::string& path, const ParsedFile& content)> keep = {};
@@ -70,6 +73,12 @@ class Watch {
 
   // The first `count` of the last report's errors were told; the others are reported again.
   void told(std::size_t count);
+
+  // Globs that no known file matches, but for those whose folders do not exist. Empty also if to find out
+  // would take long: thousands of globs and files.
+  [[nodiscard]] std::vector<std::string> unmatched_globs() const;
+  // Patterns that no label matched: once, after a scan that met labels.
+  std::optional<UnusedPatterns> unused_patterns();
 
   [[nodiscard]] std::span<const Series> series() const;  // valid until the next scan
   [[nodiscard]] const FoldStats& stats() const;

@@ -8,6 +8,8 @@
 namespace mmstats {
 namespace {
 
+constexpr std::size_t kLongest = 4096;  // bytes: as the system takes of a path
+
 // Where a pair of braces and its commas are in a text.
 struct Braces {
   std::size_t open = 0;
@@ -40,6 +42,12 @@ std::optional<Braces> find_braces(std::string_view text) {
 }  // namespace
 
 Expected<std::vector<std::string>> expand_braces(std::string_view glob) {
+  const auto too_many = [] {
+    return tl::unexpected(failure(ErrorKind::kLimit, {},
+                                  "its braces make more than " + std::to_string(kMaxBraceGlobs) +
+                                      " patterns, or it is longer than any path"));
+  };
+  if (glob.size() > kLongest) return too_many();
   std::vector<std::string> done;
   std::vector<std::string> waiting{std::string(glob)};
   while (!waiting.empty()) {
@@ -56,11 +64,7 @@ Expected<std::vector<std::string>> expand_braces(std::string_view glob) {
                           text.substr(braces->ends.back() + 1));
       }
     }
-    if (done.size() + waiting.size() > kMaxBraceGlobs) {
-      return tl::unexpected(
-          failure(ErrorKind::kLimit, {},
-                  "its braces make more than " + std::to_string(kMaxBraceGlobs) + " patterns"));
-    }
+    if (done.size() + waiting.size() > kMaxBraceGlobs) return too_many();
   }
   return done;
 }

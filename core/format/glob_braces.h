@@ -14,7 +14,7 @@ inline constexpr std::size_t kMaxBraceGlobs = 1000;
 
 // "/a/{b,c}/*" -> "/a/b/*", "/a/c/*"; braces may stand in braces. Braces without a comma, or without a
 // partner, are characters like others, and so are those behind a backslash. Error: kLimit: there are more
-// than kMaxBraceGlobs of them.
+// than kMaxBraceGlobs of them, or `glob` is longer than a path can be.
 Expected<std::vector<std::string>> expand_braces(std::string_view glob);
 
 }  // namespace mmstats

@@ -83,14 +83,18 @@ class GroupReader {
 
     FilesSettings files;
     section.settings(files_settings(), files);
-    files.watch.globs = default_globs;
-    section.texts("files", files.watch.globs);
-    for (const auto& glob : files.watch.globs) {
-      if (const auto good = read_glob(glob); !good) {
+    std::vector<std::string> globs;
+    section.texts("files", globs);
+    files.watch.tell_missing_folders = !globs.empty();
+    for (const auto& glob : globs) {
+      if (const auto good = read_globs(glob)) {
+        files.watch.globs.insert(files.watch.globs.end(), good->begin(), good->end());
+      } else {
         section.mistake("files",
                         fmt::format("\"{}\" is not possible, {}", printable(glob), good.error().message));
       }
     }
+    if (globs.empty()) files.watch.globs = default_globs;
     note("{} {} {} {} {}\n", fmt::join(files.watch.globs, "\n"), static_cast<int>(files.watch.stale),
          files.watch.discovery.max_files, files.watch.fold.max_file_size, files.watch.fold.max_series);
     note("{} {}\n", files.strip_prefix, to_string(files.aggregate));

@@ -83,8 +83,9 @@ class ConfigTest(unittest.TestCase):
         sound = [self.glob, 'Include "level"', 'StripPrefix "app."']
         return [files("web", *options, *sound), files("good", self.glob)]
 
-    def test_the_check_of_a_configuration_names_block_and_option_of_each_mistake(self):
-        collectd = self.collectd(*self.mistaken())
+    def check(self, *blocks):
+        """What collectd -T says, line by line."""
+        collectd = self.collectd(*blocks)
         config = os.path.join(collectd.folder, "collectd.conf")
         result = subprocess.run(
             [daemons.program("collectd"), "-T", "-C", config],
@@ -97,6 +98,12 @@ class ConfigTest(unittest.TestCase):
         with open(os.path.join(collectd.folder, "messages")) as log:
             lines = (result.stdout.decode() + log.read()).splitlines()
         self.assertEqual(result.returncode, 0, lines)
+        return lines
+
+    def test_the_check_of_a_configuration_names_block_and_option_of_each_mistake(self):
+        # All that is no mistake is there.
+        self.publish("a", *(writer.gauge(label, 2.5) for label in ("level", *"abcdef")), prefix="app.")
+        lines = self.check(*self.mistaken())
         told = [line for line in lines if '<Files "web">' in line]
         for mistake, word in MISTAKES:
             with self.subTest(mistake):
@@ -106,6 +113,48 @@ class ConfigTest(unittest.TestCase):
         # One message each, and the sound block has none but what it reads.
         self.assertLessEqual(len(told), len(MISTAKES) + 1, "\n".join(told))
         self.assertEqual([line for line in lines if '<Files "good">' in line and "reads" not in line], [])
+
+    def test_the_check_says_in_one_line_each_what_is_not_there_and_what_collectd_made_of_it(self):
+        self.publish("web-1", writer.counter("shop.status.200", 5), writer.counter("shop.requests", 5))
+        options = [
+            (rf'Path "{self.folder}/{{web,api}}-*.mmstats"', f'0 files match now: Path "{self.folder}/api-*.mmstats"'),
+            (f'Path "{self.folder}"', f'Path "{self.folder}" is left out: it is a folder; for the files in it '
+                                      f'write "{self.folder}/*.mmstats"'),
+            ('Path "/no/such/folder/*.mmstats"', "/no/such/folder: does not exist; its files are read as soon as "
+                                                 "there are any"),
+            ('StripPrefix "shopp"', 'StripPrefix "shopp" matched no label of '),
+            ('Include "shop.*"', None),
+            ('Include "db[.].*"', 'Include "db[.].*" matched no label of '),
+            # As it was written, before collectd took the backslashes away.
+            ('<Metric "shop\\.status\\.\\d+">\nScale 2\n</Metric>',
+             '<Metric "shop.status.d+">: the pattern: "d" stands for the letter itself; if it was meant as the class '
+             '\\d, write \\\\d, as collectd removes one backslash'),
+            ('<Metric "shop[.]queries">\nScale 2\n</Metric>', '<Metric "shop[.]queries"> matched no label of '),
+        ]
+        lines = self.check(files("shop", *(option for option, _ in options)))
+        told = [line for line in lines if '<Files "shop">' in line and "reads" not in line]
+        for option, text in options:
+            with self.subTest(option):
+                if text is not None:
+                    self.assertEqual(len([line for line in told if text in line]), 1, "\n".join(told))
+        matched = [line for line in told if "matched no label of " in line]
+        self.assertEqual(len(matched), 4, matched)  # that of shop.status.d+ is the fourth
+        self.assertTrue(all(line.endswith(', such as "shop.requests"') or line.endswith(', such as "shop.status.200"')
+                            for line in matched), matched)
+        self.assertEqual(len(told), 8, "\n".join(told))
+
+    def test_a_file_that_cannot_be_opened_is_counted_and_a_folder_that_cannot_be_listed_is_no_failure(self):
+        os.symlink("circle", os.path.join(self.folder, "circle"))
+        circle = files("circle", f'Path "{self.folder}/circle/*"', "ReportSelf true")
+        with self.collectd(circle) as collectd:
+            # Were it a failure, collectd would wait twice as long each time: 0.2, 0.4, 0.8, 1.6, 3.2 s.
+            samples = daemons.wait_until(
+                lambda: len(got := collectd.samples("mmstats-circle/count-unreadable_folders")) >= 8 and got,
+                "eight looks",
+            )
+            self.assertEqual({value for _, value in samples}, {1})
+            self.assertFalse([line for line in collectd.log().splitlines() if "Will suspend" in line])
+            self.assertEqual(len([line for line in collectd.log().splitlines() if "/circle: " in line]), 1)
 
     def test_what_is_sound_beside_mistakes_works(self):
         self.publish("a", writer.gauge("level", 2.5), prefix="app.")

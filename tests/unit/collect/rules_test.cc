@@ -253,3 +253,42 @@ TEST_CASE("every aggregate has a word, and only those words are aggregates") {
   }
   CHECK_FALSE(parse_aggregate("average").has_value());
 }
+
+TEST_CASE("patterns that match no label are known once labels were met") {
+  Rules rules;
+  rules.strip_prefix("web");
+  REQUIRE(rules.include("hits|a[.].*"));
+  REQUIRE(rules.include("misspelt"));
+  REQUIRE(rules.add({.pattern = "hits", .kind = {}, .aggregate = {}, .name = {}, .sink_type = {}}));
+  REQUIRE(rules.add({.pattern = "nothing[.].*", .kind = {}, .aggregate = {}, .name = {}, .sink_type = {}}));
+  const auto use = rules.record_use();
+  CHECK_FALSE(use->take());
+  bind(rules, "sys.pid");
+  bind(rules, "hits");
+  bind(rules, "a.b");
+  bind(rules, "hits");
+  const auto unused = use->take();
+  REQUIRE(unused);
+  CHECK(unused->labels == 3);
+  CHECK_FALSE(unused->more_labels);
+  CHECK(unused->example == "hits");
+  CHECK(unused->prefix == "web");
+  CHECK(unused->includes == std::vector<std::string>{"misspelt"});
+  CHECK(unused->rules == std::vector<std::string>{"nothing[.].*"});
+  CHECK_FALSE(use->take());
+  bind(rules, "more");
+  CHECK_FALSE(use->take());
+}
+
+TEST_CASE("the look at labels is bounded, and a prefix is used if one label has it") {
+  Rules rules;
+  rules.strip_prefix("web");
+  const auto use = rules.record_use();
+  bind(rules, "web.hits");
+  for (std::size_t i = 0; i < PatternUse::kMaxLabels + 10; ++i) bind(rules, std::to_string(i).c_str());
+  const auto unused = use->take();
+  REQUIRE(unused);
+  CHECK(unused->labels == PatternUse::kMaxLabels);
+  CHECK(unused->more_labels);
+  CHECK(unused->prefix.empty());
+}

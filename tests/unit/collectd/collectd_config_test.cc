@@ -503,3 +503,89 @@ TEST_CASE("types are checked against those that the host knows") {
     CHECK(messages[0].text.find(problem) != std::string::npos);
   }
 }
+
+TEST_CASE("options that are left out together are told in one sentence, each once") {
+  const auto config =
+      read({"StripPrefix \"x\"\nFoo 1\n<Metric \"a\">\n</Metric>\n<Metric \"b\">\n</Metric>\n"
+            "<Files \"a\">\n</Files>"});
+  REQUIRE(config.messages.size() == 1);
+  CHECK(config.messages[0].text.starts_with("<Plugin mmstats>: StripPrefix, Foo, Metric are left out: "));
+  const auto alone = read({"Interval 3\nInterval 4\n<Files \"a\">\n</Files>"});
+  REQUIRE(alone.messages.size() == 1);
+  CHECK(alone.messages[0].text.starts_with("<Plugin mmstats>: Interval is left out: "));
+}
+
+TEST_CASE("braces in a Path are expanded as in a shell") {
+  const auto config = read({R"(Path "/a/{web,db}-*.mmstats" "/b/*" "/{c,d}/x")"});
+  CHECK(texts(config.messages).empty());
+  REQUIRE(config.blocks.size() == 1);
+  CHECK(config.blocks[0].watch.globs ==
+        std::vector<std::string>{"/a/web-*.mmstats", "/a/db-*.mmstats", "/b/*", "/c/x", "/d/x"});
+  CHECK(config.blocks[0].watch.tell_missing_folders);
+  CHECK_FALSE(read({"Interval 1"}).blocks.at(0).watch.tell_missing_folders);
+  std::string many = "/";
+  for (int i = 0; i < 11; ++i) many += "{a,b}";
+  const auto refused = read({"Path \"" + many + "\" \"/b/*\""});
+  REQUIRE(refused.messages.size() == 1);
+  CHECK(refused.messages[0].text.find("its braces make more than 1000 patterns") != std::string::npos);
+  CHECK(refused.blocks.at(0).watch.globs == std::vector<std::string>{"/b/*"});
+}
+
+TEST_CASE("a Path that is a folder is told, with what to write") {
+  const auto config = read({R"(Path "/usr" "/tmp/" "/no/such/folder/" "/no/such/file")"});
+  REQUIRE(config.messages.size() == 3);
+  CHECK(
+      config.messages[0].text ==
+      R"(<Plugin mmstats>: Path "/usr" is left out: it is a folder; for the files in it write "/usr/*.mmstats")");
+  CHECK(config.messages[1].text.ends_with(R"(write "/tmp/*.mmstats")"));
+  CHECK(config.messages[2].text.ends_with(R"(write "/no/such/folder/*.mmstats")"));
+  CHECK(config.blocks.at(0).watch.globs == std::vector<std::string>{"/no/such/file"});
+}
+
+TEST_CASE("a letter that was probably a class of letters is noticed") {
+  struct Row {
+    std::string pattern;
+    char letter;  // 0: nothing is told
+  };
+  // As they arrive: collectd has removed a backslash.
+  for (const auto& row : std::vector<Row>{
+           {"shop.status.d+", 'd'},
+           {"status.(d)dd", 'd'},
+           {"status.dd", 'd'},
+           {"w+", 'w'},
+           {".*.s*", 's'},
+           {"a_(d+)_b", 'd'},
+           {"(d)", 'd'},
+           {"x[-]d{3}", 'd'},
+           {"D+", 'D'},
+           {"status[.][0-9]+", 0},
+           {"status.\\d+", 0},
+           {"requests?", 0},
+           {"words+", 0},
+           {"add.*", 0},
+           {"ssd.reads", 0},
+           {"www.requests", 0},
+           {"disk.d.reads", 0},
+           {"s", 0},
+           {"sda[0-9]", 0},
+           {"(?:a|b).*", 0},
+           {"2dd+", 0},
+           {"", 0},
+       }) {
+    CAPTURE(row.pattern);
+    for (const std::string option : {"Include", "Ignore"}) {
+      const auto config = read({option + " \"" + row.pattern + "\""});
+      REQUIRE(config.messages.size() == (row.letter == 0 ? 0 : 1));
+      if (row.letter == 0) continue;
+      const std::string letter(1, row.letter);
+      CHECK(config.messages[0].severity == Message::Severity::kWarning);
+      CHECK(config.messages[0].text ==
+            "<Plugin mmstats>: " + option + " \"" + row.pattern + "\": \"" + letter +
+                "\" stands for the letter itself; if it was meant as the class \\" + letter + ", write \\\\" +
+                letter + ", as collectd removes one backslash");
+    }
+    const auto metric = read({"<Metric \"" + row.pattern + "\">\nScale 2\n</Metric>"});
+    CHECK(metric.messages.size() == (row.letter == 0 ? 0 : 1));
+    CHECK(metric.blocks.size() == 1);
+  }
+}

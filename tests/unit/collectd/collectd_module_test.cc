@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -477,4 +478,45 @@ TEST_CASE(
   CHECK(host.read("mmstats/denied") == 0);
   CHECK(by_identity(host).at("mmstats-denied/count-unreadable_files").number == 0);
   CHECK(by_identity(host).at("mmstats-denied/derive-hits").derive == 5);
+}
+
+TEST_CASE("what the configuration asks for and is not there is told once, when it is looked for") {
+  const TemporaryFolder folder;
+  stub_host::Host host;
+  const std::string there = "Path \"" + folder.path() + "/{a,nosuch}*.mmstats\"\n";
+  host.config(section(
+      "<Files \"all\">\n" + there + "Path \"" + folder.path() + "/later/*.mmstats\"\n" +
+      "StripPrefix \"shop\"\nInclude \"hits\" \"missing\"\n" +
+      "<Metric \"hits\">\nScale 2\n</Metric>\n<Metric \"h.ts[.]x\">\nScale 2\n</Metric>\n</Files>\n" +
+      files("good", folder, "Include \"h.*\"\nStripPrefix \"\"\n<Metric \"l.*\">\nScale 2\n</Metric>\n")));
+  REQUIRE(host.init() == 0);
+  const auto before = host.log().size();
+  using Lines = std::vector<std::string>;
+  auto told = [&, seen = before]() mutable {
+    CHECK(host.read("mmstats/all") == 0);
+    Lines lines(host.log().begin() + static_cast<std::ptrdiff_t>(seen), host.log().end());
+    seen = host.log().size();
+    return lines;
+  };
+  const std::string name = "mmstats plugin: <Files \"all\">: ";
+  const auto missing =
+      name + folder.path() + "/later: does not exist; its files are read as soon as there are any";
+  CHECK(told() == Lines{name + "0 files match now: Path \"" + folder.path() + "/a*.mmstats\", \"" +
+                            folder.path() + "/nosuch*.mmstats\"",
+                        missing});
+  CHECK(told().empty());
+  publish(folder, "a.mmstats", 5);
+  CHECK(told() == Lines{name + "StripPrefix \"shop\" matched no label of 5, such as \"hits\"",
+                        name + "Include \"missing\" matched no label of 5, such as \"hits\"",
+                        name + "<Metric \"h.ts[.]x\"> matched no label of 5, such as \"hits\""});
+  CHECK(told().empty());
+  // A folder is told again when it was there meanwhile.
+  REQUIRE(::mkdir((folder / "later").c_str(), 0755) == 0);
+  CHECK(told().empty());
+  REQUIRE(::rmdir((folder / "later").c_str()) == 0);
+  CHECK(told() == Lines{missing});
+  CHECK(told().empty());
+  // Nothing is told where nothing is wrong.
+  CHECK(host.read("mmstats/good") == 0);
+  CHECK(told().empty());
 }

@@ -1,0 +1,54 @@
+// Which patterns of a configuration match nothing of what is there: likely mistakes.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "collect/label_pattern.h"
+
+namespace mmstats {
+
+struct UnusedPatterns {
+  std::vector<std::string> includes;
+  std::vector<std::string> rules;
+  std::string prefix;        // empty: there is none, or some label begins with it
+  std::size_t labels = 0;    // different ones that were looked at
+  bool more_labels = false;  // than were looked at
+  std::string example;       // one of them
+};
+
+// Looks at labels until take(). Any thread.
+class PatternUse {
+ public:
+  static constexpr std::size_t kMaxLabels = 10'000;
+
+  // Before the first label. The patterns must live as long as labels are met.
+  void watch_include(const LabelPattern& pattern);
+  void watch_rule(const LabelPattern& pattern);
+  void watch_prefix(const std::string& prefix);
+
+  // False: there is nothing to do any more.
+  [[nodiscard]] bool is_on() const { return on_.load(std::memory_order_relaxed); }
+
+  // A label is there, with and without the prefix. Each counts once.
+  void meet(std::string_view label, std::string_view without_prefix);
+
+  // What no label matched: once, after labels were met. Ends the looking.
+  std::optional<UnusedPatterns> take();
+
+ private:
+  std::atomic<bool> on_{true};
+  std::mutex mutex_;
+  std::unordered_set<std::size_t> met_;  // by hash
+  std::vector<const re2::RE2*> includes_;
+  std::vector<const re2::RE2*> rules_;
+  UnusedPatterns found_;
+};
+
+}  // namespace mmstats

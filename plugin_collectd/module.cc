@@ -98,6 +98,7 @@ constexpr SelfValue kSelfSeries{"count", "series"};
 constexpr SelfValue kSelfDamaged{"count", "damaged_files"};
 constexpr SelfValue kSelfUnreadableFiles{"count", "unreadable_files"};
 constexpr SelfValue kSelfUnreadableFolders{"count", "unreadable_folders"};
+constexpr SelfValue kSelfLeftOut{"count", "left_out_files"};
 constexpr SelfValue kSelfDead{"count", "dead_files"};
 constexpr SelfValue kSelfUnstable{"errors", "unstable_values"};
 constexpr SelfValue kSelfScan{"duration", "scan"};
@@ -106,7 +107,7 @@ SeriesNames make_names(const BlockConfig& config) {
   std::vector<std::pair<const char*, const char*>> reserved;
   if (config.report_self) {
     for (const auto& self : {kSelfFiles, kSelfSeries, kSelfDamaged, kSelfUnreadableFiles,
-                             kSelfUnreadableFolders, kSelfDead, kSelfUnstable, kSelfScan}) {
+                             kSelfUnreadableFolders, kSelfLeftOut, kSelfDead, kSelfUnstable, kSelfScan}) {
       reserved.emplace_back(self.type, self.type_instance);
     }
   }
@@ -251,6 +252,7 @@ class Block {
     dispatch(kSelfDamaged, count(stats.damaged));
     dispatch(kSelfUnreadableFiles, count(report.unreadable_files));
     dispatch(kSelfUnreadableFolders, count(report.unreadable_folders));
+    dispatch(kSelfLeftOut, count(report.left_out));
     dispatch(kSelfDead, count(stats.dead));
     dispatch(kSelfUnstable, value_t{.derive = static_cast<derive_t>(stats.unstable)});
     dispatch(kSelfScan, value_t{.gauge = report.elapsed.count()});
@@ -338,6 +340,18 @@ void check_default_types() {
   }
 }
 
+// Files of the dead are removed when the slowest block has read what they had counted.
+void wait_for_slowest(std::vector<BlockConfig>& blocks) {
+  std::chrono::duration<double> longest{};
+  for (const auto& block : blocks) {
+    const double interval = block.interval.value_or(to_seconds(plugin_get_interval()));
+    longest = std::max(longest, std::chrono::duration<double>(interval));
+  }
+  for (auto& block : blocks) {
+    block.watch.stale_after = std::chrono::duration_cast<std::chrono::steady_clock::duration>(2 * longest);
+  }
+}
+
 int init_blocks() {
   const std::unique_ptr<std::vector<ConfigItem>> sections(std::exchange(pending_sections, nullptr));
   auto configuration =
@@ -345,6 +359,7 @@ int init_blocks() {
                   default_globs(), kMaxNameBytes);
   log_messages(configuration.messages);
   check_default_types();
+  if (configuration.blocks.size() > 1) wait_for_slowest(configuration.blocks);
   std::size_t watched = 0;
   for (auto& block : configuration.blocks) watched += watch_block(std::move(block)) ? 1 : 0;
   if (watched != 0) return 0;

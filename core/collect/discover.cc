@@ -399,7 +399,8 @@ FileKey Discovery::Impl::open_new(Folder& folder, const char* name) {
     return kNoFile;
   }
   const FileId id = opened->id();
-  if (const auto same = by_id.find(id); same != by_id.end()) {
+  // The inode of one that was released may be another file's by now, so that is no other name of it.
+  if (const auto same = by_id.find(id); same != by_id.end() && !files[same->second].released) {
     File& file = files[same->second];
     ++file.names;
     file.path = std::move(path);
@@ -433,7 +434,7 @@ FileKey Discovery::Impl::open_new(Folder& folder, const char* name) {
     ++held;
   }
   active.push_back(key);
-  by_id.emplace(id, key);
+  by_id.insert_or_assign(id, key);
   found.appeared.push_back(key);
   return key;
 }
@@ -496,7 +497,8 @@ const Found& Discovery::scan(system_clock::time_point now, const MayRelease& may
     if (file.names != 0) {
       file.unseen = false;
     } else if (file.released) {
-      self.by_id.erase(file.id);
+      const auto known = self.by_id.find(file.id);
+      if (known != self.by_id.end() && known->second == key) self.by_id.erase(known);
       file = File{};
       self.free_keys.push_back(key);
     } else if (file.position != kNoFile) {

@@ -24,15 +24,9 @@ class WorkerSlots {
 
   // The slot of the file's process.
   std::int32_t take(const WorkerFile& file) {
-    if (file.pid != 0) {
-      const auto [begin, end] = by_pid_.equal_range(file.pid);
-      for (auto known = begin; known != end; ++known) {
-        auto& threads = slots_[known->second].threads;
-        const bool taken = std::find(threads.begin(), threads.end(), file.thread) != threads.end();
-        if (file.thread != 0 && taken) continue;
-        threads.push_back(file.thread);
-        return static_cast<std::int32_t>(known->second);
-      }
+    if (const std::size_t known = find(file); known < slots_.size()) {
+      slots_[known].threads.push_back(file.thread);
+      return static_cast<std::int32_t>(known);
     }
     const auto free =
         std::find_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.threads.empty(); });
@@ -55,6 +49,19 @@ class WorkerSlots {
   }
 
  private:
+  // The lowest slot of a process that the file can be of; slots_.size() if there is none.
+  [[nodiscard]] std::size_t find(const WorkerFile& file) const {
+    std::size_t lowest = slots_.size();
+    if (file.pid == 0) return lowest;
+    const auto [begin, end] = by_pid_.equal_range(file.pid);
+    for (auto known = begin; known != end; ++known) {
+      const auto& threads = slots_[known->second].threads;
+      const bool taken = std::find(threads.begin(), threads.end(), file.thread) != threads.end();
+      if (file.thread == 0 || !taken) lowest = std::min(lowest, known->second);
+    }
+    return lowest;
+  }
+
   struct Slot {
     std::vector<std::uint64_t> threads;  // of its files; none: the slot is free
   };

@@ -53,27 +53,32 @@ class WriterLease {
 #define XFS_SUPER_MAGIC 0x58465342
 #endif
 
-// What the kernel says of the writers of a file.
-struct Writers {
-  HasWriter any = HasWriter::kUnknown;
-  // kNo speaks for mappings whose descriptor was closed, too. So it was shown to be on tmpfs, ext4, xfs and
-  // btrfs; overlayfs does not see them.
-  bool sees_mappings = false;
-};
-
-// `fd`: as of WriterLease. Costs two or three system calls.
-inline Writers writers_of(int fd) {
-  Writers writers{.any = WriterLease(fd).has_writer()};
+// Whether kNo speaks for mappings whose descriptor was closed, too. So it was shown to be on tmpfs, ext4, xfs
+// and btrfs; overlayfs does not see them.
+inline bool sees_mappings(int fd) {
   struct statfs system{};
-  if (writers.any != HasWriter::kNo || ::fstatfs(fd, &system) != 0) return writers;
+  if (::fstatfs(fd, &system) != 0) return false;
   switch (static_cast<unsigned long>(system.f_type)) {
     case TMPFS_MAGIC:
     case EXT4_SUPER_MAGIC:
     case XFS_SUPER_MAGIC:
     case BTRFS_SUPER_MAGIC:
-      writers.sees_mappings = true;
+      return true;
+    default:
+      return false;
   }
-  return writers;
+}
+
+// What the kernel says of the writers of a file.
+struct Writers {
+  HasWriter any = HasWriter::kUnknown;
+  bool sees_mappings = false;  // asked only where it matters: for kNo
+};
+
+// `fd`: as of WriterLease. Costs two or three system calls.
+inline Writers writers_of(int fd) {
+  const HasWriter any = WriterLease(fd).has_writer();
+  return {.any = any, .sees_mappings = any == HasWriter::kNo && sees_mappings(fd)};
 }
 
 }  // namespace mmstats

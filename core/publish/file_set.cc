@@ -13,6 +13,7 @@
 #include "base/failure.h"
 #include "base/utf8.h"
 #include "format/file_name.h"
+#include "format/owner.h"
 #include "mmstats/format.h"
 
 namespace mmstats {
@@ -212,6 +213,9 @@ void FileSet::complete(std::vector<Error>& errors) {
   uid_at_ = append_property("sys.uid", "Q", sizeof(std::uint64_t), nullptr, errors);
   gid_at_ = append_property("sys.gid", "Q", sizeof(std::uint64_t), nullptr, errors);
   created_at_ = append_property("sys.created", "d", sizeof(double), nullptr, errors);
+  if (const auto writer = prefixed(kWriterLabel); writer == one_line(writer)) {
+    metadata_.insert(0, writer + "\tproperty\t\t" + std::string(kWriterMaps) + '\n');
+  }
   while (metadata_.size() > kMaxMetadataLines) {
     const std::size_t end = metadata_.rfind('\n', kMaxMetadataLines - 1) + 1;
     append_metadata(std::string_view(metadata_).substr(0, end), end, errors);

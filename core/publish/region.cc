@@ -19,7 +19,9 @@
 #include "base/descriptor.h"
 #include "base/failure.h"
 #include "format/lease.h"
+#include "format/owner.h"
 #include "mmstats/format.h"
+#include "mmstats/parse.h"
 #include "mmstats/snapshot.h"
 
 namespace mmstats {
@@ -72,12 +74,29 @@ bool looks_like_mmstats(const OpenFile& file) {
   return got == 0 || (got == 1 && (first == kVersion1 || first == std::byte{0}));
 }
 
+// Whether nobody will write the file again, which nobody has open for writing: that alone says nothing of one
+// who publishes by rename, or where the file system does not see mappings.
+bool is_abandoned(const OpenFile& file, const std::string& path) {
+  const Writers nobody{.any = HasWriter::kNo, .sees_mappings = sees_mappings(file.fd())};
+  const auto snapshot = read_snapshot(file, path);
+  if (!snapshot) return snapshot.error().kind == ErrorKind::kUnfinished && nobody.sees_mappings;
+  ParsedFile content;
+  parse(snapshot->bytes, content);
+  const Owner owner = owner_of(content);
+  // Without a name to ask for: of a program like this one, which had the file mapped.
+  if (owner.pid == 0) return nobody.sees_mappings;
+  OwnerMemory memory;
+  return Owners().of_file(owner, memory, true, std::chrono::steady_clock::now(),
+                          [&] { return nobody; }) == OwnerState::kDead;
+}
+
 // Puts `temporary` in the place of the file `path` if nobody writes that any more. Of two processes that
 // both find it abandoned, one replaces it: the lock is on the file, and counts while the name leads to it.
 bool replace_abandoned(const std::string& temporary, const std::string& path) {
   const auto file = OpenFile::open(AT_FDCWD, path.c_str(), path);
-  return file && looks_like_mmstats(*file) && ::flock(file->fd(), LOCK_EX | LOCK_NB) == 0 &&
-         leads_to(path, file->id()) && WriterLease(file->fd()).has_writer() == HasWriter::kNo &&
+  if (!file || !looks_like_mmstats(*file) || ::flock(file->fd(), LOCK_EX | LOCK_NB) != 0) return false;
+  const WriterLease lease(file->fd());
+  return lease.has_writer() == HasWriter::kNo && leads_to(path, file->id()) && is_abandoned(*file, path) &&
          ::rename(temporary.c_str(), path.c_str()) == 0;
 }
 

@@ -375,3 +375,131 @@ TEST_CASE("a file that is denied is read as soon as it is permitted, though its 
     check();
   }
 }
+
+TEST_CASE("files below folders that cannot be found for a while stay known, and it is told") {
+  struct Row {
+    const char* glob;
+    long call;
+    int failure;
+  };
+  for (const Row& row : {Row{"*/*.mmstats", SYS_openat, EMFILE}, Row{"*/*.mmstats", SYS_openat, EACCES},
+                         Row{"*/*.mmstats", SYS_getdents64, EIO}, Row{"*/x/*.mmstats", SYS_openat, EACCES}}) {
+    CAPTURE(row.glob);
+    CAPTURE(row.failure);
+    Eyes eyes({}, row.glob);
+    for (const char* name : {"a/x", "b/x"}) fs::create_directories(eyes.folder / name);
+    for (const char* name : {"a/1.mmstats", "b/2.mmstats", "a/x/1.mmstats", "b/x/2.mmstats"}) {
+      eyes.folder.write(name, kContent);
+    }
+    eyes.scan();
+    const auto known = eyes.names();
+    REQUIRE(known.size() == 2);
+    held::while_failing(row.call, row.failure, [&] {
+      const Found& found = eyes.scan();
+      CHECK(found.gone.empty());
+      CHECK(found.folders_failed > 0);
+      REQUIRE(!found.errors.empty());
+      CHECK(found.errors[0]->sys_errno == row.failure);
+    });
+    CHECK(eyes.names() == known);
+    const Found& again = eyes.scan();
+    CHECK(again.appeared.empty());
+    CHECK(again.errors.empty());
+    CHECK(eyes.names() == known);
+  }
+}
+
+TEST_CASE("a folder that may not be listed for a while loses none of its files") {
+  TemporaryFolder top;
+  fs::create_directories(top / "x/app");
+  top.write("x/app/stats.mmstats", kContent);
+  const auto folder = top / "x";
+  for (const std::string& path : {top / "x/app/stats.mmstats", top / "x/app", folder, top.path()}) {
+    REQUIRE(::chmod(path.c_str(), 0755) == 0);
+    if (::geteuid() == 0) REQUIRE(::chown(path.c_str(), kNobody, kNobody) == 0);
+  }
+  const auto check = [&] {
+    Discovery discovery({folder + "/*/stats.mmstats"});
+    auto now = std::chrono::system_clock::now();
+    must(discovery.scan(now).appeared.size() == 1);
+    for (int i = 0; i < 3; ++i) {
+      must(::chmod(folder.c_str(), 0) == 0);
+      const Found& denied = discovery.scan(now += 10s);
+      must(denied.gone.empty() && discovery.files().size() == 1);
+      must(denied.folders_failed > 0 && !denied.errors.empty());
+      must(::chmod(folder.c_str(), 0755) == 0);
+      const Found& permitted = discovery.scan(now += 10s);
+      must(permitted.appeared.empty() && permitted.gone.empty() && permitted.errors.empty());
+    }
+  };
+  if (::geteuid() == 0) {
+    as_nobody(check);
+  } else {
+    check();
+  }
+}
+
+TEST_CASE(
+    "a file that is renamed while its folder is listed is the same file, and one moved away is gone soon") {
+  Eyes eyes;
+  eyes.folder.write("a.mmstats", kContent);
+  eyes.folder.write("b.mmstats", kContent);
+  eyes.scan();
+  const auto files = eyes.discovery.files();
+  const std::vector<FileKey> before(files.begin(), files.end());
+  // A listing that misses both the old and the new name sees what is seen here.
+  fs::rename(eyes.folder / "a.mmstats", eyes.folder / "on-its-way");
+  const Found& away = eyes.scan();
+  CHECK(away.gone.empty());
+  CHECK(eyes.discovery.files().size() == 2);
+  fs::rename(eyes.folder / "on-its-way", eyes.folder / "c.mmstats");
+  CHECK(eyes.scan().appeared.empty());
+  CHECK(eyes.names() == std::set<std::string>{"b.mmstats", "c.mmstats"});
+  CHECK(std::ranges::is_permutation(eyes.discovery.files(), before));
+
+  fs::rename(eyes.folder / "c.mmstats", eyes.folder / "away");
+  CHECK(eyes.scan().gone.empty());
+  const Found& gone = eyes.scan();
+  CHECK(gone.gone.size() == 1);
+  eyes.forget_gone(gone);
+  // One that is deleted is gone at once.
+  fs::remove(eyes.folder / "b.mmstats");
+  CHECK(eyes.scan().gone.size() == 1);
+}
+
+TEST_CASE("files that may be released make room, stay known, and are read again if they change") {
+  Eyes eyes({.max_files = 3});
+  std::set<FileKey> dead;
+  const Discovery::MayRelease may_release = [&](FileKey key) { return dead.contains(key); };
+  const auto scan = [&]() -> const Found& {
+    const Found& found = eyes.discovery.scan(eyes.now, may_release);
+    for (const auto* keys : {&found.gone, &found.released}) {
+      for (const FileKey key : *keys) eyes.discovery.forget(key);
+    }
+    return found;
+  };
+  for (const char* name : {"a.mmstats", "b.mmstats", "c.mmstats"}) eyes.folder.write(name, kContent);
+  CHECK(scan().appeared.size() == 3);
+  eyes.folder.write("d.mmstats", kContent);
+  CHECK(scan().beyond_limit == 1);
+  for (const FileKey key : eyes.discovery.files()) {
+    if (eyes.discovery.path(key).ends_with("a.mmstats")) dead.insert(key);
+  }
+  const Found& found = scan();
+  CHECK(found.released.size() == 1);
+  CHECK(found.appeared.size() == 1);
+  CHECK(found.beyond_limit == 0);
+  CHECK(eyes.names() == std::set<std::string>{"b.mmstats", "c.mmstats", "d.mmstats"});
+  CHECK(eyes.discovery.held() == 3);
+  // It is there still, and nothing new.
+  dead.clear();
+  CHECK(scan().appeared.empty());
+  CHECK(scan().beyond_limit == 0);
+  // Another file of its name, perhaps of the same inode, is.
+  fs::remove(eyes.folder / "a.mmstats");
+  fs::remove(eyes.folder / "b.mmstats");
+  eyes.folder.write("a.mmstats", kContent);
+  CHECK(scan().beyond_limit == 1);  // that one of the others is gone is known at the end of the scan
+  CHECK(scan().appeared.size() == 1);
+  CHECK(eyes.names() == std::set<std::string>{"a.mmstats", "c.mmstats", "d.mmstats"});
+}

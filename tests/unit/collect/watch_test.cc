@@ -13,6 +13,7 @@
 #include <ctime>
 #include <new>
 
+#include "base/descriptor.h"
 #include "format/file_name.h"
 #include "made_file.h"
 #include "temporary_folder.h"
@@ -263,4 +264,74 @@ TEST_CASE("the globs of the environment come first, then its folder, then the us
   CHECK(with(nullptr, "/b", "/c") == Globs{"/b/*.mmstats"});
   CHECK(with(nullptr, nullptr, "/c") == Globs{"/run/mmstats/*.mmstats", "/c/*.mmstats"});
   CHECK(with(nullptr, nullptr, nullptr) == Globs{"/run/mmstats/*.mmstats", "/tmp/*.mmstats"});
+}
+
+TEST_CASE("a file published by rename, moved or renamed while it is watched counts once") {
+  Watched watched;
+  const auto self = static_cast<std::uint32_t>(::getpid());
+  const double created = unix_now();
+  const auto total = [&](std::uint64_t hits, const char* name) {
+    watched.put("next", self, created, hits);
+    fs::rename(watched.folder / "next", watched.folder / name);
+    watched.scan();
+    return watched.total("hits");
+  };
+  for (std::uint64_t hits = 100; hits < 104; ++hits) CHECK(total(hits, "a.mmstats") == hits);
+  fs::rename(watched.folder / "a.mmstats", watched.folder / "b.mmstats");
+  watched.scan();
+  CHECK(watched.total("hits") == 103);
+  CHECK(total(104, "b.mmstats") == 104);
+  CHECK(watched.watch.stats().lives == 1);
+}
+
+TEST_CASE("a slower reader of the same files has what the dead had counted, though another removes them") {
+  TemporaryFolder folder;
+  const auto make = [&](Stale stale, std::chrono::seconds after) {
+    return Watch(
+        {.globs = {folder / "*.mmstats"}, .discovery = {}, .fold = {}, .stale = stale, .stale_after = after},
+        Rules{});
+  };
+  Watch quick = make(Stale::kRemove, 120s);
+  Watch slow = make(Stale::kKeep, 0s);
+  const auto system_now = std::chrono::system_clock::now();
+  const auto steady_now = std::chrono::steady_clock::now();
+  folder.write("a.mmstats",
+               MadeFile().buffered("hits", "Q", std::uint64_t{5}).owner(dead_pid(), unix_now()).padded());
+  std::size_t removed = 0;
+  for (int second = 0; second <= 130; second += 10) {
+    removed +=
+        quick.scan(system_now + std::chrono::seconds(second), steady_now + std::chrono::seconds(second))
+            .removed;
+    CHECK(removed == (second < 120 ? 0 : 1));
+    if (second % 60 == 50) slow.scan(system_now, steady_now + std::chrono::seconds(second));
+  }
+  REQUIRE(slow.series().size() == 1);
+  CHECK(slow.series()[0].total == 5);
+}
+
+TEST_CASE("the dead make room for the living, and what is left out is counted") {
+  Watched watched(Stale::kKeep, {.max_files = 5});
+  const auto dead = dead_pid();
+  for (int i = 0; i < 8; ++i) watched.put(std::to_string(i) + ".mmstats", dead, unix_now(), 1);
+  watched.scan();
+  watched.put("z.mmstats", static_cast<std::uint32_t>(::getpid()), unix_now(), 100);
+  for (int scans = 0; scans < 5; ++scans) watched.scan();
+  CHECK(watched.total("hits") == 108);
+  CHECK(watched.scan().left_out == 0);
+  watched.scan();
+  CHECK(watched.total("hits") == 108);
+}
+
+TEST_CASE("a file that is deleted while a process writes it is told once") {
+  for (const bool written : {true, false}) {
+    CAPTURE(written);
+    Watched watched;
+    watched.put("a.mmstats", static_cast<std::uint32_t>(::getpid()), unix_now(), 5);
+    const Descriptor writer(written ? ::open((watched.folder / "a.mmstats").c_str(), O_RDWR | O_CLOEXEC)
+                                    : -1);
+    watched.scan();
+    fs::remove(watched.folder / "a.mmstats");
+    CHECK(watched.scan().errors.size() == (written ? 1 : 0));
+    CHECK(watched.total("hits") == 5);
+  }
 }

@@ -8,8 +8,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <ctime>
+#include <map>
 
 #include "child_process.h"
 #include "descriptors.h"
@@ -217,4 +219,128 @@ TEST_CASE("the process that has a dead one's pid is not taken for it, however so
   } else {
     CHECK(status == 0);
   }
+}
+
+namespace {
+
+// Processes as a test wants them; kill(2) asks here.
+std::map<pid_t, bool> made_pids;
+int signal_made(pid_t pid, int) {
+  if (made_pids.contains(pid)) return 0;
+  errno = ESRCH;
+  return -1;
+}
+
+constexpr pid_t kPid = 4711;
+constexpr double kBoot = 1'000'000;  // of MadeProc
+
+struct MadeWorld {
+  MadeProc proc;
+  Owners owners{proc.folder.path(), signal_made};
+  OwnerMemory memory;
+  Writers writers{.any = HasWriter::kNo, .sees_mappings = true};
+  int asked = 0;  // for writers
+  Owner owner{.pid = kPid, .created = kBoot + 100};
+  steady_clock::time_point now = steady_clock::now();
+
+  MadeWorld() { made_pids.clear(); }
+
+  void run(int seconds_after_boot) {
+    made_pids[kPid] = true;
+    proc.process(kPid, seconds_after_boot);
+  }
+  OwnerState state(bool stands_still = true, std::chrono::seconds later = std::chrono::seconds(31)) {
+    now += later;
+    return owners.of_file(owner, memory, stands_still, now, [&] {
+      ++asked;
+      return writers;
+    });
+  }
+};
+
+}  // namespace
+
+TEST_CASE("steps of the clock make nobody dead who was seen alive, and nobody who writes") {
+  MadeWorld world;
+  world.run(50);
+  CHECK(world.state() == OwnerState::kAlive);
+  for (const int step : {-100'000, 100, 100'000}) {
+    world.proc.write("stat", "btime " + std::to_string(1'000'000 + step) + "\n");
+    CHECK(world.state() == OwnerState::kAlive);
+  }
+  world.run(90);  // another process with its pid, which began before the file was made
+  CHECK(world.state() == OwnerState::kDead);
+
+  // With a clock of its own, and so never seen alive.
+  world.memory = {};
+  world.owner.created = kBoot - 90 * 86400.0;
+  world.writers.any = HasWriter::kYes;
+  CHECK(world.state() == OwnerState::kUnknown);
+  made_pids.clear();
+  world.writers = {.any = HasWriter::kNo, .sees_mappings = true};
+  CHECK(world.state() == OwnerState::kDead);
+}
+
+TEST_CASE("whose pid lives on is dead once nobody can write the file any more, if the kernel would know") {
+  struct Row {
+    const char* what;
+    bool was_written;
+    bool says_mapped;
+    bool sees_mappings;
+    HasWriter now;
+    bool stands_still;
+    OwnerState want;
+  };
+  using enum OwnerState;
+  for (const Row& row : {
+           Row{"written until now, by a container", true, false, true, HasWriter::kNo, true, kDead},
+           Row{"says that it is mapped", false, true, true, HasWriter::kNo, true, kDead},
+           Row{"nobody was ever seen to write it: perhaps it is published by rename", false, false, true,
+               HasWriter::kNo, true, kAlive},
+           Row{"on a file system that does not see mappings", true, true, false, HasWriter::kNo, true,
+               kAlive},
+           Row{"still written", true, true, true, HasWriter::kYes, true, kAlive},
+           Row{"we may not ask", true, true, false, HasWriter::kUnknown, true, kAlive},
+           Row{"it changed since the last scan", true, true, true, HasWriter::kNo, false, kAlive},
+       }) {
+    CAPTURE(row.what);
+    MadeWorld world;
+    world.run(1);
+    world.owner.mapped = row.says_mapped;
+    if (row.was_written) {
+      world.writers = {.any = HasWriter::kYes};
+      CHECK(world.state() == kAlive);
+    }
+    world.writers = {.any = row.now, .sees_mappings = row.sees_mappings};
+    CHECK(world.state(row.stands_still) == row.want);
+    // And so it stays, until somebody writes it again.
+    if (row.want != kDead) continue;
+    CHECK(world.state(true, std::chrono::seconds(1)) == kDead);
+    world.writers = {.any = HasWriter::kYes};
+    CHECK(world.state() == kAlive);
+  }
+}
+
+TEST_CASE("a file that stands still is asked about again within 30 s, and not all files at once") {
+  std::map<int, int> asked_in;
+  for (int file = 0; file < 200; ++file) {
+    MadeWorld world;
+    world.run(1);
+    // The other files' questions before this one's.
+    for (int other = 0; other < file; ++other) {
+      OwnerMemory memory;
+      world.owners.of_file(world.owner, memory, true, world.now, [] { return Writers{}; });
+    }
+    world.state(true, std::chrono::seconds(0));
+    REQUIRE(world.asked == 1);
+    int second = 0;
+    while (world.asked == 1 && second < 31) {
+      world.state(true, std::chrono::seconds(1));
+      ++second;
+    }
+    CHECK(second <= 30);
+    CHECK(second >= 15);
+    ++asked_in[second];
+  }
+  for (const auto& [second, files] : asked_in) CHECK(files <= 40);
 }

@@ -393,6 +393,7 @@ TEST_CASE("sys.metadata says what each field is") {
   REQUIRE(model.open());
   REQUIRE(model.paths().size() == 2);
   CHECK(Published(model.paths()[0]).metadata() ==
+        "web.sys.writer\tproperty\t\tmaps the file while it lives\n"
         "web.counter\tcounter\trequests\tRequests answered\n"
         "web.gauge\tgauge\tbytes\n"
         "web.when\ttimestamp\tseconds\tLast backup\n"
@@ -414,6 +415,7 @@ TEST_CASE("sys.metadata says what each field is") {
         "web.latency.p99\tgauge\tseconds\tTime to answer\n"
         "web.latency.p999\tgauge\tseconds\tTime to answer\n");
   CHECK(Published(model.paths()[1]).metadata() ==
+        "web.sys.writer\tproperty\t\tmaps the file while it lives\n"
         "web.shared\tcounter\t\tOf all\n"
         "web.shared_gauge\tgauge\n");
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,6 +16,7 @@
 #include "descriptors.h"
 #include "folder_content.h"
 #include "held_calls.h"
+#include "made_file.h"
 #include "sample.h"
 
 using mmstats::ErrorKind;
@@ -247,4 +249,47 @@ TEST_CASE("a region whose file had no room takes fields again when it is used fo
   CHECK(FileContent(path).numbers.at("small") == 4);
   region.remove();
   region.reset();
+}
+
+TEST_CASE("a file that nobody has open is replaced only if its owner is known to be gone") {
+  pid_t gone = ::fork();
+  if (gone == 0) ::_exit(0);
+  REQUIRE(::waitpid(gone, nullptr, 0) == gone);
+  struct Row {
+    const char* what;
+    pid_t pid;
+    bool says_mapped;
+    bool sees_mappings;
+    bool replaced;
+  };
+  for (const Row& row : {
+           Row{"of a dead process", gone, false, true, true},
+           Row{"of a live one, which may publish by rename", ::getpid(), false, true, false},
+           Row{"of a live one that would have it mapped", ::getpid(), true, true, true},
+           Row{"the same, where mappings are not seen", ::getpid(), true, false, false},
+           Row{"of a dead process, where mappings are not seen", gone, true, false, true},
+           Row{"of nobody", 0, false, true, true},
+           Row{"of nobody, where mappings are not seen", 0, false, false, false},
+       }) {
+    CAPTURE(row.what);
+    const TemporaryFolder folder;
+    MadeFile made;
+    made.buffered("hits", "Q", std::uint64_t{7});
+    if (row.pid != 0) made.owner(static_cast<std::uint32_t>(row.pid), unix_now() + 60);
+    if (row.says_mapped) {
+      made.text("sys.metadata", "sys.writer\tproperty\t\tmaps the file while it lives\n", 200);
+    }
+    folder.write("a.mmstats", made.padded());
+    const auto path = folder / "a.mmstats";
+    Region& region = new_region();
+    const auto fill = [&] { CHECK(fill_region(region, path, 1).has_value()); };
+    if (row.sees_mappings) {
+      fill();
+    } else {
+      held::while_failing(SYS_fstatfs, ENOSYS, fill);
+    }
+    CHECK(region.path() == (row.replaced ? path : folder / "a.1.mmstats"));
+    CHECK(hits_of(path) == (row.replaced ? 1 : 7));
+    region.reset();
+  }
 }

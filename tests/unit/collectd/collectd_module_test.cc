@@ -520,3 +520,24 @@ TEST_CASE("what the configuration asks for and is not there is told once, when i
   CHECK(host.read("mmstats/good") == 0);
   CHECK(told().empty());
 }
+
+TEST_CASE("of several default patterns one with files is enough") {
+  const TemporaryFolder folder;
+  setenv("MMSTATS_GLOB", (folder / "{a,b}.mmstats").c_str(), 1);
+  {
+    stub_host::Host host;
+    REQUIRE(host.init() == 0);
+    CHECK(host.read("mmstats") == 0);
+    REQUIRE(host.log().size() == 2);
+    CHECK(host.log()[1] == "mmstats plugin: <Plugin mmstats>: 0 files match now: Path \"" + folder.path() +
+                               "/a.mmstats\", \"" + folder.path() + "/b.mmstats\"");
+  }
+  publish(folder, "a.mmstats", 5);
+  {
+    stub_host::Host host;
+    REQUIRE(host.init() == 0);
+    CHECK(host.read("mmstats") == 0);
+    CHECK(host.log().size() == 1);
+  }
+  unsetenv("MMSTATS_GLOB");
+}

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -314,6 +315,12 @@ TEST_CASE("a prefix without a dot at its end gets one where no label is without"
 
   auto dotted = columns_of("2XX", "web.status.");
   CHECK(dotted.patterns().size() == 1);
+
+  // A header with another name is a new one, also where there are no wildcards.
+  auto renamed = columns_of("2XX", "web.status");
+  CHECK(renamed.update(std::span(looks.series).first(1)));
+  CHECK_FALSE(renamed.update(std::span(looks.series).first(3)));
+  CHECK(renamed.update(looks.series));
 }
 
 TEST_CASE("labels that may have been meant are found") {
@@ -325,6 +332,7 @@ TEST_CASE("labels that may have been meant are found") {
   CHECK(near_labels("shop.web.requests", labels) == Texts{"web.requests"});
   CHECK(near_labels("web_requests", labels).front() == "web.requests");
   CHECK(near_labels("web.status.3XX", labels) == Texts{"web.status.2XX", "web.status.4XX", "web.status.5XX"});
+  CHECK(near_labels("web.status.3XX", labels, 2) == Texts{"web.status.2XX", "web.status.4XX"});
   CHECK(near_labels("nosuch", labels).empty());
   CHECK(near_labels("", labels).empty());
   CHECK(near_labels("d", labels).empty());

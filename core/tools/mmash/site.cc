@@ -29,11 +29,18 @@ struct OwnMetric {
 using mmstats::FoldStats;
 using mmstats::ScanReport;
 
-constexpr std::array<OwnMetric, 8> kOwnMetrics{{
+constexpr std::array<OwnMetric, 10> kOwnMetrics{{
     {"mmash_files", "", "Files that were read at the last scan", Kind::kGauge,
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.files); }},
-    {"mmash_damaged_files", "", "Of these, with damage, unfinished or unreadable", Kind::kGauge,
+    {"mmash_damaged_files", "", "Of these, with damage, unfinished, or failing while they were read",
+     Kind::kGauge,
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.damaged); }},
+    {"mmash_unreadable_files", "", "Files that could not be opened", Kind::kGauge,
+     [](const FoldStats&, const ScanReport& report) { return static_cast<double>(report.unreadable_files); }},
+    {"mmash_unreadable_folders", "", "Folders that could not be listed", Kind::kGauge,
+     [](const FoldStats&, const ScanReport& report) {
+       return static_cast<double>(report.unreadable_folders);
+     }},
     {"mmash_dead_files", "", "Of these, of processes that are dead", Kind::kGauge,
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.dead); }},
     {"mmash_series", "", "Series that have a value", Kind::kGauge,

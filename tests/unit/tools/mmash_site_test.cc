@@ -136,3 +136,26 @@ TEST_CASE("a complaint about a file is made once") {
   REQUIRE(served.complaints.size() == 1);
   CHECK(served.complaints[0].find("bad.mmstats") != std::string::npos);
 }
+
+TEST_CASE("a folder that cannot be listed is counted among mmash's own metrics") {
+  const TemporaryFolder folder;
+  REQUIRE(::symlink("circle", (folder / "circle").c_str()) == 0);
+  Served served;
+  Site site({served.folder / "*.mmstats", folder / "circle/*.mmstats"}, HostNames({}), served.page(),
+            [](std::string_view) {});
+  Request request;
+  REQUIRE(read_target("/metrics", request));
+  request.host = "localhost";
+  request.server_address = "127.0.0.1";
+  const auto metrics = site.answer(request).body;
+  CHECK(metrics.find("\nmmash_unreadable_folders 1.0\n") != std::string::npos);
+  CHECK(metrics.find("\nmmash_unreadable_files 0.0\n") != std::string::npos);
+}
+
+TEST_CASE("complaints that a minute has no room for are made in the next, and counted") {
+  Served served;
+  for (int i = 0; i < 40; ++i) sample::write(served.folder, "bad" + std::to_string(i) + ".mmstats", "hello");
+  served.get("/live/series");
+  CHECK(served.complaints.size() == mmstats::ComplaintLog::kPerMinute + 1);
+  CHECK(served.complaints.back() == "complaints that wait to be logged: 10 (at most 30 in a minute)");
+}

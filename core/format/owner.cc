@@ -128,7 +128,7 @@ void Owners::read_boot_time() {
 }
 
 // What is known of the process that has `pid`. Null: no process can have it.
-const Owners::Process* Owners::look(std::uint64_t pid, std::chrono::steady_clock::time_point now) {
+const Owners::Process* Owners::look(std::uint64_t pid, std::chrono::steady_clock::time_point now, bool anew) {
   if (pid == 0 || pid > INT_MAX) return nullptr;
   const auto [entry, fresh] = processes_.try_emplace(static_cast<pid_t>(pid));
   Process& process = entry->second;
@@ -144,11 +144,12 @@ const Owners::Process* Owners::look(std::uint64_t pid, std::chrono::steady_clock
       std::erase_if(processes_, [&](const auto& known) { return known.second.asked_at != now; });
     }
   }
+  if (anew && process.read_at && *process.read_at != now) read_start(static_cast<pid_t>(pid), process, now);
   return &process;
 }
 
 OwnerState Owners::state(std::uint64_t pid, double created, std::chrono::steady_clock::time_point now) {
-  const Process* const process = look(pid, now);
+  const Process* const process = look(pid, now, false);
   if (process == nullptr) return OwnerState::kUnknown;
   if (process->presence != OwnerState::kAlive) return process->presence;
   if (process->started == 0 || !(created > 0)) return OwnerState::kUnknown;
@@ -157,7 +158,8 @@ OwnerState Owners::state(std::uint64_t pid, double created, std::chrono::steady_
 
 OwnerState Owners::of_file(const Owner& owner, OwnerMemory& memory, bool stands_still,
                            std::chrono::steady_clock::time_point now, const WritersOf& writers_of) {
-  const Process* const process = look(owner.pid, now);
+  // A life that is new may be one of a process that has the pid only since its start was read last.
+  const Process* const process = look(owner.pid, now, !memory.ask_again);
   if (process == nullptr) return OwnerState::kUnknown;
   auto state = this->state(owner.pid, owner.created, now);
   if (process->presence == OwnerState::kAlive && memory.start != 0 && process->start != 0) {

@@ -53,9 +53,9 @@ struct OwnerMemory {
   std::optional<std::chrono::steady_clock::time_point> ask_again;  // for writers; none: never asked
 };
 
-// Asks the system about owners. Answers about a process's start are kept for `kRecheck`, and writers of a
-// file that stands still are asked for again after half of it to the whole, so that not all are at once.
-// One thread at a time.
+// Asks the system about owners. Answers about a process's start are kept for `kRecheck`, but for a life that
+// is new; writers of a file that stands still are asked for again after half of it to the whole, so that not
+// all are at once. One thread at a time.
 class Owners {
  public:
   static constexpr std::chrono::seconds kRecheck{30};
@@ -93,7 +93,8 @@ class Owners {
     std::chrono::steady_clock::time_point asked_at;
     std::optional<std::chrono::steady_clock::time_point> read_at;  // of `start`
   };
-  const Process* look(std::uint64_t pid, std::chrono::steady_clock::time_point now);
+  // `anew`: its start is read now, if it is there.
+  const Process* look(std::uint64_t pid, std::chrono::steady_clock::time_point now, bool anew);
   void read_start(pid_t pid, Process& process, std::chrono::steady_clock::time_point now);
   void read_boot_time();
 

@@ -184,6 +184,27 @@ TEST_CASE("a start is read again after a while, and not before") {
   CHECK(owners.state(pid, 1000067.9, now + Owners::kRecheck) == OwnerState::kDead);
 }
 
+TEST_CASE("a new life is known by the start that its process has now, not by one that was read before") {
+  const MadeProc proc;
+  const auto always_there = [](pid_t, int) { return 0; };
+  const auto nobody_knows = [] { return Writers{}; };
+  Owners owners(proc.folder.path(), always_there);
+  const auto now = steady_clock::now();
+  using std::chrono::seconds;
+  constexpr pid_t kPid = 50;
+  const Owner first{.pid = kPid, .tid = 0, .created = 1000060, .mapped = false};
+  const Owner second{.pid = kPid, .tid = 0, .created = 1000082, .mapped = false};
+  OwnerMemory of_first;
+  OwnerMemory of_second;
+  proc.process(kPid, 60);
+  CHECK(owners.of_file(first, of_first, true, now, nobody_knows) == OwnerState::kAlive);
+  proc.process(kPid, 80);  // unseen between two scans
+  for (const int later : {10, 20, 40, 80}) {
+    CHECK(owners.of_file(second, of_second, true, now + seconds(later), nobody_knows) == OwnerState::kAlive);
+    CHECK(owners.of_file(first, of_first, true, now + seconds(later), nobody_knows) == OwnerState::kDead);
+  }
+}
+
 TEST_CASE("the process that has a dead one's pid is not taken for it, however soon it comes") {
   const MadeProc proc;
   ChildProcess outside([&] {

@@ -389,7 +389,7 @@ const Error* Fold::read(FileKey key, const std::string& path, ByteSource& bytes)
 
 void Fold::end_life(FileKey key, const std::string& path, ByteSource* bytes, bool replaced) {
   auto& file = impl_->file(key);
-  if (bytes != nullptr && file.layout) impl_->read(key, path, *bytes, true);
+  if (bytes != nullptr) impl_->read(key, path, *bytes, true);
   impl_->end(file, path, bytes != nullptr ? bytes->id() : FileId{}, replaced);
 }
 

@@ -106,9 +106,9 @@ class Fold {
   // offset; the fields before it count). The same complaint is returned at every scan.
   const Error* read(FileKey key, const std::string& path, ByteSource& bytes);
 
-  // Reads a file that is gone a last time, through its held descriptor if there is one, and ends
-  // its life. Its gauges are out at once, its counters stay; and for an hour it is known when it comes back.
-  // `replaced`: another file has its name now, and will be read in this scan.
+  // Reads a file that is gone a last time, if it still can be read, and ends its life. Its gauges are out at
+  // once, its counters stay; and for an hour it is known when it comes back. `bytes` is null if nothing in it
+  // counts. `replaced`: another file has its name now, and will be read in this scan.
   void end_life(FileKey key, const std::string& path, ByteSource* bytes, bool replaced);
 
   // Computes every series' value.

@@ -151,9 +151,8 @@ struct Watch::Impl {
   // The file is gone, or is not read any more.
   void end(FileKey file) {
     DiscoveredBytes bytes(discovery, file);
-    const bool held = discovery.is_held(file);
     const bool replaced = discovery.is_replaced(file);
-    fold.end_life(file, discovery.path(file), held ? &bytes : nullptr, replaced);
+    fold.end_life(file, discovery.path(file), wanted(file) ? &bytes : nullptr, replaced);
     if (file < kept.size()) kept[file] = Kept::kNotAsked;
     if (!replaced && discovery.is_deleted(file) && discovery.writers(file).any == HasWriter::kYes) {
       complain_once(failure(

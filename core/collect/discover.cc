@@ -92,6 +92,12 @@ struct File {
   bool unseen = false;          // at the last scan it had no name in the folders, but one somewhere
   bool released = false;
   timespec changed{};  // of a file that is released, when it was
+
+  // Of one that is held: no folder of the system has a name for it.
+  [[nodiscard]] bool is_deleted() const {
+    struct stat info{};
+    return open.is_open() && ::fstat(open.fd(), &info) == 0 && info.st_nlink == 0;
+  }
 };
 
 struct Folder {
@@ -178,6 +184,7 @@ struct Discovery::Impl {
   void leave_active(File& file);
   FileKey open_new(Folder& folder, const char* name);
   void lose_name(Folder::Name& name);
+  void forget_names(FileKey key);
   void lose_all_names(Folder& folder);
   template <class Use>
   bool with_descriptor(const File& file, Use&& use) noexcept;
@@ -232,8 +239,19 @@ void Discovery::Impl::find_wild_folders() {
 
 void Discovery::Impl::lose_name(Folder::Name& name) {
   if (name.file == kNoFile) return;
-  if (--files[name.file].names == 0) nameless.push_back(name.file);
+  File& file = files[name.file];
+  if (--file.names == 0 || file.is_deleted()) nameless.push_back(name.file);
   name.file = kNoFile;
+}
+
+// The file is deleted: names that it had in folders which cannot be listed now are none.
+void Discovery::Impl::forget_names(FileKey key) {
+  for (auto& [path, folder] : folders) {
+    for (auto& [text, name] : folder->names) {
+      if (name.file == key) name.file = kNoFile;
+    }
+  }
+  files[key].names = 0;
 }
 
 void Discovery::Impl::lose_all_names(Folder& folder) {
@@ -494,6 +512,7 @@ const Found& Discovery::scan(system_clock::time_point now, const MayRelease& may
   std::vector<FileKey> unseen;
   for (const FileKey key : self.nameless) {
     File& file = self.files[key];
+    if (file.names != 0 && file.is_deleted()) self.forget_names(key);
     if (file.names != 0) {
       file.unseen = false;
     } else if (file.released) {
@@ -502,7 +521,7 @@ const Found& Discovery::scan(system_clock::time_point now, const MayRelease& may
       file = File{};
       self.free_keys.push_back(key);
     } else if (file.position != kNoFile) {
-      if (!file.unseen && file.successor == kNoFile && file.open.is_open() && !is_deleted(key)) {
+      if (!file.unseen && file.successor == kNoFile && file.open.is_open() && !file.is_deleted()) {
         file.unseen = true;
         unseen.push_back(key);
         continue;
@@ -553,11 +572,7 @@ Writers Discovery::writers(FileKey key) noexcept {
 
 bool Discovery::is_replaced(FileKey gone) const { return impl_->files[gone].successor != kNoFile; }
 
-bool Discovery::is_deleted(FileKey key) const {
-  struct stat info{};
-  const OpenFile& open = impl_->files[key].open;
-  return open.is_open() && ::fstat(open.fd(), &info) == 0 && info.st_nlink == 0;
-}
+bool Discovery::is_deleted(FileKey key) const { return impl_->files[key].is_deleted(); }
 
 Expected<void> Discovery::remove(FileKey key) {
   const File& file = impl_->files[key];

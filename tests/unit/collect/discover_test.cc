@@ -439,6 +439,40 @@ TEST_CASE("a folder that may not be listed for a while loses none of its files")
   }
 }
 
+TEST_CASE("a file that is deleted is gone, though a folder that held it once cannot be looked into now") {
+  TemporaryFolder top;
+  fs::create_directories(top / "x/app");
+  fs::create_directories(top / "y");
+  top.write("x/app/a.mmstats", kContent);
+  for (const std::string& path : {top / "x/app/a.mmstats", top / "x/app", top / "x", top / "y", top.path()}) {
+    REQUIRE(::chmod(path.c_str(), 0755) == 0);
+    if (::geteuid() == 0) REQUIRE(::chown(path.c_str(), kNobody, kNobody) == 0);
+  }
+  const auto check = [&] {
+    Discovery discovery({top / "x/*/*.mmstats", top / "y/*.mmstats"});
+    auto now = std::chrono::system_clock::now();
+    must(discovery.scan(now).appeared.size() == 1);
+    fs::rename(top / "x/app/a.mmstats", top / "y/a.mmstats");
+    must(::chmod((top / "x").c_str(), 0) == 0);
+    const Found& moved = discovery.scan(now);
+    must(moved.appeared.empty() && moved.gone.empty());
+    top.write("y/new", kContent);
+    fs::rename(top / "y/new", top / "y/a.mmstats");
+    const Found& replaced = discovery.scan(now);
+    must(replaced.appeared.size() == 1 && replaced.gone.size() == 1);
+    must(discovery.is_replaced(replaced.gone[0]) && discovery.files().size() == 1);
+    discovery.forget(replaced.gone[0]);
+    must(::chmod((top / "x").c_str(), 0755) == 0);
+    const Found& permitted = discovery.scan(now);
+    must(permitted.appeared.empty() && permitted.gone.empty() && discovery.files().size() == 1);
+  };
+  if (::geteuid() == 0) {
+    as_nobody(check);
+  } else {
+    check();
+  }
+}
+
 TEST_CASE(
     "a file that is renamed while its folder is listed is the same file, and one moved away is gone soon") {
   Eyes eyes;

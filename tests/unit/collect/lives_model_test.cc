@@ -229,9 +229,15 @@ class Run {
       if (twin && (life(other).used >> static_cast<unsigned>(place) & 1U) != 0) return false;
     }
     return std::ranges::all_of(readers_, [&](const Reader& reader) {
+      const auto fits = [&](const auto& one) { return one.inode == inode || one.place == place; };
+      // What it wrote into files that the Watch knows is read once more, where the Watch saw them.
+      for (std::size_t i = 0; i < reader.inodes.size(); ++i) {
+        const Reader::InodeSeen& seen = reader.inodes[i];
+        if (seen.known == Reader::Known::kNo || world_.inodes[i].content.life != index) continue;
+        if (!fits(Reader::Candidate{static_cast<int>(i), seen.place})) return false;
+      }
       if (reader.lives.size() <= static_cast<std::size_t>(index)) return true;
-      return std::ranges::all_of(reader.lives[static_cast<std::size_t>(index)].candidates,
-                                 [&](const auto& one) { return one.inode == inode || one.place == place; });
+      return std::ranges::all_of(reader.lives[static_cast<std::size_t>(index)].candidates, fits);
     });
   }
 
@@ -353,7 +359,9 @@ void Run::act(const Step& step) {
       }
       if (step.act == Act::kFall) {
         Counter& counter = one.counters[static_cast<std::size_t>(chance.below(kLabels))];
-        counter.value = 0;
+        // Not to 0: that is what a field has which is back, or of another type, before its first value.
+        counter.value = 1;
+        ++counter.truth;
         ++counter.falls;
       }
       if (step.act == Act::kWrite || chance.once_in(2)) count(chance, one);

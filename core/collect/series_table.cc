@@ -110,8 +110,9 @@ std::size_t SeriesTable::finish() {
     } else {
       const Accumulator& from = accumulators[i];
       one.value = from.values > 0 ? result(from, aggregates[i]) : 0;
-      // Of infinities nothing can be said that a graph could show, and inf - inf is no number at all.
-      one.present = from.values > 0 && std::isfinite(one.value);
+      // inf - inf is no number; and a sum that is infinite says nothing of all the others.
+      one.present = from.values > 0 && !std::isnan(one.value) &&
+                    (aggregates[i] != Aggregate::kSum || std::isfinite(one.value));
     }
     present += one.present ? 1 : 0;
   }

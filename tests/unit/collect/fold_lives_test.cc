@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <string>
 
 #include "fold_world.h"
@@ -350,17 +351,24 @@ TEST_CASE("labels that meet because a prefix is stripped are told") {
   CHECK(world.total("x") == 3);
 }
 
-TEST_CASE("what is no finite number is not a value of a series") {
+TEST_CASE("what is no number is no value of a series, and an infinite sum is none") {
   const double inf = std::numeric_limits<double>::infinity();
-  for (const char* aggregate : {"sum", "avg", "min", "max", "nonzero-avg", "nonzero-min"}) {
-    CAPTURE(aggregate);
+  struct Row {
+    const char* aggregate;
+    std::optional<double> of_both;  // of inf, -inf and 1
+    std::optional<double> of_one;   // of inf and 1
+  };
+  for (const Row& row : {Row{"sum", {}, {}}, Row{"avg", {}, inf}, Row{"min", -inf, 1.0}, Row{"max", inf, inf},
+                         Row{"nonzero-avg", {}, inf}, Row{"nonzero-min", -inf, 1.0}}) {
+    CAPTURE(row.aggregate);
     Rules rules;
-    rules.aggregate(*parse_aggregate(aggregate));
+    rules.aggregate(*parse_aggregate(row.aggregate));
     World world(std::move(rules));
-    world.put(0, one_value(10, "mixed", "d", inf).buffered("infinite", "d", inf));
-    world.put(1, one_value(11, "mixed", "d", -inf).buffered("infinite", "d", inf));
+    world.put(0, one_value(10, "both", "d", inf).buffered("one", "d", inf));
+    world.put(1, one_value(11, "both", "d", -inf).buffered("one", "d", 1.0));
+    world.put(2, one_value(12, "both", "d", 1.0).buffered("one", "d", std::nan("")));
     world.scan();
-    CHECK_FALSE(world.gauge("mixed").has_value());
-    CHECK_FALSE(world.gauge("infinite").has_value());
+    CHECK(world.gauge("both") == row.of_both);
+    CHECK(world.gauge("one") == row.of_one);
   }
 }

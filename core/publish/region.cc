@@ -86,8 +86,8 @@ bool is_abandoned(const OpenFile& file, const std::string& path) {
   // Without a name to ask for: of a program like this one, which had the file mapped.
   if (owner.pid == 0) return nobody.sees_mappings;
   OwnerMemory memory;
-  return Owners().of_file(owner, memory, true, std::chrono::steady_clock::now(),
-                          [&] { return nobody; }) == OwnerState::kDead;
+  return Owners().of_file(owner, memory, true, std::chrono::steady_clock::now(), [&] { return nobody; }) ==
+         OwnerState::kDead;
 }
 
 // Puts `temporary` in the place of the file `path` if nobody writes that any more. Of two processes that

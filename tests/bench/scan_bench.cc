@@ -11,8 +11,8 @@
 #include <filesystem>
 #include <vector>
 
-#include "format/owner.h"
 #include "collect/watch.h"
+#include "format/owner.h"
 #include "sleeping_processes.h"
 #include "spent.h"
 #include "worker_files.h"

@@ -126,8 +126,8 @@ class BindingTest(unittest.TestCase):
             self.assertEqual(file["app.latency.count"], times)
             self.assertEqual(file["app.latency.p99"], number)
             lines = file["app.sys.metadata"].split("\n")
-        self.assertIn("app.sys.writer\tproperty\t\tmaps the file while it lives", lines)
-        self.assertIn("app.own\tcounter\trequests\tRequests of caf\u00e9s", lines)
+            self.assertIn("app.sys.writer\tproperty\t\tmaps the file while it lives", lines)
+            self.assertIn("app.own\tcounter\trequests\tRequests of caf\u00e9s", lines)
         mmstats.model_free(model)
         self.assertEqual(os.listdir(self.folder.name), [])
 

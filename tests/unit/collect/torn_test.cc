@@ -28,9 +28,9 @@ constexpr std::uint64_t kSnapshots = 10'000'000;
 
 constexpr std::size_t kCacheLine = 64;
 
-class Descriptor final : public ByteSource {
+class OpenedFile final : public ByteSource {
  public:
-  explicit Descriptor(const std::string& path) : file_(*OpenFile::open(AT_FDCWD, path.c_str(), path)) {}
+  explicit OpenedFile(const std::string& path) : file_(*OpenFile::open(AT_FDCWD, path.c_str(), path)) {}
   ssize_t read_at(std::uint64_t offset, std::span<std::byte> into) noexcept override {
     return file_.read_at(offset, into);
   }
@@ -112,7 +112,7 @@ TEST_CASE("ten million snapshots of hammered values hold no torn one") {
               .has_value());
   // As two numbers of 32 bits, both must be the same: a double would not hold all 64.
   Fold fold(std::move(rules), {}, [](const Fold::OwnerQuestion&) { return OwnerState::kAlive; });
-  Descriptor bytes(path);
+  OpenedFile bytes(path);
   std::uint64_t torn = 0;
   std::uint64_t went_back = 0;
   std::uint64_t ran_ahead = 0;

@@ -165,7 +165,7 @@ struct Discovery::Impl {
   std::vector<File> files;
   std::vector<FileKey> free_keys;
   std::vector<FileKey> active;
-  std::vector<FileKey> nameless;  // files that lost a name in this scan, or are unseen
+  std::vector<FileKey> nameless;  // files that lost one of their names in this scan, or are unseen
   std::unordered_map<FileId, FileKey, FileIdHash> by_id;
   Found found;
   std::vector<Error> folder_errors;
@@ -182,6 +182,7 @@ struct Discovery::Impl {
   bool still_there(const Folder& folder, const char* text, const Folder::Name& name) const;
   bool release_one();
   void leave_active(File& file);
+  void find_path(FileKey key);
   FileKey open_new(Folder& folder, const char* name);
   void lose_name(Folder::Name& name);
   void forget_names(FileKey key);
@@ -239,8 +240,8 @@ void Discovery::Impl::find_wild_folders() {
 
 void Discovery::Impl::lose_name(Folder::Name& name) {
   if (name.file == kNoFile) return;
-  File& file = files[name.file];
-  if (--file.names == 0 || file.is_deleted()) nameless.push_back(name.file);
+  --files[name.file].names;
+  nameless.push_back(name.file);
   name.file = kNoFile;
 }
 
@@ -394,6 +395,21 @@ bool Discovery::Impl::release_one() {
   return false;
 }
 
+// A file that lost one of several names is called by one that it has.
+void Discovery::Impl::find_path(FileKey key) {
+  File& file = files[key];
+  struct stat info{};
+  const bool leads = ::fstatat(AT_FDCWD, file.path.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0;
+  if (leads && FileId{info.st_dev, info.st_ino} == file.id) return;
+  for (const auto& [path, folder] : folders) {
+    for (const auto& [text, name] : folder->names) {
+      if (name.file != key) continue;
+      file.path = (fs::path(folder->path) / text).native();
+      return;
+    }
+  }
+}
+
 void Discovery::Impl::leave_active(File& file) {
   const FileKey moved = active.back();
   active[file.position] = moved;
@@ -515,6 +531,7 @@ const Found& Discovery::scan(system_clock::time_point now, const MayRelease& may
     if (file.names != 0 && file.is_deleted()) self.forget_names(key);
     if (file.names != 0) {
       file.unseen = false;
+      self.find_path(key);
     } else if (file.released) {
       const auto known = self.by_id.find(file.id);
       if (known != self.by_id.end() && known->second == key) self.by_id.erase(known);

@@ -156,6 +156,15 @@ TEST_CASE("a dead owner's file is removed when it is told to, once it was folded
   }
 }
 
+TEST_CASE("all names of a dead owner's file are removed, without a complaint") {
+  Watched watched(Stale::kRemove);
+  watched.put("a.mmstats", dead_pid(), unix_now(), 5);
+  fs::create_hard_link(watched.folder / "a.mmstats", watched.folder / "b.mmstats");
+  for (int scans = 0; scans < 6; ++scans) CHECK(watched.scan().errors.empty());
+  CHECK(fs::is_empty(watched.folder.path()));
+  CHECK(watched.total("hits") == 5);
+}
+
 TEST_CASE("a file that a process maps is never removed, whatever its pid says") {
   Watched watched(Stale::kRemove);
   watched.put("mapped.mmstats", dead_pid(), unix_now(), 5);

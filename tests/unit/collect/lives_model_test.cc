@@ -450,11 +450,11 @@ void Run::act(const Step& step) {
       const mode_t mode = kModes[static_cast<std::size_t>(chance.below(4))];
       const int folder = chance.below(static_cast<int>(kFolders.size()));
       if (folder == kOut) {
-        told("w ", world_.wild_mode == 0755 ? mode : 0755);
+        told(std::oct, "w ", world_.wild_mode == 0755 ? mode : 0755, std::dec);
         return world_.set_wild_mode(world_.wild_mode == 0755 ? mode : 0755);
       }
       const mode_t now = world_.modes[static_cast<std::size_t>(folder)];
-      told(kFolders[static_cast<std::size_t>(folder)], " ", now == 0755 ? mode : 0755);
+      told(std::oct, kFolders[static_cast<std::size_t>(folder)], " ", now == 0755 ? mode : 0755, std::dec);
       return world_.set_mode(folder, now == 0755 ? mode : 0755);
     }
     case Act::kClock: {
@@ -577,6 +577,9 @@ void Run::read(Reader& reader, const Content& content, int inode, bool certain,
   auto& known = reader.lives[static_cast<std::size_t>(content.life)];
   if (certain) {
     known.candidates = {{inode, seen.place}};
+    // A folder that is forbidden may still be seen through the descriptor that is held of it.
+    const int place = world_.inode(inode).place;
+    if (place >= 0 && place != seen.place) known.candidates.push_back({inode, place});
     known.content = content.counters;
     known.content_inode = inode;
     known.read_at = world_.uptime;

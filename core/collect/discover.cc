@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <fnmatch.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,17 +14,16 @@
 #include <cerrno>
 #include <compare>
 #include <iterator>
-#include <limits>
 #include <map>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include "base/descriptor.h"
 #include "base/failure.h"
 #include "collect/folder_search.h"
 #include "collect/remove.h"
+#include "collect/watched_folder.h"
 
 namespace mmstats {
 namespace {
@@ -33,40 +31,14 @@ namespace {
 namespace fs = boost::filesystem;
 using std::chrono::system_clock;
 
-// A folder's time stamp may be as coarse as this, and two changes within it look like one.
-constexpr std::chrono::seconds kStampDoubt{2};
-// Whatever its stamp, a folder is listed this often: not every file system keeps its stamps.
-constexpr std::chrono::seconds kListAgain{60};
 // Descriptors of the soft limit that are left to the host.
 constexpr rlim_t kLeftToHost = 256;
-
-constexpr FileKey kNoFile = ~FileKey{0};
-
-struct StringHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
-};
 
 struct FileIdHash {
   std::size_t operator()(const FileId& id) const {
     return std::hash<std::uint64_t>{}((static_cast<std::uint64_t>(id.device) << 48U) ^ id.inode);
   }
 };
-
-Error skipped_name(std::string path, unsigned char type) {
-  const char* what = type == DT_DIR    ? "a folder"
-                     : type == DT_LNK  ? "a symbolic link, which is not followed"
-                     : type == DT_FIFO ? "a FIFO"
-                     : type == DT_SOCK ? "a socket"
-                                       : "a device";
-  return failure(ErrorKind::kNotRegular, std::move(path),
-                 std::string("is not a regular file but ") + what + "; it is left alone");
-}
-
-system_clock::time_point to_time_point(const timespec& stamp) {
-  return system_clock::time_point(std::chrono::duration_cast<system_clock::duration>(
-      std::chrono::seconds(stamp.tv_sec) + std::chrono::nanoseconds(stamp.tv_nsec)));
-}
 
 // Raises the soft limit of descriptors by `wanted`, as far as the hard one allows, and returns
 // the number below which descriptors of ours must stay.
@@ -100,53 +72,6 @@ struct File {
   }
 };
 
-struct Folder {
-  std::string path;
-  // A shell makes thousands of literal names of one glob: they are looked up, not tried one by one.
-  std::unordered_set<std::string, StringHash, std::equal_to<>> literals;
-  std::vector<std::string> patterns;
-  DIR* directory = nullptr;
-  FileId id;
-  timespec stamp{};                    // the folder's, when it was last listed
-  system_clock::time_point listed_at;  // when it was last listed
-  bool list_next_time = true;          // what the last listing said may not be all
-  bool in_globs = true;
-  struct Name {
-    FileKey file = kNoFile;
-    std::uint64_t seen = 0;  // number of the listing that saw it last
-  };
-  std::unordered_map<std::string, Name, StringHash, std::equal_to<>> names;
-  std::vector<Error> errors;  // of the last listing
-  std::size_t skipped = 0;
-  std::size_t unreadable = 0;
-  std::size_t beyond_limit = 0;
-
-  Folder() = default;
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() { close(); }
-
-  void close() {
-    if (directory != nullptr) ::closedir(directory);
-    directory = nullptr;
-  }
-
-  [[nodiscard]] bool matches(const char* name) const {
-    return literals.find(std::string_view(name)) != literals.end() ||
-           std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
-             return ::fnmatch(pattern.c_str(), name, FNM_PERIOD | FNM_PATHNAME) == 0;
-           });
-  }
-
-  // False if it is there already.
-  bool add_pattern(const std::string& pattern) {
-    if (pattern.find_first_of("*?[\\") == std::string::npos) return literals.insert(pattern).second;
-    if (std::find(patterns.begin(), patterns.end(), pattern) != patterns.end()) return false;
-    patterns.push_back(pattern);
-    return true;
-  }
-};
-
 }  // namespace
 
 struct Discovery::Impl {
@@ -161,7 +86,7 @@ struct Discovery::Impl {
   std::size_t held = 0;
   std::uint64_t listing = 0;
 
-  std::map<std::string, std::unique_ptr<Folder>> folders;
+  std::map<std::string, std::unique_ptr<WatchedFolder>> folders;
   std::vector<File> files;
   std::vector<FileKey> free_keys;
   std::vector<FileKey> active;
@@ -175,18 +100,17 @@ struct Discovery::Impl {
   Impl(std::vector<std::string> patterns, DiscoveryLimits limits_);
   void find_wild_folders();
   void add_folder(const fs::path& folder, const std::string& pattern);
-  void scan_folder(Folder& folder, system_clock::time_point now);
-  static bool open_folder(Folder& folder);
-  void list(Folder& folder, const timespec& stamp, system_clock::time_point now);
-  void see_name(Folder& folder, const dirent& entry);
-  bool still_there(const Folder& folder, const char* text, const Folder::Name& name) const;
+  void scan_folder(WatchedFolder& folder, system_clock::time_point now);
+  void list(WatchedFolder& folder, const timespec& stamp, system_clock::time_point now);
+  void see_name(WatchedFolder& folder, const dirent& entry);
+  bool still_there(const WatchedFolder& folder, const char* text, const WatchedFolder::Name& name) const;
   bool release_one();
   void leave_active(File& file);
   void find_path(FileKey key);
-  FileKey open_new(Folder& folder, const char* name);
-  void lose_name(Folder::Name& name);
+  FileKey open_new(WatchedFolder& folder, const char* name);
+  void lose_name(WatchedFolder::Name& name);
   void forget_names(FileKey key);
-  void lose_all_names(Folder& folder);
+  void lose_all_names(WatchedFolder& folder);
   template <class Use>
   bool with_descriptor(const File& file, Use&& use) noexcept;
 };
@@ -206,7 +130,7 @@ Discovery::Impl::Impl(std::vector<std::string> patterns, DiscoveryLimits limits_
 void Discovery::Impl::add_folder(const fs::path& folder, const std::string& pattern) {
   auto& entry = folders[folder.native()];
   if (!entry) {
-    entry = std::make_unique<Folder>();
+    entry = std::make_unique<WatchedFolder>();
     entry->path = folder.native();
   }
   entry->in_globs = true;
@@ -238,7 +162,7 @@ void Discovery::Impl::find_wild_folders() {
   }
 }
 
-void Discovery::Impl::lose_name(Folder::Name& name) {
+void Discovery::Impl::lose_name(WatchedFolder::Name& name) {
   if (name.file == kNoFile) return;
   --files[name.file].names;
   nameless.push_back(name.file);
@@ -255,30 +179,14 @@ void Discovery::Impl::forget_names(FileKey key) {
   files[key].names = 0;
 }
 
-void Discovery::Impl::lose_all_names(Folder& folder) {
+void Discovery::Impl::lose_all_names(WatchedFolder& folder) {
   for (auto& [text, name] : folder.names) lose_name(name);
   folder.names.clear();
   folder.errors.clear();
   folder.skipped = folder.unreadable = folder.beyond_limit = 0;
 }
 
-// Opens the folder itself, with a descriptor out of the way of select(2).
-bool Discovery::Impl::open_folder(Folder& folder) {
-  folder.close();
-  int fd = ::open(folder.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return false;
-  move_high(fd, std::numeric_limits<int>::max());
-  Descriptor owner(fd);
-  struct stat info{};
-  folder.directory = ::fstat(fd, &info) == 0 ? ::fdopendir(fd) : nullptr;
-  if (folder.directory == nullptr) return false;
-  static_cast<void>(owner.release());
-  folder.id = {info.st_dev, info.st_ino};
-  folder.list_next_time = true;
-  return true;
-}
-
-void Discovery::Impl::scan_folder(Folder& folder, system_clock::time_point now) {
+void Discovery::Impl::scan_folder(WatchedFolder& folder, system_clock::time_point now) {
   struct stat info{};
   if (::stat(folder.path.c_str(), &info) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) {
@@ -292,28 +200,18 @@ void Discovery::Impl::scan_folder(Folder& folder, system_clock::time_point now) 
     return;
   }
   const FileId id{info.st_dev, info.st_ino};
-  if ((folder.directory == nullptr || folder.id != id) && !open_folder(folder)) {
+  if ((folder.directory == nullptr || folder.id != id) && !folder.open()) {
     ++found.folders_failed;
     folder_errors.push_back(system_failure(folder.path, "cannot list the folder"));
     return;
   }
   ++found.folders_listed;
-  const bool same_stamp =
-      info.st_mtim.tv_sec == folder.stamp.tv_sec && info.st_mtim.tv_nsec == folder.stamp.tv_nsec;
-  const bool fresh = now >= folder.listed_at && now - folder.listed_at < kListAgain;
-  if (!same_stamp || !fresh || folder.list_next_time) list(folder, info.st_mtim, now);
+  if (folder.must_list(info.st_mtim, now)) list(folder, info.st_mtim, now);
 }
 
-void Discovery::Impl::list(Folder& folder, const timespec& stamp, system_clock::time_point now) {
+void Discovery::Impl::list(WatchedFolder& folder, const timespec& stamp, system_clock::time_point now) {
   ++listing;
-  folder.errors.clear();
-  folder.skipped = folder.unreadable = folder.beyond_limit = 0;
-  // A change right after this listing may leave the same stamp, so a recent stamp proves nothing.
-  folder.list_next_time = to_time_point(stamp) + kStampDoubt > now;
-  folder.stamp = stamp;
-  folder.listed_at = now;
-
-  ::rewinddir(folder.directory);
+  folder.begin_listing(stamp, now);
   errno = 0;
   while (const dirent* entry = ::readdir(folder.directory)) {
     if (folder.matches(entry->d_name)) see_name(folder, *entry);
@@ -337,7 +235,8 @@ void Discovery::Impl::list(Folder& folder, const timespec& stamp, system_clock::
 
 // A listing may miss a name that is renamed while it goes on; taking its file for gone would count it
 // twice when it is seen again.
-bool Discovery::Impl::still_there(const Folder& folder, const char* text, const Folder::Name& name) const {
+bool Discovery::Impl::still_there(const WatchedFolder& folder, const char* text,
+                                  const WatchedFolder::Name& name) const {
   struct stat info{};
   if (name.file == kNoFile || ::fstatat(::dirfd(folder.directory), text, &info, AT_SYMLINK_NOFOLLOW) != 0) {
     return false;
@@ -349,7 +248,7 @@ bool Discovery::Impl::still_there(const Folder& folder, const char* text, const 
   return FileId{info.st_dev, info.st_ino} == file.id && !touched;
 }
 
-void Discovery::Impl::see_name(Folder& folder, const dirent& entry) {
+void Discovery::Impl::see_name(WatchedFolder& folder, const dirent& entry) {
   if (entry.d_type != DT_REG && entry.d_type != DT_UNKNOWN) {
     ++folder.skipped;
     folder.errors.push_back(skipped_name((fs::path(folder.path) / entry.d_name).native(), entry.d_type));
@@ -418,7 +317,7 @@ void Discovery::Impl::leave_active(File& file) {
   file.position = kNoFile;
 }
 
-FileKey Discovery::Impl::open_new(Folder& folder, const char* name) {
+FileKey Discovery::Impl::open_new(WatchedFolder& folder, const char* name) {
   auto path = (fs::path(folder.path) / name).native();
   auto opened = OpenFile::open(::dirfd(folder.directory), name, path);
   if (!opened) {

@@ -1,0 +1,91 @@
+#include "collect/watched_folder.h"
+
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "base/descriptor.h"
+#include "base/failure.h"
+
+namespace mmstats {
+namespace {
+
+using std::chrono::system_clock;
+
+// A folder's time stamp may be as coarse as this, and two changes within it look like one.
+constexpr std::chrono::seconds kStampDoubt{2};
+// Whatever its stamp, a folder is listed this often: not every file system keeps its stamps.
+constexpr std::chrono::seconds kListAgain{60};
+
+system_clock::time_point to_time_point(const timespec& stamp) {
+  return system_clock::time_point(std::chrono::duration_cast<system_clock::duration>(
+      std::chrono::seconds(stamp.tv_sec) + std::chrono::nanoseconds(stamp.tv_nsec)));
+}
+
+}  // namespace
+
+Error skipped_name(std::string path, unsigned char type) {
+  const char* what = type == DT_DIR    ? "a folder"
+                     : type == DT_LNK  ? "a symbolic link, which is not followed"
+                     : type == DT_FIFO ? "a FIFO"
+                     : type == DT_SOCK ? "a socket"
+                                       : "a device";
+  return failure(ErrorKind::kNotRegular, std::move(path),
+                 std::string("is not a regular file but ") + what + "; it is left alone");
+}
+
+bool WatchedFolder::open() {
+  close();
+  int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return false;
+  move_high(fd, std::numeric_limits<int>::max());
+  Descriptor owner(fd);
+  struct stat info{};
+  directory = ::fstat(fd, &info) == 0 ? ::fdopendir(fd) : nullptr;
+  if (directory == nullptr) return false;
+  static_cast<void>(owner.release());
+  id = {info.st_dev, info.st_ino};
+  list_next_time = true;
+  return true;
+}
+
+void WatchedFolder::close() {
+  if (directory != nullptr) ::closedir(directory);
+  directory = nullptr;
+}
+
+bool WatchedFolder::matches(const char* name) const {
+  return literals.find(std::string_view(name)) != literals.end() ||
+         std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+           return ::fnmatch(pattern.c_str(), name, FNM_PERIOD | FNM_PATHNAME) == 0;
+         });
+}
+
+bool WatchedFolder::add_pattern(const std::string& pattern) {
+  if (pattern.find_first_of("*?[\\") == std::string::npos) return literals.insert(pattern).second;
+  if (std::find(patterns.begin(), patterns.end(), pattern) != patterns.end()) return false;
+  patterns.push_back(pattern);
+  return true;
+}
+
+bool WatchedFolder::must_list(const timespec& now_stamp, system_clock::time_point now) const {
+  const bool same = now_stamp.tv_sec == stamp.tv_sec && now_stamp.tv_nsec == stamp.tv_nsec;
+  const bool fresh = now >= listed_at && now - listed_at < kListAgain;
+  return !same || !fresh || list_next_time;
+}
+
+void WatchedFolder::begin_listing(const timespec& now_stamp, system_clock::time_point now) {
+  errors.clear();
+  skipped = unreadable = beyond_limit = 0;
+  // A change right after this listing may leave the same stamp, so a recent stamp proves nothing.
+  list_next_time = to_time_point(now_stamp) + kStampDoubt > now;
+  stamp = now_stamp;
+  listed_at = now;
+  ::rewinddir(directory);
+}
+
+}  // namespace mmstats

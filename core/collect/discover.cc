@@ -238,9 +238,9 @@ void Discovery::Impl::list(WatchedFolder& folder, const timespec& stamp, system_
 bool Discovery::Impl::still_there(const WatchedFolder& folder, const char* text,
                                   const WatchedFolder::Name& name) const {
   struct stat info{};
-  if (name.file == kNoFile || ::fstatat(::dirfd(folder.directory), text, &info, AT_SYMLINK_NOFOLLOW) != 0) {
-    return false;
-  }
+  const int directory = ::dirfd(folder.directory);
+  if (name.file == kNoFile || directory < 0) return false;
+  if (::fstatat(directory, text, &info, AT_SYMLINK_NOFOLLOW) != 0) return false;
   const File& file = files[name.file];
   // The inode of a file that is not held may be another's by now.
   const bool touched = file.released && (file.changed.tv_sec != info.st_ctim.tv_sec ||

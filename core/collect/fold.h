@@ -119,7 +119,7 @@ class Fold {
 
   // Since when the owner has been found dead at each scan, and nothing changed: its file is folded to the
   // last byte and may be removed. None: that is not so, or was not so at an earlier scan.
-  [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> dead_since(FileKey file) const;
+  [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> dead_since(FileKey key) const;
 
   // What is to be told beside what is wrong with files: one line each, each once. Empty after the call.
   std::vector<std::string> take_notices();

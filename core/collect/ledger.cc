@@ -33,7 +33,7 @@ void Ledger::reshape(const Layout* before, const Layout& now) {
   std::unordered_map<std::size_t, Counted> resumed;
   for (std::size_t i = 0; i < now.counters(); ++i) {
     const std::size_t label = hash(now.label(i));
-    if (const auto same = had.find(label); same != had.end()) {
+    if (const auto same = had.find(label); before != nullptr && same != had.end()) {
       const std::size_t was = same->second;
       if (now.plans()[i].same_type(before->plans()[was]) && !resumed_.contains(was)) {
         values[i] = last[was];
@@ -49,7 +49,9 @@ void Ledger::reshape(const Layout* before, const Layout& now) {
     }
     known[i] = 1;
   }
-  for (const auto& [label, i] : had) lost_.insert_or_assign(label, counted(*before, i));
+  if (before != nullptr) {
+    for (const auto& [label, i] : had) lost_.insert_or_assign(label, counted(*before, i));
+  }
   last = std::move(values);
   good = std::move(known);
   all_good = count == 0;

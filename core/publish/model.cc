@@ -42,23 +42,25 @@ alignas(64) constinit std::byte nowhere[Region::kFileBytes + Region::kMemoryByte
 
 using OnError = std::function<void(const Error&)>;
 
-// How many errors of a kind this process had, `error` included. Errors that differ only in the field or the
-// file are of one kind. What does not fit in the table is counted as one more kind.
+// Errors that differ only in the field or the file are of one kind. What does not fit in the table is one
+// more.
+struct KindOfError {
+  std::atomic<std::uint64_t> hash;  // 0: free
+  std::atomic<std::uint64_t> errors;
+};
+constinit std::array<KindOfError, 32> kinds_of_errors{};
+
+// How many errors of its kind this process had, `error` included.
 std::uint64_t count_error(const Error& error) {
-  struct KindOfError {
-    std::atomic<std::uint64_t> hash;  // 0: free
-    std::atomic<std::uint64_t> errors;
-  };
-  constinit static std::array<KindOfError, 32> kinds{};
   // A field's label stands in quotes.
   const std::string_view message = error.message;
   const auto reason = message.substr(message.rfind('"') + 1);
   const auto hash = fnv1a(reason, static_cast<std::uint64_t>(error.kind) << 32U |
                                       static_cast<std::uint32_t>(error.sys_errno)) |
                     1U;
-  for (KindOfError& kind : kinds) {
+  for (KindOfError& kind : kinds_of_errors) {
     std::uint64_t found = 0;
-    if (kind.hash.compare_exchange_strong(found, hash) || found == hash || &kind == &kinds.back()) {
+    if (kind.hash.compare_exchange_strong(found, hash) || found == hash || &kind == &kinds_of_errors.back()) {
       return ++kind.errors;
     }
   }
@@ -277,6 +279,8 @@ class Models {
 
   // In the child of a fork: all files are the parent's, and the only thread is this one.
   void begin_child() {
+    // It tells its own errors.
+    for (KindOfError& kind : kinds_of_errors) kind.hash = kind.errors = 0;
     std::fill(std::begin(thread_files), std::end(thread_files), nullptr);
     threads_.clear();
     for (std::uint32_t number = 0; number < kMaxModels; ++number) {

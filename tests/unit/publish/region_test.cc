@@ -77,7 +77,8 @@ TEST_CASE("a file gets its mode before its name, or none") {
   const TemporaryFolder folder;
   const auto path = folder / "a.mmstats";
   Region& region = new_region();
-  const auto image = sample::bytes(sample::file(sample::counter("hits", 1)));
+  const std::string content = sample::file(sample::counter("hits", 1));
+  const auto image = sample::bytes(content);
   held::while_failing(SYS_fchmod, EPERM, [&] {
     const auto filled = region.fill(image, path, 0660);
     REQUIRE_FALSE(filled.has_value());

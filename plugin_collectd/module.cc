@@ -325,7 +325,7 @@ bool watch_block(BlockConfig&& config) {
   // collectd frees the block even where this fails, so it is no longer ours from here on.
   const user_data_t data{.data = block.release(), .free_func = free_block};
   if (plugin_register_complex_read(kPlugin, callback.c_str(), read_block, interval, &data) != 0) return false;
-  log(LOG_INFO, fmt::format("{} every {} s", description, to_seconds(interval)));
+  log(LOG_INFO, fmt::format("{} every {:.6g} s", description, to_seconds(interval)));
   return true;
 }
 

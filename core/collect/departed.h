@@ -39,7 +39,7 @@ struct Life {
 class DepartedLives {
  public:
   static constexpr std::size_t kMaxLives = 10'000;
-  static constexpr std::size_t kMaxValues = 4'000'000;
+  static constexpr std::size_t kMaxValues = 1'000'000;
   static constexpr std::chrono::hours kKept{1};
 
   // `path`: where the file was last.

@@ -188,22 +188,24 @@ void Discovery::Impl::lose_all_names(WatchedFolder& folder) {
 
 void Discovery::Impl::scan_folder(WatchedFolder& folder, system_clock::time_point now) {
   struct stat info{};
+  const auto fail = [&](const char* what) {
+    if (!folder.in_globs) return;  // one above it could not be looked into, which is told
+    ++found.folders_failed;
+    folder_errors.push_back(system_failure(folder.path, what));
+  };
   if (::stat(folder.path.c_str(), &info) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) {
       // Not an error: an application that makes it may come later.
       folder.close();
       lose_all_names(folder);
     } else {
-      ++found.folders_failed;
-      folder_errors.push_back(system_failure(folder.path, "cannot look at the folder"));
+      fail("cannot look at the folder");
     }
     return;
   }
   const FileId id{info.st_dev, info.st_ino};
   if ((folder.directory == nullptr || folder.id != id) && !folder.open()) {
-    ++found.folders_failed;
-    folder_errors.push_back(system_failure(folder.path, "cannot list the folder"));
-    return;
+    return fail("cannot list the folder");
   }
   ++found.folders_listed;
   if (folder.must_list(info.st_mtim, now)) list(folder, info.st_mtim, now);

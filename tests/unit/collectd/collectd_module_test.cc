@@ -193,6 +193,17 @@ TEST_CASE("nothing is thrown into the host") {
   CHECK(by_identity(host).at("mmstats-all/derive-hits").derive == 5);
 }
 
+TEST_CASE("an interval is logged as it was written, though collectd keeps it in parts of a second") {
+  const TemporaryFolder folder;
+  publish(folder, "a.mmstats", 5);
+  stub_host::Host host;
+  host.config(section(files("quick", folder, "Interval 0.2\n")));
+  REQUIRE(host.init() == 0);
+  const auto& log = host.log();
+  CHECK(std::ranges::any_of(log,
+                            [](const auto& line) { return line.find(" every 0.2 s") != std::string::npos; }));
+}
+
 TEST_CASE("all values of a scan have its time and the block's interval, the module's own too") {
   const TemporaryFolder folder;
   publish(folder, "a.mmstats", 5);

@@ -653,7 +653,8 @@ In Run::gauge(Reader& reader, const Content& content, bool certain, bool still) 
   if (known.noticed && known.alive) return In::kNot;
   const Process* const successor = world_.holder_of(process.pid);
   const bool younger = known.alive || (!one.steps && successor->start > one.made_at + 3);
-  return younger && gone_for_long ? In::kNot : In::kMay;
+  // The pid may have changed hands twice; what is known of the one before is up to 30 s old.
+  return younger && now >= successor->start + 30 ? In::kNot : In::kMay;
 }
 
 void Run::check_removed(Reader& remover) {

@@ -148,12 +148,15 @@ const Owners::Process* Owners::look(std::uint64_t pid, std::chrono::steady_clock
   return &process;
 }
 
+OwnerState Owners::Process::owns(double created) const {
+  if (presence != OwnerState::kAlive) return presence;
+  if (started == 0 || !(created > 0)) return OwnerState::kUnknown;
+  return started <= created + kClockSlack ? OwnerState::kAlive : OwnerState::kDead;
+}
+
 OwnerState Owners::state(std::uint64_t pid, double created, std::chrono::steady_clock::time_point now) {
   const Process* const process = look(pid, now, false);
-  if (process == nullptr) return OwnerState::kUnknown;
-  if (process->presence != OwnerState::kAlive) return process->presence;
-  if (process->started == 0 || !(created > 0)) return OwnerState::kUnknown;
-  return process->started <= created + kClockSlack ? OwnerState::kAlive : OwnerState::kDead;
+  return process == nullptr ? OwnerState::kUnknown : process->owns(created);
 }
 
 OwnerState Owners::of_file(const Owner& owner, OwnerMemory& memory, bool stands_still,
@@ -161,7 +164,7 @@ OwnerState Owners::of_file(const Owner& owner, OwnerMemory& memory, bool stands_
   // A life that is new may be one of a process that has the pid only since its start was read last.
   const Process* const process = look(owner.pid, now, !memory.ask_again);
   if (process == nullptr) return OwnerState::kUnknown;
-  auto state = this->state(owner.pid, owner.created, now);
+  auto state = process->owns(owner.created);
   if (process->presence == OwnerState::kAlive && memory.start != 0 && process->start != 0) {
     state = process->start == memory.start ? OwnerState::kAlive : OwnerState::kDead;
   }

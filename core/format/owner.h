@@ -92,6 +92,9 @@ class Owners {
     double started = 0;                          // Unix seconds; 0: could not be read
     std::chrono::steady_clock::time_point asked_at;
     std::optional<std::chrono::steady_clock::time_point> read_at;  // of `start`
+
+    // Whether it made what was created at that time (Unix seconds), by the clock alone.
+    [[nodiscard]] OwnerState owns(double created) const;
   };
   // `anew`: its start is read now, if it is there.
   const Process* look(std::uint64_t pid, std::chrono::steady_clock::time_point now, bool anew);

@@ -16,7 +16,7 @@ void DepartedLives::add(Life&& life, const std::string& path, const FileId& file
                         std::chrono::steady_clock::time_point now) {
   const Owner owner = life.layout->owner(life.mark);
   values_ += life.values();
-  lives_.push_back({std::move(life), owner, std::hash<std::string>{}(path), file, now});
+  lives_.push_back({std::move(life), std::hash<std::string>{}(path), file, now});
   by_owner_.emplace(key(owner), std::prev(lives_.end()));
   while (lives_.size() > kMaxLives || values_ > kMaxValues) drop(lives_.begin());
 }
@@ -27,7 +27,8 @@ std::optional<Life> DepartedLives::take(const Owner& owner, const std::string& p
   const auto [begin, end] = by_owner_.equal_range(key(owner));
   const auto known = std::find_if(begin, end, [&](const auto& entry) {
     const Departed& one = *entry.second;
-    return one.owner.pid == owner.pid && one.owner.created == owner.created &&
+    const Owner other = one.life.layout->owner(one.life.mark);
+    return other.pid == owner.pid && other.created == owner.created &&
            (one.path == name || (one.file != FileId{} && one.file == file));
   });
   if (known == end) return std::nullopt;
@@ -41,7 +42,7 @@ std::optional<Life> DepartedLives::take(const Owner& owner, const std::string& p
 }
 
 void DepartedLives::drop(Lives::iterator life) {
-  const auto [begin, end] = by_owner_.equal_range(key(life->owner));
+  const auto [begin, end] = by_owner_.equal_range(key(life->life.layout->owner(life->life.mark)));
   by_owner_.erase(std::find_if(begin, end, [&](const auto& entry) { return entry.second == life; }));
   values_ -= life->life.values();
   lives_.erase(life);

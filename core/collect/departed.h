@@ -60,7 +60,6 @@ class DepartedLives {
  private:
   struct Departed {
     Life life;
-    Owner owner;
     std::size_t path = 0;  // its hash
     FileId file;
     std::chrono::steady_clock::time_point since;

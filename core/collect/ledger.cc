@@ -10,7 +10,10 @@
 namespace mmstats {
 
 Ledger::Counted Ledger::counted(const Layout& layout, std::size_t i) const {
-  if (const auto resumed = resumed_.find(i); resumed != resumed_.end()) return resumed->second;
+  if (apart_) {
+    if (const auto resumed = apart_->resumed.find(i); resumed != apart_->resumed.end())
+      return resumed->second;
+  }
   const FieldPlan& plan = layout.plans()[i];
   if (i < layout.whole_counters()) {
     const std::uint64_t whole = plan.counter(last[i]);
@@ -30,32 +33,34 @@ void Ledger::reshape(const Layout* before, const Layout& now) {
   const std::size_t count = now.plans().size();
   std::vector<std::uint64_t> values(count, 0);
   std::vector<std::uint8_t> known(count, 0);
-  std::unordered_map<std::size_t, Counted> resumed;
+  Apart apart;
+  if (apart_) apart.lost = std::move(apart_->lost);
   for (std::size_t i = 0; i < now.counters(); ++i) {
     const std::size_t label = hash(now.label(i));
     if (const auto same = had.find(label); before != nullptr && same != had.end()) {
       const std::size_t was = same->second;
-      if (now.plans()[i].same_type(before->plans()[was]) && !resumed_.contains(was)) {
+      if (now.plans()[i].same_type(before->plans()[was]) && !(apart_ && apart_->resumed.contains(was))) {
         values[i] = last[was];
       } else {
-        resumed.emplace(i, counted(*before, was));
+        apart.resumed.emplace(i, counted(*before, was));
       }
       had.erase(same);
-    } else if (const auto lost = lost_.find(label); lost != lost_.end()) {
-      resumed.emplace(i, lost->second);
-      lost_.erase(lost);
+    } else if (const auto lost = apart.lost.find(label); lost != apart.lost.end()) {
+      apart.resumed.emplace(i, lost->second);
+      apart.lost.erase(lost);
     } else {
       continue;
     }
     known[i] = 1;
   }
   if (before != nullptr) {
-    for (const auto& [label, i] : had) lost_.insert_or_assign(label, counted(*before, i));
+    for (const auto& [label, i] : had) apart.lost.insert_or_assign(label, counted(*before, i));
   }
   last = std::move(values);
   good = std::move(known);
   all_good = count == 0;
-  resumed_ = std::move(resumed);
+  const bool none = apart.lost.empty() && apart.resumed.empty();
+  apart_ = none ? nullptr : std::make_unique<Apart>(std::move(apart));
 }
 
 void Ledger::accept(const Layout& layout, std::span<const std::uint32_t> targets,
@@ -63,8 +68,9 @@ void Ledger::accept(const Layout& layout, std::span<const std::uint32_t> targets
                     SeriesTable& table, FoldStats& stats) {
   const auto plans = layout.plans();
   const auto resumed = [&](std::size_t i) -> const Counted* {
-    const auto found = resumed_.empty() ? resumed_.end() : resumed_.find(i);
-    return found == resumed_.end() ? nullptr : &found->second;
+    if (!apart_) return nullptr;
+    const auto found = apart_->resumed.find(i);
+    return found == apart_->resumed.end() ? nullptr : &found->second;
   };
   for (std::size_t i = 0; i < layout.counters(); ++i) {
     const std::uint32_t target = targets[i];
@@ -90,7 +96,8 @@ void Ledger::accept(const Layout& layout, std::span<const std::uint32_t> targets
       if (added > 0 && std::isfinite(added)) table.fractions[target] += added * plan.scale;
     }
   }
-  std::erase_if(resumed_, [&](const auto& one) { return values[one.first] != last[one.first]; });
+  if (apart_)
+    std::erase_if(apart_->resumed, [&](const auto& one) { return values[one.first] != last[one.first]; });
   std::copy(values.begin(), values.end(), last.begin());
   // What did not settle is as good as it was.
   std::erase_if(unsettled, [&](std::uint32_t i) { return good[i] != 0; });

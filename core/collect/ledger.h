@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -25,9 +26,11 @@ struct Ledger {
   void reshape(const Layout* before, const Layout& now);
 
   // Counters that were in the file earlier in this life and are not now.
-  [[nodiscard]] std::size_t lost() const { return lost_.size(); }
+  [[nodiscard]] std::size_t lost() const { return apart_ ? apart_->lost.size() : 0; }
   // Should they come back, they count from zero.
-  void forget_lost() { lost_ = {}; }
+  void forget_lost() {
+    if (apart_) apart_->lost = {};
+  }
 
   // Accepts `values`, and gives their series what counters grew by. `targets`: by plan, the series.
   // `unsettled`: plans whose value was not read; changed by the call.
@@ -46,10 +49,14 @@ struct Ledger {
   };
   [[nodiscard]] Counted counted(const Layout& layout, std::size_t i) const;  // by plan
 
-  // By hash of the label: two labels of one file that share all 64 bits do not occur by chance.
-  std::unordered_map<std::size_t, Counted> lost_;
-  // By plan: counters that came back, or have another type by now, until their next value. `last` is 0.
-  std::unordered_map<std::size_t, Counted> resumed_;
+  // Most files keep their shape, and need none of this.
+  struct Apart {
+    // By hash of the label: two labels of one file that share all 64 bits do not occur by chance.
+    std::unordered_map<std::size_t, Counted> lost;
+    // By plan: counters that came back, or have another type by now, until their next value. `last` is 0.
+    std::unordered_map<std::size_t, Counted> resumed;
+  };
+  std::unique_ptr<Apart> apart_;
 };
 
 }  // namespace mmstats

@@ -78,7 +78,8 @@ struct Reader {
     std::uint64_t low = 0, high = 0;  // what it counted at least and at most
     std::uint64_t last = 0;           // value at the last reading that is certain
     std::uint32_t falls = 0;
-    bool blurred = false;  // there were other readings since
+    std::uint64_t unknown = 0;  // of what it counted before that reading: it may have missed as much
+    bool blurred = false;       // there were other readings since
   };
   struct LifeSeen {
     std::vector<Candidate> candidates;  // none: never read
@@ -95,6 +96,9 @@ struct Reader {
   struct InodeSeen {
     Known known = Known::kNo;
     int place = kNowhere;
+    // Where it was before, in a folder that could not be listed since: a Watch that holds no descriptors
+    // cannot know that it has no name there any more.
+    int left = kNowhere;
   };
 
   Watch watch;
@@ -511,6 +515,9 @@ void Run::see(Reader& reader) {
     // A file that was known is read a last time, through the descriptor that is held.
     const bool certain = open || (seen.known == Known::kYes && reader.holds);
     const bool gone = inode.place < 0 && was_open;
+    if (seen.left >= 0 && world_.is_open(seen.left)) seen.left = kNowhere;
+    if (open && seen.place != inode.place && seen.place >= 0 && !was_open && !reader.holds)
+      seen.left = seen.place;
     if (open) seen.place = inode.place;
     const Content& content = inode.content;
     const bool still = content.life >= 0 && certain && [&] {
@@ -580,6 +587,7 @@ void Run::read(Reader& reader, const Content& content, int inode, bool certain,
     // A folder that is forbidden may still be seen through the descriptor that is held of it.
     const int place = world_.inode(inode).place;
     if (place >= 0 && place != seen.place) known.candidates.push_back({inode, place});
+    if (seen.left >= 0) known.candidates.push_back({inode, seen.left});
     known.content = content.counters;
     known.content_inode = inode;
     known.read_at = world_.uptime;
@@ -600,9 +608,10 @@ void Run::read(Reader& reader, const Content& content, int inode, bool certain,
       continue;
     }
     counted.low += counter.value < counted.last ? counter.value : counter.value - counted.last;
-    // What fell between two readings, and grew beyond what it was, nobody can know.
-    if (counted.blurred && counter.falls == counted.falls) counted.blurred = false;
-    counted.high = counted.blurred ? counter.truth : counted.low;
+    // Whether what was counted before a fall was read in time, nobody can know.
+    if (counted.blurred && counter.falls != counted.falls) counted.unknown = counter.truth - counted.low;
+    counted.blurred = false;
+    counted.high = std::min(counter.truth, counted.low + counted.unknown);
     counted.last = counter.value;
     counted.falls = counter.falls;
   }

@@ -251,6 +251,34 @@ class DumpTest(unittest.TestCase):
                 self.assertEqual((process.returncode, out), (0, b""))
                 self.assertEqual(err, b"pinba-dump: 2 packets, 0 damaged, 1 unsafe for some server, 0 lost\n")
 
+    def test_it_counts_what_the_system_had_no_room_for(self):
+        def dropped():
+            """As the system itself counts."""
+            with open("/proc/net/udp") as file:
+                return next(int(line.split()[-1]) for line in file if f":{port:04X} 00000000:0000 " in line)
+
+        packet = data("php-timers.bin")
+        sent = lost = 0
+        with dump("--json") as (process, port):
+            process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+            while lost == 0 and sent < 1_000_000:
+                send(port, *[packet] * 500)
+                sent += 500
+                lost = dropped()
+            process.send_signal(signal.SIGCONT)
+            self.assertGreater(lost, 0)
+            for _ in range(sent - lost):
+                self.assertTrue(process.stdout.readline())
+            # It is told with the next packet.
+            send(port, packet)
+            self.assertTrue(process.stdout.readline())
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=SECONDS)
+            self.assertEqual(out, b"")
+            self.assertIn(b"pinba-dump: %d packets, " % (sent - lost + 1), err)
+            self.assertIn(b" %d lost\n" % lost, err)
+
     def test_it_ends_after_a_count_or_a_time(self):
         with dump("--count", "2") as (process, port):
             send(port, data("php-timers.bin"), b"bad", data("php-timers.bin"))

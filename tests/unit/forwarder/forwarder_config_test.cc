@@ -178,6 +178,8 @@ TEST_CASE("every mistake is named with file, line, key and what is allowed") {
       {metric + "hits = \"\\\\2\"", "hits: \"\\2\" is not possible with this pattern"},
       {metric + "tags = { a = \"\\\\2\" }", "tags: \"\\2\" is not possible with this pattern"},
       {metric + "status = \"\\\\2\"", "status: \"\\2\" is not possible with this pattern"},
+      {metric + "request_tags = { a = \"\\\\2\" }",
+       "request_tags: \"\\2\" is not possible with this pattern"},
       {metric + "script_name = \"\\\\2\"", "script_name: \"\\2\" is not possible with this pattern"},
       {metric + "pattern = 1",
        "file.toml:5: [[group]] \"g\", [[group.metric]] \"a(.*)\", pattern: there is no such key here; there "
@@ -197,6 +199,10 @@ TEST_CASE("all mistakes are named at once") {
   const auto config = read("interval = 0\nspread = \"x\"\n[[group]]\nname = \"g\"\nfoo = 1\n");
   REQUIRE_FALSE(config);
   CHECK(config.error().size() == 3);
+  // Groups without a name are not taken for the same.
+  const auto nameless = read("[[group]]\n[[group]]\n");
+  REQUIRE_FALSE(nameless);
+  CHECK(nameless.error().size() == 2);
 }
 
 TEST_CASE("a file that cannot be read is named with the reason") {
@@ -207,6 +213,41 @@ TEST_CASE("a file that cannot be read is named with the reason") {
   const auto no_file = load_config(folder.path(), kGlobs);
   REQUIRE_FALSE(no_file);
   CHECK(no_file.error().front() == folder.path() + ": is no file");
+}
+
+TEST_CASE("braces in files are alternatives, and a folder is no pattern") {
+  using Globs = std::vector<std::string>;
+  const auto globs = [](const std::string& files) {
+    return good("[[group]]\nname = \"g\"\nfiles = " + files + "\n").groups.front().watch.globs;
+  };
+  CHECK(globs("\"/srv/{web,db}-*.mmstats\"") == Globs{"/srv/web-*.mmstats", "/srv/db-*.mmstats"});
+  CHECK(globs("[\"/a/{x,y{1,2}}\", \"/b\"]") == Globs{"/a/x", "/a/y1", "/a/y2", "/b"});
+  CHECK(globs("\"/srv/{web}\"") == Globs{"/srv/{web}"});
+  const auto mistakes = [](const std::string& files) {
+    const auto config = read("[[group]]\nname = \"g\"\nfiles = " + files + "\n");
+    REQUIRE_FALSE(config);
+    return config.error();
+  };
+  std::string many = "\"/";
+  for (int i = 0; i < 10; ++i) many += "{a,b}";  // 1024
+  const auto too_many = mistakes(many + "\"");
+  REQUIRE(too_many.size() == 1);
+  CHECK(too_many[0].starts_with("file.toml:3: [[group]] \"g\", files: "));
+  CHECK(too_many[0].find("1000") != std::string::npos);
+
+  const TemporaryFolder folder;
+  const auto no_pattern = mistakes("[\"" + folder.path() + "\", \"/b/*\"]");
+  REQUIRE(no_pattern.size() == 1);
+  CHECK(no_pattern[0].starts_with("file.toml:3: [[group]] \"g\", files: "));
+  CHECK(no_pattern[0].find(folder / "*.mmstats") != std::string::npos);
+}
+
+TEST_CASE("a folder that is missing is told only where somebody named it") {
+  CHECK(!good("").groups.front().watch.tell_missing_folders);
+  CHECK(!good("[[group]]\nname = \"g\"\n").groups.front().watch.tell_missing_folders);
+  CHECK(good("[[group]]\nname = \"g\"\nfiles = \"/none/*.mmstats\"\n")
+            .groups.front()
+            .watch.tell_missing_folders);
 }
 
 TEST_CASE("the ledger goes on as long as files, patterns and kinds are the same") {
@@ -225,6 +266,9 @@ TEST_CASE("the ledger goes on as long as files, patterns and kinds are the same"
                             "files = \"/a\"\n[[group.metric]]\nmatch = \"x\"\nscale = 2\n",
                             "files = \"/a\"\n[[group.metric]]\nmatch = \"x\"\nas = \"ignore\"\n",
                             "files = \"/a\"\nstrip_prefix = \"p\"\n[[group.metric]]\nmatch = \"x\"\n",
+                            "files = \"/a\"\nmax_files = 5\n[[group.metric]]\nmatch = \"x\"\n",
+                            "files = \"/a\"\nmax_file_size = 5\n[[group.metric]]\nmatch = \"x\"\n",
+                            "files = \"/a\"\n[[group.metric]]\nmatch = \"x\"\nignore = true\n",
                             "files = \"/a\"\nmax_series = 5\n[[group.metric]]\nmatch = \"x\"\n"}) {
     CHECK(ledger(other) != plain);
   }

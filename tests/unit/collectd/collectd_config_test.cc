@@ -409,6 +409,17 @@ TEST_CASE("no block is left if all that were configured are unusable") {
   CHECK(config.messages.size() == 3);
 }
 
+TEST_CASE("names of series and of blocks are as long as the host allows") {
+  const std::string longest(63, 'n');
+  const std::vector<mmstats::collectd::ConfigItem> items{config_text::section(
+      "<Files \"" + longest + "\">\n</Files>\n<Files \"" + longest + "n\">\n</Files>\n")};
+  const auto config = mmstats::collectd::read_config(items, kDefaultGlobs, longest.size());
+  REQUIRE(config.blocks.size() == 1);
+  CHECK(config.blocks[0].instance == longest);
+  CHECK(config.blocks[0].names.max_bytes == longest.size());
+  CHECK(texts(config.messages).size() == 1);
+}
+
 TEST_CASE("a block knows whether some of its series carry worker slots") {
   const auto slots = [](const char* text) { return read({text}).blocks.at(0).names.slots; };
   CHECK(slots("Aggregate \"none\""));

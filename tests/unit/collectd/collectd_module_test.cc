@@ -305,6 +305,28 @@ TEST_CASE("a counter is sent as its type takes it") {
   CHECK(values.at("mmstats-all/gauge-c").number == kLarge / 2);
 }
 
+TEST_CASE("a counter that is no number adds nothing, whatever its type") {
+  const double none = std::numeric_limits<double>::quiet_NaN();
+  const TemporaryFolder folder;
+  folder.write("a.mmstats", MadeFile()
+                                .buffered("a", "d", none)
+                                .buffered("b", "d", none)
+                                .buffered("c", "d", 1.5)
+                                .owner(static_cast<std::uint32_t>(getpid()), unix_seconds())
+                                .padded());
+  stub_host::Host host;
+  host.config(section(files("all", folder,
+                            "<Metric \"[ac]\">\nKind \"counter\"\n</Metric>\n"
+                            "<Metric \"b\">\nKind \"counter\"\nType \"counter\"\n</Metric>\n")));
+  REQUIRE(host.init() == 0);
+  CHECK(host.read("mmstats/all") == 0);
+  const auto values = by_identity(host);
+  CHECK(values.size() == 3);
+  CHECK(values.at("mmstats-all/derive-a").derive == 0);
+  CHECK(values.at("mmstats-all/counter-b").derive == 0);
+  CHECK(values.at("mmstats-all/derive-c").derive == 1);
+}
+
 TEST_CASE("types are checked against the host's when the module begins") {
   const TemporaryFolder folder;
   const auto of_type = [&](const std::string& type) {
@@ -530,6 +552,136 @@ TEST_CASE("what the configuration asks for and is not there is told once, when i
   // Nothing is told where nothing is wrong.
   CHECK(host.read("mmstats/good") == 0);
   CHECK(told().empty());
+}
+
+TEST_CASE("true and false arrive as they were written") {
+  const TemporaryFolder folder;
+  publish(folder, "a.mmstats", 5);
+  const auto rule = [](const std::string& ignore) {
+    return "<Metric \"load\">\nIgnore " + ignore + "\n</Metric>\n";
+  };
+  stub_host::Host host;
+  host.config(section(files("yes", folder, "ReportSelf true\n" + rule("true")) +
+                      files("no", folder, "ReportSelf false\n" + rule("false"))));
+  REQUIRE(host.init() == 0);
+  CHECK(host.read("mmstats/yes") == 0);
+  CHECK(by_identity(host).count("mmstats-yes/count-files") == 1);
+  CHECK(by_identity(host).count("mmstats-yes/gauge-load") == 0);
+  CHECK(host.read("mmstats/no") == 0);
+  CHECK(by_identity(host).count("mmstats-no/count-files") == 0);
+  CHECK(by_identity(host).count("mmstats-no/gauge-load") == 1);
+}
+
+TEST_CASE("mistakes are logged as errors, and what may be meant otherwise as warnings") {
+  const TemporaryFolder folder;
+  stub_host::Host host;
+  host.config(section(files("all", folder, "Colour 1\n<Metric \"d+\">\nScale 2\n</Metric>\n")));
+  REQUIRE(host.init() == 0);
+  const auto level_of = [&](std::string_view text) {
+    for (std::size_t i = 0; i < host.log().size(); ++i) {
+      if (host.log()[i].find(text) != std::string::npos) return host.log_levels().at(i);
+    }
+    return -1;
+  };
+  constexpr int kError = 3;
+  constexpr int kWarning = 4;
+  constexpr int kInfo = 6;
+  CHECK(level_of("Colour 1 is left out") == kError);
+  CHECK(level_of("stands for the letter itself") == kWarning);
+  CHECK(level_of(" every 10 s") == kInfo);
+  folder.write("bad.mmstats", MadeFile().buffered("hits", "Q", std::uint64_t{5}).raw("\x09").bytes());
+  CHECK(host.read("mmstats/all") == 0);
+  CHECK(level_of("bad.mmstats: ") == kWarning);
+  CHECK(std::ranges::none_of(host.log(),
+                             [](const auto& line) { return line.find("(MaxFileSize)") != line.npos; }));
+}
+
+TEST_CASE("the module's own values tell files from folders, and count what is left out") {
+  const TemporaryFolder folder;
+  publish(folder, "a.mmstats", 5);
+  publish(folder, "b.mmstats", 5);
+  publish(folder, "c.mmstats", 5);
+  stub_host::Host host;
+  host.config(section(files("few", folder, "ReportSelf true\nMaxFiles 1\n") +
+                      files("denied", folder, "ReportSelf true\n")));
+  REQUIRE(host.init() == 0);
+  CHECK(host.read("mmstats/few") == 0);
+  CHECK(by_identity(host).at("mmstats-few/count-left_out_files").number == 2);
+  CHECK(by_identity(host).at("mmstats-few/count-files").number == 1);
+  CHECK(host.read("mmstats/denied") == 0);
+  publish(folder, "d.mmstats", 5);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  CHECK(host.read("mmstats/denied") == 0);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(by_identity(host).at("mmstats-denied/count-unreadable_files").number == 1);
+  CHECK(by_identity(host).at("mmstats-denied/count-unreadable_folders").number == 0);
+  CHECK(by_identity(host).at("mmstats-denied/count-left_out_files").number == 0);
+}
+
+TEST_CASE("that no file matches is not told while a file cannot be read") {
+  const TemporaryFolder folder;
+  stub_host::Host host;
+  host.config(section("<Files \"all\">\nPath \"" + folder.path() + "/{a,b}.mmstats\"\n</Files>\n"));
+  REQUIRE(host.init() == 0);
+  publish(folder, "a.mmstats", 5);
+  const auto told = [&] {
+    return std::ranges::count_if(
+        host.log(), [](const auto& line) { return line.find("0 files match now") != line.npos; });
+  };
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  // One for the folder, none for the file.
+  const int next = ::dup(0);
+  ::close(next);
+  rlimit one = before;
+  one.rlim_cur = static_cast<rlim_t>(next) + 1;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &one) == 0);
+  CHECK(host.read("mmstats/all") == 0);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(told() == 0);
+}
+
+// A file of the dead stays until the slowest block has read it, wherever that stands in the configuration.
+TEST_CASE("a file of the dead waits for the slowest block, and with one block for nobody") {
+  const TemporaryFolder folder;
+  const pid_t gone = ::fork();
+  if (gone == 0) ::_exit(0);
+  REQUIRE(::waitpid(gone, nullptr, 0) == gone);
+  const auto leave_a_file = [&] {
+    folder.write("dead.mmstats", MadeFile()
+                                     .buffered("hits", "Q", std::uint64_t{2})
+                                     .owner(static_cast<std::uint32_t>(gone), unix_seconds())
+                                     .padded());
+  };
+  const auto is_there = [&] { return ::access((folder / "dead.mmstats").c_str(), F_OK) == 0; };
+  const std::string fast = files("fast", folder, "Interval 0.001\nStale \"remove\"\n");
+  const std::string slow = files("slow", folder, "Interval 3600\n");
+  const std::string usual = files("usual", folder);  // the host's interval: 10 s
+  for (const auto& blocks : {fast + slow, slow + fast, fast + usual, usual + fast}) {
+    leave_a_file();
+    stub_host::Host host;
+    host.config(section(blocks));
+    REQUIRE(host.init() == 0);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+    do {
+      REQUIRE(host.read("mmstats/fast") == 0);
+    } while (std::chrono::steady_clock::now() < end);
+    CHECK(is_there());
+  }
+  const std::string second = files("second", folder, "Interval 0.001\n");
+  for (const auto& blocks : {fast, fast + second}) {
+    leave_a_file();
+    stub_host::Host host;
+    host.config(section(blocks));
+    REQUIRE(host.init() == 0);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (is_there() && std::chrono::steady_clock::now() < end) REQUIRE(host.read("mmstats/fast") == 0);
+    CHECK(!is_there());
+  }
 }
 
 TEST_CASE("of several default patterns one with files is enough") {

@@ -240,6 +240,24 @@ TEST_CASE("series get the default types, or those of their rule where they suit"
   }
 }
 
+TEST_CASE("a type suits a kind, or it is said why not") {
+  const auto problem = [](const char* type, Kind kind) {
+    return mmstats::collectd::type_problem(type, kind, host_type);
+  };
+  for (const Kind kind : {Kind::kGauge, Kind::kState, Kind::kTimestamp}) {
+    CHECK(problem("latency", kind).empty());
+    for (const char* counter : {"counter", "http_requests"}) {
+      CHECK(problem(counter, kind) ==
+            "its data source is a counter, and a " + std::string(mmstats::to_string(kind)) + " needs GAUGE");
+    }
+  }
+  for (const char* counter : {"counter", "http_requests"}) CHECK(problem(counter, Kind::kCounter).empty());
+  CHECK(problem("latency", Kind::kCounter) ==
+        "its data source is a GAUGE, and a counter needs DERIVE or COUNTER");
+  // What is sent by no kind suits any.
+  for (const char* type : {"latency", "counter"}) CHECK(problem(type, Kind::kProperty).empty());
+}
+
 TEST_CASE("a host without the default types still gets names") {
   SeriesNames names({.types = kTypes}, [](const std::string&) { return std::nullopt; });
   const std::vector<Series> all{series("a", Kind::kCounter), series("b", Kind::kGauge)};
@@ -298,6 +316,7 @@ TEST_CASE("counters become what their data source takes") {
            {0.0, 0, 0},
            {-0.0, 0, 0},
            {1.999, 1, 1},
+           {-1.0, -1, 0},
            {-1.999, -1, 0},
            {9007199254740993.0, 9007199254740992, 9007199254740992},
            {9223372036854774784.0, 9223372036854774784, 9223372036854774784U},

@@ -36,6 +36,7 @@ struct State {
   std::vector<stub_host::Reader> readers;
   std::vector<stub_host::Dispatched> dispatched;
   std::vector<std::string> log;
+  std::vector<int> log_levels;
   bool refuse = false;
   bool throwing = false;
   bool keep = true;
@@ -154,13 +155,14 @@ cdtime_t cdtime() {
   return ++now;
 }
 
-void plugin_log(int, const char* format, ...) {
+void plugin_log(int level, const char* format, ...) {
   char line[1024];
   va_list arguments;
   va_start(arguments, format);
   std::vsnprintf(line, sizeof line, format, arguments);
   va_end(arguments);
   state.log.emplace_back(line);
+  state.log_levels.push_back(level);
 }
 
 }  // extern "C"
@@ -206,6 +208,7 @@ int Host::read(const std::string& name) {
 const std::vector<Reader>& Host::readers() const { return state.readers; }
 const std::vector<Dispatched>& Host::dispatched() const { return state.dispatched; }
 const std::vector<std::string>& Host::log() const { return state.log; }
+const std::vector<int>& Host::log_levels() const { return state.log_levels; }
 void Host::refuse_readers() { state.refuse = true; }
 void Host::throw_when_dispatching(bool on) { state.throwing = on; }
 void Host::keep_dispatched(bool on) { state.keep = on; }

@@ -42,6 +42,7 @@ class Host {
   [[nodiscard]] const std::vector<Reader>& readers() const;
   [[nodiscard]] const std::vector<Dispatched>& dispatched() const;  // at the last read
   [[nodiscard]] const std::vector<std::string>& log() const;
+  [[nodiscard]] const std::vector<int>& log_levels() const;  // of the same lines, as in syslog
 
   void refuse_readers();  // registering one fails from now on
   void throw_when_dispatching(bool on);

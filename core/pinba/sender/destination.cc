@@ -138,7 +138,13 @@ void Destination::take_refusals() {
     socklen_t length = sizeof error;
     ::getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &error, &length);
     if (error == 0) break;
-    refused();
+    if (error == EMSGSIZE) {
+      // Too large for a router, which is no reason to leave the address.
+      ++counts_.refused;
+      sent_.clear();
+    } else {
+      refused();
+    }
   }
 }
 
@@ -232,9 +238,19 @@ bool Destination::after_error(int error, std::size_t packets, bool segmented, in
       }
       if (++tries < 2) return open();
       break;
+    case EMSGSIZE:
+      // A router may have said that of an earlier packet; if so, the system tells of it once, and cuts
+      // packets for that way from now on.
+      if (used_since_ != Clock::time_point() && !std::exchange(too_large_, true)) return true;
+      too_large_ = false;
+      if (segmented) {
+        segments_ = false;
+        return true;
+      }
+      break;
     default:
       // The same, as older systems say it.
-      if (error != EMSGSIZE && used_since_ != Clock::time_point()) {
+      if (used_since_ != Clock::time_point()) {
         close_socket();
         return open();
       }
@@ -264,6 +280,7 @@ bool Destination::drain() {
       return false;
     }
     tries = 0;
+    if (std::exchange(too_large_, false)) ++counts_.refused;  // it was an earlier one
     ++counts_.calls;
     if (used_since_ == Clock::time_point()) used_since_ = Clock::now();
     const auto last = static_cast<std::size_t>(sent) - 1;

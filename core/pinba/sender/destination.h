@@ -70,7 +70,8 @@ class Destination {
   std::size_t current_ = 0;  // of the addresses
   std::size_t untried_ = 0;  // addresses left to try before the next look-up
   mmstats::Descriptor socket_;
-  bool segments_ = true;  // the system can cut a message into equal packets
+  bool too_large_ = false;  // the last call met EMSGSIZE, which may be an earlier packet's
+  bool segments_ = true;    // the system can cut a message into equal packets
   bool resolving_ = false;
   Clock::time_point resolve_at_;
   Clock::time_point reopen_at_;   // no earlier try to open a socket

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -16,7 +17,7 @@
 namespace pinba {
 
 struct __attribute__((visibility("hidden"))) Client::Core {
-  Core(Sender given, ClientOptions given_options);
+  Core(Sender given, ClientOptions given_options, std::vector<std::string> given_servers);
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
   ~Core();
@@ -37,11 +38,22 @@ struct __attribute__((visibility("hidden"))) Client::Core {
   void fail_lost(bool lost) const {
     if (lost && options.raise_on_fail) throw MonitorError("a request was not sent: its datagram was dropped");
   }
+  // Adds to `news` which servers are not found, or send packets back.
+  void tell_of_servers(std::string& news);
   // False if a datagram was dropped. Adds what there is to log to `news`.
   bool send(Encoder& encoder, const Request& request, std::string& news);
 
   Sender sender;
   ClientOptions options;
+  // What was told of a server so far.
+  struct Server {
+    explicit Server(std::string given) : name(std::move(given)) {}
+    std::string name;
+    std::atomic<std::uint64_t> not_found = 0;
+    std::atomic<std::uint64_t> refused = 0;
+  };
+  std::deque<Server> servers;  // in the sender's order
+
   std::atomic<std::uint32_t> served = 0;
   std::atomic<std::uint64_t> changed = 0;
   std::atomic<std::uint64_t> dropped = 0;

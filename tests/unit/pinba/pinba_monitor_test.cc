@@ -273,6 +273,51 @@ TEST_CASE("a request that cannot be handed on is told, and thrown only where tha
   }
 }
 
+TEST_CASE("the log tells of a server that is not found or refuses packets, long before anything is lost") {
+  std::vector<std::string> logged;
+  ClientOptions options;
+  options.log = [&](std::string_view message) { logged.emplace_back(message); };
+  const std::string nobody = "127.0.0.1:" + std::to_string(UdpReceiver().port());
+  auto client = Client::make({.servers = {"pinba.example", nobody},
+                              .retry_interval = 1ms,
+                              .resolve = [&](auto&...) { return std::vector<pinba::Address>{}; }},
+                             options);
+  REQUIRE(client);
+  const auto counts = [&](std::size_t server) { return client->sender().counts(server); };
+  std::size_t sent = 0;
+  const auto tells = [&](const std::string& what) {
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    while (std::ranges::none_of(logged,
+                                [&](const auto& line) { return line.find(what) != std::string::npos; })) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      RequestMonitor(*client, "/").send();
+      ++sent;
+      std::this_thread::sleep_for(1ms);
+    }
+    return true;
+  };
+  CHECK(tells("server pinba.example: its name is not found; "));
+  CHECK(tells("server " + nobody + ": 1 datagrams came back"));
+  CHECK(counts(0).dropped == 0);
+  // No more than powers of two of each.
+  for (std::uint64_t known = 0; counts(0).not_found < 50 || counts(1).refused < 50;) {
+    const auto now = counts(0).not_found;
+    if (std::exchange(known, now) == now) {
+      std::this_thread::sleep_for(1ms);
+      continue;
+    }
+    RequestMonitor(*client, "/").send();
+    ++sent;
+  }
+  const auto lines = [&](const char* what) {
+    return std::ranges::count_if(logged,
+                                 [&](const auto& line) { return line.find(what) != std::string::npos; });
+  };
+  CHECK(lines("not found") <= std::bit_width(counts(0).not_found));
+  CHECK(lines("came back") <= std::bit_width(counts(1).refused));
+  CHECK(counts(0).queued == sent);
+}
+
 TEST_CASE("the log may use the request that it is told of") {
   std::optional<RequestMonitor> request;
   ClientOptions options;

@@ -32,6 +32,19 @@ def publish(path, ready, answer, clock=0):
         ready()
 
 
+def publish_and_fork(path, ready, answer):
+    """A worker that ends before a child of it, which then writes once into its file."""
+    file = writer.MmstatsFile(path, [writer.counter("requests", 5), writer.gauge("ready", 4, "I")])
+    ready()
+    next(answer)
+    end, held = os.pipe()
+    if os.fork() == 0:
+        os.close(held)
+        os.read(end, 1)  # nothing, once the parent is gone
+        file.incr("requests", 10)
+    os._exit(0)
+
+
 def publish_90_days_ago(path, ready, answer):
     publish(path, ready, answer, -90 * 86400)
 
@@ -52,6 +65,9 @@ def publish_by_library(folder, ready, answer):
     for order in answer:
         library.counter_incr(library.counter_new(model, order.encode(), None, None), 7)
         ready()
+
+
+WORKERS = (publish, publish_and_fork, publish_90_days_ago, publish_by_library)
 
 
 class Worker:
@@ -328,6 +344,70 @@ class LivesOfOthersTest(unittest.TestCase):
             self.assertGreater(max(left_out), 0)
             self.assertEqual(left_out[-1], 0)
 
+    def test_gauges_of_the_dead_are_out_at_once_whoever_wrote_last(self):
+        """Each worker writes right before its end: the file changed since the last scan."""
+        folder = self.folder("kills")
+        forked = os.path.join(self.folder("forked"), "a.mmstats")
+        with self.collectd({"kills": "", "forked": ""}):
+            # The file of a parent that ends, and then its child writes once more.
+            parent = self.worker(publish_and_fork, forked)
+            workers = [self.worker(publish, os.path.join(folder, f"{number}.mmstats")) for number in range(9)]
+            self.wait_for_last("kills", "gauge-ready", 9)
+            self.wait_for_last("forked", "gauge-ready", 4)
+            bounds = []
+            for living in range(8, -1, -1):
+                worker = workers.pop()
+                worker.order("10")
+                worker.kill()
+                bounds.append((time.time(), living))
+                self.wait_for_looks("kills", 1)
+            self.wait_for_looks("kills")
+            for died, living in bounds:
+                late = [value for when, value in self.samples("kills", "gauge-ready") if when > died]
+                self.assertLessEqual(max(late, default=0), living)
+            self.assertEqual(self.agent.last("mmstats-kills/derive-requests"), 9 * 15)
+
+            parent.order("end", answers=False)
+            self.wait_for_last("forked", "derive-requests", 15)
+            daemons.wait_until(lambda: not self.is_sent("forked", "gauge-ready"), "the child's gauge is not sent")
+            parent.kill()
+
+    def test_files_that_are_renamed_all_the_time_count_once(self):
+        folder = self.folder("storm")
+        count = 500
+        for number in range(count):
+            fields = [writer.counter("requests", 1)]
+            writer.MmstatsFile(os.path.join(folder, f"{number}.a.mmstats"), fields).close()
+        with self.collectd({"storm": "ReportSelf true"}):
+            self.wait_for_last("storm", "derive-requests", count)
+            began = time.time()
+            ends = ["a", "b"]
+            while sum(when > began for when, _ in self.samples("storm", "derive-requests")) < 12:
+                for number in range(count):
+                    old, new = (os.path.join(folder, f"{number}.{end}.mmstats") for end in ends)
+                    os.rename(old, new)
+                ends.reverse()
+            self.wait_for_looks("storm")
+            self.assertEqual({value for _, value in self.samples("storm", "derive-requests")}, {count})
+
+    def test_what_is_no_sum_is_not_sent_and_labels_that_meet_are_told(self):
+        folder = self.folder("odd")
+        files = []
+        for number, odd in enumerate((math.inf, -math.inf)):
+            fields = [writer.gauge("odd", odd), writer.gauge("even", 2.0), writer.counter("requests", 1)]
+            fields += [writer.counter("shop.x", 3), writer.counter("x", 4), writer.counter("shop.y", 5)]
+            files.append(writer.MmstatsFile(os.path.join(folder, f"{number}.mmstats"), fields))
+        with self.collectd({"odd": 'StripPrefix "shop"\nAggregate "sum"'}):
+            self.wait_for_last("odd", "gauge-even", 4)
+            self.wait_for_looks("odd")
+            self.assertEqual([value for _, value in self.samples("odd", "gauge-odd")], [])
+            self.assertEqual(self.agent.last("mmstats-odd/derive-y"), 10)
+            told = self.lines("with the prefix that is stripped and without it")
+            self.assertEqual(len(told), 1, told)
+            self.assertIn('label "x"', told[0])
+        for file in files:
+            file.close()
+
     def test_a_file_that_is_deleted_while_its_writer_lives_is_told_once(self):
         path = os.path.join(self.folder("deleted"), "a.mmstats")
         file = writer.MmstatsFile(path, [writer.counter("requests", 7)])
@@ -379,7 +459,7 @@ class LivesOfOthersTest(unittest.TestCase):
 
 if __name__ == "__main__":
     if len(sys.argv) == 3:
-        {one.__name__: one for one in (publish, publish_90_days_ago, publish_by_library)}[sys.argv[1]](
+        {one.__name__: one for one in WORKERS}[sys.argv[1]](
             sys.argv[2], lambda: print("ready", flush=True), (line.rstrip("\n") for line in sys.stdin)
         )
     else:

@@ -296,6 +296,7 @@ void Fold::Impl::end(File& file, const std::string& path, const FileId& id, bool
 // `life`, which departed, goes on in `file`.
 void Fold::Impl::go_on(File& file, Life&& life) {
   static_cast<Life&>(file) = std::move(life);
+  file.owner_memory.forget_writers(now);
   values += file.values();
   if (file.slot == WorkerSlots::kNone) return;
   const auto mine = std::find_if(reserved.begin(), reserved.end(), [&](const Reserved& one) {

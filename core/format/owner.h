@@ -51,6 +51,12 @@ struct OwnerMemory {
   bool pid_was_dead = false;  // at the last answer
   Writers writers;            // when they were asked for last
   std::optional<std::chrono::steady_clock::time_point> ask_again;  // for writers; none: never asked
+
+  // The life goes on in another file: who wrote the last one says nothing of this.
+  void forget_writers(std::chrono::steady_clock::time_point now) {
+    writers = {};
+    if (ask_again) ask_again = now;
+  }
 };
 
 // Asks the system about owners. Answers about a process's start are kept for `kRecheck`, but for a life that

@@ -254,7 +254,7 @@ class Run {
   void scan(Reader& reader);
   void see(Reader& reader);
   void read(Reader& reader, const Content& content, int inode, bool certain, const Reader::InodeSeen& seen);
-  In gauge(Reader& reader, const Content& content, bool certain, bool still);
+  In gauge(Reader& reader, const Content& content, bool asked, bool still);
   void check_removed(Reader& remover);
 };
 
@@ -530,7 +530,9 @@ void Run::see(Reader& reader) {
     if (!content.empty) read(reader, content, static_cast<int>(i), certain, seen);
     // A gauge is in if its file is, or may be, in the folder.
     if (!content.empty && !(gone && seen.known != Known::kMaybe)) {
-      In in = gauge(reader, content, certain, still);
+      // At a last reading nobody is asked about, nor where the file does not say whose it is.
+      const bool asked = certain && (open || stays) && !content.cut;
+      In in = gauge(reader, content, asked, still);
       if (!content.gauge) in = In::kNot;
       if (in == In::kMust && !(open || (stays && reader.holds))) in = In::kMay;
       const std::uint64_t digit = std::uint64_t{1} << (2U * static_cast<unsigned>(content.life));
@@ -624,7 +626,7 @@ void Run::read(Reader& reader, const Content& content, int inode, bool certain,
 //   file open, there, or when the clock was set forward before it was first seen.
 // - A pid that lives on though its process executed another program: only a lease that was refused before
 //   tells, or a file that says so.
-In Run::gauge(Reader& reader, const Content& content, bool certain, bool still) {
+In Run::gauge(Reader& reader, const Content& content, bool asked, bool still) {
   const Life& one = life(content.life);
   const Process& process = world_.process_of(one);
   auto& known = reader.lives[static_cast<std::size_t>(content.life)];
@@ -634,14 +636,14 @@ In Run::gauge(Reader& reader, const Content& content, bool certain, bool still) 
   const bool lease_tells = world_.ground.sees_mappings && (known.held || process.maps) && still && rechecked;
 
   if (process.alive) {
-    if (certain && process.holds && one.fd >= 0) known.held = true;
+    if (asked && process.holds && one.fd >= 0) known.held = true;
     if (process.foreign) {
       if (World::is_own(process.pid)) known.misjudged = known.misjudged || is_there;
       if (process.pid != kInit && !process.holds) known.misjudged = true;
       return known.misjudged || !world_.ground.leases ? In::kMay : In::kMust;
     }
     if (known.alive || !one.steps_forward) {
-      if (certain) known.alive = true;
+      if (asked) known.alive = true;
       return In::kMust;
     }
     if (process.holds && world_.ground.leases) return In::kMust;
@@ -656,7 +658,7 @@ In Run::gauge(Reader& reader, const Content& content, bool certain, bool still) 
   if (process.executed && world_.holder_of(process.pid) == &process) return lease_tells ? In::kNot : In::kMay;
   const bool gone_for_long = now >= process.pid_gone_at + 30;
   if (!is_there) {
-    if (certain) known.noticed = true;
+    if (asked) known.noticed = true;
     return known.alive || gone_for_long ? In::kNot : In::kMay;
   }
   if (known.noticed && known.alive) return In::kNot;
@@ -749,7 +751,12 @@ TEST_CASE("random histories: totals are exact and never fall, and gauges are of 
   if (!ground.leases || !ground.sees_mappings) MESSAGE("less is known here: leases do not tell who writes");
   Tally tally;
   int wrong = 0;
-  for (std::uint64_t seed = first; seed < first + count && wrong < 3; ++seed) {
+  std::vector<std::uint64_t> seeds;
+  // Each went wrong once: rare, and so not among the first.
+  if (!one_only) seeds = {215'467, 235'929, 334'246, 698'764, 772'854, 850'462};
+  for (std::uint64_t seed = first; seed < first + count; ++seed) seeds.push_back(seed);
+  for (const std::uint64_t seed : seeds) {
+    if (wrong == 3) break;
     const History history = make_history(seed);
     std::ostringstream all;
     std::size_t steps = 0;

@@ -78,6 +78,14 @@ void ComplaintLog::end_scan(std::uint64_t waiting) {
   last_lost_ = lost_;
 }
 
+void ComplaintLog::end() {
+  for (const auto& [level, text] : queued_) write_(level, text);
+  queued_.clear();
+  if (lost_ == last_lost_) return;
+  write_(level_, fmt::format("complaints that were left out: {}", lost_ - last_lost_));
+  last_lost_ = lost_;
+}
+
 bool ToldComplaints::has(const Error& error) {
   const auto known = told_.find(hash(error));
   if (known == told_.end()) return false;

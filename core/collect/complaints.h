@@ -45,6 +45,9 @@ class ComplaintLog {
   // what is queued: at most once a minute, and if it is news.
   void end_scan(std::uint64_t waiting);
 
+  // Writes all that is queued, as the program ends. What was left out, and not told yet, is told with it.
+  void end();
+
  private:
   bool spend();
 

@@ -86,6 +86,7 @@ int Daemon::run() {
   scan();
   delivery_.send_all(kLastWords);
   delivery_.end_scan();
+  log_.end();
   return delivery_.is_all_sent() ? kGood : kFailed;
 }
 
@@ -255,6 +256,7 @@ int Daemon::serve() {
   scan();
   delivery_.send_all(kLastWords);
   delivery_.end_scan();
+  log_.end();
   return kGood;
 }
 

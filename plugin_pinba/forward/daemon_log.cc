@@ -44,4 +44,6 @@ bool DaemonLog::complain_or_come_again(std::string_view text) {
 
 void DaemonLog::end_scan(std::uint64_t waiting) { complaints_.end_scan(waiting); }
 
+void DaemonLog::end() { complaints_.end(); }
+
 }  // namespace mmstats::forward

@@ -26,6 +26,7 @@ class DaemonLog {
   void complain(std::string_view text, Priority priority = Priority::kWarning);
   bool complain_or_come_again(std::string_view text);
   void end_scan(std::uint64_t waiting);
+  void end();  // what waits for its turn has none any more: it is said now
 
  private:
   bool terminal_;

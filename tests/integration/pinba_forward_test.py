@@ -276,6 +276,13 @@ hits = '\\1.calls'
                 result = run("--once", "--server", server, env={"MMSTATS_PATH": self.folder})
                 self.assertEqual((result.returncode, result.stdout), (1, ""), (server, result.stderr))
                 self.assertIn("packets", result.stderr)
+        # However many complaints came before it.
+        for number in range(50):
+            with open(os.path.join(self.folder, f"bad{number}.mmstats"), "wb") as file:
+                file.write(b"no mmstats")
+        result = run("--once", "--server", f"127.0.0.1:{free_udp_port()}", env={"MMSTATS_PATH": self.folder})
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("packets are lost", result.stderr)
         result = run("--once", "--dry-run", "--server", "name.invalid", env={"MMSTATS_PATH": self.folder})
         self.assertEqual(result.returncode, 0)
 

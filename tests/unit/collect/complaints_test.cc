@@ -74,6 +74,26 @@ TEST_CASE("few complaints are let through, and how many wait is told once a minu
   CHECK(told.summaries().size() == 1);
 }
 
+TEST_CASE("at the end all that waits is told, and how many were left out") {
+  Told told;
+  CHECK(told.scan(0, ComplaintLog::kPerScan) == ComplaintLog::kPerScan);
+  told.lines.clear();
+  told.log.tell_once(7, "first");
+  told.log.tell_once(8, "second");
+  CHECK(told.lines.empty());
+  using Lines = std::vector<std::pair<int, std::string>>;
+  told.log.end();
+  CHECK(std::exchange(told.lines, {}) == Lines{{7, "first"}, {8, "second"}});
+  told.log.end();
+  CHECK(told.lines.empty());
+  for (std::size_t i = 0; i < ComplaintLog::kMaxQueued + 3; ++i) told.log.tell_once(7, "one of many");
+  told.log.end();
+  REQUIRE(told.lines.size() == ComplaintLog::kMaxQueued + 1);
+  CHECK(told.lines.back() == std::pair(kSummary, std::string("complaints that were left out: 3")));
+  told.log.end();
+  CHECK(told.lines.size() == ComplaintLog::kMaxQueued + 1);
+}
+
 TEST_CASE("a complaint that is made once waits for its turn, and what is beyond the bound is counted") {
   Told told;
   told.log.begin_scan(told.start);

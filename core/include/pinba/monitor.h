@@ -57,8 +57,8 @@ struct ClientOptions {
   bool separate_timers = false;
   std::size_t max_timers = 10'000;  // of a request; what comes later is not measured
 
-  // Told what went wrong, from any thread; must not throw. Losses that go on are told at powers of two. That a
-  // server's name is not found, or that its packets come back, is known a little later: it is told when the
+  // Told what went wrong, from any thread; must not throw. Losses that go on are told at powers of two. That
+  // a server's name is not found, or that its packets come back, is known a little later: it is told when the
   // next request is sent.
   std::function<void(std::string_view message)> log = {};
   // Misuse (starting twice, stopping twice), and a datagram that send() or flush() could not hand on, throw

@@ -62,10 +62,9 @@ struct SenderCounts {
   std::uint64_t sent = 0;     // handed to the system
   std::uint64_t bytes = 0;    // in these
   std::uint64_t dropped = 0;  // no room in the queue, too large, no address, or refused by the system
-  // Packets that came back (ICMP), as nobody listened, a firewall let none through, or a router found them too
-  // large; they count as sent too.
-  // Not those that could be sent again, to the next address of a name; and of several that went in one call
-  // the system tells of the last.
+  // Packets that came back (ICMP), as nobody listened, a firewall let none through, or a router found them
+  // too large; they count as sent too. Not those that could be sent again, to the next address of a name; and
+  // of several that went in one call the system tells of the last.
   std::uint64_t refused = 0;
   std::uint64_t queued = 0;     // waiting now
   std::uint64_t calls = 0;      // system calls that sent

@@ -1,0 +1,62 @@
+// Who may have how much of what is bounded: memory, series, files, the work of a scan. Files come from
+// anybody, so one user's never take what another's need. No locks; one thread at a time.
+#pragma once
+
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <unordered_map>
+
+namespace mmstats {
+
+class Shares {
+ public:
+  // `self`: who is trusted as root is: the user that we run as.
+  explicit Shares(std::size_t limit, uid_t self = ::geteuid()) : limit_(limit), self_(self) {}
+
+  // Takes `amount` for `owner`. False, with nothing taken: he would have more than may_hold().
+  [[nodiscard]] bool take(uid_t owner, std::size_t amount) {
+    if (amount > room(owner)) return false;
+    held_[owner] += amount;
+    total_ += amount;
+    return true;
+  }
+
+  // Precondition: `owner` holds as much.
+  void give(uid_t owner, std::size_t amount) {
+    const auto entry = held_.find(owner);
+    if (entry == held_.end()) return;
+    total_ -= amount;
+    entry->second -= amount;
+    if (entry->second == 0) held_.erase(entry);
+  }
+
+  // How much `owner` may have in all now: what others leave, of which one who is not trusted gets three
+  // quarters. So there is room for whoever comes next, however many came before.
+  [[nodiscard]] std::size_t may_hold(uid_t owner) const {
+    const std::size_t left = limit_ - (total_ - held(owner));
+    return owner == 0 || owner == self_ ? left : left - left / 4;
+  }
+
+  [[nodiscard]] std::size_t room(uid_t owner) const {
+    const std::size_t most = may_hold(owner);
+    const std::size_t has = held(owner);
+    return most > has ? most - has : 0;
+  }
+
+  [[nodiscard]] std::size_t held(uid_t owner) const {
+    const auto entry = held_.find(owner);
+    return entry == held_.end() ? 0 : entry->second;
+  }
+  [[nodiscard]] std::size_t total() const { return total_; }
+  [[nodiscard]] std::size_t limit() const { return limit_; }
+
+ private:
+  std::size_t limit_;
+  uid_t self_;
+  std::size_t total_ = 0;
+  std::unordered_map<uid_t, std::size_t> held_;
+};
+
+}  // namespace mmstats

@@ -57,6 +57,7 @@ int raise_descriptor_limit(std::size_t wanted) {
 struct File {
   OpenFile open;
   FileId id;
+  uid_t owner = 0;
   std::string path;
   std::uint32_t names = 0;      // in all folders; 0: gone, or the key is free
   std::uint32_t position = 0;   // in Impl::active; kNoFile: gone, or released
@@ -361,6 +362,7 @@ FileKey Discovery::Impl::open_new(WatchedFolder& folder, const char* name) {
   }
   File& file = files[key];
   file.id = id;
+  file.owner = opened->owner();
   file.path = std::move(path);
   file.names = 1;
   file.position = static_cast<std::uint32_t>(active.size());
@@ -460,6 +462,7 @@ const Found& Discovery::scan(system_clock::time_point now, const MayRelease& may
 std::span<const FileKey> Discovery::files() const { return impl_->active; }
 const std::string& Discovery::path(FileKey file) const { return impl_->files[file].path; }
 FileId Discovery::id(FileKey file) const { return impl_->files[file].id; }
+uid_t Discovery::owner(FileKey file) const { return impl_->files[file].owner; }
 std::size_t Discovery::held() const { return impl_->held; }
 bool Discovery::is_held(FileKey file) const { return impl_->files[file].open.is_open(); }
 

@@ -3,6 +3,8 @@
 // number its own for as long as we care. No locks, no threads; one thread at a time.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -67,6 +69,8 @@ class Discovery {
 
   [[nodiscard]] const std::string& path(FileKey file) const;
   [[nodiscard]] FileId id(FileKey file) const;
+  // The user whose file it was when it was opened first: as fstat says of what was opened.
+  [[nodiscard]] uid_t owner(FileKey file) const;
   [[nodiscard]] bool is_held(FileKey file) const;
   [[nodiscard]] std::size_t held() const;  // descriptors held
 

@@ -18,6 +18,8 @@
 // argument. One thread at a time. A scan allocates nothing once it has seen the files.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -46,6 +48,8 @@ class ByteSource {
   virtual std::int64_t size() noexcept = 0;
   // None: not known.
   [[nodiscard]] virtual FileId id() const noexcept { return {}; }
+  // The user whose file it is: what it costs counts against him (shares.h).
+  [[nodiscard]] virtual uid_t owner() const noexcept { return 0; }
 };
 
 // One line of output. Lives in the fold; the index of a series never changes. Name, slot, the sink_type of

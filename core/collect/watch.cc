@@ -26,6 +26,7 @@ class DiscoveredBytes final : public ByteSource {
   }
   std::int64_t size() noexcept override { return discovery_.size(file_); }
   [[nodiscard]] FileId id() const noexcept override { return discovery_.id(file_); }
+  [[nodiscard]] uid_t owner() const noexcept override { return discovery_.owner(file_); }
 
  private:
   Discovery& discovery_;

@@ -41,6 +41,7 @@ OpenFile& OpenFile::operator=(OpenFile&& other) noexcept {
     close();
     fd_ = std::exchange(other.fd_, -1);
     id_ = other.id_;
+    owner_ = other.owner_;
     size_ = other.size_;
   }
   return *this;
@@ -76,6 +77,7 @@ Expected<OpenFile> OpenFile::open(int folder_fd, const char* name, const std::st
   }
   if (!S_ISREG(status.st_mode)) return tl::unexpected(not_regular(path, status.st_mode));
   file.id_ = {status.st_dev, status.st_ino};
+  file.owner_ = status.st_uid;
   file.size_ = static_cast<std::uint64_t>(status.st_size);
   return file;
 }

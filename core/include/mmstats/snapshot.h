@@ -30,7 +30,10 @@ struct FileId {
 class MMSTATS_API OpenFile {
  public:
   OpenFile() = default;
-  OpenFile(OpenFile&& other) noexcept : fd_(other.fd_), id_(other.id_), size_(other.size_) { other.fd_ = -1; }
+  OpenFile(OpenFile&& other) noexcept
+      : fd_(other.fd_), id_(other.id_), owner_(other.owner_), size_(other.size_) {
+    other.fd_ = -1;
+  }
   OpenFile& operator=(OpenFile&& other) noexcept;
   OpenFile(const OpenFile&) = delete;
   OpenFile& operator=(const OpenFile&) = delete;
@@ -53,12 +56,14 @@ class MMSTATS_API OpenFile {
   [[nodiscard]] bool is_open() const { return fd_ >= 0; }
   [[nodiscard]] int fd() const { return fd_; }
   [[nodiscard]] FileId id() const { return id_; }
+  [[nodiscard]] uid_t owner() const { return owner_; }        // of the file, when it was opened
   [[nodiscard]] std::uint64_t size() const { return size_; }  // bytes, when it was opened
   void close() noexcept;
 
  private:
   int fd_ = -1;
   FileId id_;
+  uid_t owner_ = 0;
   std::uint64_t size_ = 0;
 };
 

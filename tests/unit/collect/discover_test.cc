@@ -539,3 +539,16 @@ TEST_CASE("files that may be released make room, stay known, and are read again 
   CHECK(scan().appeared.size() == 1);
   CHECK(eyes.names() == std::set<std::string>{"a.mmstats", "c.mmstats", "d.mmstats"});
 }
+
+TEST_CASE("the owner of a file is the user whose it was when it was opened, held or not") {
+  Eyes eyes({.max_held = 1});
+  eyes.folder.write("a.mmstats", kContent);
+  eyes.folder.write("b.mmstats", kContent);
+  const uid_t owner = ::geteuid() == 0 ? 12345 : ::geteuid();
+  for (const char* name : {"a.mmstats", "b.mmstats"}) {
+    REQUIRE(::lchown((eyes.folder / name).c_str(), owner, static_cast<gid_t>(-1)) == 0);
+  }
+  REQUIRE(eyes.scan().appeared.size() == 2);
+  CHECK(eyes.discovery.held() == 1);
+  for (const FileKey file : eyes.discovery.files()) CHECK(eyes.discovery.owner(file) == owner);
+}

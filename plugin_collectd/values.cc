@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/hash.h"
+#include "base/keyed_hash.h"
 #include "mmstats/error.h"
 
 namespace mmstats::collectd {
@@ -128,7 +129,11 @@ std::uint16_t SeriesNames::choose_type(const Series& series, std::vector<std::st
 
 bool SeriesNames::take(std::string_view type, std::string_view type_instance) {
   // The hash stands for the identity: should two hashes meet, one name gets longer than it had to.
-  return taken_.insert(fnv1a(type_instance, fnv1a("/", fnv1a(type)))).second;
+  KeyedHasher hasher;
+  hasher.add(type);
+  hasher.add("/");
+  hasher.add(type_instance);
+  return taken_.insert(hasher.finish()).second;
 }
 
 std::vector<std::string> SeriesNames::extend(std::span<const Series> series) {

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <functional>
 #include <utility>
 
+#include "base/keyed_hash.h"
 #include "base/utf8.h"
 
 namespace mmstats {
@@ -12,11 +12,13 @@ namespace {
 
 constexpr std::string_view kCut = " ... ";
 
-std::size_t hash(const Error& error) {
-  const std::size_t where = std::hash<std::string_view>{}(error.path);
-  const std::size_t what =
-      (static_cast<std::size_t>(error.kind) << 48U) ^ (static_cast<std::size_t>(error.sys_errno) << 32U);
-  return (where ^ what ^ error.offset) * 0x9E3779B97F4A7C15U;
+std::uint64_t hash(const Error& error) {
+  KeyedHasher hasher;
+  hasher.add(static_cast<std::uint64_t>(error.kind));
+  hasher.add(static_cast<std::uint64_t>(error.sys_errno));
+  hasher.add(error.offset);
+  hasher.add(error.path);
+  return hasher.finish();
 }
 
 }  // namespace

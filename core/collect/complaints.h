@@ -80,7 +80,7 @@ class ToldComplaints {
   [[nodiscard]] bool is_full() const { return told_.size() >= kMax; }
 
  private:
-  std::unordered_map<std::size_t, std::uint64_t> told_;  // by hash: the scan that met it last
+  std::unordered_map<std::uint64_t, std::uint64_t> told_;  // by hash: the scan that met it last
   std::uint64_t scan_ = 0;
 };
 

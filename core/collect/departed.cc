@@ -2,28 +2,28 @@
 
 #include <algorithm>
 #include <bit>
-#include <functional>
 #include <utility>
+
+#include "base/keyed_hash.h"
 
 namespace mmstats {
 
-std::size_t DepartedLives::key(const Owner& owner) {
-  return std::hash<std::uint64_t>{}(owner.pid * 0x9E3779B97F4A7C15U ^
-                                    std::bit_cast<std::uint64_t>(owner.created));
+std::uint64_t DepartedLives::key(const Owner& owner) {
+  return keyed_hash(owner.pid, std::bit_cast<std::uint64_t>(owner.created));
 }
 
 void DepartedLives::add(Life&& life, const std::string& path, const FileId& file,
                         std::chrono::steady_clock::time_point now) {
   const Owner owner = life.layout->owner(life.mark);
   values_ += life.values();
-  lives_.push_back({std::move(life), std::hash<std::string>{}(path), file, now});
+  lives_.push_back({std::move(life), keyed_hash(path), file, now});
   by_owner_.emplace(key(owner), std::prev(lives_.end()));
   while (lives_.size() > kMaxLives || values_ > kMaxValues) drop(lives_.begin());
 }
 
 std::optional<Life> DepartedLives::take(const Owner& owner, const std::string& path, const FileId& file) {
   if (lives_.empty()) return std::nullopt;
-  const std::size_t name = std::hash<std::string>{}(path);
+  const std::uint64_t name = keyed_hash(path);
   const auto [begin, end] = by_owner_.equal_range(key(owner));
   const auto known = std::find_if(begin, end, [&](const auto& entry) {
     const Departed& one = *entry.second;

@@ -60,16 +60,16 @@ class DepartedLives {
  private:
   struct Departed {
     Life life;
-    std::size_t path = 0;  // its hash
+    std::uint64_t path = 0;  // its hash
     FileId file;
     std::chrono::steady_clock::time_point since;
   };
   using Lives = std::list<Departed>;  // the oldest first
-  static std::size_t key(const Owner& owner);
+  static std::uint64_t key(const Owner& owner);
   void drop(Lives::iterator life);
 
   Lives lives_;
-  std::unordered_multimap<std::size_t, Lives::iterator> by_owner_;
+  std::unordered_multimap<std::uint64_t, Lives::iterator> by_owner_;
   std::size_t values_ = 0;
 };
 

@@ -21,6 +21,7 @@
 
 #include "base/descriptor.h"
 #include "base/failure.h"
+#include "base/keyed_hash.h"
 #include "collect/folder_search.h"
 #include "collect/remove.h"
 #include "collect/watched_folder.h"
@@ -35,9 +36,7 @@ using std::chrono::system_clock;
 constexpr rlim_t kLeftToHost = 256;
 
 struct FileIdHash {
-  std::size_t operator()(const FileId& id) const {
-    return std::hash<std::uint64_t>{}((static_cast<std::uint64_t>(id.device) << 48U) ^ id.inode);
-  }
+  std::size_t operator()(const FileId& id) const { return keyed_hash(id.device, id.inode); }
 };
 
 // Raises the soft limit of descriptors by `wanted`, as far as the hard one allows, and returns

@@ -1,11 +1,11 @@
 #include "collect/layout.h"
 
 #include <algorithm>
-#include <functional>
 #include <numeric>
 #include <unordered_map>
 #include <utility>
 
+#include "base/keyed_hash.h"
 #include "format/struct_codes.h"
 
 namespace mmstats {
@@ -59,6 +59,22 @@ constexpr std::size_t round_up(std::size_t size) {
   return (size + sizeof(Block) - 1) / sizeof(Block) * sizeof(Block);
 }
 
+// How much of a file is compared, and whether it ends there.
+struct Window {
+  std::uint64_t size = 0;
+  bool exact = false;
+};
+
+Window window_of(const ParsedFile& content, std::uint64_t got) {
+  if (content.cut) return {got, true};
+  if (content.damage) return {std::min(got, content.damage->offset + kDamageWindow), false};
+  if (content.terminated && content.end + 2 <= got) return {content.end + 2, false};
+  return {got, true};
+}
+
+// Only metadata decides about other fields.
+bool is_metadata(const Field& field) { return label_has_suffix(field.label, kMetadataLabel); }
+
 FieldPlan plan_item(const Field& field, std::uint64_t item) {
   FieldPlan plan;
   plan.at = static_cast<std::uint32_t>(field.write_buffer_offset + 1 + field.type.first_item +
@@ -74,29 +90,30 @@ FieldPlan plan_item(const Field& field, std::uint64_t item) {
 
 }  // namespace
 
-std::uint64_t Layout::hash(const ParsedFile& content) {
-  std::uint64_t hash = content.end;
-  const auto mix = [&](std::uint64_t value) { hash = (hash ^ value) * 0x9E3779B97F4A7C15U + (hash >> 29U); };
+std::uint64_t Layout::hash(const ParsedFile& content, std::span<const std::byte> bytes) {
+  KeyedHasher hasher;
+  const auto add = [&](std::uint64_t from, std::uint64_t to) {
+    hasher.add(std::string_view(reinterpret_cast<const char*>(bytes.data()) + from, to - from));
+  };
+  const Window window = window_of(content, bytes.size());
+  hasher.add(window.size * 2 + (window.exact ? 1 : 0));
   for (const Field& field : content.fields) {
-    mix(std::hash<std::string_view>{}(field.label));
-    mix(field.write_buffer_offset);
+    // The numbers make sure that one sequence of bytes is one list of fields.
+    hasher.add(field.write_buffer_offset * 2 + (field.buffered ? 1 : 0));
+    add(field.offset, field.write_buffer_offset);
+    if (!is_metadata(field)) continue;
+    const std::uint64_t values = field.write_buffer_offset + 1;
+    add(values, values + (field.buffered ? 2 : 1) * field.type.size);
   }
-  mix(content.damage ? content.damage->offset : 0);
-  return hash;
+  add(content.end, window.size);
+  return hasher.finish();
 }
 
 Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, const Rules& rules)
     : damage_(content.damage) {
-  if (damage_) {
-    exact_ = content.cut;
-    window_ =
-        content.cut ? bytes.size() : std::min<std::uint64_t>(bytes.size(), damage_->offset + kDamageWindow);
-  } else if (content.terminated && content.end + 2 <= bytes.size()) {
-    window_ = content.end + 2;
-  } else {
-    exact_ = true;
-    window_ = bytes.size();
-  }
+  const Window window = window_of(content, bytes.size());
+  window_ = window.size;
+  exact_ = window.exact;
   pattern_.assign(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(window_));
   pattern_.resize(round_up(window_), std::byte{0});
   mask_.assign(window_, std::byte{0xFF});
@@ -111,7 +128,7 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
     mapped_ = mapped_ || says_mapped(field.label, text);
   }
   for (const Field& field : content.fields) add_field(field, rules, metadata);
-  if (!labels_.empty()) first_label_ = std::hash<std::string>{}(labels_.front());
+  if (!labels_.empty()) first_label_ = keyed_hash(labels_.front());
 
   const auto rank = [&](const FieldPlan& plan) {
     if (binding(plan).kind != Kind::kCounter) return 3;
@@ -130,7 +147,8 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
   }
   plans_ = std::move(plans);
   labels_ = std::move(labels);
-  std::unordered_map<std::string, int> used;
+  // A label that gets a number is never the one that is a key.
+  std::unordered_map<std::string_view, int, KeyedHash> used;
   for (std::string& label : labels_) {
     if (const int before = used[label]++; before > 0) label += '\0' + std::to_string(before);
   }
@@ -164,10 +182,9 @@ void Layout::exempt(std::uint64_t offset, std::uint64_t size) {
 }
 
 void Layout::add_field(const Field& field, const Rules& rules, std::string_view metadata) {
-  const bool is_metadata = label_has_suffix(field.label, kMetadataLabel);
   const std::uint64_t copies = field.buffered ? 2 : 1;
-  // What is not a value over time may change unseen: only metadata decides about other fields.
-  if (!is_metadata) exempt(field.write_buffer_offset + 1, copies * field.type.size);
+  // What is not a value over time may change unseen.
+  if (!is_metadata(field)) exempt(field.write_buffer_offset + 1, copies * field.type.size);
   if (field.buffered) exempt(field.write_buffer_offset, 1);
 
   if (field.type.is_scalar_number() && !field.buffered) {

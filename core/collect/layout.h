@@ -81,8 +81,9 @@ class Layout {
   // before it, enough of it.
   Layout(const ParsedFile& content, std::span<const std::byte> bytes, const Rules& rules);
 
-  // The hash of what makes two files share a layout, but not of values. Equal files have equal hashes.
-  static std::uint64_t hash(const ParsedFile& content);
+  // The keyed hash of all bytes that matches() compares: files share a layout if they share it, and nobody
+  // can make others that do.
+  static std::uint64_t hash(const ParsedFile& content, std::span<const std::byte> bytes);
 
   // How many bytes to read to be sure, and whether `got` of them at `bytes` look as they did.
   [[nodiscard]] std::size_t wanted() const { return window_ + (exact_ ? 2 : 0); }
@@ -103,7 +104,7 @@ class Layout {
   [[nodiscard]] const Binding& binding(const FieldPlan& plan) const { return bindings_[plan.binding]; }
   // The plan's label, told apart from equal labels of the same file.
   [[nodiscard]] const std::string& label(std::size_t plan) const { return labels_[plan]; }
-  [[nodiscard]] std::size_t first_label() const { return first_label_; }  // hash of the first that is used
+  [[nodiscard]] std::uint64_t first_label() const { return first_label_; }  // hash of the first that is used
   [[nodiscard]] bool apart() const { return apart_; }  // some series are kept apart by process
   [[nodiscard]] const std::optional<Damage>& damage() const { return damage_; }
 
@@ -128,7 +129,7 @@ class Layout {
   std::size_t plain_counters_ = 0;
   std::size_t whole_counters_ = 0;
   std::size_t counters_ = 0;
-  std::size_t first_label_ = 0;
+  std::uint64_t first_label_ = 0;
   bool apart_ = false;
   std::optional<FieldPlan> pid_;
   std::optional<FieldPlan> created_;

@@ -21,7 +21,7 @@ class LayoutCache {
   // shapes together would be too large.
   std::shared_ptr<const Layout> find(const ParsedFile& content, std::span<const std::byte> bytes,
                                      const Rules& rules) {
-    const std::uint64_t hash = Layout::hash(content);
+    const std::uint64_t hash = Layout::hash(content, bytes);
     const auto [begin, end] = layouts_.equal_range(hash);
     for (auto known = begin; known != end; ++known) {
       if (known->second->matches(bytes.data(), bytes.size())) return known->second;

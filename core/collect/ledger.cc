@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <utility>
 
+#include "base/keyed_hash.h"
 #include "collect/accumulator.h"
 
 namespace mmstats {
@@ -25,10 +25,9 @@ Ledger::Counted Ledger::counted(const Layout& layout, std::size_t i) const {
 }
 
 void Ledger::reshape(const Layout* before, const Layout& now) {
-  const std::hash<std::string> hash;
-  std::unordered_map<std::size_t, std::size_t> had;  // by hash of the label
+  std::unordered_map<std::uint64_t, std::size_t> had;  // by hash of the label
   for (std::size_t i = 0; before != nullptr && i < before->counters(); ++i) {
-    if (good[i] != 0) had.emplace(hash(before->label(i)), i);
+    if (good[i] != 0) had.emplace(keyed_hash(before->label(i)), i);
   }
   const std::size_t count = now.plans().size();
   std::vector<std::uint64_t> values(count, 0);
@@ -36,7 +35,7 @@ void Ledger::reshape(const Layout* before, const Layout& now) {
   Apart apart;
   if (apart_) apart.lost = std::move(apart_->lost);
   for (std::size_t i = 0; i < now.counters(); ++i) {
-    const std::size_t label = hash(now.label(i));
+    const std::uint64_t label = keyed_hash(now.label(i));
     if (const auto same = had.find(label); before != nullptr && same != had.end()) {
       const std::size_t was = same->second;
       if (now.plans()[i].same_type(before->plans()[was]) && !(apart_ && apart_->resumed.contains(was))) {

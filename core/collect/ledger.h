@@ -51,8 +51,8 @@ struct Ledger {
 
   // Most files keep their shape, and need none of this.
   struct Apart {
-    // By hash of the label: two labels of one file that share all 64 bits do not occur by chance.
-    std::unordered_map<std::size_t, Counted> lost;
+    // By keyed hash of the label: nobody can make two that share all 64 bits.
+    std::unordered_map<std::uint64_t, Counted> lost;
     // By plan: counters that came back, or have another type by now, until their next value. `last` is 0.
     std::unordered_map<std::size_t, Counted> resumed;
   };

@@ -2,8 +2,9 @@
 
 #include <re2/re2.h>
 
-#include <functional>
 #include <utility>
+
+#include "base/keyed_hash.h"
 
 namespace mmstats {
 namespace {
@@ -24,7 +25,7 @@ void PatternUse::watch_prefix(const std::string& prefix) { found_.prefix = prefi
 void PatternUse::meet(std::string_view label, std::string_view without_prefix) {
   const std::lock_guard lock(mutex_);
   if (!is_on()) return;
-  const std::size_t hash = std::hash<std::string_view>{}(label);
+  const std::uint64_t hash = keyed_hash(label);
   if (met_.size() >= kMaxLabels) {
     found_.more_labels = found_.more_labels || !met_.contains(hash);
     return;

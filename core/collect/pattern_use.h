@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -45,7 +46,7 @@ class PatternUse {
  private:
   std::atomic<bool> on_{true};
   std::mutex mutex_;
-  std::unordered_set<std::size_t> met_;  // by hash
+  std::unordered_set<std::uint64_t> met_;  // by hash
   std::vector<const re2::RE2*> includes_;
   std::vector<const re2::RE2*> rules_;
   UnusedPatterns found_;

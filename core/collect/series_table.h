@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/keyed_hash.h"
 #include "collect/accumulator.h"
 #include "collect/fold.h"
 
@@ -41,7 +42,7 @@ struct SeriesTable {
   void reconcile(std::uint32_t index, const Binding& binding);
 
   std::vector<Said> said_;  // by series
-  std::unordered_map<std::string, std::uint32_t> by_key_;
+  std::unordered_map<std::string, std::uint32_t, KeyedHash> by_key_;
   std::size_t name_bytes_ = 0;
 };
 

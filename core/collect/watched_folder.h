@@ -14,6 +14,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/keyed_hash.h"
 #include "collect/discover.h"
 #include "mmstats/error.h"
 #include "mmstats/snapshot.h"
@@ -22,15 +23,10 @@ namespace mmstats {
 
 inline constexpr FileKey kNoFile = ~FileKey{0};
 
-struct StringHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
-};
-
 struct WatchedFolder {
   std::string path;
   // A shell makes thousands of literal names of one glob: they are looked up, not tried one by one.
-  std::unordered_set<std::string, StringHash, std::equal_to<>> literals;
+  std::unordered_set<std::string, KeyedHash, std::equal_to<>> literals;
   std::vector<std::string> patterns;
   DIR* directory = nullptr;
   FileId id;
@@ -42,7 +38,7 @@ struct WatchedFolder {
     FileKey file = kNoFile;
     std::uint64_t seen = 0;  // number of the listing that saw it last
   };
-  std::unordered_map<std::string, Name, StringHash, std::equal_to<>> names;
+  std::unordered_map<std::string, Name, KeyedHash, std::equal_to<>> names;
   std::vector<Error> errors;  // of the last listing
   std::size_t skipped = 0;
   std::size_t unreadable = 0;

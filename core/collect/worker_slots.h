@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/keyed_hash.h"
+
 namespace mmstats {
 
 // A file that has a slot. A pid alone does not tell a process: in each of several containers one has the
@@ -66,7 +68,7 @@ class WorkerSlots {
     std::vector<std::uint64_t> threads;  // of its files; none: the slot is free
   };
   std::vector<Slot> slots_;
-  std::unordered_multimap<std::uint64_t, std::size_t> by_pid_;
+  std::unordered_multimap<std::uint64_t, std::size_t, KeyedNumberHash> by_pid_;
 };
 
 }  // namespace mmstats

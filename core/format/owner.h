@@ -12,6 +12,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "base/keyed_hash.h"
 #include "format/lease.h"
 #include "mmstats/parse.h"
 
@@ -109,7 +110,7 @@ class Owners {
 
   std::string proc_;
   Signal signal_;
-  std::unordered_map<pid_t, Process> processes_;
+  std::unordered_map<pid_t, Process, KeyedNumberHash> processes_;
   double boot_time_ = 0;  // Unix seconds; 0: could not be read
   std::optional<std::chrono::steady_clock::time_point> boot_read_at_;
   std::uint32_t questions_ = 0;  // for writers

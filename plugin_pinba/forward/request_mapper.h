@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/keyed_hash.h"
 #include "collect/fold.h"
 #include "pinba/request.h"
 #include "plugin_pinba/forward/request_names.h"
@@ -102,10 +103,11 @@ class RequestMapper {
   void complain(std::string text);
 
   Mapping mapping_;
-  std::vector<Source> sources_;                                  // by series
-  std::vector<Sent> sent_;                                       // by series; outlives mappings
-  std::unordered_map<std::string, std::uint32_t> counters_;      // by label and worker
-  std::unordered_multimap<std::string, std::uint32_t> waiting_;  // by those of the partner
+  std::vector<Source> sources_;  // by series
+  std::vector<Sent> sent_;       // by series; outlives mappings
+  std::unordered_map<std::string, std::uint32_t, mmstats::KeyedHash> counters_;  // by label and worker
+  std::unordered_multimap<std::string, std::uint32_t, mmstats::KeyedHash>
+      waiting_;  // by those of the partner
   std::vector<TimerSlot> timers_;
   std::map<std::pair<std::uint32_t, TagTexts>, std::uint32_t> timer_by_tags_;  // and request
   std::vector<RequestSlot> requests_;

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/host_name.h"
+#include "base/keyed_hash.h"
 #include "tools/shared/command_name.h"
 #include "tools/shared/value_text.h"
 
@@ -83,7 +84,7 @@ std::string series_json(std::size_t id, const Series& series) {
 // What the page shows of a process beside what is known of its owner.
 struct Shown {
   std::string command;
-  std::vector<std::size_t> labels;  // their hashes
+  std::vector<std::uint64_t> labels;  // their hashes
 };
 
 // Which machine this is, and which files of it are shown.
@@ -174,7 +175,7 @@ Response Live::processes(Files& files) {
       shown.push_back({std::string(command.empty() ? mmstats::stem_of(path) : command), {}});
     }
     for (const auto& field : content->fields) {
-      shown[index].labels.push_back(std::hash<std::string_view>{}(field.label));
+      shown[index].labels.push_back(mmstats::keyed_hash(field.label));
     }
   }
   processes_json_ = fmt::format(R"({{"epoch": {}, {}, "processes": [)", epoch_, where_);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "base/keyed_hash.h"
 #include "mmstats/error.h"
 #include "tools/shared/value_text.h"
 
@@ -67,11 +68,18 @@ std::string_view content_type(MetricsFormat format) {
 
 bool MetricNames::take(std::string_view family, Kind kind) {
   // The hash stands for the name: should two hashes meet, one name gets longer than it had to.
-  const auto hash = mmstats::fnv1a(family);
+  mmstats::KeyedHasher hasher;
+  hasher.add(family);
+  const auto hash_with = [&](std::string_view end) {
+    auto longer = hasher;
+    longer.add(end);
+    return longer.finish();
+  };
+  const auto hash = hash_with("");
   if (kind != Kind::kCounter) return taken_.insert(hash).second;
   // A counter's samples, one of them not written here, must not be another family's name either.
-  const auto total = mmstats::fnv1a(kTotal, hash);
-  const auto created = mmstats::fnv1a("_created", hash);
+  const auto total = hash_with(kTotal);
+  const auto created = hash_with("_created");
   if (taken_.contains(hash) || taken_.contains(total) || taken_.contains(created)) return false;
   taken_.insert({hash, total, created});
   return true;

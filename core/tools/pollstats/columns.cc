@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/failure.h"
+#include "base/keyed_hash.h"
 #include "mmstats/metadata.h"
 #include "tools/pollstats/number_text.h"
 #include "tools/pollstats/text_cells.h"
@@ -236,7 +237,7 @@ std::string Columns::line(const Samples& samples, const Look& look) const {
 std::string Columns::json(const Samples& samples, std::chrono::system_clock::time_point at) const {
   const double seconds = std::chrono::duration<double>(at.time_since_epoch()).count();
   std::string json = fmt::format(R"({{"time": {:.3f}, "fields": {{)", seconds);
-  std::unordered_set<std::string_view> told;
+  std::unordered_set<std::string_view, mmstats::KeyedHash> told;
   for (const Field& field : fields_) {
     const Form& form = field.shown();
     for (const Column& column : form.columns) {

@@ -21,7 +21,7 @@ namespace {
 // clock that was slewed meanwhile stay below this.
 constexpr double kClockSlack = 2.0;  // seconds
 
-constexpr std::size_t kMaxProcesses = 50'000;  // remembered at once
+constexpr std::size_t kMaxProcesses = 50'000;  // remembered though nobody asked for them in the last scan
 
 // Replaces `into` with what a file of procfs says; false if it cannot be read.
 bool read_proc(const std::string& path, std::string& into) {
@@ -127,9 +127,19 @@ void Owners::read_boot_time() {
   std::from_chars(begin, text_.data() + text_.size(), boot_time_);
 }
 
+// Where there are too many processes, those are forgotten of which nobody asked in the scan before: so what
+// is asked at each scan is known at the next one, and each scan looks them over once.
+void Owners::begin_scan(std::chrono::steady_clock::time_point now) {
+  const auto before = std::exchange(scan_, now);
+  if (processes_.size() <= kMaxProcesses) return;
+  looked_over_ += processes_.size();
+  std::erase_if(processes_, [&](const auto& known) { return known.second.asked_at != before; });
+}
+
 // What is known of the process that has `pid`. Null: no process can have it.
 const Owners::Process* Owners::look(std::uint64_t pid, std::chrono::steady_clock::time_point now, bool anew) {
   if (pid == 0 || pid > INT_MAX) return nullptr;
+  if (now != scan_) begin_scan(now);
   const auto [entry, fresh] = processes_.try_emplace(static_cast<pid_t>(pid));
   Process& process = entry->second;
   if (fresh || process.asked_at != now) {
@@ -139,9 +149,6 @@ const Owners::Process* Owners::look(std::uint64_t pid, std::chrono::steady_clock
       process.read_at.reset();  // whoever gets the pid next is somebody else
     } else if (!process.read_at || now - *process.read_at >= kRecheck) {
       read_start(static_cast<pid_t>(pid), process, now);
-    }
-    if (processes_.size() > kMaxProcesses) {
-      std::erase_if(processes_, [&](const auto& known) { return known.second.asked_at != now; });
     }
   }
   if (anew && process.read_at && *process.read_at != now) read_start(static_cast<pid_t>(pid), process, now);

@@ -92,6 +92,10 @@ class Owners {
   OwnerState of_file(const Owner& owner, OwnerMemory& memory, bool stands_still,
                      std::chrono::steady_clock::time_point now, const WritersOf& writers_of);
 
+  // How many processes were looked over in all, to forget those of which nobody asks any more: a part of what
+  // was asked.
+  [[nodiscard]] std::uint64_t looked_over() const { return looked_over_; }
+
  private:
   struct Process {
     OwnerState presence = OwnerState::kUnknown;  // of the pid, whoever has it
@@ -107,10 +111,13 @@ class Owners {
   const Process* look(std::uint64_t pid, std::chrono::steady_clock::time_point now, bool anew);
   void read_start(pid_t pid, Process& process, std::chrono::steady_clock::time_point now);
   void read_boot_time();
+  void begin_scan(std::chrono::steady_clock::time_point now);
 
   std::string proc_;
   Signal signal_;
   std::unordered_map<pid_t, Process, KeyedNumberHash> processes_;
+  std::chrono::steady_clock::time_point scan_;  // the last `now`
+  std::uint64_t looked_over_ = 0;
   double boot_time_ = 0;  // Unix seconds; 0: could not be read
   std::optional<std::chrono::steady_clock::time_point> boot_read_at_;
   std::uint32_t questions_ = 0;  // for writers

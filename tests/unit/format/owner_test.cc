@@ -365,3 +365,57 @@ TEST_CASE("a file that stands still is asked about again within 30 s, and not al
   }
   for (const auto& [second, files] : asked_in) CHECK(files <= 40);
 }
+
+namespace {
+
+int nobody_lives(pid_t /*pid*/, int /*signal*/) {
+  errno = ESRCH;
+  return -1;
+}
+int all_live(pid_t /*pid*/, int /*signal*/) { return 0; }
+
+}  // namespace
+
+TEST_CASE("many owners cost each scan as much as few: those of the last scan are looked over once") {
+  constexpr int kPids = 60'000;
+  constexpr int kScans = 4;
+  Owners owners("/nowhere", nobody_lives);
+  const auto begin = steady_clock::now();
+  int dead = 0;
+  for (int scan = 0; scan < kScans; ++scan) {
+    // Half of them are others each time.
+    for (int pid = 1; pid <= kPids; ++pid) {
+      const auto state = owners.state(static_cast<std::uint64_t>(pid + scan * kPids / 2), 1,
+                                      begin + scan * std::chrono::seconds(1));
+      dead += state == OwnerState::kDead ? 1 : 0;
+    }
+  }
+  CHECK(dead == kPids * kScans);
+  CHECK(owners.looked_over() > 0);
+  CHECK(owners.looked_over() <= std::uint64_t{2} * kPids * kScans);
+}
+
+TEST_CASE("many owners are remembered from one scan to the next, and forgotten when nobody asks for them") {
+  constexpr std::uint64_t kPids = 60'000;
+  const MadeProc proc;
+  proc.process(kPids, 1000);
+  Owners owners(proc.folder.path(), all_live);
+  const auto begin = steady_clock::now();
+  const auto scan = [&](int number, std::uint64_t first) {
+    const auto now = begin + number * std::chrono::seconds(1);
+    for (std::uint64_t pid = first; pid < first + kPids; ++pid) owners.state(pid, 1'001'500, now);
+    return owners.state(kPids, 1'001'500, now);
+  };
+  CHECK(scan(0, 1) == OwnerState::kAlive);
+  // Its start is not read again so soon, if it is known.
+  proc.process(kPids, 2000);
+  CHECK(scan(1, 1) == OwnerState::kAlive);
+  CHECK(scan(2, 1) == OwnerState::kAlive);
+  const auto of_others = [&](int number) {
+    const auto now = begin + number * std::chrono::seconds(1);
+    for (std::uint64_t pid = 2 * kPids; pid < 3 * kPids; ++pid) owners.state(pid, 1'001'500, now);
+  };
+  of_others(3);
+  of_others(4);
+  CHECK(owners.state(kPids, 1'001'500, begin + std::chrono::seconds(5)) == OwnerState::kDead);
+}

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <utility>
 
 #include "base/descriptor.h"
@@ -15,15 +16,37 @@
 namespace mmstats {
 namespace {
 
-// Calls act(folder, name), which returns 0 or an errno, while nobody can begin to write the file.
-template <class Act>
-Expected<void> if_unwritten(const OpenFile& file, const std::string& path, Act act) {
-  const auto refuse = [&](ErrorKind kind, const char* message) {
-    return tl::unexpected(failure(kind, path, message));
+enum class Wanted : std::uint8_t { kAnswer, kRemoval };
+
+// What came of it while nobody could begin to write the file: nothing else is done in that time.
+struct Outcome {
+  HasWriter has_writer;
+  int sys_errno;  // 0: none
+  bool changed;   // the name leads to another file now
+};
+
+// `name` in `folder`: where a path leads may be changed meanwhile, where these lead may not.
+Outcome act_unwritten(const OpenFile& file, int folder, const char* name, Wanted wanted) {
+  WriterLease lease(file.fd());
+  if (lease.has_writer() != HasWriter::kNo) return {lease.has_writer(), lease.sys_errno(), false};
+  if (wanted == Wanted::kAnswer) lease.give_back();
+  struct stat info{};
+  if (::fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) != 0) return {HasWriter::kNo, errno, false};
+  if (FileId{info.st_dev, info.st_ino} != file.id()) return {HasWriter::kNo, 0, true};
+  const bool failed = wanted == Wanted::kRemoval && ::unlinkat(folder, name, 0) != 0;
+  return {HasWriter::kNo, failed ? errno : 0, false};
+}
+
+Expected<void> if_unwritten(const OpenFile& file, const std::string& path, Wanted wanted) {
+  const auto refuse = [&](ErrorKind kind, const char* message, int sys_errno = 0) {
+    Error error = failure(kind, path, message);
+    error.sys_errno = sys_errno;
+    return tl::unexpected(std::move(error));
   };
   const auto failed = [&](int sys_errno) {
     return tl::unexpected(system_failure(path, "cannot be removed", sys_errno));
   };
+  constexpr const char* kWritten = "is kept: some process may still write it";
   // Writers lock a file that they replace: between the question and the removal no live one takes its name.
   struct Lock {
     int fd;
@@ -32,42 +55,35 @@ Expected<void> if_unwritten(const OpenFile& file, const std::string& path, Act a
       if (held) ::flock(fd, LOCK_UN);
     }
   } const lock{file.fd()};
-  const WriterLease lease(file.fd());
-  if (!lock.held || lease.has_writer() == HasWriter::kYes) {
-    return refuse(ErrorKind::kBusy, "is kept: some process may still write it");
-  }
-  if (lease.has_writer() == HasWriter::kUnknown) {
-    const bool strange = lease.sys_errno() == EACCES || lease.sys_errno() == EPERM;
-    Error error = failure(ErrorKind::kBusy, path,
-                          strange ? "only root or its owner may ask whether some process still writes it"
-                                  : "its file system cannot tell whether some process still writes it");
-    error.sys_errno = lease.sys_errno();
-    return tl::unexpected(std::move(error));
-  }
+  if (!lock.held) return refuse(ErrorKind::kBusy, kWritten);
   const auto slash = path.rfind('/');
-  // Held: where the path leads may be changed meanwhile, where this leads may not.
   const Descriptor folder(::open(slash == std::string::npos ? "." : path.substr(0, slash + 1).c_str(),
                                  O_PATH | O_DIRECTORY | O_CLOEXEC));
-  const char* const name = path.c_str() + (slash == std::string::npos ? 0 : slash + 1);
   if (!folder) return failed(errno);
-  struct stat info{};
-  if (::fstatat(folder.get(), name, &info, AT_SYMLINK_NOFOLLOW) != 0) return failed(errno);
-  if (FileId{info.st_dev, info.st_ino} != file.id()) {
-    return refuse(ErrorKind::kChanged, "is another file now; it is kept");
+  const char* const name = path.c_str() + (slash == std::string::npos ? 0 : slash + 1);
+
+  const Outcome outcome = act_unwritten(file, folder.get(), name, wanted);
+  if (outcome.has_writer == HasWriter::kYes) return refuse(ErrorKind::kBusy, kWritten);
+  if (outcome.has_writer == HasWriter::kUnknown) {
+    const bool strange = outcome.sys_errno == EACCES || outcome.sys_errno == EPERM;
+    return refuse(ErrorKind::kBusy,
+                  strange ? "only root or its owner may ask whether some process still writes it"
+                          : "its file system cannot tell whether some process still writes it",
+                  outcome.sys_errno);
   }
-  if (const int error = act(folder.get(), name); error != 0) return failed(error);
+  if (outcome.changed) return refuse(ErrorKind::kChanged, "is another file now; it is kept");
+  if (outcome.sys_errno != 0) return failed(outcome.sys_errno);
   return {};
 }
 
 }  // namespace
 
 Expected<void> remove_unwritten(const OpenFile& file, const std::string& path) {
-  return if_unwritten(
-      file, path, [](int folder, const char* name) { return ::unlinkat(folder, name, 0) == 0 ? 0 : errno; });
+  return if_unwritten(file, path, Wanted::kRemoval);
 }
 
 Expected<void> check_unwritten(const OpenFile& file, const std::string& path) {
-  return if_unwritten(file, path, [](int, const char*) { return 0; });
+  return if_unwritten(file, path, Wanted::kAnswer);
 }
 
 }  // namespace mmstats

@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <new>
 #include <utility>
 
@@ -29,6 +31,7 @@ namespace {
 
 constexpr std::size_t kPage = 4096;
 constexpr int kMaxNumber = 100;  // of names that are tried for one file
+constexpr int kMaxNaps = 100;    // of a millisecond, until a lease is given back
 
 std::size_t round_up(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
@@ -67,6 +70,11 @@ bool leads_to(const std::string& path, FileId id) {
   return ::lstat(path.c_str(), &there) == 0 && FileId{.device = there.st_dev, .inode = there.st_ino} == id;
 }
 
+// Differs if somebody has written to the file, or cut it.
+std::array<std::int64_t, 5> last_change(const struct stat& file) {
+  return {file.st_mtim.tv_sec, file.st_mtim.tv_nsec, file.st_ctim.tv_sec, file.st_ctim.tv_nsec, file.st_size};
+}
+
 // Whether it can be one of ours: of version 1, or not filled yet. Somebody's letters are not replaced.
 bool looks_like_mmstats(const OpenFile& file) {
   std::byte first{};
@@ -92,12 +100,32 @@ bool is_abandoned(const OpenFile& file, const std::string& path) {
 
 // Puts `temporary` in the place of the file `path` if nobody writes that any more. Of two processes that
 // both find it abandoned, one replaces it: the lock is on the file, and counts while the name leads to it.
+// What it says is read before the lease is taken, which is held over the rename alone; it is read again if
+// somebody wrote it since.
 bool replace_abandoned(const std::string& temporary, const std::string& path) {
   const auto file = OpenFile::open(AT_FDCWD, path.c_str(), path);
   if (!file || !looks_like_mmstats(*file) || ::flock(file->fd(), LOCK_EX | LOCK_NB) != 0) return false;
+  // Most names that are taken are so by somebody who is there: those are not even read.
+  if (writers_of(file->fd()).any != HasWriter::kNo) return false;
+  struct stat before{};
+  struct stat now{};
+  if (::fstat(file->fd(), &before) != 0 || !is_abandoned(*file, path)) return false;
   const WriterLease lease(file->fd());
-  return lease.has_writer() == HasWriter::kNo && leads_to(path, file->id()) && is_abandoned(*file, path) &&
+  return lease.has_writer() == HasWriter::kNo && leads_to(path, file->id()) &&
+         ::fstat(file->fd(), &now) == 0 && last_change(now) == last_change(before) &&
          ::rename(temporary.c_str(), path.c_str()) == 0;
+}
+
+// Opens the file for writing. Whoever asks whether it is written holds a lease for microseconds, so opening
+// is tried again for a moment. To wait (without O_NONBLOCK) might take 45 s, if he was stopped then.
+Descriptor open_for_writing(const std::string& path) {
+  for (int tries = 0;; ++tries) {
+    Descriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (file || errno != EWOULDBLOCK || tries == kMaxNaps) return file;
+    constexpr timespec kNap{.tv_sec = 0, .tv_nsec = 1'000'000};
+    ::nanosleep(&kNap, nullptr);
+    errno = EWOULDBLOCK;
+  }
 }
 
 // Puts fresh memory at addresses that are ours.
@@ -180,7 +208,7 @@ Expected<void> Region::grow_file(std::size_t bytes, int fd) {
 }
 
 Expected<void> Region::reopen_and_grow(std::size_t bytes) {
-  const Descriptor file(::open(path_.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  const Descriptor file = open_for_writing(path_);
   if (!file) return tl::unexpected(system_failure(path_, "cannot be opened again, to add a field"));
   if (id_of(file.get()) != id_)
     return tl::unexpected(

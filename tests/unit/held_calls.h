@@ -41,11 +41,12 @@ inline int filter_this_thread(long number, std::uint32_t action, unsigned flags)
   return static_cast<int>(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program));
 }
 
-// Calls run() in a thread of its own, and act() while that is held in front of its `nth` call of `number`, or
-// of each. Fails the test if it made no such call. Where the system does not allow it, says so and does
-// nothing.
+namespace detail {
+
+// Calls run() in a thread of its own, and act(answer) while that is held in front of a call of `number`,
+// which is made then unless `answer` is changed. False: the system does not allow it.
 template <class Run, class Act>
-void while_held(long number, int nth, Run run, Act act) {
+bool hold(long number, Run run, Act act) {
   std::atomic<int> listener{0};
   std::atomic<bool> done{false};
   std::thread thread([&] {
@@ -57,28 +58,57 @@ void while_held(long number, int nth, Run run, Act act) {
   if (listener < 0) {
     thread.join();
     MESSAGE("skipped: no system call can be held here");
-    return;
+    return false;
   }
-  int calls = 0;
-  bool met = false;
   while (!done) {
     pollfd ready{listener, POLLIN, 0};
     if (::poll(&ready, 1, 10) <= 0 || (ready.revents & POLLIN) == 0) continue;
     seccomp_notif call{};
     if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call) != 0) continue;
-    ++calls;
-    if (nth == kAtEach || calls == nth) {
-      met = true;
-      act();
-    }
-    seccomp_notif_resp go_on{};
-    go_on.id = call.id;
-    go_on.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-    ::ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &go_on);
+    seccomp_notif_resp answer{};
+    answer.id = call.id;
+    answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+    act(answer);
+    ::ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
   }
   thread.join();
   ::close(listener);
-  CHECK(met);
+  return true;
+}
+
+}  // namespace detail
+
+// Calls run() in a thread of its own, and act() while that is held in front of its `nth` call of `number`, or
+// of each. Fails the test if it made no such call. Where the system does not allow it, says so and does
+// nothing.
+template <class Run, class Act>
+void while_held(long number, int nth, Run run, Act act) {
+  int calls = 0;
+  bool met = false;
+  const bool allowed = detail::hold(number, run, [&](seccomp_notif_resp&) {
+    ++calls;
+    if (nth != kAtEach && calls != nth) return;
+    met = true;
+    act();
+  });
+  CHECK((met || !allowed));
+}
+
+// Calls run() in a thread of its own, whose first `times` calls of `number` fail with `sys_errno`; calls
+// act() at each call.
+template <class Run, class Act>
+void while_failing_first(int times, long number, int sys_errno, Run run, Act act) {
+  detail::hold(number, run, [&](seccomp_notif_resp& answer) {
+    act();
+    if (times-- > 0) {
+      answer.flags = 0;
+      answer.error = -sys_errno;
+    }
+  });
+}
+template <class Run>
+void while_failing_first(int times, long number, int sys_errno, Run run) {
+  while_failing_first(times, number, sys_errno, run, [] {});
 }
 
 // Calls run() in a thread of its own, whose calls of `number` fail with `sys_errno`.

@@ -267,3 +267,48 @@ TEST_CASE("a file that is replaced while we ask for its writers is kept, and so 
     CHECK(fs::exists(path));
   }
 }
+
+TEST_CASE("others are kept from writing a file for the removal alone, and for the answer not at all") {
+  const TemporaryFolder folder;
+  const auto path = put(folder, "a.mmstats", 7);
+  const OpenFile file = open(path);
+  const auto may_write = [&] {
+    const int fd = ::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0) ::close(fd);
+    return fd >= 0;
+  };
+  // The folder is opened before the question.
+  held::while_held(
+      SYS_openat, held::kAtEach, [&] { CHECK(check_unwritten(file, path).has_value()); },
+      [&] { CHECK(may_write()); });
+  held::while_held(
+      SYS_newfstatat, held::kAtEach, [&] { CHECK(check_unwritten(file, path).has_value()); },
+      [&] { CHECK(may_write()); });
+  held::while_held(
+      SYS_openat, held::kAtEach, [&] { CHECK(remove_unwritten(file, path).has_value()); },
+      [&] { CHECK(may_write()); });
+}
+
+TEST_CASE("the lease is given back before the lock, whatever the answer was") {
+  const TemporaryFolder folder;
+  const auto path = put(folder, "a.mmstats", 7);
+  const OpenFile file = open(path);
+  int calls = 0;
+  const auto ask = [&](auto question) {
+    held::while_held(
+        SYS_flock, held::kAtEach, [&] { question(file, path); },
+        [&] {
+          const int fd = ::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+          CHECK((fd >= 0 || errno == ENOENT));
+          if (fd >= 0) ::close(fd);
+          ++calls;
+        });
+  };
+  ask(check_unwritten);
+  CHECK(fs::exists(path));
+  put(folder, "other", 8);
+  fs::rename(folder / "other", path);
+  ask(remove_unwritten);
+  CHECK(fs::exists(path));
+  CHECK(calls == 4);
+}

@@ -3,16 +3,21 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <csignal>
 #include <deque>
 #include <string>
 #include <vector>
 
+#include "child_process.h"
 #include "descriptors.h"
 #include "folder_content.h"
 #include "held_calls.h"
@@ -293,4 +298,140 @@ TEST_CASE("a file that nobody has open is replaced only if its owner is known to
     CHECK(hits_of(path) == (row.replaced ? 1 : 7));
     region.reset();
   }
+}
+
+namespace {
+
+struct FieldBeyondThePage {
+  std::size_t at = sample::file(sample::counter("hits", 1)).size() - 2;
+  std::string bytes = sample::counter(std::string(5000, 'x'), 3);
+};
+
+// A process that asks who writes the file `path`, and is stopped then: it gives its lease back when somebody
+// was refused so many times.
+ChildProcess lease_holder(const std::string& path, int times, int granted) {
+  return ChildProcess([&] {
+    sigset_t refused;
+    sigemptyset(&refused);
+    sigaddset(&refused, SIGURG);
+    must(::sigprocmask(SIG_BLOCK, &refused, nullptr) == 0);
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    must(fd >= 0 && ::fcntl(fd, F_SETSIG, SIGURG) == 0);
+    must(::fcntl(fd, F_SETLEASE, F_RDLCK) == 0);
+    must(::write(granted, "y", 1) == 1);
+    for (int time = 0; time < times; ++time) must(::sigwaitinfo(&refused, nullptr) == SIGURG);
+    must(::fcntl(fd, F_SETLEASE, F_UNLCK) == 0);
+  });
+}
+
+// Makes `folder` one of an overlay, where a lease is granted on a file that is mapped: for this process
+// alone.
+bool mount_overlay(const std::string& folder) {
+  if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    return false;
+  if (::mount("none", folder.c_str(), "tmpfs", 0, nullptr) != 0) return false;
+  for (const char* part : {"/lower", "/upper", "/work", "/merged"}) ::mkdir((folder + part).c_str(), 0755);
+  const auto options =
+      "lowerdir=" + folder + "/lower,upperdir=" + folder + "/upper,workdir=" + folder + "/work";
+  return ::mount("none", (folder + "/merged").c_str(), "overlay", 0, options.c_str()) == 0;
+}
+
+}  // namespace
+
+TEST_CASE("a file gets its field though somebody who asks for its writers keeps them away for a moment") {
+  const FieldBeyondThePage field;
+  SUBCASE("who is stopped meanwhile") {
+    const TemporaryFolder folder;
+    ChildProcess writer([&] {
+      if (!mount_overlay(folder.path())) ::_exit(ChildProcess::kSkipped);
+      const auto path = folder / "merged/a.mmstats";
+      Region& region = new_region();
+      must(fill_region(region, path, 1).has_value());
+      std::array<int, 2> granted{};
+      must(::pipe(granted.data()) == 0);
+      ChildProcess holder = lease_holder(path, 1, granted[1]);
+      ::close(granted[1]);
+      char answer = 0;
+      if (::read(granted[0], &answer, 1) != 1) ::_exit(ChildProcess::kSkipped);
+      must(region.append(field.at, sample::bytes(field.bytes)).has_value());
+      must(holder.wait() == 0);
+      must(FileContent(path).numbers.size() == 2);
+    });
+    const int status = writer.wait();
+    if (status == ChildProcess::kSkipped)
+      MESSAGE("skipped: no overlay can be mounted here, or it has no leases");
+    else
+      CHECK(status == 0);
+  }
+  SUBCASE("in the kernel's words") {
+    const TemporaryFolder folder;
+    const auto path = folder / "a.mmstats";
+    Region& region = new_region();
+    REQUIRE(fill_region(region, path, 1).has_value());
+    held::while_failing_first(3, SYS_openat, EWOULDBLOCK, [&] {
+      CHECK(region.append(field.at, sample::bytes(field.bytes)).has_value());
+    });
+    CHECK(FileContent(path).numbers.size() == 2);
+    region.remove();
+    region.reset();
+  }
+}
+
+TEST_CASE("whoever keeps writers away for long is not waited for") {
+  const FieldBeyondThePage field;
+  const TemporaryFolder folder;
+  Region& region = new_region();
+  REQUIRE(fill_region(region, folder / "a.mmstats", 1).has_value());
+  int tries = 0;
+  held::while_failing_first(
+      1'000'000, SYS_openat, EWOULDBLOCK,
+      [&] {
+        const auto appended = region.append(field.at, sample::bytes(field.bytes));
+        CHECK_FALSE(appended.has_value());
+        if (!appended) CHECK(appended.error().sys_errno == EWOULDBLOCK);
+      },
+      [&] { ++tries; });
+  CHECK(tries <= 101);
+  region.remove();
+  region.reset();
+}
+
+TEST_CASE("what an abandoned file says is read before others are kept from writing it") {
+  const TemporaryFolder folder;
+  MadeFile made;
+  made.buffered("hits", "Q", std::uint64_t{7});
+  const auto path = folder / "a.mmstats";
+  // Without an owner, the file system is asked; with one, the process is, too.
+  for (const bool owned : {false, true}) {
+    if (owned) made.owner(1, unix_now() - 1e6);
+    for (const long call : {long{SYS_pread64}, long{SYS_openat}, long{SYS_fstatfs}}) {
+      folder.write("a.mmstats", made.padded());
+      Region& region = new_region();
+      held::while_held(
+          call, held::kAtEach, [&] { CHECK(fill_region(region, path, 1).has_value()); },
+          [&] {
+            const int fd = ::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+            CHECK(fd >= 0);
+            ::close(fd);
+          });
+      region.remove();
+      region.reset();
+    }
+  }
+}
+
+TEST_CASE("a file that somebody writes and closes while it is looked at is not replaced") {
+  const TemporaryFolder folder;
+  const auto path = sample::write(folder, "a.mmstats", sample::file(sample::counter("hits", 7)));
+  Region& region = new_region();
+  // First only its first byte is read.
+  held::while_held(
+      SYS_pread64, 2, [&] { CHECK(fill_region(region, path, 1).has_value()); },
+      [&] {
+        const auto longer = sample::file(sample::counter("hits", 8) + sample::counter("more", 9));
+        sample::write(folder, "a.mmstats", longer);
+      });
+  CHECK(region.path() == folder / "a.1.mmstats");
+  CHECK(hits_of(path) == 8);
+  region.reset();
 }

@@ -9,9 +9,11 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <typeinfo>
+#include <unordered_map>
 #include <utility>
 #include <variant>
-#include <vector>
 
 #include "format/file_name.h"
 #include "mmstats/fields.h"
@@ -24,8 +26,9 @@ using mmstats::Kind;
 
 struct mmstats_model {
   mmstats::ModelOptions options;
-  std::optional<mmstats::Model> model;         // made with the first field, when the options are known
-  std::vector<std::shared_ptr<void>> handles;  // that the caller has
+  std::optional<mmstats::Model> model;  // made with the first field, when the options are known
+  // That the caller has, by label and type: what is asked for again is the same.
+  std::unordered_map<std::string, std::shared_ptr<void>> handles;
   std::mutex mutex;
 
   mmstats::Model& get() {
@@ -84,7 +87,7 @@ T bounded(double value) {
 template <class T, bool kShared>
 class NumberOf final : public mmstats_number {
  public:
-  NumberOf(mmstats::Model& model, const char* label, const About& about, bool buffered)
+  NumberOf(mmstats::Model& model, std::string_view label, const About& about, bool buffered)
       : cell_(model, label, about, Kind::kGauge, T{}, buffered) {}
   void set(std::int64_t value) noexcept override { cell_.store(static_cast<T>(value)); }
   void set_unsigned(std::uint64_t value) noexcept override { cell_.store(static_cast<T>(value)); }
@@ -108,28 +111,46 @@ About about(const char* unit, const char* help, std::optional<Kind> kind = {}) {
   return {.unit = text_or_empty(unit), .help = text_or_empty(help), .kind = kind};
 }
 
-// What `make` gives for a Model and a label, kept with `model`; null if it cannot be, whatever it throws.
-template <class Handle = void, class Make>
-auto* keep(mmstats_model* model, const char* label, Make&& make) noexcept {
-  using Pointer = decltype(make(std::declval<mmstats::Model&>(), label));
-  typename Pointer::pointer handle = nullptr;
-  if (model == nullptr) return handle;
+// What two handles differ in beside their labels, and their classes.
+struct Which {
+  std::uint64_t type = 0;
+  std::uint64_t kind = 0;
+  std::uint64_t size = 0;
+  bool shared = false;
+};
+
+// What `make` gives for a Model and a label, kept with `model`; null if there is no memory, whatever it
+// throws.
+template <class Handle, class Field, class Make>
+Handle* keep(mmstats_model* model, const char* label, const Which& which, Make&& make) noexcept {
+  if (model == nullptr) return nullptr;
   try {
-    std::shared_ptr made = make(model->get(), text_or_empty(label));
+    const std::string name = text_or_empty(label);
+    auto key = std::string(typeid(Field).name()) + '\0' + std::to_string(which.type) + ',' +
+               std::to_string(which.kind) + ',' + std::to_string(which.size) + (which.shared ? 's' : 't') +
+               name;
+    mmstats::Model& fields = model->get();
+    {
+      const std::lock_guard lock(model->mutex);
+      const auto known = model->handles.find(key);
+      if (known != model->handles.end()) return static_cast<Handle*>(known->second.get());
+    }
+    // Without the lock, as who is told may call anything. Of two that are made at once both are one field.
+    std::shared_ptr<Handle> made = make(fields, name);
+    if (made == nullptr) return nullptr;
     const std::lock_guard lock(model->mutex);
-    model->handles.push_back(made);
-    handle = made.get();
+    return static_cast<Handle*>(model->handles.emplace(std::move(key), std::move(made)).first->second.get());
   } catch (...) {
-    // No memory: the caller gets null.
+    return nullptr;
   }
-  return handle;
 }
 
-template <class Handle, class Field, class... Arguments>
+template <class Handle, class Field, class... Size>
 Handle* make_handle(mmstats_model* model, const char* label, const char* unit, const char* help,
-                    Arguments... arguments) noexcept {
-  return keep(model, label, [&](mmstats::Model& fields, const char* name) {
-    return std::make_unique<Handle>(Handle{Field(fields, name, about(unit, help), arguments...)});
+                    Size... size) noexcept {
+  const Which which{.size = (std::uint64_t{0} + ... + size)};
+  return keep<Handle, Field>(model, label, which, [&](mmstats::Model& fields, const std::string& name) {
+    return std::make_unique<Handle>(Handle{Field(fields, name, about(unit, help), size...)});
   });
 }
 
@@ -197,16 +218,20 @@ mmstats_number* make_number(mmstats_model* model, mmstats_type type, mmstats_kin
                             const char* unit, const char* help) noexcept {
   const auto known_kind = to_kind(kind, type);
   if (!known_kind) return nullptr;
-  return keep(model, label, [&](mmstats::Model& fields, const char* name) {
-    std::unique_ptr<mmstats_number> number;
-    with_type(type, [&]<class T>(T) {
-      if constexpr (!kShared || sizeof(T) > 1) {
-        number = std::make_unique<NumberOf<T, kShared>>(fields, name, about(unit, help, known_kind),
-                                                        sizeof(T) > 1);
-      }
-    });
-    return number;
-  });
+  const Which which{.type = static_cast<std::uint64_t>(type),
+                    .kind = static_cast<std::uint64_t>(*known_kind),
+                    .shared = kShared};
+  return keep<mmstats_number, mmstats_number>(
+      model, label, which, [&](mmstats::Model& fields, const std::string& name) {
+        std::unique_ptr<mmstats_number> number;
+        with_type(type, [&]<class T>(T) {
+          if constexpr (!kShared || sizeof(T) > 1) {
+            number = std::make_unique<NumberOf<T, kShared>>(fields, name, about(unit, help, known_kind),
+                                                            sizeof(T) > 1);
+          }
+        });
+        return number;
+      });
 }
 
 template <class Value>
@@ -279,6 +304,10 @@ int mmstats_model_set_mode(mmstats_model* model, unsigned mode) {
 
 int mmstats_model_set_system_fields(mmstats_model* model, bool system_fields) {
   return set_option(model, [&](auto& options) { options.system_fields = system_fields; });
+}
+
+int mmstats_model_set_max_file_bytes(mmstats_model* model, std::size_t max_file_bytes) {
+  return set_option(model, [&](auto& options) { options.max_file_bytes = max_file_bytes; });
 }
 
 int mmstats_model_set_remove_at_exit(mmstats_model* model, bool remove_at_exit) {

@@ -4,11 +4,9 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
-#include <new>
 #include <string>
 
 #include "base/utf8.h"
-#include "publish/region.h"
 #include "publish/thread_memory.h"
 
 namespace mmstats {
@@ -29,19 +27,34 @@ void write_text(char* into, std::size_t size, std::string_view text) {
   }
 }
 
-std::uint32_t add_text(Model& model, std::string_view label, const About& about, std::size_t size,
+// More than a file can hold is kept private, more than this cut.
+constexpr std::size_t kMaxText = std::size_t{1} << 20U;
+
+detail::Added add_text(Model& model, std::string_view label, const About& about, std::size_t size,
                        bool buffered, std::string_view value) {
-  if (size > Region::kMemoryBytes) throw std::bad_alloc();
-  std::string bytes(size, '\0');
-  write_text(bytes.data(), size, value);
+  std::string bytes(std::min(size, kMaxText), '\0');
+  write_text(bytes.data(), bytes.size(), value);
   const auto type = std::to_string(size) + 's';
   return model.add_field({.label = label,
                           .type = type,
-                          .size = size,
+                          .size = bytes.size(),
                           .buffered = buffered,
                           .shared = false,
                           .kind = Kind::kProperty,
                           .initial = bytes.data()},
+                         about);
+}
+
+// A mean, made by the class `made_by` with `parameter`, and `memory` bytes for each thread.
+detail::Added add_mean(Model& model, std::string_view label, const About& about, std::string_view made_by,
+                       std::size_t parameter, std::size_t memory) {
+  return model.add_field({.label = label,
+                          .type = "d",
+                          .size = sizeof(double),
+                          .kind = Kind::kGauge,
+                          .memory = memory,
+                          .made_by = made_by,
+                          .parameter = parameter},
                          about);
 }
 
@@ -75,17 +88,20 @@ struct Seconds {
 
 StringField::StringField(Model& model, std::string_view label, const About& about, std::size_t size,
                          std::string_view initial)
-    : size_(size), write_buffer_{model.number(), add_text(model, label, about, size, true, initial)} {}
+    : size_(std::min(size, kMaxText)),
+      write_buffer_(add_text(model, label, about, size, true, initial).field) {}
 
 void StringField::set(std::string_view text) noexcept {
-  auto* const write_buffer = reinterpret_cast<std::uint8_t*>(write_buffer_.in_thread());
+  auto* const write_buffer = state_at<std::uint8_t>(write_buffer_);
+  if (write_buffer == nullptr) return;
   const std::uint8_t mine = *write_buffer & 1U;
   write_text(reinterpret_cast<char*>(write_buffer) + 1 + mine * size_, size_, text);
   std::atomic_ref(*write_buffer).store(mine ^ 1U, std::memory_order_release);
 }
 
 std::string_view StringField::value() const noexcept {
-  const auto* const write_buffer = reinterpret_cast<const char*>(write_buffer_.in_thread());
+  const auto* const write_buffer = state_at<char>(write_buffer_);
+  if (write_buffer == nullptr) return {};
   const std::size_t published = (static_cast<unsigned char>(*write_buffer) & 1U) ^ 1U;
   const std::string_view text(write_buffer + 1 + published * size_, size_);
   return text.substr(0, text.find('\0'));
@@ -97,7 +113,7 @@ StaticTextField::StaticTextField(Model& model, std::string_view label, std::stri
 }
 
 Average::Average(Model& model, std::string_view label, const About& about)
-    : mean_(model, label, about, Kind::kGauge), state_(add_memory(model, sizeof(Mean))) {}
+    : Average(add_mean(model, label, about, "Average", 0, sizeof(Mean))) {}
 
 void Average::add(double value) noexcept {
   auto* const mean = state_at<Mean>(state_);
@@ -108,9 +124,9 @@ void Average::add(double value) noexcept {
 }
 
 MovingAverage::MovingAverage(Model& model, std::string_view label, const About& about, std::size_t size)
-    : mean_(model, label, about, Kind::kGauge),
-      size_(static_cast<std::uint32_t>(std::clamp<std::size_t>(size, 1, 65'536))),
-      state_(add_memory(model, sizeof(Ring) + size_ * sizeof(double))) {}
+    : MovingAverage(add_mean(model, label, about, "MovingAverage", bounded_size(size),
+                             sizeof(Ring) + bounded_size(size) * sizeof(double)),
+                    bounded_size(size)) {}
 
 void MovingAverage::add(double value) noexcept {
   auto* const ring = state_at<Ring>(state_);
@@ -134,9 +150,9 @@ double MovingAverage::last() const noexcept {
 }
 
 WindowAverage::WindowAverage(Model& model, std::string_view label, const About& about, std::size_t seconds)
-    : mean_(model, label, about, Kind::kGauge),
-      seconds_(static_cast<std::uint32_t>(std::clamp<std::size_t>(seconds, 1, 3'600))),
-      state_(add_memory(model, sizeof(Seconds) + seconds_ * sizeof(Mean))) {}
+    : WindowAverage(add_mean(model, label, about, "WindowAverage", bounded_seconds(seconds),
+                             sizeof(Seconds) + bounded_seconds(seconds) * sizeof(Mean)),
+                    bounded_seconds(seconds)) {}
 
 void WindowAverage::add(double value, Clock::time_point now) noexcept {
   auto* const window = state_at<Seconds>(state_);

@@ -6,15 +6,14 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
-#include <new>
 #include <span>
 #include <utility>
 
 #include "base/failure.h"
-#include "base/utf8.h"
 #include "format/file_name.h"
 #include "format/owner.h"
 #include "mmstats/format.h"
+#include "publish/known_fields.h"
 
 namespace mmstats {
 
@@ -22,7 +21,6 @@ using detail::FieldSpec;
 
 namespace {
 
-constexpr std::size_t kMaxSize = UINT16_MAX;       // of a label, a type, a text
 constexpr std::size_t kMetadataSpare = 1024;       // for fields that come later
 constexpr std::size_t kMetadataMore = 4096;        // when that is used up
 constexpr std::size_t kMaxMetadataLines = 60'000;  // bytes in one sys.metadata
@@ -31,24 +29,15 @@ constexpr std::size_t kMaxSystemFields = 32;       // with all sys.metadata that
 constexpr std::size_t kCacheLine = 64;
 constexpr std::size_t kMaxHead = kCacheLine + 16;  // bytes of a field beside its label and values
 
-std::string one_line(std::string text) {
-  std::replace_if(text.begin(), text.end(), [](char c) { return c == '\t' || c == '\n' || c == '\0'; }, ' ');
-  return text;
-}
-
 // What a field says of itself. Empty if convention says the same, or if no line can.
 std::string metadata_line(const std::string& label, Kind kind, const About& about) {
   const bool evident = kind == Kind::kProperty && about.unit.empty() && about.help.empty();
-  if (evident || label != one_line(label)) return {};
+  if (evident) return {};
   auto line = label + '\t' + std::string(to_string(kind));
   if (!about.unit.empty() || !about.help.empty()) line += '\t' + one_line(about.unit);
   if (!about.help.empty()) line += '\t' + one_line(about.help);
   line += '\n';
   return line.size() > kMaxMetadataLines ? std::string{} : line;
-}
-
-std::string not_published(std::string_view label) {
-  return "field \"" + printable(label).substr(0, 100) + "\" is not published: ";
 }
 
 // A field's bytes, and where in them its write buffer byte is.
@@ -96,21 +85,6 @@ Encoded encode(const FieldSpec& spec, std::string_view label, std::size_t offset
 
 const std::byte FileSet::kFirstByte = kVersion1;
 
-std::string FileSet::prefixed(std::string_view label) const {
-  return options_.label_prefix.empty() ? std::string(label)
-                                       : options_.label_prefix + '.' + std::string(label);
-}
-
-// What is wrong with it, if anything.
-std::string FileSet::check(const FieldSpec& spec, const std::string& label) const {
-  if (label.empty()) return "an empty label would end the file's list of fields; give it one";
-  if (label.size() > kMaxSize) return "its label has more than 65,535 bytes; shorten it";
-  if (!is_utf8(label)) return "its label is not UTF-8; encode it";
-  if (labels_.contains(label)) return "its label is there already; give each field its own";
-  if (spec.size == 0 || spec.size > kMaxSize) return "its value must have 1 to 65,535 bytes";
-  return {};
-}
-
 // Whether a field fits, and `line` of metadata with it: without that it might be taken for another kind.
 // What is added for alignment is counted in full.
 bool FileSet::has_room(const FieldSpec& spec, std::string_view label, std::string_view line) const {
@@ -118,32 +92,17 @@ bool FileSet::has_room(const FieldSpec& spec, std::string_view label, std::strin
   if (!complete_) {
     end += kSystemFields + kMaxSystemFields * options_.label_prefix.size() + metadata_.size() + line.size();
   } else if (metadata_at_ + line.size() > metadata_end_) {
-    end += kMaxHead + prefixed(kMetadataLabel).size() + std::max(kMetadataMore, line.size());
+    end += kMaxHead + with_prefix(options_, kMetadataLabel).size() + std::max(kMetadataMore, line.size());
   }
-  return end <= Region::kFileBytes;
+  return end <= size_.file;
 }
 
-std::uint32_t FileSet::add_field(const FieldSpec& spec, const About& about, std::vector<Error>& errors) {
-  const auto label = prefixed(spec.label);
-  const auto wrong = check(spec, label);
-  const auto line = wrong.empty() && options_.system_fields
-                        ? metadata_line(label, about.kind.value_or(spec.kind), about)
-                        : std::string{};
-  if (!wrong.empty()) {
-    errors.push_back(failure(ErrorKind::kInvalid, {}, not_published(label) + wrong));
-  } else if (!has_room(spec, label, line)) {
-    errors.push_back({.kind = ErrorKind::kLimit,
-                      .path = {},
-                      .offset = image_.size(),
-                      .sys_errno = 0,
-                      .message = not_published(label) + "the file has no room for it; use several Models"});
-  } else {
-    if (!line.empty()) describe(line, errors);
-    labels_.insert(label);
-    return append(spec, label, errors);
-  }
-  // As in a file: the write buffer byte, and then the aligned values.
-  return add_memory(kCacheLine + 2 * spec.size) + kCacheLine - 1;
+std::optional<std::uint32_t> FileSet::publish(const FieldSpec& spec, const std::string& label,
+                                              const About& about, std::vector<Error>& errors) {
+  const auto line = options_.system_fields ? metadata_line(label, about.kind.value_or(spec.kind), about) : "";
+  if (!has_room(spec, label, line)) return std::nullopt;
+  if (!line.empty()) describe(line, errors);
+  return append(spec, label, errors);
 }
 
 // Appends a field to what every file begins with, and to the files that are there.
@@ -167,14 +126,14 @@ std::size_t FileSet::append_property(std::string_view label, std::string_view ty
                        .shared = false,
                        .kind = Kind::kProperty,
                        .initial = value};
-  return append(spec, prefixed(label), errors) + 1;
+  return append(spec, with_prefix(options_, label), errors) + 1;
 }
 
-std::uint32_t FileSet::add_memory(std::size_t size) {
-  if (size > Region::kMemoryBytes || memory_ + size > Region::kMemoryBytes) throw std::bad_alloc();
+std::optional<std::uint32_t> FileSet::add_memory(std::size_t size) {
+  if (size > size_.memory - memory_) return std::nullopt;
   const std::size_t end = (memory_ + size + kCacheLine - 1) / kCacheLine * kCacheLine;
   for (Region* region : regions_) region->provide_memory(end);
-  return static_cast<std::uint32_t>(Region::kFileBytes + std::exchange(memory_, end));
+  return static_cast<std::uint32_t>(size_.file + std::exchange(memory_, end));
 }
 
 // Adds to the last sys.metadata, as far as there is room, else to one more.
@@ -213,9 +172,8 @@ void FileSet::complete(std::vector<Error>& errors) {
   uid_at_ = append_property("sys.uid", "Q", sizeof(std::uint64_t), nullptr, errors);
   gid_at_ = append_property("sys.gid", "Q", sizeof(std::uint64_t), nullptr, errors);
   created_at_ = append_property("sys.created", "d", sizeof(double), nullptr, errors);
-  if (const auto writer = prefixed(kWriterLabel); writer == one_line(writer)) {
-    metadata_.insert(0, writer + "\tproperty\t\t" + std::string(kWriterMaps) + '\n');
-  }
+  metadata_.insert(0,
+                   with_prefix(options_, kWriterLabel) + "\tproperty\t\t" + std::string(kWriterMaps) + '\n');
   while (metadata_.size() > kMaxMetadataLines) {
     const std::size_t end = metadata_.rfind('\n', kMaxMetadataLines - 1) + 1;
     append_metadata(std::string_view(metadata_).substr(0, end), end, errors);

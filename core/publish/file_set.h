@@ -3,9 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <vector>
 
 #include "mmstats/error.h"
@@ -17,12 +17,16 @@ namespace mmstats {
 // One thread at a time.
 class FileSet {
  public:
-  // `options` must outlive it.
-  explicit FileSet(const ModelOptions& options) : options_(options) {}
+  // `options` must outlive it. `size`: of each region; the sum is below 4 GiB.
+  FileSet(const ModelOptions& options, RegionSize size) : options_(options), size_(size) {}
 
-  // As Model::add_field and Model::add_memory say. What went wrong is added to `errors`.
-  std::uint32_t add_field(const detail::FieldSpec& spec, const About& about, std::vector<Error>& errors);
-  std::uint32_t add_memory(std::size_t size);
+  // Appends a field, which KnownFields::check has passed, to all files, present and future. `label`: with its
+  // prefix. What went wrong is added to `errors`. Returns the offset of its write buffer byte; none: there is
+  // no room, and nothing was done.
+  std::optional<std::uint32_t> publish(const detail::FieldSpec& spec, const std::string& label,
+                                       const About& about, std::vector<Error>& errors);
+  // As Model::add_memory says. None: there is no room.
+  std::optional<std::uint32_t> add_memory(std::size_t size);
 
   // Makes `region` one of these files, for the thread that {TID} stands for. Error: why it is no file.
   Expected<void> fill(Region& region, std::string_view thread, std::int64_t tid, std::vector<Error>& errors);
@@ -36,10 +40,11 @@ class FileSet {
 
   void publish_no_more() { published_ = false; }
   [[nodiscard]] bool has_fields() const { return image_.size() > 1; }
+  [[nodiscard]] std::size_t file_bytes() const { return image_.size(); }
+  [[nodiscard]] RegionSize region_size() const { return size_; }
   [[nodiscard]] const std::vector<Region*>& regions() const { return regions_; }
 
  private:
-  [[nodiscard]] std::string check(const detail::FieldSpec& spec, const std::string& label) const;
   [[nodiscard]] bool has_room(const detail::FieldSpec& spec, std::string_view label,
                               std::string_view line) const;
   [[nodiscard]] Region* find(const std::byte* address) const;
@@ -49,12 +54,11 @@ class FileSet {
   void complete(std::vector<Error>& errors);
   void describe(std::string_view line, std::vector<Error>& errors);
   void append_metadata(std::string_view lines, std::size_t size, std::vector<Error>& errors);
-  [[nodiscard]] std::string prefixed(std::string_view label) const;
 
   const ModelOptions& options_;
+  RegionSize size_;
   std::vector<std::byte> image_{kFirstByte};  // what a new file begins with: all fields so far
-  std::unordered_set<std::string> labels_;
-  bool complete_ = false;  // has the sys.* fields: the first file was made
+  bool complete_ = false;                     // has the sys.* fields: the first file was made
   bool published_ = true;
   std::size_t pid_at_ = 0;
   std::size_t tid_at_ = 0;

@@ -12,8 +12,6 @@
 
 namespace mmstats {
 
-using detail::Place;
-
 namespace {
 
 using buckets::kCount;
@@ -130,16 +128,47 @@ struct Window {
 
 namespace detail {
 
-Distribution::Distribution(Model& model, std::string_view label, const About& about)
-    : count_(model, std::string(label) + ".count", {.unit = {}, .help = about.help, .kind = {}},
-             Kind::kCounter),
-      sum_(model, std::string(label) + ".sum", about, Kind::kCounter),
-      min_(model, std::string(label) + ".min", about, Kind::kGauge),
-      max_(model, std::string(label) + ".max", about, Kind::kGauge),
-      percentiles_{{{model, std::string(label) + ".p50", about, Kind::kGauge},
-                    {model, std::string(label) + ".p90", about, Kind::kGauge},
-                    {model, std::string(label) + ".p99", about, Kind::kGauge},
-                    {model, std::string(label) + ".p999", about, Kind::kGauge}}} {}
+// Makes the eight fields of a distribution. All belong together: none is that of another class by chance.
+struct Distribution::Maker {
+  Model& model;
+  std::string_view label;
+  const About& about;
+  std::string_view made_by;
+  std::size_t parameter;
+
+  template <Number T>
+  [[nodiscard]] Added make(std::string_view ending, Kind kind, std::size_t memory = 0) const {
+    const char code = code_of<T>();
+    const auto whole = std::string(label) + std::string(ending);
+    const FieldSpec spec{.label = whole,
+                         .type = {&code, 1},
+                         .size = sizeof(T),
+                         .kind = kind,
+                         .memory = memory,
+                         .made_by = made_by,
+                         .parameter = parameter};
+    // How many values there were has no unit.
+    return model.add_field(
+        spec, std::is_same_v<T, std::uint64_t> ? About{.unit = {}, .help = about.help, .kind = {}} : about);
+  }
+  [[nodiscard]] Cell<double> gauge(std::string_view ending) const {
+    return Cell<double>(make<double>(ending, Kind::kGauge));
+  }
+};
+
+Distribution::Distribution(Model& model, std::string_view label, const About& about, std::string_view made_by,
+                           std::size_t parameter, std::size_t memory)
+    : Distribution(Maker{model, label, about, made_by, parameter},
+                   Maker{model, label, about, made_by, parameter}.make<std::uint64_t>(
+                       ".count", Kind::kCounter, memory)) {}
+
+Distribution::Distribution(const Maker& maker, const Added& count)
+    : state_(count.memory),
+      count_(count),
+      sum_(maker.make<double>(".sum", Kind::kCounter)),
+      min_(maker.gauge(".min")),
+      max_(maker.gauge(".max")),
+      percentiles_{maker.gauge(".p50"), maker.gauge(".p90"), maker.gauge(".p99"), maker.gauge(".p999")} {}
 
 void Distribution::publish(double min, double max, const Buckets& percentiles) noexcept {
   min_.store(min);
@@ -152,7 +181,7 @@ void Distribution::publish(double min, double max, const Buckets& percentiles) n
 }  // namespace detail
 
 Histogram::Histogram(Model& model, std::string_view label, const About& about)
-    : Distribution(model, label, about), state_(add_memory(model, sizeof(Everything))) {}
+    : Distribution(model, label, about, "Histogram", 0, sizeof(Everything)) {}
 
 void Histogram::add(double value) noexcept {
   auto* const state = state_at<Everything>(state_);
@@ -174,9 +203,9 @@ void Histogram::add(double value) noexcept {
 }
 
 MovingHistogram::MovingHistogram(Model& model, std::string_view label, const About& about, std::size_t size)
-    : Distribution(model, label, about),
-      size_(static_cast<std::uint32_t>(std::clamp<std::size_t>(size, 1, 65'536))),
-      state_(add_memory(model, sizeof(Recent) + size_ * sizeof(std::uint16_t))) {}
+    : Distribution(model, label, about, "MovingHistogram", bounded_size(size),
+                   sizeof(Recent) + bounded_size(size) * sizeof(std::uint16_t)),
+      size_(bounded_size(size)) {}
 
 void MovingHistogram::add(double value) noexcept {
   auto* const recent = state_at<Recent>(state_);
@@ -197,9 +226,8 @@ void MovingHistogram::add(double value) noexcept {
 
 WindowHistogram::WindowHistogram(Model& model, std::string_view label, const About& about,
                                  std::size_t seconds)
-    : Distribution(model, label, about),
-      seconds_(static_cast<std::uint32_t>(std::clamp<std::size_t>(seconds, 1, 3'600))),
-      state_(add_memory(model, sizeof(Window))) {}
+    : Distribution(model, label, about, "WindowHistogram", bounded_seconds(seconds), sizeof(Window)),
+      seconds_(bounded_seconds(seconds)) {}
 
 void WindowHistogram::add(double value, Clock::time_point now) noexcept {
   auto* const window = state_at<Window>(state_);

@@ -29,11 +29,8 @@
 namespace mmstats {
 namespace {
 
-constexpr std::size_t kPage = 4096;
 constexpr int kMaxNumber = 100;  // of names that are tried for one file
 constexpr int kMaxNaps = 100;    // of a millisecond, until a lease is given back
-
-std::size_t round_up(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
 // "a/b.mmstats" -> "a/b.1.mmstats"
 std::string numbered(const std::string& path, int number) {
@@ -138,8 +135,8 @@ void map_memory(std::byte* address, std::size_t bytes) {
 
 }  // namespace
 
-Region::Region() {
-  void* const reserved = ::mmap(nullptr, kFileBytes + kMemoryBytes, PROT_NONE,
+Region::Region(RegionSize size) : size_(size) {
+  void* const reserved = ::mmap(nullptr, size_.file + size_.memory, PROT_NONE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (reserved == MAP_FAILED) throw std::bad_alloc();
   address_ = static_cast<std::byte*>(reserved);
@@ -184,8 +181,8 @@ Expected<void> Region::make_file(std::span<const std::byte> image, const std::st
 // Blocks are allocated before they are mapped: on a full file system the first store would end the
 // process otherwise (SIGBUS).
 Expected<void> Region::grow_file(std::size_t bytes, int fd) {
-  const std::size_t wanted = round_up(bytes);
-  if (wanted > kFileBytes) return tl::unexpected(system_failure(path_, "has no room for more fields", EFBIG));
+  const std::size_t wanted = whole_pages(bytes);
+  if (wanted > size_.file) return tl::unexpected(system_failure(path_, "has no room for more fields", EFBIG));
   rlimit limit{};
   // Beyond this limit the kernel sends a signal that ends the process, too.
   if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && wanted > limit.rlim_cur) {
@@ -259,16 +256,16 @@ Expected<void> Region::append(std::size_t offset, std::span<const std::byte> fie
 }
 
 void Region::grow_private(std::size_t bytes) {
-  const std::size_t wanted = round_up(bytes);
+  const std::size_t wanted = whole_pages(bytes);
   if (wanted <= bytes_) return;
   map_memory(address_ + bytes_, wanted - bytes_);
   bytes_ = wanted;
 }
 
 void Region::provide_memory(std::size_t bytes) {
-  const std::size_t wanted = round_up(bytes);
+  const std::size_t wanted = whole_pages(bytes);
   if (wanted <= memory_bytes_) return;
-  map_memory(address_ + kFileBytes + memory_bytes_, wanted - memory_bytes_);
+  map_memory(address_ + size_.file + memory_bytes_, wanted - memory_bytes_);
   memory_bytes_ = wanted;
 }
 
@@ -291,7 +288,7 @@ void Region::detach() {
 
 void Region::reset() {
   // Should this fail, the mapping stays, until the next use of the region replaces it.
-  static_cast<void>(::mmap(address_, kFileBytes + kMemoryBytes, PROT_NONE,
+  static_cast<void>(::mmap(address_, size_.file + size_.memory, PROT_NONE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
   bytes_ = file_bytes_ = memory_bytes_ = 0;
   full_ = false;

@@ -1,7 +1,7 @@
-// Where one thread's values live: a range of addresses that begins with a file, mapped, and goes on, at
-// kFileBytes, with memory that only the process sees. The address stays the same while the file
-// comes, grows and goes, so that fields need only an offset. What the file cannot hold is private memory.
-// No descriptor is kept: a program with a thousand threads has others to open.
+// Where one thread's values live: a range of addresses that begins with a file, mapped, and goes on, where
+// that might end, with memory that only the process sees. The address stays the same while the file comes,
+// grows and goes, so that fields need only an offset. What the file cannot hold is private memory. No
+// descriptor is kept: a program with a thousand threads has others to open.
 #pragma once
 
 #include <cstddef>
@@ -14,14 +14,22 @@
 
 namespace mmstats {
 
+inline constexpr std::size_t kPage = 4096;
+constexpr std::size_t whole_pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+// How many addresses the parts of a region take: multiples of the page size.
+struct RegionSize {
+  std::size_t file = std::size_t{4} << 20U;
+  std::size_t memory = std::size_t{12} << 20U;
+
+  bool operator==(const RegionSize&) const = default;
+};
+
 class Region {
  public:
-  static constexpr std::size_t kFileBytes = std::size_t{1} << 20U;
-  static constexpr std::size_t kMemoryBytes = std::size_t{15} << 20U;
-
   // Takes the addresses, which cost nothing until they are used; they are never given back, as threads
   // may still write while the process exits. Throws std::bad_alloc.
-  Region();
+  explicit Region(RegionSize size = {});
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
   ~Region() = default;
@@ -50,6 +58,7 @@ class Region {
   // Back to unused addresses; a file stays where it is. For the child of a fork, and to use it again.
   void reset();
 
+  [[nodiscard]] RegionSize size() const { return size_; }
   [[nodiscard]] std::byte* address() const { return address_; }
   [[nodiscard]] bool is_file() const { return file_bytes_ > 0; }
   [[nodiscard]] const std::string& path() const { return path_; }  // of the file, if it is one
@@ -63,10 +72,11 @@ class Region {
   Expected<void> take_name(const std::string& temporary, const std::string& wanted);
   void grow_private(std::size_t bytes);
 
+  RegionSize size_;
   std::byte* address_;
   std::size_t bytes_ = 0;         // usable from the beginning: the file, and private memory after it
   std::size_t file_bytes_ = 0;    // mapped from the file
-  std::size_t memory_bytes_ = 0;  // usable from kFileBytes on
+  std::size_t memory_bytes_ = 0;  // usable behind the file's addresses
   bool full_ = false;             // a field did not fit: the file takes no more
   std::string path_;
   FileId id_;

@@ -1,21 +1,17 @@
-// The memory of each thread that classes of fields keep beside its file (Model::add_memory).
+// The memory of each thread that classes of fields keep beside its file (detail::FieldSpec::memory).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
 
 #include "mmstats/fields.h"
 
 namespace mmstats {
 
-// Whether `file` is no thread's, because there were not even addresses for it. All such threads write there
-// at once, so nothing in it holds together.
-bool is_nowhere(const std::byte* file);
-
-// Memory of `size` bytes, all zeros, for each thread of the model.
-inline detail::Place add_memory(Model& model, std::size_t size) {
-  return {model.number(), model.add_memory(size)};
-}
+// Whether `address` is no field's: the one that a thread without memory for it is given.
+bool is_nowhere(const std::byte* address) noexcept;
 
 // This thread's T at `place`, all zeros at first. Null: there is none.
 template <class T>
@@ -23,6 +19,14 @@ template <class T>
 T* state_at(detail::Place place) noexcept {
   std::byte* const memory = place.in_thread();
   return is_nowhere(memory) ? nullptr : reinterpret_cast<T*>(memory);
+}
+
+// How many values, and how many seconds, a class of fields may be told to keep.
+inline std::uint32_t bounded_size(std::size_t size) {
+  return static_cast<std::uint32_t>(std::clamp<std::size_t>(size, 1, 65'536));
+}
+inline std::uint32_t bounded_seconds(std::size_t seconds) {
+  return static_cast<std::uint32_t>(std::clamp<std::size_t>(seconds, 1, 3'600));
 }
 
 }  // namespace mmstats

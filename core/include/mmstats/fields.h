@@ -1,8 +1,10 @@
 // The fields of a Model (model.h). Each is made with the Model, a label, which the Model's prefix is put
-// before, and what it says of itself. A field is a handle: a copy is the same field. It must not
-// outlive its Model, and may be used by any thread at any time. Unless it is shared, each thread has
-// its own value, and readers put threads and processes together as its kind wants: counters and
-// whole numbers are summed, fractions averaged.
+// before, and what it says of itself. A field is a handle: a copy is the same field, and so is what is made
+// anew with the same label, type, kind and class (and size or seconds, where there are any): a function may
+// make its counter where it counts. When a handle ends, its field stays. It must not outlive its Model, and
+// may be used by any thread at any time. Unless it is shared, each thread has its own value, and readers put
+// threads and processes together as its kind wants: counters and whole numbers are summed, fractions
+// averaged.
 //
 // Using a field never fails, throws, locks, or makes a system call once the thread has its file. Values
 // of up to eight bytes are written by one aligned store: no reader can see half of one.
@@ -23,36 +25,46 @@ namespace mmstats {
 
 namespace detail {
 
-inline constexpr std::uint32_t kMaxModels = 32;
+inline constexpr std::uint32_t kFastModels = 32;
 
-// Where the files of the Models begin in this thread's memory; null until the thread's first write. The
-// last entry is for Models beyond kMaxModels. A fixed place for thread-local storage: half the
-// instructions in shared objects, and small enough for libraries that are loaded late.
-extern MMSTATS_API thread_local constinit std::byte* thread_files[kMaxModels + 1]
+// Where the files of the first Models begin in this thread's memory, by their numbers; null until the
+// thread's first write. The last entry stays null: it is for all other Models, whose files only the library
+// finds. A fixed place for thread-local storage: half the instructions in shared objects, and small enough
+// for libraries that are loaded late.
+extern MMSTATS_API thread_local constinit std::byte* thread_files[kFastModels + 1]
     __attribute__((tls_model("initial-exec")));
-extern MMSTATS_API constinit std::atomic<std::byte*> shared_files[kMaxModels + 1];
+extern MMSTATS_API constinit std::atomic<std::byte*> shared_files[kFastModels + 1];
 
-MMSTATS_API std::byte* enter_thread(std::uint32_t number) noexcept;
-MMSTATS_API std::byte* enter_shared(std::uint32_t number) noexcept;
+// The address of a place whose file is not in these tables (yet). If there is no memory for it, or its Model
+// is gone: of sixteen bytes that nobody reads.
+MMSTATS_API std::byte* enter_thread(Place place) noexcept;
+MMSTATS_API std::byte* enter_shared(Place place) noexcept;
 
-// One place in the files of a Model. (Two 32-bit numbers, so that a compiler knows that no store to a
-// value changes them, and can keep the address in a register.)
+// One place in the files of a Model. (Small numbers, so that a compiler knows that no store to a value
+// changes them, and can keep the address in a register.)
 struct Place {
-  std::uint32_t number;
-  std::uint32_t offset;
+  std::uint16_t entry;   // in the tables
+  std::uint16_t number;  // of the Model, or of private memory that a Model has besides
+  std::uint32_t offset;  // in the file, or in the memory behind it
 
   [[nodiscard]] std::byte* in_thread() const noexcept {
-    std::byte* file = thread_files[number];
+    std::byte* const file = thread_files[entry];
     if (file == nullptr) [[unlikely]]
-      file = enter_thread(number);
+      return enter_thread(*this);
     return file + offset;
   }
   [[nodiscard]] std::byte* in_shared() const noexcept {
-    std::byte* file = shared_files[number].load(std::memory_order_acquire);
+    std::byte* const file = shared_files[entry].load(std::memory_order_acquire);
     if (file == nullptr) [[unlikely]]
-      file = enter_shared(number);
+      return enter_shared(*this);
     return file + offset;
   }
+};
+
+// Where a field is: its write buffer byte, which its values follow, aligned to their size; and its memory.
+struct Added {
+  Place field;
+  Place memory;
 };
 
 template <class T>
@@ -74,7 +86,9 @@ class Cell {
  public:
   Cell(Model& model, std::string_view label, const About& about, Kind kind, T initial = {},
        bool buffered = true)
-      : place_{model.number(), add_field(model, label, about, kind, initial, buffered) + 1} {}
+      : Cell(add_field(model, label, about, kind, initial, buffered)) {}
+  explicit Cell(const Added& added) noexcept
+      : place_{added.field.entry, added.field.number, added.field.offset + 1} {}
 
   [[nodiscard]] T load() const noexcept {
     if constexpr (kShared) return std::atomic_ref(*address()).load(std::memory_order_relaxed);
@@ -110,8 +124,8 @@ class Cell {
   }
 
  private:
-  static std::uint32_t add_field(Model& model, std::string_view label, const About& about, Kind kind,
-                                 const T& initial, bool buffered) {
+  static Added add_field(Model& model, std::string_view label, const About& about, Kind kind,
+                         const T& initial, bool buffered) {
     const char code = code_of<T>();
     return model.add_field({.label = label,
                             .type = {&code, 1},
@@ -341,6 +355,7 @@ class MMSTATS_API Average {
   [[nodiscard]] double value() const noexcept { return mean_.load(); }
 
  private:
+  explicit Average(const detail::Added& added) noexcept : mean_(added), state_(added.memory) {}
   detail::Cell<double> mean_;
   detail::Place state_;
 };
@@ -356,6 +371,8 @@ class MMSTATS_API MovingAverage {
   [[nodiscard]] double last() const noexcept;  // the value that this thread's file saw last
 
  private:
+  MovingAverage(const detail::Added& added, std::uint32_t size) noexcept
+      : mean_(added), size_(size), state_(added.memory) {}
   detail::Cell<double> mean_;
   std::uint32_t size_;
   detail::Place state_;
@@ -381,6 +398,8 @@ class MMSTATS_API WindowAverage {
   [[nodiscard]] double value() const noexcept { return mean_.load(); }
 
  private:
+  WindowAverage(const detail::Added& added, std::uint32_t seconds) noexcept
+      : mean_(added), seconds_(seconds), state_(added.memory) {}
   detail::Cell<double> mean_;
   std::uint32_t seconds_;
   detail::Place state_;

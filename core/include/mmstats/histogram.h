@@ -42,14 +42,20 @@ class MMSTATS_API Distribution {
  protected:
   using Buckets = std::array<std::uint32_t, 4>;
 
-  Distribution(Model& model, std::string_view label, const About& about);
+  // `made_by`: the class, given `parameter`, with `memory` bytes for each thread at state_.
+  Distribution(Model& model, std::string_view label, const About& about, std::string_view made_by,
+               std::size_t parameter, std::size_t memory);
   ~Distribution() = default;
   void publish(double min, double max, const Buckets& percentiles) noexcept;
 
+  Place state_;
   Cell<std::uint64_t> count_;
   Cell<double> sum_;
 
  private:
+  struct Maker;
+  Distribution(const Maker& maker, const Added& count);
+
   Cell<double> min_;
   Cell<double> max_;
   std::array<Cell<double>, 4> percentiles_;
@@ -63,9 +69,6 @@ class MMSTATS_API Histogram : public detail::Distribution {
   Histogram(Model& model, std::string_view label, const About& about = {});
   void add(double value) noexcept;
   Scope<Histogram> time() const noexcept { return Scope(*this); }
-
- private:
-  detail::Place state_;
 };
 
 // Of the last `size` values (1 to 65,536); min and max have the error of the percentiles. Memory: 21 KiB and
@@ -78,7 +81,6 @@ class MMSTATS_API MovingHistogram : public detail::Distribution {
 
  private:
   std::uint32_t size_;
-  detail::Place state_;
 };
 
 // Of the last `seconds` (1 to 3,600), to a twelfth of them; min and max have the error of the percentiles. It
@@ -96,7 +98,6 @@ class MMSTATS_API WindowHistogram : public detail::Distribution {
 
  private:
   std::uint32_t seconds_;
-  detail::Place state_;
 };
 
 }  // namespace mmstats

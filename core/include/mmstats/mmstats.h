@@ -6,10 +6,12 @@
  *   mmstats_counter_incr(requests, 1);
  *
  * Handles belong to their model and live as long as it. Functions that make one copy the texts that they
- * are given; `unit` and `help` may be NULL. They return NULL if there is no memory, and every function
- * takes NULL for a handle and does nothing: a program's metrics never stop the program. What else can go
- * wrong (no permission, no space, a label twice) is told once, see mmstats_model_set_on_error; the
- * field works on private memory then.
+ * are given; `unit` and `help` may be NULL. What is made again with the same label, type, kind and size is
+ * the same handle: a function may make its counter where it counts. They return NULL if there is no memory,
+ * and every function takes NULL for a handle and does nothing: a program's metrics never stop the program.
+ * What else can go wrong (no permission, no space, a full file, a label that is another field's, or one that
+ * a field cannot have: see model.h) is told once, see mmstats_model_set_on_error; the field works on private
+ * memory then.
  *
  * All functions may be called from any thread. Those marked [signal] may also be called from a signal handler
  * in a thread that called mmstats_model_open or has written before; a counter loses nothing when a handler
@@ -37,8 +39,9 @@ MMSTATS_API const char* mmstats_version(void);
 
 typedef struct mmstats_model mmstats_model;
 
-/* `label_prefix` and a dot are put before all labels; NULL or "": nothing is. The model lives until
- * mmstats_model_free; when the process exits normally its files are removed. */
+/* `label_prefix` (up to 1,024 bytes of UTF-8) and a dot, unless it ends with one, are put before all labels;
+ * NULL or "": nothing is. With a prefix that labels cannot have the model is not published, which is told.
+ * The model lives until mmstats_model_free; when the process exits normally its files are removed. */
 MMSTATS_API mmstats_model* mmstats_model_new(const char* label_prefix);
 
 /* Options: before the model's first field is made; later calls return EBUSY and change nothing. 0: done. */
@@ -52,6 +55,9 @@ MMSTATS_API int mmstats_model_set_file_name(mmstats_model* model, const char* fi
 MMSTATS_API int mmstats_model_set_mode(mmstats_model* model, unsigned mode);
 /* Whether there are sys.pid, sys.tid, sys.uid, sys.gid, sys.created and sys.metadata. Default: true. */
 MMSTATS_API int mmstats_model_set_system_fields(mmstats_model* model, bool system_fields);
+/* How many bytes of fields a file takes: 64 KiB to 1 GiB, or the nearest end of that. Default: 4 MiB, some
+ * 50,000 fields; readers take no more unless they are told to. */
+MMSTATS_API int mmstats_model_set_max_file_bytes(mmstats_model* model, size_t max_file_bytes);
 /* Whether the files go when the process exits normally or the model is freed. Default: true. */
 MMSTATS_API int mmstats_model_set_remove_at_exit(mmstats_model* model, bool remove_at_exit);
 /* Who is told what goes wrong, in the thread to which it happens: `message` is one line, valid during

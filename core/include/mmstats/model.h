@@ -44,7 +44,10 @@
 namespace mmstats {
 
 struct ModelOptions {
-  std::string label_prefix = {};  // "web": the label "hits" becomes "web.hits"
+  // "web": the label "hits" becomes "web.hits"; so it does with "web.". Up to 1,024 bytes of UTF-8: with
+  // another one the Model is not published, which is told. Tabs, line ends and NULs become blanks, which is
+  // told.
+  std::string label_prefix = {};
   // The folder of the files, and their names. Both take {CMD} (the program's base name), {PID} and
   // {TID}, and %PID% and %TID% of old versions; {TID} of the file of shared fields is "shared".
   // path, if empty: $MMSTATS_PATH, else /run/mmstats if that can be written to, else $TMPDIR, else /tmp.
@@ -63,6 +66,10 @@ struct ModelOptions {
   // In the thread to which it happens. Must not throw. Empty: one line on standard error; of errors that
   // differ only in the field or the file, the 1st, 2nd, 4th, 8th and so on in the process.
   std::function<void(const Error&)> on_error = {};
+  // How many bytes of fields a file takes, system fields included: 64 KiB to 1 GiB; what is beyond becomes
+  // the nearest end of that. Four MiB are some 50,000 fields, and what readers take unless they are told
+  // otherwise. Costs addresses only (ulimit -v), in each thread that writes.
+  std::size_t max_file_bytes = std::size_t{4} << 20U;
 };
 
 // What a field says of itself, in sys.metadata. Tabs and line ends become blanks.
@@ -78,6 +85,9 @@ enum class Flush : std::uint8_t { kSync, kAsync };
 
 namespace detail {
 
+struct Added;
+struct Place;
+
 // A field as a file holds it.
 struct FieldSpec {
   std::string_view label;  // without the prefix
@@ -87,12 +97,22 @@ struct FieldSpec {
   bool shared = false;  // in the file of all threads, in a cache line of its own
   Kind kind = Kind::kGauge;
   const void* initial = nullptr;  // `size` bytes, or null for zeros
+  std::size_t memory = 0;         // bytes that each thread needs beside the value, all zeros at first
+  // Fields of one label are one if the class that made them and what it was given are the same, too.
+  std::string_view made_by = {};
+  std::size_t parameter = 0;
 };
 
 }  // namespace detail
 
-// Any function may be called from any thread. Up to 32 Models may exist at a time in a process; the
-// fields of more work on private memory. Throws std::bad_alloc at most.
+// Any function may be called from any thread. A process may have 65,000 Models at a time; fields of
+// the first 32 are the fastest (those of more take some nanoseconds longer).
+//
+// Limits never stop a program. A field that cannot be published works on private memory, which is told: by
+// its label (empty, or longer than 65,535 bytes with its prefix, or not UTF-8, or that of another field, or
+// one of those that the library writes itself), by its size (texts of more than 65,535 bytes), or because the
+// file is full (ModelOptions::max_file_bytes). Beside a file, as much private memory is used as the fields
+// need. Throws std::bad_alloc if the system has no more memory, and nothing else.
 class MMSTATS_API Model {
  public:
   explicit Model(ModelOptions options = {});
@@ -118,21 +138,24 @@ class MMSTATS_API Model {
   // Paths of the files that this process has now.
   [[nodiscard]] std::vector<std::string> paths() const;
 
-  // For classes of fields. Adds a field to all files, present and future: readers see it whole or not
-  // at all. Returns the offset of its write buffer byte; its values follow, aligned to their size.
-  // A field that cannot be published (empty, repeated or too long label, label not UTF-8, no room) is
-  // told, and gets the same place in private memory, zeros at first.
-  std::uint32_t add_field(const detail::FieldSpec& spec, const About& about);
+  // For classes of fields. Adds a field to all files, present and future: readers see it whole or not at all.
+  // A field that is there already, with the same label, type, kind and class, is that field, and keeps its
+  // value and what it says of itself. (Of a fact that does not change another value is told, and the first
+  // one stays.) One that cannot be published is told, once, and gets the same in private memory, zeros at
+  // first. Tabs, line ends and NULs in a label become blanks, which is told: they would end a line of
+  // sys.metadata.
+  detail::Added add_field(const detail::FieldSpec& spec, const About& about);
   // For classes of fields. `size` bytes of memory for each thread, all zeros at first, which readers do
-  // not see. Returns their offset, a multiple of 64, from the beginning of the thread's file.
-  std::uint32_t add_memory(std::size_t size);
+  // not see, and whose address is a multiple of 64. More than 1 GiB cannot be had: what is written there goes
+  // nowhere, which is told.
+  detail::Place add_memory(std::size_t size);
   [[nodiscard]] std::uint32_t number() const { return number_; }
 
  private:
   struct Impl;
   friend class Models;
   std::unique_ptr<Impl> impl_;
-  std::uint32_t number_;  // where this Model's files are in detail::thread_files
+  std::uint32_t number_;  // of this Model among those of the process
 };
 
 }  // namespace mmstats

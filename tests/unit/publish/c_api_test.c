@@ -37,7 +37,7 @@ typedef struct {
 } field;
 
 static char folder[] = "/tmp/mmstats-c-api-XXXXXX";
-static field fields[300];
+static field fields[2000];
 static size_t field_count;
 
 static size_t u16(const unsigned char* at) { return at[0] | (size_t)at[1] << 8; }
@@ -312,9 +312,13 @@ static void test_facts_and_texts(void) {
   mmstats_string_set(text, NULL);
   read_all();
   CHECK(has_text("web.text", "5s", true, ""));
-  CHECK(mmstats_string_new(model, "endless", SIZE_MAX, NULL) == NULL);
-  CHECK(mmstats_static_text(model, "endless", "x", SIZE_MAX) == ENOMEM);
   CHECK(errors.times == 0);
+  mmstats_string* const endless = mmstats_string_new(model, "endless", SIZE_MAX, NULL);
+  CHECK(endless != NULL);
+  CHECK(errors.times == 1);
+  mmstats_string_set(endless, "x");
+  CHECK(mmstats_static_text(model, "endless too", "x", SIZE_MAX) == 0);
+  CHECK(errors.times == 2);
   mmstats_model_free(model);
 }
 
@@ -379,6 +383,7 @@ static void test_models(void) {
   CHECK(mmstats_model_set_mode(model, 0755) == EINVAL);
   CHECK(mmstats_model_set_mode(model, 0444) == EINVAL);
   CHECK(mmstats_model_set_system_fields(model, false) == 0);
+  CHECK(mmstats_model_set_max_file_bytes(model, (size_t)16 << 20) == 0);
   CHECK(mmstats_model_set_remove_at_exit(model, false) == 0);
   mmstats_counter* const counter = mmstats_counter_new(model, "hits", NULL, NULL);
   /* Too late. */
@@ -386,6 +391,7 @@ static void test_models(void) {
   CHECK(mmstats_model_set_file_name(model, "x") == EBUSY);
   CHECK(mmstats_model_set_mode(model, 0600) == EBUSY);
   CHECK(mmstats_model_set_system_fields(model, true) == EBUSY);
+  CHECK(mmstats_model_set_max_file_bytes(model, 1) == EBUSY);
   CHECK(mmstats_model_set_remove_at_exit(model, true) == EBUSY);
   CHECK(mmstats_model_set_on_error(model, NULL, NULL) == EBUSY);
   CHECK(read_all() == 0);
@@ -397,7 +403,9 @@ static void test_models(void) {
   CHECK(mmstats_model_flush(model, true) == 0);
   CHECK(read_all() == 1);
   CHECK(field_count == 1);
-  CHECK(mmstats_counter_new(model, "hits", NULL, NULL) != NULL);
+  CHECK(mmstats_counter_new(model, "hits", NULL, NULL) == counter);
+  CHECK(errors.times == 0);
+  CHECK(mmstats_number_new(model, MMSTATS_INT32, MMSTATS_DEFAULT, "hits", NULL, NULL) != NULL);
   CHECK(errors.times == 1);
   CHECK(strstr(errors.last, "web.hits") != NULL);
   char path[200];
@@ -425,6 +433,56 @@ static void test_models(void) {
   mmstats_counter_incr(mmstats_counter_new(early, "gone", NULL, NULL), 1);
   CHECK(read_all() == 0);
   mmstats_model_free(early);
+}
+
+/* However often they are made, as by plugins that are loaded again. */
+static void test_handles_made_again(void) {
+  told errors = {0};
+  mmstats_model* const model = new_model(NULL, &errors);
+  mmstats_counter* const counter = mmstats_counter_new(model, "c", NULL, NULL);
+  mmstats_counter* const shared = mmstats_shared_counter_new(model, "s", NULL, NULL);
+  mmstats_number* const number = mmstats_number_new(model, MMSTATS_INT32, MMSTATS_DEFAULT, "n", NULL, NULL);
+  /* Of another type: private, and one, too. */
+  mmstats_number* const other = mmstats_number_new(model, MMSTATS_INT64, MMSTATS_DEFAULT, "n", NULL, NULL);
+  mmstats_string* const text = mmstats_string_new(model, "t", 10, NULL);
+  mmstats_average* const mean = mmstats_moving_average_new(model, 10, "a", NULL, NULL);
+  mmstats_histogram* const histogram = mmstats_window_histogram_new(model, 10, "h", NULL, NULL);
+  CHECK((void*)other != (void*)number);
+  CHECK(errors.times == 1);
+  for (int i = 0; i < 1000; ++i) {
+    CHECK(mmstats_counter_new(model, "c", NULL, NULL) == counter);
+    CHECK(mmstats_shared_counter_new(model, "s", NULL, NULL) == shared);
+    CHECK(mmstats_number_new(model, MMSTATS_INT32, MMSTATS_DEFAULT, "n", NULL, NULL) == number);
+    CHECK(mmstats_number_new(model, MMSTATS_INT64, MMSTATS_DEFAULT, "n", NULL, NULL) == other);
+    CHECK(mmstats_string_new(model, "t", 10, NULL) == text);
+    CHECK(mmstats_moving_average_new(model, 10, "a", NULL, NULL) == mean);
+    CHECK(mmstats_window_histogram_new(model, 10, "h", NULL, NULL) == histogram);
+    mmstats_counter_incr(counter, 1);
+    mmstats_number_add(other, 1);
+  }
+  CHECK(mmstats_number_value(other) == 1000);
+  CHECK(errors.times == 1);
+  read_all();
+  CHECK(has_u64("c", 1000));
+  mmstats_model_free(model);
+}
+
+/* More than there is room for beside a file. */
+static void test_many_histograms(void) {
+  told errors = {0};
+  mmstats_model* const model = new_model(NULL, &errors);
+  char label[20];
+  for (int i = 0; i < 200; ++i) {
+    snprintf(label, sizeof label, "h%d", i);
+    mmstats_histogram* const histogram = mmstats_window_histogram_new(model, 60, label, NULL, NULL);
+    CHECK(histogram != NULL);
+    mmstats_histogram_add(histogram, 1);
+  }
+  CHECK(errors.times == 0);
+  read_all();
+  CHECK(has_u64("h0.count", 1));
+  CHECK(has_u64("h199.count", 1));
+  mmstats_model_free(model);
 }
 
 static void test_no_folder(void) {
@@ -593,6 +651,8 @@ int main(void) {
   test_facts_and_texts();
   test_values_added_one_by_one();
   test_models();
+  test_handles_made_again();
+  test_many_histograms();
   test_no_folder();
   test_null();
   test_signal_handler();

@@ -601,11 +601,7 @@ TEST_CASE("a field with a wrong label is told, and works on private memory") {
   const struct {
     std::string label;
     std::string reason;
-  } rows[] = {{"", "empty"},
-              {"hits", "already"},
-              {"sys.metadata\xff", "UTF-8"},
-              {"caf\xe9", "UTF-8"},
-              {longest + "x", "65,535"}};
+  } rows[] = {{"", "empty"}, {"sys.metadata\xff", "UTF-8"}, {"caf\xe9", "UTF-8"}, {longest + "x", "65,535"}};
   for (const bool opened : {false, true}) {
     for (const auto& [label, reason] : rows) {
       CAPTURE(label.substr(0, 20));
@@ -623,7 +619,7 @@ TEST_CASE("a field with a wrong label is told, and works on private memory") {
       hits.incr(3);
       ++wrong;
       CHECK(wrong.value() == 6);
-      SharedCounter wrong_shared(model, label == "hits" ? "" : label);
+      SharedCounter wrong_shared(model, label);
       wrong_shared.incr(4);
       CHECK(wrong_shared.value() == 4);
       CHECK(errors.size() == 2);
@@ -642,30 +638,301 @@ TEST_CASE("a field with a wrong label is told, and works on private memory") {
   }
 }
 
+TEST_CASE("what is made again with the same label and type is the same field") {
+  const TemporaryFolder folder;
+  Model model(published_in(folder));  // nothing is told
+  const auto make_all = [&](double value) {
+    Counter(model, "counter").incr();
+    SharedCounter(model, "shared").incr();
+    UInt64Field(model, "counting", {.kind = Kind::kCounter}).add(1);
+    Gauge<int>(model, "gauge").add(1);
+    BoolField(model, "state") = true;
+    StaticUInt64Field(model, "fact", 5);
+    StaticTextField(model, "words", "words");
+    StringField(model, "text") = "text";
+    Average(model, "average").add(value);
+    MovingAverage(model, "moving", {}, 10).add(value);
+    WindowAverage(model, "window", {}, 10).add(value);
+    Histogram(model, "h").add(value);
+    MovingHistogram(model, "mh", {}, 10).add(value);
+    WindowHistogram(model, "wh", {}, 10).add(value);
+  };
+  make_all(1);
+  const auto fields = Published(model.paths()[0]).fields().size();
+  const auto bytes = Published(model.paths()[0]).bytes().size();
+  for (int i = 0; i < 2000; ++i) make_all(3);
+  const auto paths = model.paths();
+  REQUIRE(paths.size() == 2);
+  const bool shared_first = Published(paths[0]).find("shared") != nullptr;
+  const Published file(paths[shared_first ? 1 : 0]);
+  const Published shared(paths[shared_first ? 0 : 1]);
+  CHECK(Published(paths[0]).fields().size() == fields);
+  CHECK(Published(paths[0]).bytes().size() == bytes);
+  CHECK(shared.value("shared") == 2001);
+  CHECK(file.value("counter") == 2001);
+  CHECK(file.value("counting") == 2001);
+  CHECK(file.value("gauge") == 2001);
+  CHECK(file.value("h.count") == 2001);
+  CHECK(file.value("mh.count") == 2001);
+  CHECK(file.value("wh.count") == 2001);
+  CHECK(file.value("h.sum") == 6001);
+  CHECK(file.value("average") == 6001.0 / 2001);
+  CHECK(file.value("moving") == 3);
+  // And many handles at once, one of which ends, count together.
+  Counter first(model, "counter");
+  {
+    Counter second(model, "counter");
+    ++first;
+    ++second;
+  }
+  ++first;
+  CHECK(first.value() == 2004);
+  CHECK(Counter(model, "counter").value() == 2004);
+}
+
+TEST_CASE("the same label with another type is told once, however often it is made, and private") {
+  const TemporaryFolder folder;
+  std::vector<Error> errors;
+  Model model(telling(folder, errors));
+  Counter label(model, "label");
+  MovingAverage mean(model, "mean", {}, 10);
+  StringField text(model, "text", {}, 10);
+  StaticUInt64Field fact(model, "fact", 5);
+  Histogram histogram(model, "h");
+  const auto make_others = [&] {
+    UInt64Field(model, "label").add(7);
+    SharedCounter(model, "label").incr();
+    MovingAverage(model, "mean", {}, 11).add(1);
+    WindowAverage(model, "mean", {}, 10).add(1);
+    DoubleField(model, "mean") = 7;
+    StringField(model, "text", {}, 11) = "other";
+    StaticUInt64Field(model, "fact", 6);
+    Gauge<double>(model, "h.min") = -7;
+  };
+  make_others();
+  REQUIRE(errors.size() == 8);
+  for (const Error& error : errors) {
+    CHECK(error.kind == ErrorKind::kInvalid);
+    CHECK(error.text().find("already") != std::string::npos);
+  }
+  for (int i = 0; i < 1000; ++i) make_others();
+  CHECK(errors.size() == 8);
+  CHECK(UInt64Field(model, "label").value() == 1001 * 7);
+  CHECK(SharedCounter(model, "label").value() == 1001);
+  ++label;
+  mean.add(5);
+  text = "text";
+  histogram.add(1);
+  const auto series = folded(model.paths());
+  CHECK(series.at("label").total == 1);
+  CHECK(series.at("mean").value == 5);
+  CHECK(series.at("h.min").value == 1);
+  REQUIRE(model.open());
+  for (const auto& path : model.paths()) {
+    const Published file(path);
+    if (file.find("label") == nullptr) continue;
+    CHECK(file.value("fact") == 5);
+    CHECK(file.value("text") == "text");
+  }
+  CHECK(errors.size() == 8);
+}
+
+TEST_CASE("there is private memory for as many fields as one wants, and for each thread") {
+  const TemporaryFolder folder;
+  Model model(published_in(folder));
+  constexpr std::size_t kFields = 300;  // 42 MiB of memory
+  std::deque<WindowHistogram> histograms;
+  for (std::size_t i = 0; i < kFields; ++i) {
+    histograms.emplace_back(model, "h" + std::to_string(i)).add(static_cast<double>(i));
+  }
+  const auto add_all = [&](double value) {
+    for (auto& histogram : histograms) histogram.add(value);
+    for (auto& histogram : histograms) histogram.add(value);
+  };
+  std::thread([&] {
+    add_all(7);
+    for (auto& histogram : histograms) {
+      CHECK(histogram.count() == 2);
+      CHECK(histogram.p50() == doctest::Approx(7).epsilon(1.0 / 64));
+    }
+  }).join();
+  for (std::size_t i = 0; i < kFields; ++i) {
+    CHECK(histograms[i].count() == 1);
+    if (i > 0) CHECK(histograms[i].max() == doctest::Approx(static_cast<double>(i)).epsilon(1.0 / 64));
+  }
+  const auto series = folded(model.paths());
+  CHECK(series.at("h0.count").total == 3);
+  CHECK(series.at("h299.count").total == 3);
+  CHECK(model.paths().size() == 2);  // there is no file for the memory
+  // One that ends leaves its memory to the next.
+  std::thread([&] { CHECK(histograms.back().count() == 2); }).join();
+}
+
+TEST_CASE("a class of fields gets the memory that it asks for, up to a GiB") {
+  const TemporaryFolder folder;
+  std::vector<Error> errors;
+  Model model(telling(folder, errors));
+  const auto large = model.add_memory(std::size_t{40} << 20U);
+  const auto small = model.add_memory(100);
+  auto* const bytes = reinterpret_cast<unsigned char*>(large.in_thread());
+  CHECK(reinterpret_cast<std::uintptr_t>(bytes) % 64 == 0);
+  bytes[0] = 1;
+  bytes[(std::size_t{40} << 20U) - 1] = 2;
+  CHECK(*reinterpret_cast<unsigned char*>(small.in_thread()) == 0);
+  CHECK(errors.empty());
+  const auto endless = model.add_memory(std::size_t{1} << 40U);
+  REQUIRE(errors.size() == 1);
+  CHECK(errors[0].kind == ErrorKind::kLimit);
+  *endless.in_thread() = std::byte{1};
+  CHECK(*endless.in_thread() == std::byte{0});
+  CHECK(bytes[0] == 1);
+}
+
+TEST_CASE("a file takes 50,000 fields, and more if the options say so") {
+  const TemporaryFolder folder;
+  std::vector<Error> errors;
+  auto options = telling(folder, errors);
+  const auto fill = [&](std::size_t fields) {
+    Model model(options);
+    for (std::size_t i = 0; i < fields; ++i) Counter(model, "requests.of.route." + std::to_string(i));
+    REQUIRE(model.open());
+    Counter(model, "requests.of.route.0").incr();
+    const auto file = read_settled(model.paths()[0], std::uint64_t{1} << 30U);
+    REQUIRE(file);
+    return file->content.fields.size();
+  };
+  CHECK(fill(50'000) > 50'000);
+  CHECK(errors.empty());
+  options.max_file_bytes = std::size_t{16} << 20U;
+  CHECK(fill(100'000) > 100'000);
+  CHECK(errors.empty());
+  options.max_file_bytes = 0;  // becomes 64 KiB
+  CHECK(fill(2'000) > 300);
+  CHECK(errors.size() > 100);
+}
+
+// ---- labels
+
+TEST_CASE("a prefix that ends with a dot gets no second one") {
+  const TemporaryFolder folder;
+  for (const auto* prefix : {"web.stats", "web.stats."}) {
+    auto options = published_in(folder);
+    options.label_prefix = prefix;
+    Model model(options);
+    Counter(model, "hits").incr();
+    const Published file(model);
+    CHECK(file.value("web.stats.hits") == 1);
+    CHECK(file.find("web.stats.sys.pid") != nullptr);
+    CHECK(find_metadata(file.metadata(), "web.stats.hits").kind == Kind::kCounter);
+  }
+}
+
+TEST_CASE("what would end a line of metadata becomes a blank in a label, which is told once") {
+  const TemporaryFolder folder;
+  const std::string labels[] = {"a\tb", "a\nb", std::string("a\0b", 3)};
+  for (const auto& label : labels) {
+    std::vector<Error> errors;
+    Model model(telling(folder, errors));
+    for (int i = 0; i < 10; ++i) UInt64Field(model, label).add(1);
+    REQUIRE(errors.size() == 1);
+    CHECK(errors[0].kind == ErrorKind::kInvalid);
+    CHECK(errors[0].text().find("blanks") != std::string::npos);
+    const Published file(model);
+    CHECK(file.value("a b") == 10);
+    CHECK(find_metadata(file.metadata(), "a b").kind == Kind::kGauge);
+    CHECK(folded(model.paths()).at("a b").kind == Kind::kGauge);
+  }
+  std::vector<Error> errors;
+  auto options = telling(folder, errors);
+  options.label_prefix = "a\nb";
+  Model model(options);
+  UInt64Field(model, "gauge") = 1;
+  CHECK(errors.size() == 1);
+  const Published file(model);
+  CHECK(find_metadata(file.metadata(), "a b.gauge").kind == Kind::kGauge);
+  CHECK(file.find("a b.sys.pid") != nullptr);
+}
+
+TEST_CASE("with a prefix that no label may have a Model is not published, which is told once") {
+  const TemporaryFolder folder;
+  for (const auto& prefix : {std::string(1'025, 'x'), std::string(65'530, 'x'), std::string("caf\xe9")}) {
+    std::vector<Error> errors;
+    auto options = telling(folder, errors);
+    options.label_prefix = prefix;
+    Model model(options);
+    REQUIRE(errors.size() == 1);
+    CHECK(errors[0].kind == ErrorKind::kInvalid);
+    Counter hits(model, "hits");
+    SharedCounter all(model, "all");
+    ++hits;
+    ++all;
+    CHECK(hits.value() == 1);
+    CHECK(all.value() == 1);
+    CHECK(files_in(folder.path()) == 0);
+    const auto opened = model.open();
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().text() == errors[0].text());
+    CHECK(errors.size() == 1);
+  }
+  auto options = published_in(folder);
+  options.label_prefix = std::string(1'024, 'x');
+  Model model(options);
+  Counter(model, "hits").incr();
+  CHECK(Published(model).value(options.label_prefix + ".hits") == 1);
+}
+
+TEST_CASE("what the library says of a file is not said by a field beside it") {
+  const TemporaryFolder folder;
+  for (const auto* prefix : {"", "web"}) {
+    for (const auto* label : {"sys.pid", "sys.tid", "sys.uid", "sys.gid", "sys.created", "sys.metadata",
+                              "sys.writer", "child.sys.pid"}) {
+      CAPTURE(label);
+      std::vector<Error> errors;
+      auto options = telling(folder, errors);
+      options.label_prefix = prefix;
+      {
+        Model model(options);
+        UIntField field(model, label, {}, 1);
+        field = 2;
+        REQUIRE(errors.size() == 1);
+        CHECK(errors[0].kind == ErrorKind::kInvalid);
+        CHECK(errors[0].text().find(label) != std::string::npos);
+        CHECK(field.value() == 2);
+        const Published file(model);
+        CHECK(std::count_if(file.fields().begin(), file.fields().end(), [&](const Field& one) {
+                return label_has_suffix(one.label, label);
+              }) == (std::string_view(label).find("writer") != std::string::npos || label[0] == 'c' ? 0 : 1));
+      }
+      // A program that says all itself may.
+      options.system_fields = false;
+      Model model(options);
+      UIntField(model, label) = 2;
+      CHECK(errors.size() == 1);
+      CHECK(Published(model).fields().size() == 1);
+    }
+  }
+}
+
+// ---- what may be unusual, or too much
+
 TEST_CASE("unusual labels are published") {
   const TemporaryFolder folder;
   Model model(published_in(folder));
-  const std::string labels[] = {"caf\u00e9",
-                                "a b",
-                                "a\tb",
-                                "a\nb",
-                                std::string("a\0b", 3),
-                                "{PID}",
-                                ".",
-                                "x.",
-                                std::string(65'535, 'x')};
+  const std::string labels[] = {"caf\u00e9", "a b", "{PID}", ".", "x.", std::string(65'535, 'x')};
   for (const auto& label : labels) Counter(model, label).incr();
   const Published file(model);
   for (const auto& label : labels) CHECK(file.value(label) == 1);
   check_layout(file);
 }
 
-TEST_CASE("a file takes up to 1 MiB of fields; the others are told, and private") {
+TEST_CASE("a file takes as many fields as the options say; the others are told, and private") {
   for (const bool opened : {false, true}) {
     CAPTURE(opened);
     const TemporaryFolder folder;
     std::vector<Error> errors;
-    Model model(telling(folder, errors));
+    auto options = telling(folder, errors);
+    options.max_file_bytes = std::size_t{1} << 20U;
+    Model model(options);
     if (opened) REQUIRE(model.open());
     // Gauges that without their metadata would be counters.
     std::deque<UInt64Field> gauges;
@@ -893,44 +1160,55 @@ TEST_CASE("values can be written to disk") {
   CHECK(model.flush(Flush::kAsync));
 }
 
-TEST_CASE("a process can have 32 Models at a time; the fields of more are private") {
+TEST_CASE("a process can have any number of Models, and no two share a value") {
   const TemporaryFolder folder;
-  std::vector<Error> errors;
-  std::deque<Model> models;
-  std::deque<Counter> counters;
-  for (std::uint64_t i = 0; i < 33; ++i) {
-    auto options = telling(folder, errors);
-    options.file_name = std::to_string(i);
-    CHECK(errors.empty());
-    auto& model = models.emplace_back(options);
-    counters.emplace_back(model, "hits").incr(i);
+  constexpr std::uint64_t kModels =
+      150;  // more than the tables of those that are fast, and than one more of them
+  struct Everything : Model {
+    explicit Everything(ModelOptions options) : Model(std::move(options)) {}
+    Counter hits{*this, "hits"};
+    SharedCounter all{*this, "all"};
+    StringField text{*this, "text"};
+    Histogram histogram{*this, "histogram"};
+  };
+  const auto options = [&](const std::string& name) {
+    auto made = published_in(folder);
+    made.file_name = name + "-{TID}";
+    return made;
+  };
+  std::deque<Everything> models;
+  const auto write = [](Everything& model, std::uint64_t i) {
+    model.hits.incr(i);
+    model.all.incr(i);
+    model.text = std::to_string(i);
+    model.histogram.add(static_cast<double>(i));
+  };
+  for (std::uint64_t i = 0; i < kModels; ++i) models.emplace_back(options(std::to_string(i)));
+  for (std::uint64_t i = 0; i < kModels; ++i) write(models[i], i);
+  std::thread([&] {
+    for (std::uint64_t i = 0; i < kModels; ++i) write(models[i], i);
+    for (std::uint64_t i = 0; i < kModels; ++i) CHECK(models[i].hits.value() == i);
+  }).join();
+  CHECK(files_in(folder.path()) == 3 * kModels);
+  for (std::uint64_t i = 0; i < kModels; ++i) {
+    CHECK(models[i].open());
+    CHECK(models[i].hits.value() == i);
+    CHECK(models[i].all.value() == 2 * i);
+    CHECK(models[i].text.value() == std::to_string(i));
+    CHECK(models[i].histogram.count() == 1);
+    CHECK(folded(models[i].paths()).at("hits").total == 2.0 * static_cast<double>(i));
   }
-  REQUIRE(errors.size() == 1);
-  CHECK(errors[0].kind == ErrorKind::kLimit);
-  CHECK(files_in(folder.path()) == 32);
-  for (std::uint64_t i = 0; i < 33; ++i) CHECK(counters[i].value() == i);
-  for (std::uint64_t i = 0; i < 32; ++i) CHECK(Published(models[i]).value("hits") == i);
-  // It takes everything that a Model takes.
-  Model& more = models.back();
-  CHECK_FALSE(more.open());
-  CHECK(more.paths().empty());
-  CHECK(more.flush());
-  Histogram histogram(more, "histogram");
-  histogram.add(1);
-  SharedCounter all(more, "all");
-  ++all;
-  StringField text(more, "text");
-  text = "text";
-  more.remove();
-  models.pop_back();
-  // There is room again.
-  models.pop_front();
-  auto options = telling(folder, errors);
-  options.file_name = "next";
-  auto& next = models.emplace_back(options);
-  Counter(next, "hits").incr(100);
-  CHECK(Published(next).value("hits") == 100);
-  CHECK(errors.size() == 1);
+  // A thread that begins takes over what another left.
+  std::thread([&] { CHECK(models.back().hits.value() == kModels - 1); }).join();
+  CHECK(files_in(folder.path()) == 3 * kModels);
+  // Their places are free again, and a new one begins with nothing.
+  for (int i = 0; i < 3; ++i) {
+    models.pop_back();
+    auto& next = models.emplace_back(options("next" + std::to_string(i)));
+    CHECK(next.hits.value() == 0);
+    next.hits.incr(100);
+    CHECK(folded(next.paths()).at("hits").total == 100);
+  }
 }
 
 TEST_CASE("Models that come and go leave nothing behind") {

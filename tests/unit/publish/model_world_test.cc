@@ -218,7 +218,7 @@ TEST_CASE("addresses that there was no memory for are those of the next") {
     must(told == 20);
     must(names_in(folder.path()).empty());
     // Those of one, and not of twenty.
-    must(used_address_space() - before < 2 * (Region::kFileBytes + Region::kMemoryBytes));
+    must(used_address_space() - before < 2 * (RegionSize{}.file + RegionSize{}.memory));
   });
   CHECK(child.wait() == 0);
 }
@@ -717,7 +717,11 @@ TEST_CASE("errors without end are told in a few lines on standard error") {
     must(fd >= 0 && ::dup2(fd, STDERR_FILENO) == STDERR_FILENO);
     Model model({.path = folder.path()});
     Counter first(model, "hits");
-    for (int i = 0; i < 30'000; ++i) Counter(model, "hits").incr();
+    for (int i = 0; i < 30'000; ++i) {
+      Counter(model, "hits").incr();  // no error
+      UInt64Field(model, "hits").add(1);
+      Counter(model, "caf\xe9" + std::to_string(i)).incr();
+    }
     Counter(model, "").incr();
     for (int i = 0; i < 100; ++i) {
       Model denied({.path = folder / ("missing-" + std::to_string(i))});
@@ -728,13 +732,18 @@ TEST_CASE("errors without end are told in a few lines on standard error") {
   std::ifstream log(said);
   Names lines;
   for (std::string line; std::getline(log, line);) lines.push_back(line);
-  REQUIRE(lines.size() == 15 + 1 + 7);
-  const std::string repeated =
-      "mmstats: field \"hits\" is not published: its label is there already; "
-      "give each field its own";
-  CHECK(lines[0] == repeated);
-  CHECK(lines[1] == repeated + " (errors of this kind so far: 2)");
-  CHECK(lines[14] == repeated + " (errors of this kind so far: 16384)");
+  REQUIRE(lines.size() == 1 + 15 + 1 + 7);
+  CHECK(lines[0] ==
+        "mmstats: field \"hits\" is not published: its label is there already, with another type, size or "
+        "kind; give each field its own");
+  const auto line_of = [](int i) {
+    return "mmstats: field \"caf\\xE9" + std::to_string(i) +
+           "\" is not published: its label is not UTF-8; encode it";
+  };
+  CHECK(lines[1] == line_of(0));
+  CHECK(lines[2] == line_of(1) + " (errors of this kind so far: 2)");
+  CHECK(lines[15] == line_of(16'383) + " (errors of this kind so far: 16384)");
+  lines.erase(lines.begin());
   CHECK(lines[15].starts_with("mmstats: field \"\" is not published: "));
   CHECK(lines[16].ends_with(": No such file or directory"));
   CHECK(lines[22].ends_with("(errors of this kind so far: 64)"));

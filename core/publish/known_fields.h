@@ -1,0 +1,68 @@
+// The fields that a Model has been asked for, by label and type: what is asked for again is the same field.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "mmstats/fields.h"
+#include "mmstats/model.h"
+
+namespace mmstats {
+
+// Whether a text has no tab, line end or NUL, and may stand in a line of metadata.
+bool is_one_line(std::string_view text);
+// Those become blanks.
+std::string one_line(std::string text);
+
+// `label` with the prefix of all labels before it.
+std::string with_prefix(const ModelOptions& options, std::string_view label);
+
+// What is wrong with a prefix, if anything.
+std::string wrong_prefix(std::string_view prefix);
+
+// "field "LABEL" ", with a label that is fit for a log.
+std::string quoted_field(std::string_view label);
+
+struct KnownField {
+  // What makes two fields of one label one.
+  std::string type;
+  std::string made_by;
+  std::size_t size;
+  std::size_t memory;
+  std::size_t parameter;
+  bool buffered;
+  bool shared;
+  Kind kind;
+
+  detail::Added added;
+  bool published;                     // in the first of a label: that any of them is
+  std::string fact;                   // its value, if it does not change
+  bool told_other = false;            // that somebody wanted another value
+  std::unique_ptr<KnownField> other;  // of the same label
+
+  [[nodiscard]] bool is(const detail::FieldSpec& spec, Kind its_kind) const;
+};
+
+// One thread at a time.
+class KnownFields {
+ public:
+  // `options` must outlive it.
+  explicit KnownFields(const ModelOptions& options) : options_(options) {}
+
+  // Null: not asked for yet. `label`: with its prefix.
+  KnownField* find(const detail::FieldSpec& spec, const std::string& label, Kind kind);
+  // Why it cannot be published, if it cannot.
+  [[nodiscard]] std::string check(const detail::FieldSpec& spec, const std::string& label) const;
+  // `published`: no other field may have the label any more.
+  void add(const detail::FieldSpec& spec, const std::string& label, Kind kind, const detail::Added& added,
+           bool published);
+
+ private:
+  const ModelOptions& options_;
+  std::unordered_map<std::string, KnownField> fields_;  // by their labels
+};
+
+}  // namespace mmstats

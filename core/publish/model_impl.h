@@ -1,0 +1,73 @@
+// What a Model has: its fields, and the files that hold them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "mmstats/model.h"
+#include "publish/file_set.h"
+#include "publish/known_fields.h"
+#include "publish/region.h"
+#include "publish/telling.h"
+
+namespace mmstats {
+
+// One thread at a time.
+struct Model::Impl {
+  // More private memory than there is beside the files: that of a Model without any.
+  struct More {
+    std::unique_ptr<Impl> impl;
+    std::uint32_t number;
+  };
+
+  ModelOptions options;
+  KnownFields known{options};
+  FileSet per_thread;
+  FileSet shared;
+  std::vector<More> more;
+  std::optional<Error> no_file;  // why there is none
+  bool told = false;             // of that
+
+  // `options`: whose limits are possible.
+  explicit Impl(ModelOptions options_)
+      : options(std::move(options_)),
+        per_thread(options, {.file = options.max_file_bytes}),
+        shared(options, {.file = options.max_file_bytes}) {}
+  // Has no files.
+  Impl(OnError on_error, RegionSize size)
+      : options{.system_fields = false, .on_error = std::move(on_error)},
+        per_thread(options, size),
+        shared(options, size) {
+    per_thread.publish_no_more();
+    shared.publish_no_more();
+  }
+
+  // Keeps why there is no file, to be told once.
+  void fail(const Error& error, std::vector<Error>& errors) {
+    no_file = error;
+    if (!std::exchange(told, true)) errors.push_back(error);
+  }
+
+  void choose_mode(std::vector<Error>& errors);
+  void choose_prefix(std::vector<Error>& errors);
+
+  // For good: no more files are made.
+  void remove() {
+    per_thread.publish_no_more();
+    shared.publish_no_more();
+    for_each_region([](Region& region) { region.remove(); });
+  }
+
+  template <class Do>
+  void for_each_region(Do&& act) {
+    for (const FileSet* files : {&per_thread, &shared}) {
+      for (Region* region : files->regions()) act(*region);
+    }
+  }
+};
+
+}  // namespace mmstats

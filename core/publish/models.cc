@@ -1,0 +1,325 @@
+#include "publish/models.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <optional>
+#include <utility>
+
+#include "base/failure.h"
+#include "format/file_name.h"
+#include "publish/file_set.h"
+#include "publish/known_fields.h"
+
+namespace mmstats {
+
+using detail::Added;
+using detail::kFastModels;
+using detail::Place;
+using detail::shared_files;
+using detail::thread_files;
+
+namespace {
+
+constexpr std::size_t kMaxMemory = std::size_t{1} << 30U;  // for one field
+constexpr std::size_t kAlignment = 64;
+
+// Tells of a fact that has another value, once.
+std::optional<Error> other_fact(KnownField& known, const detail::FieldSpec& spec, std::string_view label) {
+  if (known.fact.empty() || spec.initial == nullptr || known.told_other ||
+      known.fact == std::string_view(static_cast<const char*>(spec.initial), spec.size)) {
+    return std::nullopt;
+  }
+  known.told_other = true;
+  return failure(ErrorKind::kInvalid, {},
+                 quoted_field(label) + "is there already with another value, which stays");
+}
+
+Error no_room(const FileSet& files, std::string_view label) {
+  Error error =
+      failure(ErrorKind::kLimit, {},
+              quoted_field(label) +
+                  "is not published: the file has no room for it; raise ModelOptions::max_file_bytes, or use "
+                  "several Models");
+  error.offset = files.file_bytes();
+  return error;
+}
+
+}  // namespace
+
+namespace detail {
+
+std::byte* enter_thread(Place place) noexcept { return Models::get().enter_thread(place); }
+std::byte* enter_shared(Place place) noexcept { return Models::get().enter_shared(place); }
+
+}  // namespace detail
+
+thread_local constinit bool Models::locked_here_ = false;
+
+Models& Models::get() {
+  // Never destroyed: threads may end after main has.
+  static auto* const models = new Models;
+  return *models;
+}
+
+Models::Models() {
+  notices_ends_ = ::pthread_key_create(&thread_end_, [](void*) { get().leave_thread(); }) == 0;
+  ::pthread_atfork([] { get().lock(); }, [] { get().unlock(); }, [] { get().begin_child(); });
+  std::atexit([] { get().end_process(); });
+}
+
+// A signal's handler may come at each instruction: it must find the flag set as long as this thread may
+// have the lock.
+void Models::lock() {
+  locked_here_ = true;
+  mutex_.lock();
+}
+void Models::unlock() {
+  mutex_.unlock();
+  locked_here_ = false;
+}
+
+std::uint32_t Models::add(Impl* model) {
+  Lock lock(model);
+  model->choose_mode(lock.errors);
+  model->choose_prefix(lock.errors);
+  return take_number(model, 0, lock.errors);
+}
+
+void Models::remove(Impl* model, std::uint32_t number) {
+  const Lock lock(model);
+  for (const Impl::More& more : model->more) forget(more.impl.get(), more.number);
+  forget(model, number);
+}
+
+// A free one, from `first` on.
+std::uint32_t Models::take_number(Impl* model, std::uint32_t first, std::vector<Error>& errors) {
+  for (std::uint32_t number = first; number < kNoNumber; ++number) {
+    Slot& slot = slots_.at(number);
+    if (slot.model != nullptr) continue;
+    slot.model = model;
+    return number;
+  }
+  errors.push_back(failure(ErrorKind::kLimit, {}, "values are lost: there are too many Models"));
+  return kNoNumber;
+}
+
+void Models::forget(Impl* model, std::uint32_t number) {
+  Slot* const slot = slots_.find(number);
+  if (slot == nullptr) return;
+  slot->model = nullptr;
+  slot->shared = nullptr;
+  slot->shared_lost = false;
+  if (number < kFastModels) shared_files[number].store(nullptr, std::memory_order_relaxed);
+  for (ThreadTables& thread : threads_) thread.forget(number);
+  model->for_each_region([](Region& region) { region.detach(); });
+  model->per_thread.release(free_regions_);
+  model->shared.release(free_regions_);
+}
+
+Added Models::add_field(Impl& model, std::uint32_t number, const detail::FieldSpec& wanted,
+                        const About& about, std::vector<Error>& errors) {
+  auto spec = wanted;
+  const bool clean = is_one_line(wanted.label);
+  const auto changed = clean ? std::string{} : one_line(std::string(wanted.label));
+  if (!clean) spec.label = changed;
+  const auto label = with_prefix(model.options, spec.label);
+  const Kind kind = about.kind.value_or(spec.kind);
+  if (KnownField* const known = model.known.find(spec, label, kind)) {
+    if (auto other = other_fact(*known, spec, label)) errors.push_back(std::move(*other));
+    return known->added;
+  }
+  if (!clean) {
+    errors.push_back(failure(
+        ErrorKind::kInvalid, {},
+        quoted_field(wanted.label) + "has tabs, line ends or NULs in its label, which become blanks"));
+  }
+  FileSet& files = spec.shared ? model.shared : model.per_thread;
+  const auto wrong = model.known.check(spec, label);
+  const auto published = wrong.empty() ? files.publish(spec, label, about, errors) : std::nullopt;
+  Added added{};
+  if (published) {
+    added.field = place_of(number, *published);
+  } else {
+    errors.push_back(
+        wrong.empty() ? no_room(files, label)
+                      : failure(ErrorKind::kInvalid, {}, quoted_field(label) + "is not published: " + wrong));
+    // As in a file: the write buffer byte, and then the aligned values.
+    added.field = add_memory(model, number, spec.shared, kAlignment + 2 * spec.size, errors);
+    added.field.offset += kAlignment - 1;
+  }
+  if (spec.memory > 0) added.memory = add_memory(model, number, false, spec.memory, errors);
+  model.known.add(spec, label, kind, added, published.has_value());
+  return added;
+}
+
+Place Models::add_memory(Impl& model, std::uint32_t number, bool shared, std::size_t size,
+                         std::vector<Error>& errors) {
+  if (size > kMaxMemory) {
+    errors.push_back(
+        failure(ErrorKind::kLimit, {},
+                "a field wants more than 1 GiB of memory, and does not get it: its values are lost"));
+    return place_of(kNoNumber, 0);
+  }
+  const auto add_to = [&](Impl& to, std::uint32_t its_number) -> std::optional<Place> {
+    const auto offset = (shared ? to.shared : to.per_thread).add_memory(size);
+    return offset ? std::optional(place_of(its_number, *offset)) : std::nullopt;
+  };
+  if (const auto place = add_to(model, number)) return *place;
+  if (!model.more.empty()) {
+    if (const auto place = add_to(*model.more.back().impl, model.more.back().number)) return *place;
+  }
+  const RegionSize region{.file = kPage, .memory = std::max(RegionSize{}.memory, whole_pages(size))};
+  auto& more =
+      model.more.emplace_back(Impl::More{std::make_unique<Impl>(model.options.on_error, region), kNoNumber});
+  more.number = take_number(more.impl.get(), kFastModels, errors);
+  return add_to(*more.impl, more.number).value_or(place_of(kNoNumber, 0));
+}
+
+std::byte* Models::enter_thread(Place place) {
+  std::byte* file = file_here(place.number);
+  if (file == nullptr) {
+    const auto begin = [&](Impl& model, Lock& lock) {
+      enlist().provide(place.number);
+      const auto tid = ::gettid();
+      return take_region(model, model.per_thread, std::to_string(tid), tid, lock);
+    };
+    file = enter(place.number, begin, [&](std::byte* found) { keep_here(place.number, found); });
+  }
+  return file == &lost_file ? fresh_nowhere() : file + place.offset;
+}
+
+std::byte* Models::enter_shared(Place place) {
+  Slot* const slot = slots_.find(place.number);
+  if (slot == nullptr) return fresh_nowhere();
+  auto& known = place.number < kFastModels ? shared_files[place.number] : slot->shared;
+  std::byte* file =
+      slot->shared_lost.load(std::memory_order_relaxed) ? &lost_file : known.load(std::memory_order_acquire);
+  if (file == nullptr) {
+    const auto begin = [&](Impl& model, Lock& lock) {
+      auto* const made = known.load(std::memory_order_relaxed);
+      return made != nullptr ? made : take_region(model, model.shared, "shared", ::getpid(), lock);
+    };
+    file = enter(place.number, begin, [&](std::byte* found) {
+      if (found == &lost_file) {
+        slot->shared_lost.store(true, std::memory_order_relaxed);
+      } else {
+        known.store(found, std::memory_order_release);
+      }
+    });
+  }
+  return file == &lost_file ? fresh_nowhere() : file + place.offset;
+}
+
+// This thread, in the list. Only threads whose end is noticed: their memory must be left alone then. Throws
+// std::bad_alloc.
+ThreadTables& Models::enlist() {
+  const auto known = std::find_if(threads_.begin(), threads_.end(),
+                                  [](const ThreadTables& thread) { return thread.files == thread_files; });
+  if (known != threads_.end()) return *known;
+  if (!notices_ends_ || ::pthread_setspecific(thread_end_, static_cast<const void*>(thread_files)) != 0)
+    throw std::bad_alloc();
+  return threads_.emplace_back(ThreadTables::here());
+}
+
+// Gives the file that `begin` finds to `keep`, and returns it: lost_file if there is no memory.
+template <class Begin, class Keep>
+std::byte* Models::enter(std::uint32_t number, Begin&& begin, Keep&& keep) {
+  Slot* const slot = slots_.find(number);
+  Impl* const model = slot == nullptr ? nullptr : slot->model.load();
+  // A Model that is gone has no file, and a signal's handler must not wait for what it interrupted.
+  if (model == nullptr || locked_here_) return &lost_file;
+  Lock lock(model);
+  // Threads that run on while the process exits may find it gone by now.
+  if (slot->model != model) return &lost_file;
+  std::byte* file = &lost_file;
+  try {
+    file = begin(*model, lock);
+  } catch (const std::bad_alloc&) {
+    model->fail({.kind = ErrorKind::kLimit,
+                 .path = {},
+                 .offset = 0,
+                 .sys_errno = ENOMEM,
+                 .message = "values are lost: there is no memory for them (ulimit -v), or no thread key"},
+                lock.errors);
+  }
+  keep(file);
+  return file;
+}
+
+// The region for a thread that begins: one that another left, or a new one.
+std::byte* Models::take_region(Impl& model, FileSet& files, std::string_view thread, std::int64_t tid,
+                               Lock& lock) {
+  if (Region* const left = files.take_left(tid)) return left->address();
+  const auto fits = std::find_if(free_regions_.begin(), free_regions_.end(),
+                                 [&](const Region* free) { return free->size() == files.region_size(); });
+  if (fits == free_regions_.end()) {
+    free_regions_.push_back(&regions_.emplace_back(files.region_size()));
+  } else {
+    std::iter_swap(fits, free_regions_.end() - 1);
+  }
+  Region& region = *free_regions_.back();
+  region.reset();
+  auto filled = files.fill(region, thread, tid, lock.errors);
+  free_regions_.pop_back();
+  if (!filled) model.fail(filled.error(), lock.errors);
+  if (!told_shut_out_) {
+    if (auto why = shut_out(model.options.path)) {
+      told_shut_out_ = true;
+      lock.errors.push_back(std::move(*why));
+    }
+  }
+  return region.address();
+}
+
+void Models::leave_thread() {
+  lock();
+  const auto here = std::find_if(threads_.begin(), threads_.end(),
+                                 [](const ThreadTables& thread) { return thread.files == thread_files; });
+  if (here != threads_.end()) {
+    for_each_file(*here, [&](std::uint32_t number, const std::byte* file) {
+      Slot* const slot = file == nullptr ? nullptr : slots_.find(number);
+      Impl* const model = slot == nullptr ? nullptr : slot->model.load();
+      if (model != nullptr) model->per_thread.leave(file);
+    });
+  }
+  forget_all_here();
+  if (here != threads_.end()) threads_.erase(here);
+  unlock();
+}
+
+// In the child of a fork: all files are the parent's, and the only thread is this one.
+void Models::begin_child() {
+  // It tells its own errors.
+  forget_errors();
+  forget_all_here();
+  threads_.clear();
+  slots_.for_each([&](std::uint32_t number, Slot& slot) {
+    Impl* const model = slot.model;
+    if (model == nullptr) return;
+    if (number < kFastModels) shared_files[number].store(nullptr, std::memory_order_relaxed);
+    slot.shared = nullptr;
+    slot.shared_lost = false;
+    model->for_each_region([](Region& region) { region.reset(); });
+    model->per_thread.release(free_regions_);
+    model->shared.release(free_regions_);
+    model->no_file.reset();
+    model->told = false;
+  });
+  unlock();
+}
+
+void Models::end_process() {
+  lock();
+  slots_.for_each([](std::uint32_t, Slot& slot) {
+    Impl* const model = slot.model;
+    if (model != nullptr && model->options.remove_at_exit) model->remove();
+  });
+  unlock();
+}
+
+}  // namespace mmstats

@@ -1,0 +1,88 @@
+#include "publish/thread_tables.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "publish/thread_memory.h"
+
+namespace mmstats {
+
+using detail::kFastModels;
+using detail::thread_files;
+
+namespace detail {
+
+thread_local constinit std::byte* thread_files[kFastModels + 1] = {};
+constinit std::atomic<std::byte*> shared_files[kFastModels + 1] = {};
+
+}  // namespace detail
+
+constinit std::byte lost_file{};
+
+namespace {
+
+// As little as can be, at fixed places: libraries that are loaded late share a few hundred bytes.
+alignas(16) thread_local constinit std::byte nowhere[16] __attribute__((tls_model("initial-exec"))) = {};
+// As ThreadTables::more and lost.
+thread_local constinit Growing<std::byte*>* more_files __attribute__((tls_model("initial-exec"))) = nullptr;
+thread_local constinit std::uint64_t lost_here __attribute__((tls_model("initial-exec"))) = 0;
+
+std::uint64_t bit_of(std::uint32_t number) { return std::uint64_t{1} << std::min(number, kFastModels); }
+
+// Null: there is no room for it.
+std::byte** entry_here(std::uint32_t number) noexcept {
+  if (number < kFastModels) return &thread_files[number];
+  return more_files == nullptr ? nullptr : more_files->find(number - kFastModels);
+}
+
+}  // namespace
+
+ThreadTables ThreadTables::here() { return {thread_files, &lost_here, nullptr}; }
+
+void ThreadTables::provide(std::uint32_t number) {
+  if (number < kFastModels) return;
+  if (!more) more = std::make_unique<Growing<std::byte*>>();
+  more->at(number - kFastModels);
+  more_files = more.get();
+}
+
+void ThreadTables::forget(std::uint32_t number) {
+  if (number < kFastModels) {
+    files[number] = nullptr;
+    *lost &= ~bit_of(number);
+  } else if (std::byte** const entry = more ? more->find(number - kFastModels) : nullptr) {
+    *entry = nullptr;
+  }
+}
+
+std::byte* file_here(std::uint32_t number) noexcept {
+  std::byte** const entry = entry_here(number);
+  if (entry != nullptr && *entry != nullptr) return *entry;
+  const bool is_lost = (number < kFastModels || entry == nullptr) && (lost_here & bit_of(number)) != 0;
+  return is_lost ? &lost_file : nullptr;
+}
+
+void keep_here(std::uint32_t number, std::byte* file) noexcept {
+  std::byte** const entry = entry_here(number);
+  // What is in detail::thread_files is added to without a question.
+  if (entry == nullptr || (number < kFastModels && file == &lost_file)) {
+    lost_here |= bit_of(number);
+  } else {
+    *entry = file;
+  }
+}
+
+void forget_all_here() noexcept {
+  std::fill(std::begin(thread_files), std::end(thread_files), nullptr);
+  more_files = nullptr;
+  lost_here = 0;
+}
+
+std::byte* fresh_nowhere() noexcept {
+  std::fill(std::begin(nowhere), std::end(nowhere), std::byte{});
+  return nowhere;
+}
+
+bool is_nowhere(const std::byte* address) noexcept { return address == nowhere; }
+
+}  // namespace mmstats

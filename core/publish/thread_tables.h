@@ -1,0 +1,59 @@
+// Where the files of all Models are in this thread: of the fast ones in detail::thread_files, of the others
+// here. A signal's handler may look at any moment.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "mmstats/fields.h"
+#include "publish/growing.h"
+
+namespace mmstats {
+
+// Stands where a file's address would: there was no memory. To try again would cost each write a system call.
+extern constinit std::byte lost_file;
+
+// What a thread has besides detail::thread_files, for those who forget a Model in all threads.
+struct ThreadTables {
+  std::byte** files;  // detail::thread_files
+  std::uint64_t*
+      lost;  // a bit for each fast Model that is lost there, and one for all others without an entry
+  std::unique_ptr<Growing<std::byte*>> more;  // of Models that are not fast, by their numbers from there on
+
+  // Of this thread.
+  static ThreadTables here();
+  // Makes room for a number. Throws std::bad_alloc.
+  void provide(std::uint32_t number);
+  void forget(std::uint32_t number);
+};
+
+// For a value that there is no place for.
+inline constexpr std::uint32_t kNoNumber = UINT16_MAX;
+
+inline detail::Place place_of(std::uint32_t number, std::uint32_t offset) {
+  return {static_cast<std::uint16_t>(std::min(number, detail::kFastModels)),
+          static_cast<std::uint16_t>(number), offset};
+}
+
+// In this thread. Null: not known yet.
+std::byte* file_here(std::uint32_t number) noexcept;
+// `file`: may be lost_file.
+void keep_here(std::uint32_t number, std::byte* file) noexcept;
+// All of this thread; its ThreadTables are to end, too.
+void forget_all_here() noexcept;
+
+// Calls act(number, entry) for each that this thread may have.
+template <class Act>
+void for_each_file(const ThreadTables& thread, Act&& act) {
+  for (std::uint32_t number = 0; number < detail::kFastModels; ++number) act(number, thread.files[number]);
+  if (!thread.more) return;
+  thread.more->for_each([&](std::uint32_t i, std::byte*& entry) { act(detail::kFastModels + i, entry); });
+}
+
+// For values that there is no memory for: sixteen bytes of zeros. Each thread has its own, so that none sees
+// another's.
+std::byte* fresh_nowhere() noexcept;
+
+}  // namespace mmstats

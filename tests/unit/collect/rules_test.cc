@@ -224,6 +224,13 @@ TEST_CASE("a rule is stronger than what a file says, and that is stronger than c
   CHECK(a.unit == "bytes");
   CHECK(a.help == "Help");
   CHECK(rules.bind("b", field("b", "Q", true), metadata).kind == Kind::kCounter);
+  // Of a property, too: both make a value of it.
+  const auto said = rules.bind("a", field("a", "Q", false), metadata);
+  CHECK(said.used);
+  CHECK(said.kind == Kind::kGauge);
+  const auto ruled = rules.bind("b", field("b", "Q", false), "");
+  CHECK(ruled.used);
+  CHECK(ruled.kind == Kind::kCounter);
 }
 
 TEST_CASE("what cannot work is refused with the reason") {

@@ -299,7 +299,9 @@ TEST_CASE("the globs of the environment come first, then its folder, then the us
   };
   using Globs = std::vector<std::string>;
   CHECK(with("/a/*", "/b", "/c") == Globs{"/a/*"});
+  CHECK(with("/a/{x,y}", "/b", "/c") == Globs{"/a/x", "/a/y"});
   CHECK(with(nullptr, "/b", "/c") == Globs{"/b/*.mmstats"});
+  CHECK(with(nullptr, "/b/{CMD}-{PID}/%TID%", "/c") == Globs{"/b/*-*/*/*.mmstats"});
   CHECK(with(nullptr, nullptr, "/c") == Globs{"/run/mmstats/*.mmstats", "/c/*.mmstats"});
   CHECK(with(nullptr, nullptr, nullptr) == Globs{"/run/mmstats/*.mmstats", "/tmp/*.mmstats"});
 }

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "mmstats/metadata.h"
 #include "published.h"
 
 using namespace mmstats;
@@ -319,6 +320,25 @@ TEST_CASE("values that come and go in any order leave the percentiles right") {
   }
 }
 
+TEST_CASE("a slice that takes most of many values with it moves the percentiles at once") {
+  const TemporaryFolder folder;
+  Model model(published_in(folder));
+  WindowHistogram window(model, "window", {}, 12);  // slices of a second
+  const auto add = [&](int second, double value, int times) {
+    for (int i = 0; i < times; ++i) {
+      window.add(value, WindowHistogram::Clock::time_point(std::chrono::seconds(second)));
+    }
+  };
+  add(100, 1, 100'000);
+  add(106, 0.5, 1);
+  add(106, 100, 60'000);
+  CHECK(near(window.p50(), 1));
+  add(112, 100, 1);
+  CHECK(near(window.min(), 0.5));
+  CHECK(near(window.p50(), 100));
+  CHECK(near(window.p999(), 100));
+}
+
 TEST_CASE("a histogram without values says 0") {
   const TemporaryFolder folder;
   Model model(published_in(folder));
@@ -333,6 +353,27 @@ TEST_CASE("a histogram without values says 0") {
     for (const char* suffix : {".count", ".sum", ".min", ".max", ".p50", ".p90", ".p99", ".p999"}) {
       CHECK(file.value(std::string(label) + suffix) == 0);
     }
+  }
+}
+
+TEST_CASE("what was said of a histogram is said of its values, and what is counted has no unit") {
+  const TemporaryFolder folder;
+  Model model(published_in(folder));
+  Histogram histogram(model, "all", {.unit = "seconds", .help = "Answers"});
+  histogram.add(1);
+  const std::string metadata = Published(model).metadata();
+  const auto count = find_metadata(metadata, "all.count");
+  CHECK(count.kind == Kind::kCounter);
+  CHECK(count.unit.empty());
+  CHECK(count.help == "Answers");
+  const auto sum = find_metadata(metadata, "all.sum");
+  CHECK(sum.kind == Kind::kCounter);
+  CHECK(sum.unit == "seconds");
+  for (const char* label : {"all.min", "all.max", "all.p50", "all.p90", "all.p99", "all.p999"}) {
+    const auto said = find_metadata(metadata, label);
+    CHECK(said.kind == Kind::kGauge);
+    CHECK(said.unit == "seconds");
+    CHECK(said.help == "Answers");
   }
 }
 

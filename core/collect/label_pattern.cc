@@ -25,7 +25,7 @@ bool matches_whole(const re2::RE2& pattern, std::string_view label) {
 }
 
 std::optional<std::vector<std::string>> match_groups(const re2::RE2& pattern, std::string_view label) {
-  constexpr int kSubmatches = 10;  // the whole and nine groups
+  constexpr int kSubmatches = 1 + int{kMaxGroups};  // the whole and nine groups
   std::array<re2::StringPiece, kSubmatches> found;
   const int wanted = std::min(kSubmatches, pattern.NumberOfCapturingGroups() + 1);
   const re2::StringPiece text(label.data(), label.size());

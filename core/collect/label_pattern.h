@@ -3,6 +3,7 @@
 // length.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <span>
@@ -28,6 +29,8 @@ Expected<LabelPattern> compile_label_pattern(const std::string& pattern);
 
 // Whether the pattern matches all of `label`.
 bool matches_whole(const re2::RE2& pattern, std::string_view label);
+
+inline constexpr std::size_t kMaxGroups = 9;
 
 // What the pattern's groups found, nine at most; none: it does not match all of `label`.
 std::optional<std::vector<std::string>> match_groups(const re2::RE2& pattern, std::string_view label);

@@ -75,6 +75,11 @@ Window window_of(const ParsedFile& content, std::uint64_t got) {
 // Only metadata decides about other fields.
 bool is_metadata(const Field& field) { return label_has_suffix(field.label, kMetadataLabel); }
 
+// How many values the field brings, if rules use them.
+std::size_t items_of(const Field& field) {
+  return field.type.item_size == 0 || field.type.items > kMaxItems ? 0 : field.type.items;
+}
+
 FieldPlan plan_item(const Field& field, std::uint64_t item) {
   FieldPlan plan;
   plan.at = static_cast<std::uint32_t>(field.write_buffer_offset + 1 + field.type.first_item +
@@ -109,7 +114,24 @@ std::uint64_t Layout::hash(const ParsedFile& content, std::span<const std::byte>
   return hasher.finish();
 }
 
-Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, const Rules& rules)
+std::size_t Layout::most_memory(const ParsedFile& content, std::size_t size, const Rules& rules,
+                                const MetadataIndex& metadata) {
+  // What an item's number and the mark of a label that repeats take.
+  constexpr std::size_t kMostAdded = 24;
+  std::size_t bytes = sizeof(Layout) + 2 * round_up(size);
+  for (const Field& field : content.fields) {
+    const std::size_t items = items_of(field);
+    if (items == 0) continue;
+    const auto known = metadata.find(field.label);
+    const std::size_t label = field.label.size() + kMostAdded;
+    const std::size_t texts = rules.most_text(label) + known.unit.size() + known.help.size();
+    bytes += items * (sizeof(FieldPlan) + sizeof(std::string) + 2 * label + sizeof(Binding) + texts);
+  }
+  return bytes;
+}
+
+Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, const Rules& rules,
+               const MetadataIndex& metadata)
     : damage_(content.damage) {
   const Window window = window_of(content, bytes.size());
   window_ = window.size;
@@ -119,13 +141,9 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
   mask_.assign(window_, std::byte{0xFF});
   mask_.resize(round_up(window_), std::byte{0});
 
-  // A file that was given more fields than its first metadata had room for has further ones.
-  std::string metadata;
   for (const Field& field : content.fields) {
-    if (!label_has_suffix(field.label, kMetadataLabel) || field.type.code != 's') continue;
-    const std::string_view text(reinterpret_cast<const char*>(field.value.data()), field.value.size());
-    metadata.append(text.substr(0, text.find('\0'))) += '\n';
-    mapped_ = mapped_ || says_mapped(field.label, text);
+    if (!is_metadata_text(field)) continue;
+    mapped_ = mapped_ || says_mapped(field.label, metadata_text(field));
   }
   for (const Field& field : content.fields) add_field(field, rules, metadata);
   if (!labels_.empty()) first_label_ = keyed_hash(labels_.front());
@@ -181,7 +199,7 @@ void Layout::exempt(std::uint64_t offset, std::uint64_t size) {
   std::fill_n(mask_.begin() + static_cast<std::ptrdiff_t>(offset), size, std::byte{0});
 }
 
-void Layout::add_field(const Field& field, const Rules& rules, std::string_view metadata) {
+void Layout::add_field(const Field& field, const Rules& rules, const MetadataIndex& metadata) {
   const std::uint64_t copies = field.buffered ? 2 : 1;
   // What is not a value over time may change unseen.
   if (!is_metadata(field)) exempt(field.write_buffer_offset + 1, copies * field.type.size);
@@ -192,11 +210,13 @@ void Layout::add_field(const Field& field, const Rules& rules, std::string_view 
     if (!created_ && label_has_suffix(field.label, "sys.created")) created_ = plan_item(field, 0);
     if (!tid_ && label_has_suffix(field.label, "sys.tid")) tid_ = plan_item(field, 0);
   }
-  if (field.type.item_size == 0 || field.type.items > kMaxItems) return;
-  for (std::uint64_t item = 0; item < field.type.items; ++item) {
+  const std::uint64_t items = items_of(field);
+  if (items == 0) return;
+  const auto known = metadata.find(field.label);
+  for (std::uint64_t item = 0; item < items; ++item) {
     std::string label(field.label);
-    if (field.type.items > 1) label += '.' + std::to_string(item);
-    Binding binding = rules.bind(label, field, metadata);
+    if (items > 1) label += '.' + std::to_string(item);
+    Binding binding = rules.bind(label, field, known);
     if (!binding.used) continue;
     FieldPlan plan = plan_item(field, item);
     plan.binding = static_cast<std::uint32_t>(bindings_.size());

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "collect/rules.h"
+#include "format/metadata_index.h"
 #include "format/owner.h"
 #include "format/struct_codes.h"
 #include "mmstats/parse.h"
@@ -79,7 +80,14 @@ class Layout {
  public:
   // `content` was parsed from `bytes`, which hold the whole file or, where the list of fields ends
   // before it, enough of it.
-  Layout(const ParsedFile& content, std::span<const std::byte> bytes, const Rules& rules);
+  // `metadata`: of `content`.
+  Layout(const ParsedFile& content, std::span<const std::byte> bytes, const Rules& rules,
+         const MetadataIndex& metadata);
+
+  // At most so many bytes the layout of such a file takes: at once, for whoever does not want to build what
+  // is too large. A few bytes of a file may stand for a thousand values with long labels and texts.
+  static std::size_t most_memory(const ParsedFile& content, std::size_t size, const Rules& rules,
+                                 const MetadataIndex& metadata);
 
   // The keyed hash of all bytes that matches() compares: files share a layout if they share it, and nobody
   // can make others that do.
@@ -116,7 +124,7 @@ class Layout {
   [[nodiscard]] std::size_t hot_end() const { return hot_end_; }
 
  private:
-  void add_field(const Field& field, const Rules& rules, std::string_view metadata);
+  void add_field(const Field& field, const Rules& rules, const MetadataIndex& metadata);
   void exempt(std::uint64_t offset, std::uint64_t size);
 
   std::vector<std::byte> pattern_;  // both are a multiple of the compared width long

@@ -26,8 +26,9 @@ class LayoutCache {
     for (auto known = begin; known != end; ++known) {
       if (known->second->matches(bytes.data(), bytes.size())) return known->second;
     }
-    auto layout = std::make_shared<const Layout>(content, bytes, rules);
-    if (bytes_ + layout->memory() > kMaxBytes) return nullptr;
+    const MetadataIndex metadata(content);
+    if (Layout::most_memory(content, bytes.size(), rules, metadata) > kMaxBytes - bytes_) return nullptr;
+    auto layout = std::make_shared<const Layout>(content, bytes, rules, metadata);
     bytes_ += layout->memory();
     has_new_ = true;
     layouts_.emplace(hash, layout);

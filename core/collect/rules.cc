@@ -71,6 +71,11 @@ struct Rules::Impl {
   std::vector<LabelPattern> ignore;
   std::vector<CompiledRule> rules;
   std::shared_ptr<PatternUse> use;  // null: nobody wants to know
+  // For most_text(), of all rules: bytes that no label brings, how often a name may hold the label or a part
+  // of it, and groups that are kept.
+  std::size_t most_literal = 0;
+  std::size_t most_references = 1;
+  std::size_t most_groups = 0;
 
   static bool any_matches(const std::vector<LabelPattern>& patterns, std::string_view label) {
     return std::any_of(patterns.begin(), patterns.end(),
@@ -124,6 +129,10 @@ Expected<void> Rules::add(Rule rule, LabelPattern pattern) {
         fmt::format(R"(name "{}" for pattern "{}": {})", rule.name, rule.pattern, fits.error().message)));
   }
   if (auto fits = check_aggregate(rule); !fits) return fits;
+  const auto references = static_cast<std::size_t>(std::count(rule.name.begin(), rule.name.end(), '\\'));
+  impl_->most_literal = std::max(impl_->most_literal, rule.name.size() + rule.sink_type.size());
+  impl_->most_references = std::max(impl_->most_references, references);
+  if (rule.keep_groups) impl_->most_groups = kMaxGroups;
   impl_->rules.push_back({std::move(rule), std::move(pattern)});
   return {};
 }
@@ -136,10 +145,9 @@ std::shared_ptr<PatternUse> Rules::record_use() {
   return impl_->use;
 }
 
-Binding Rules::bind(std::string_view label, const Field& field, std::string_view metadata) const {
+Binding Rules::bind(std::string_view label, const Field& field, const FieldMetadata& known) const {
   Binding binding;
   if (field.type.item_size == 0) return binding;
-  const auto known = find_metadata(metadata, field.label);
   binding.kind = known.kind.value_or(kind_by_convention(field));
   binding.unit = known.unit;
   binding.help = known.help;
@@ -177,6 +185,11 @@ Binding Rules::bind(std::string_view label, const Field& field, std::string_view
   binding.aggregate = by_kind ? binding.within_process : aggregate;
   binding.used = true;
   return binding;
+}
+
+std::size_t Rules::most_text(std::size_t label_size) const {
+  return impl_->most_literal + impl_->most_references * label_size +
+         impl_->most_groups * (sizeof(std::string) + label_size);
 }
 
 }  // namespace mmstats

@@ -101,10 +101,12 @@ class Rules {
   // must have been added. The result is to be used as long as the rules are there.
   [[nodiscard]] std::shared_ptr<PatternUse> record_use();
 
-  // `field` is of a file whose sys.metadata text is `metadata` (may be empty). Texts and values
-  // without exactly one number are never used. `label` is normally field.label; elements of a
-  // repeated value come with their own.
-  [[nodiscard]] Binding bind(std::string_view label, const Field& field, std::string_view metadata) const;
+  // `known`: what the field's file says of it. Texts and values without exactly one number are never used.
+  // `label` is normally field.label; elements of a repeated value come with their own.
+  [[nodiscard]] Binding bind(std::string_view label, const Field& field, const FieldMetadata& known) const;
+
+  // The most bytes that name, groups and sink_type of a binding take, if its label has `label_size`.
+  [[nodiscard]] std::size_t most_text(std::size_t label_size) const;
 
  private:
   struct Impl;

@@ -31,7 +31,8 @@ struct FieldMetadata {
 };
 
 // What `metadata`, the value of sys.metadata, says of the field `label` (written in full, prefix
-// included). Nothing known gives an empty result. The views point into `metadata`. O(metadata).
+// included). Nothing known gives an empty result. The views point into `metadata`. O(metadata):
+// whoever asks for all fields of a foreign file should bound its size.
 MMSTATS_API FieldMetadata find_metadata(std::string_view metadata, std::string_view label);
 
 }  // namespace mmstats

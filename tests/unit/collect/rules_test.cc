@@ -20,7 +20,7 @@ Field field(std::string_view label, std::string_view type, bool buffered) {
 }
 
 Binding bind(const Rules& rules, std::string_view label, std::string_view type = "Q", bool buffered = true) {
-  return rules.bind(label, field(label, type, buffered), "");
+  return rules.bind(label, field(label, type, buffered), {});
 }
 
 }  // namespace
@@ -178,8 +178,10 @@ TEST_CASE("a rule that names no aggregate leaves the set's, and one that names i
 
 TEST_CASE("of times the latest counts, whoever says that they are times") {
   Rules rules;
-  CHECK(rules.bind("at", field("at", "d", true), "at\ttimestamp\tseconds\n").aggregate == Aggregate::kMax);
-  CHECK(rules.bind("at", field("at", "Q", true), "at\ttimestamp\n").aggregate == Aggregate::kMax);
+  CHECK(rules.bind("at", field("at", "d", true), find_metadata("at\ttimestamp\tseconds\n", "at")).aggregate ==
+        Aggregate::kMax);
+  CHECK(rules.bind("at", field("at", "Q", true), find_metadata("at\ttimestamp\n", "at")).aggregate ==
+        Aggregate::kMax);
   REQUIRE(rules.add({.pattern = "at", .kind = Kind::kTimestamp, .aggregate = {}, .name = {}, .sink_type = {}})
               .has_value());
   CHECK(bind(rules, "at", "d").aggregate == Aggregate::kMax);
@@ -187,7 +189,7 @@ TEST_CASE("of times the latest counts, whoever says that they are times") {
 
 TEST_CASE("an element of a repeated value has what the file says of its field") {
   const auto binding = Rules().bind("temperatures.3", field("temperatures", "4d", true),
-                                    "temperatures\tcounter\tcelsius\tBy core\ntemperatures.3\tgauge\n");
+                                    {.kind = Kind::kCounter, .unit = "celsius", .help = "By core"});
   CHECK(binding.used);
   CHECK(binding.kind == Kind::kCounter);
   CHECK(binding.unit == "celsius");
@@ -219,16 +221,16 @@ TEST_CASE("a rule is stronger than what a file says, and that is stronger than c
   REQUIRE(rules.add({.pattern = "b", .kind = Kind::kCounter, .aggregate = {}, .name = {}, .sink_type = {}})
               .has_value());
   const char* metadata = "a\tgauge\tbytes\tHelp\nb\tgauge\n";
-  const auto a = rules.bind("a", field("a", "Q", true), metadata);
+  const auto a = rules.bind("a", field("a", "Q", true), find_metadata(metadata, "a"));
   CHECK(a.kind == Kind::kGauge);
   CHECK(a.unit == "bytes");
   CHECK(a.help == "Help");
-  CHECK(rules.bind("b", field("b", "Q", true), metadata).kind == Kind::kCounter);
+  CHECK(rules.bind("b", field("b", "Q", true), find_metadata(metadata, "b")).kind == Kind::kCounter);
   // Of a property, too: both make a value of it.
-  const auto said = rules.bind("a", field("a", "Q", false), metadata);
+  const auto said = rules.bind("a", field("a", "Q", false), find_metadata(metadata, "a"));
   CHECK(said.used);
   CHECK(said.kind == Kind::kGauge);
-  const auto ruled = rules.bind("b", field("b", "Q", false), "");
+  const auto ruled = rules.bind("b", field("b", "Q", false), {});
   CHECK(ruled.used);
   CHECK(ruled.kind == Kind::kCounter);
 }

@@ -44,7 +44,7 @@ mmstats::Binding bind(const BlockConfig& block, std::string_view label, std::str
   field.type_text = type;
   field.type = mmstats::parse_type(type).value();
   field.buffered = true;
-  return block.rules.bind(label, field, "");
+  return block.rules.bind(label, field, {});
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ Series named(std::string name, const std::string& metric) {
   field.type_text = "Q";
   field.type = mmstats::parse_type("Q").value();
   field.buffered = true;
-  const auto binding = rules.bind(series.name, field, "");
+  const auto binding = rules.bind(series.name, field, {});
   CHECK(std::to_string(binding.rule) == metric);
   series.rule = binding.rule;
   series.groups = binding.groups;

@@ -74,7 +74,7 @@ std::string effect(const WatchOptions& watch, const Rules& rules) {
       field.type_text = type;
       field.type = parse_type(type).value();
       field.buffered = true;
-      all += "\n" + text(rules.bind(label, field, ""));
+      all += "\n" + text(rules.bind(label, field, {}));
     }
   }
   return all;

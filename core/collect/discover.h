@@ -1,6 +1,17 @@
 // Which files there are: globs -> files, from one scan to the next, with their descriptors held.
 // A held descriptor lets a file be read to its end after it was unlinked, and makes its inode
 // number its own for as long as we care. No locks, no threads; one thread at a time.
+//
+// Folders may be anybody's, and what is in them. So
+// - links are followed in the part of a glob before its first wildcard alone, which whoever wrote it wrote.
+//   From there on each folder is opened in the one above it, at each use, or its descriptor is held;
+// - files that are read, and folders that wildcards lead to, are counted in one number, max_files, and shared
+//   out among their owners (shares.h). Descriptors are, too;
+// - what does not fit is not opened, and is remembered, in bounded memory. Names that are looked at in vain
+//   are bounded in each scan (looks.h): max_files of them, and four times as many after quiet scans. Where
+//   more wait, chance decides. So a file for which there is room is found at once where few names wait, and
+//   where many do, in about as many scans as max_files goes into them, wherever it stands in the listing;
+// - of what cannot be used, a folder's first 20 names are told, and the others counted.
 #pragma once
 
 #include <sys/types.h>
@@ -25,23 +36,26 @@ namespace mmstats {
 using FileKey = std::uint32_t;
 
 struct DiscoveryLimits {
-  std::size_t max_files = 20'000;    // files known at once; what goes beyond is reported, not read
-  std::size_t max_held = 1U << 20U;  // descriptors held; the system's limit may set less
+  // Files read at once, and folders behind wildcards; what goes beyond is reported, not read.
+  std::size_t max_files = 20'000;
+  // Descriptors held, of files and of folders behind wildcards; the system's limit may set less.
+  std::size_t max_held = 1U << 20U;
 };
 
 // What one scan found. Refers to memory of Discovery, valid until the next scan.
 struct Found {
-  std::vector<FileKey> appeared;     // readable from now on
-  std::vector<FileKey> gone;         // no longer in the folder, or another file has its name; can still
-                                     // be read, if held, until forget()
-  std::vector<FileKey> released;     // still there, and not read any more, to make room for others
-  std::vector<const Error*> errors;  // folders and files that could not be used; a good one never
-                                     // suffers from them
-  std::size_t folders_listed = 0;    // folders whose content is known, listed now or unchanged
-  std::size_t folders_failed = 0;    // folders that exist and could not be listed
-  std::size_t skipped = 0;           // names that match but are not regular files
-  std::size_t unreadable = 0;        // files that cannot be opened
-  std::size_t beyond_limit = 0;      // files left out because of max_files
+  std::vector<FileKey> appeared;         // readable from now on
+  std::vector<FileKey> gone;             // no longer in the folder, or another file has its name; can still
+                                         // be read, if held, until forget()
+  std::vector<FileKey> released;         // still there, and not read any more, to make room for others
+  std::vector<const Error*> errors;      // folders and files that could not be used; a good one never
+                                         // suffers from them
+  std::size_t folders_listed = 0;        // folders whose content is known, listed now or unchanged
+  std::size_t folders_failed = 0;        // folders that exist and could not be listed
+  std::size_t skipped = 0;               // names that match but are not regular files
+  std::size_t unreadable = 0;            // files that cannot be opened
+  std::size_t beyond_limit = 0;          // names left out because of max_files: files, or not looked at yet
+  std::size_t folders_beyond_limit = 0;  // the same of folders behind wildcards
 };
 
 class Discovery {
@@ -60,14 +74,18 @@ class Discovery {
   // same: file systems stamp folders coarsely, so a recent stamp proves nothing. A file that moves within the
   // globs stays the same file; several names for one inode are one. Files in a folder that cannot be found or
   // listed now stay known. A file that is not in its folder and still has a name may be on its way: it stays
-  // known for one scan more. Where max_files are known, those that `may_release` allows make room for new
-  // ones.
+  // known for one scan more. Where there is no room for a file, those that `may_release` allows make room; at
+  // most as many as max_files are released and still there. Of a file with more than eight names, eight are
+  // known. Throws std::bad_alloc.
   const Found& scan(std::chrono::system_clock::time_point now, const MayRelease& may_release = {});
 
   // All files known, `appeared` included and `gone` not. Order is arbitrary but steady.
   [[nodiscard]] std::span<const FileKey> files() const;
 
   [[nodiscard]] const std::string& path(FileKey file) const;
+  // How many of the path's first bytes lead to the folder from which on no link is followed; see
+  // collect/folder_path.h.
+  [[nodiscard]] std::size_t fixed_part(FileKey file) const;
   [[nodiscard]] FileId id(FileKey file) const;
   // The user whose file it was when it was opened first: as fstat says of what was opened.
   [[nodiscard]] uid_t owner(FileKey file) const;
@@ -77,6 +95,10 @@ class Discovery {
   // Bytes of the file from `offset`, as OpenFile::read_at does; a file that is not held is opened
   // for the call, and -1 with ESTALE means that its name leads to another file now.
   ssize_t read_at(FileKey key, std::uint64_t offset, std::span<std::byte> into) noexcept;
+
+  // All of the file now. Errors: those of read_snapshot; kNotFound also if its name leads to another file
+  // now.
+  Expected<Snapshot> snapshot(FileKey key, std::uint64_t max_file_size = kDefaultMaxFileSize);
 
   // The file's size in bytes now, or -1.
   std::int64_t size(FileKey key) noexcept;
@@ -89,7 +111,8 @@ class Discovery {
   // Of a file that is held: whether it has no name left in any folder of the system.
   [[nodiscard]] bool is_deleted(FileKey key) const;
 
-  // Removes the file from its folder, as remove_unwritten does. The next scan reports it gone.
+  // Removes the file from the folder that it was found in, as remove_unwritten does. The next scan reports it
+  // gone. Error kChanged also if that folder is another one now.
   Expected<void> remove(FileKey key);
 
   // Ends what `gone` or `released` began: closes the file, and frees the key of one that is gone. Call it for

@@ -1,74 +1,121 @@
 #include "collect/folder_search.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 
-#include <algorithm>
-#include <boost/filesystem/directory.hpp>
-#include <boost/filesystem/operations.hpp>
-#include <boost/filesystem/path.hpp>
-#include <iterator>
+#include <cerrno>
+#include <memory>
 #include <string_view>
 #include <utility>
 
 #include "base/failure.h"
 
 namespace mmstats {
-namespace {
 
-namespace fs = boost::filesystem;
-using Part = fs::path::const_iterator;
-
-void expand(FolderSearch& search, const fs::path& known, const Part& part, const Part& end) {
-  if (part != end && !has_wildcard(part->native()))
-    return expand(search, known / *part, std::next(part), end);
-  const auto unknown = [&](const fs::path& folder, const boost::system::error_code& error, const char* what) {
-    if (!error || error == boost::system::errc::no_such_file_or_directory ||
-        error == boost::system::errc::not_a_directory) {
-      return;
-    }
-    search.unknown.push_back(folder.native());
-    search.errors.push_back(system_failure(folder.native(), what, error.value()));
-  };
-  boost::system::error_code error;
-  if (part == end) {
-    const auto status = fs::status(known, error);
-    if (status.type() == fs::directory_file) {
-      search.found.push_back(known.native());
-    } else if (status.type() == fs::status_error) {
-      unknown(known, error, "cannot look at the folder");
-    }
-    return;
-  }
-  const fs::path listed = known.empty() ? fs::path(".") : known;
-  fs::directory_iterator entry(listed, error);
-  for (const fs::directory_iterator last; !error && entry != last; entry.increment(error)) {
-    const auto name = entry->path().filename();
-    if (::fnmatch(part->c_str(), name.c_str(), FNM_PERIOD) != 0) continue;
-    boost::system::error_code unreadable;
-    const auto type = entry->symlink_status(unreadable).type();
-    if (type == fs::directory_file) {
-      expand(search, known / name, std::next(part), end);
-    } else if (type == fs::status_error) {
-      unknown(known / name, unreadable, "cannot look at the folder");
-    }
-  }
-  unknown(listed, error, "cannot list the folder");
+void FolderSearch::append(std::string_view name) {
+  if (!at_.path.empty() && !at_.path.ends_with('/')) at_.path += '/';
+  at_.path += name;
 }
 
-}  // namespace
-
-bool has_wildcard(const std::string& part) { return part.find_first_of("*?[") != std::string::npos; }
-
-void FolderSearch::look(const std::string& glob) {
-  const fs::path path(glob);
-  expand(*this, {}, path.begin(), path.end());
+void FolderSearch::unknown(const char* what, int sys_errno) {
+  if (sys_errno == ENOENT || sys_errno == ENOTDIR) return;
+  const std::string& path = at_.path.empty() ? "." : at_.path;
+  ++failed_;
+  if (at_.path == glob_->fixed || asked_.is_known(at_)) unknown_.insert(at_.path);
+  if (errors_.size() < kMaxErrors) errors_.push_back(system_failure(path, what, sys_errno));
 }
 
-bool FolderSearch::may_hold(const std::string& folder) const {
-  return std::any_of(unknown.begin(), unknown.end(), [&](const std::string& top) {
-    const std::string_view rest = std::string_view(folder).substr(std::min(top.size(), folder.size()));
-    return folder.starts_with(top) && (rest.empty() || rest.starts_with('/') || top.ends_with('/'));
-  });
+// A link in the place of a folder that the glob names.
+void FolderSearch::tell_link() {
+  if (errors_.size() >= kMaxErrors) return;
+  errors_.push_back(failure(
+      ErrorKind::kNotRegular, at_.path,
+      "is a symbolic link after a wildcard, which is not followed; name the folder that it leads to"));
+}
+
+void FolderSearch::look(const FolderGlob& glob) {
+  glob_ = &glob;
+  at_ = {glob.fixed, glob.fixed.size()};
+  const Descriptor fixed = open_folder(at_);
+  if (!fixed) return unknown("cannot look into the folder", errno);
+  below(fixed.get(), 0);
+}
+
+// Looks for what the glob's parts from `part` on lead to. True: to something.
+bool FolderSearch::below(int folder, std::size_t part) {
+  const std::string& pattern = glob_->parts[part];
+  if (!has_wildcard(pattern)) return enter(folder, pattern.c_str(), part, true);
+
+  struct stat info{};
+  Descriptor listed(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK));
+  const auto close = [](DIR* directory) { ::closedir(directory); };
+  const std::unique_ptr<DIR, decltype(close)> directory(
+      listed && ::fstat(listed.get(), &info) == 0 ? ::fdopendir(listed.get()) : nullptr, close);
+  if (directory == nullptr) {
+    unknown("cannot list the folder", errno);
+    return false;
+  }
+  static_cast<void>(listed.release());
+  bool led = false;
+  const std::size_t size = at_.path.size();
+  errno = 0;
+  while (const dirent* entry = ::readdir(directory.get())) {
+    const std::string_view name = entry->d_name;
+    const bool may_be_folder = entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN;
+    if (may_be_folder && name != "." && name != ".." &&
+        ::fnmatch(pattern.c_str(), entry->d_name, FNM_PERIOD) == 0) {
+      append(name);
+      const bool known = asked_.is_known(at_);
+      if (!known && !looks_.may_look(info.st_uid)) {
+        ++left_out_;
+      } else if (enter(folder, entry->d_name, part, false)) {
+        led = true;
+      } else if (!known) {
+        looks_.in_vain(info.st_uid);
+      }
+      at_.path.resize(size);
+    }
+    errno = 0;
+  }
+  if (errno != 0) unknown("cannot list the folder", errno);
+  return led;
+}
+
+// `named`: the glob says the name; at_ has it already, if not.
+bool FolderSearch::enter(int folder, const char* name, std::size_t part, bool named) {
+  const std::size_t size = at_.path.size();
+  if (named) append(name);
+  bool led = false;
+  struct stat info{};
+  const bool is_last = part + 1 == glob_->parts.size();
+  const Descriptor next = is_last ? Descriptor() : open_folder_at(folder, name);
+  int sys_errno = is_last || next ? 0 : errno;
+  if (next) {
+    led = below(next.get(), part + 1);
+  } else if (sys_errno == 0 || (sys_errno == ENOTDIR && named)) {
+    if (::fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
+      sys_errno = errno;
+    } else if (S_ISLNK(info.st_mode) && named) {
+      tell_link();
+    } else if (S_ISDIR(info.st_mode) && is_last) {
+      led = asked_.found(at_, info);
+    }
+  }
+  if (sys_errno != 0) unknown("cannot look at the folder", sys_errno);
+  at_.path.resize(size);
+  return led;
+}
+
+bool FolderSearch::may_hold(const FolderPath& folder) const {
+  if (unknown_.empty()) return false;
+  std::string path = folder.path;
+  while (!unknown_.contains(path)) {
+    if (path.empty() || path == "/") return false;
+    const auto slash = path.rfind('/');
+    path.resize(slash == std::string::npos ? 0 : slash == 0 ? 1 : slash);
+  }
+  return true;
 }
 
 }  // namespace mmstats

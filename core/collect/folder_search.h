@@ -1,29 +1,64 @@
 // Which folders a glob leads to, now.
 #pragma once
 
+#include <sys/stat.h>
+
+#include <cstddef>
+#include <functional>
 #include <string>
+#include <string_view>
+#include <unordered_set>
 #include <vector>
 
+#include "base/keyed_hash.h"
+#include "collect/folder_path.h"
+#include "collect/looks.h"
 #include "mmstats/error.h"
 
 namespace mmstats {
 
-struct FolderSearch {
-  std::vector<std::string> found;
-  // Folders in which nobody could look: what was known to be below them may be there still.
-  std::vector<std::string> unknown;
-  std::vector<Error> errors;  // one for each of `unknown`
+// One look for all globs. It holds a few descriptors while it looks, as many as a glob has parts.
+class FolderSearch {
+ public:
+  static constexpr std::size_t kMaxErrors = 20;
 
-  // Adds what `glob` leads to: a path whose parts may have wildcards, as in the shell. A part that begins
-  // with a dot matches only a pattern that does. Links are not followed where a wildcard stands for them:
-  // anybody may have put one there. What does not exist is no error.
-  void look(const std::string& glob);
+  struct Asked {
+    // Whether a folder is known, or one below it: those are looked for first, and always.
+    std::function<bool(const FolderPath&)> is_known;
+    // A folder that was found, by a way without links of others; `info` is its own. False: it is not wanted.
+    std::function<bool(const FolderPath&, const struct stat& info)> found;
+  };
 
-  // Whether `folder` is in one of `unknown`, or below it.
-  [[nodiscard]] bool may_hold(const std::string& folder) const;
+  FolderSearch(Looks& looks, Asked asked) : looks_(looks), asked_(std::move(asked)) {}
+
+  // Tells what `glob` leads to. A part that begins with a dot matches only a pattern that does. From the
+  // first wildcard on no link is followed: anybody may have put one there. What does not exist is no error.
+  // Preconditions: glob.is_valid(); it has wildcards.
+  void look(const FolderGlob& glob);
+
+  // Whether `folder` is one in which nobody could look, or below one: it may be there still.
+  [[nodiscard]] bool may_hold(const FolderPath& folder) const;
+
+  [[nodiscard]] std::size_t failed() const { return failed_; }      // folders in which nobody could look
+  [[nodiscard]] std::size_t left_out() const { return left_out_; }  // names that were not looked at
+  // The first kMaxErrors of what failed, and of links where a glob names a folder.
+  std::vector<Error> take_errors() { return std::move(errors_); }
+
+ private:
+  bool below(int folder, std::size_t part);
+  bool enter(int folder, const char* name, std::size_t part, bool named);
+  void unknown(const char* what, int sys_errno);
+  void tell_link();
+  void append(std::string_view name);
+
+  Looks& looks_;
+  Asked asked_;
+  const FolderGlob* glob_ = nullptr;
+  FolderPath at_;  // where it looks
+  std::unordered_set<std::string, KeyedHash, std::equal_to<>> unknown_;
+  std::size_t failed_ = 0;
+  std::size_t left_out_ = 0;
+  std::vector<Error> errors_;
 };
-
-// Whether a path, or a part of one, has wildcards.
-bool has_wildcard(const std::string& part);
 
 }  // namespace mmstats

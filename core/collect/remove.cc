@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <utility>
 
-#include "base/descriptor.h"
 #include "base/failure.h"
 #include "format/lease.h"
 
@@ -37,7 +36,8 @@ Outcome act_unwritten(const OpenFile& file, int folder, const char* name, Wanted
   return {HasWriter::kNo, failed ? errno : 0, false};
 }
 
-Expected<void> if_unwritten(const OpenFile& file, const std::string& path, Wanted wanted) {
+Expected<void> if_unwritten(const OpenFile& file, int folder, const char* name, const std::string& path,
+                            Wanted wanted) {
   const auto refuse = [&](ErrorKind kind, const char* message, int sys_errno = 0) {
     Error error = failure(kind, path, message);
     error.sys_errno = sys_errno;
@@ -56,13 +56,7 @@ Expected<void> if_unwritten(const OpenFile& file, const std::string& path, Wante
     }
   } const lock{file.fd()};
   if (!lock.held) return refuse(ErrorKind::kBusy, kWritten);
-  const auto slash = path.rfind('/');
-  const Descriptor folder(::open(slash == std::string::npos ? "." : path.substr(0, slash + 1).c_str(),
-                                 O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!folder) return failed(errno);
-  const char* const name = path.c_str() + (slash == std::string::npos ? 0 : slash + 1);
-
-  const Outcome outcome = act_unwritten(file, folder.get(), name, wanted);
+  const Outcome outcome = act_unwritten(file, folder, name, wanted);
   if (outcome.has_writer == HasWriter::kYes) return refuse(ErrorKind::kBusy, kWritten);
   if (outcome.has_writer == HasWriter::kUnknown) {
     const bool strange = outcome.sys_errno == EACCES || outcome.sys_errno == EPERM;
@@ -78,12 +72,12 @@ Expected<void> if_unwritten(const OpenFile& file, const std::string& path, Wante
 
 }  // namespace
 
-Expected<void> remove_unwritten(const OpenFile& file, const std::string& path) {
-  return if_unwritten(file, path, Wanted::kRemoval);
+Expected<void> remove_unwritten(const OpenFile& file, int folder, const char* name, const std::string& path) {
+  return if_unwritten(file, folder, name, path, Wanted::kRemoval);
 }
 
-Expected<void> check_unwritten(const OpenFile& file, const std::string& path) {
-  return if_unwritten(file, path, Wanted::kAnswer);
+Expected<void> check_unwritten(const OpenFile& file, int folder, const char* name, const std::string& path) {
+  return if_unwritten(file, folder, name, path, Wanted::kAnswer);
 }
 
 }  // namespace mmstats

@@ -1,14 +1,13 @@
 #include "collect/watched_folder.h"
 
-#include <fcntl.h>
+#include <dirent.h>
+#include <fmt/format.h>
 #include <fnmatch.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <limits>
+#include <string_view>
 #include <utility>
 
-#include "base/descriptor.h"
 #include "base/failure.h"
 
 namespace mmstats {
@@ -26,37 +25,29 @@ system_clock::time_point to_time_point(const timespec& stamp) {
       std::chrono::seconds(stamp.tv_sec) + std::chrono::nanoseconds(stamp.tv_nsec)));
 }
 
+// What a name is that is no regular file.
+const char* kind_of_name(unsigned char type) {
+  switch (type) {
+    case DT_DIR:
+      return "is not a regular file but a folder; it is left alone";
+    case DT_LNK:
+      return "is not a regular file but a symbolic link, which is not followed; it is left alone";
+    case DT_FIFO:
+      return "is not a regular file but a FIFO; it is left alone";
+    case DT_SOCK:
+      return "is not a regular file but a socket; it is left alone";
+    default:
+      return "is not a regular file but a device; it is left alone";
+  }
+}
+
+bool is_path_of(std::string_view path, std::string_view folder, std::string_view name) {
+  if (!path.starts_with(folder) || !path.ends_with(name)) return false;
+  const std::size_t between = path.size() - std::min(path.size(), folder.size() + name.size());
+  return between == (folder.empty() || folder.ends_with('/') ? 0U : 1U);
+}
+
 }  // namespace
-
-Error skipped_name(std::string path, unsigned char type) {
-  const char* what = type == DT_DIR    ? "a folder"
-                     : type == DT_LNK  ? "a symbolic link, which is not followed"
-                     : type == DT_FIFO ? "a FIFO"
-                     : type == DT_SOCK ? "a socket"
-                                       : "a device";
-  return failure(ErrorKind::kNotRegular, std::move(path),
-                 std::string("is not a regular file but ") + what + "; it is left alone");
-}
-
-bool WatchedFolder::open() {
-  close();
-  int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return false;
-  move_high(fd, std::numeric_limits<int>::max());
-  Descriptor owner(fd);
-  struct stat info{};
-  directory = ::fstat(fd, &info) == 0 ? ::fdopendir(fd) : nullptr;
-  if (directory == nullptr) return false;
-  static_cast<void>(owner.release());
-  id = {info.st_dev, info.st_ino};
-  list_next_time = true;
-  return true;
-}
-
-void WatchedFolder::close() {
-  if (directory != nullptr) ::closedir(directory);
-  directory = nullptr;
-}
 
 bool WatchedFolder::matches(const char* name) const {
   return literals.find(std::string_view(name)) != literals.end() ||
@@ -78,14 +69,50 @@ bool WatchedFolder::must_list(const timespec& now_stamp, system_clock::time_poin
   return !same || !fresh || list_next_time;
 }
 
-void WatchedFolder::begin_listing(const timespec& now_stamp, system_clock::time_point now) {
-  errors.clear();
+void WatchedFolder::begin_listing(const timespec& now_stamp, system_clock::time_point now,
+                                  std::size_t max_errors) {
   skipped = unreadable = beyond_limit = 0;
+  max_errors_ = max_errors;
+  errors_now_ = untold_ = 0;
   // A change right after this listing may leave the same stamp, so a recent stamp proves nothing.
   list_next_time = to_time_point(now_stamp) + kStampDoubt > now;
   stamp = now_stamp;
   listed_at = now;
-  ::rewinddir(directory);
+}
+
+void WatchedFolder::complain(Error error) {
+  if (errors_now_ >= max_errors_) {
+    ++untold_;
+    return;
+  }
+  if (errors_now_ == errors.size()) errors.emplace_back();
+  errors[errors_now_++] = std::move(error);
+}
+
+void WatchedFolder::skip(const char* name, unsigned char type) {
+  ++skipped;
+  if (errors_now_ >= max_errors_) {
+    ++untold_;
+    return;
+  }
+  const char* const what = kind_of_name(type);
+  if (errors_now_ < errors.size()) {
+    const Error& last = errors[errors_now_];
+    if (last.kind == ErrorKind::kNotRegular && last.sys_errno == 0 && last.message == what &&
+        is_path_of(last.path, where.path, name)) {
+      ++errors_now_;
+      return;
+    }
+  }
+  complain(failure(ErrorKind::kNotRegular, join_path(where.path, name), what));
+}
+
+void WatchedFolder::end_listing() {
+  errors.resize(errors_now_);
+  if (untold_ == 0 || max_errors_ == 0) return;
+  errors.push_back(
+      failure(ErrorKind::kLimit, where.path,
+              fmt::format("has {} more names that cannot be used; they are not told one by one", untold_)));
 }
 
 }  // namespace mmstats

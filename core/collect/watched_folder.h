@@ -2,7 +2,7 @@
 // it must be listed again.
 #pragma once
 
-#include <dirent.h>
+#include <sys/types.h>
 
 #include <chrono>
 #include <cstddef>
@@ -14,8 +14,10 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/descriptor.h"
 #include "base/keyed_hash.h"
 #include "collect/discover.h"
+#include "collect/folder_path.h"
 #include "mmstats/error.h"
 #include "mmstats/snapshot.h"
 
@@ -23,13 +25,26 @@ namespace mmstats {
 
 inline constexpr FileKey kNoFile = ~FileKey{0};
 
+// A name for which there was no room, by a hash of what its folder lists of it.
+struct RefusedName {
+  uid_t owner = 0;         // of the file
+  std::uint64_t seen = 0;  // number of the listing that saw it last
+};
+
 struct WatchedFolder {
-  std::string path;
+  static constexpr std::size_t kMaxErrors = 20;  // of one listing; the others are only counted
+
+  FolderPath where;
+  bool wild = false;  // found by wildcards: anybody may have made it
   // A shell makes thousands of literal names of one glob: they are looked up, not tried one by one.
   std::unordered_set<std::string, KeyedHash, std::equal_to<>> literals;
   std::vector<std::string> patterns;
-  DIR* directory = nullptr;
-  FileId id;
+  // Of the folder that was opened last, only to look into it; none: it is opened for each use.
+  Descriptor descriptor;
+  FileId id;  // of that folder
+  uid_t owner = 0;
+  FileId found_id;  // of one that is wild: what the search saw
+  timespec found_stamp{};
   timespec stamp{};                                 // the folder's, when it was last listed
   std::chrono::system_clock::time_point listed_at;  // when it was last listed
   bool list_next_time = true;                       // what the last listing said may not be all
@@ -39,19 +54,12 @@ struct WatchedFolder {
     std::uint64_t seen = 0;  // number of the listing that saw it last
   };
   std::unordered_map<std::string, Name, KeyedHash, std::equal_to<>> names;
-  std::vector<Error> errors;  // of the last listing
+  std::unordered_map<std::uint64_t, RefusedName, KeyedNumberHash> refused;  // by a keyed hash
+  std::vector<Error> errors;                                                // of the last listing
+  std::size_t errors_counted = 0;  // against the owner's share of all errors
   std::size_t skipped = 0;
   std::size_t unreadable = 0;
   std::size_t beyond_limit = 0;
-
-  WatchedFolder() = default;
-  WatchedFolder(const WatchedFolder&) = delete;
-  WatchedFolder& operator=(const WatchedFolder&) = delete;
-  ~WatchedFolder() { close(); }
-
-  // Opens the folder itself, with a descriptor out of the way of select(2). False, with errno: it cannot be.
-  bool open();
-  void close();
 
   [[nodiscard]] bool matches(const char* name) const;
   // False if it is there already.
@@ -59,11 +67,19 @@ struct WatchedFolder {
 
   // Whether what it said when it was listed last may have changed: its stamp is `now_stamp` now.
   [[nodiscard]] bool must_list(const timespec& now_stamp, std::chrono::system_clock::time_point now) const;
-  // It is listed now.
-  void begin_listing(const timespec& now_stamp, std::chrono::system_clock::time_point now);
-};
+  // It is listed now; `max_errors` are kept.
+  void begin_listing(const timespec& now_stamp, std::chrono::system_clock::time_point now,
+                     std::size_t max_errors);
+  void complain(Error error);
+  // A name that matches and is no regular file. `type`: of its dirent. Allocates nothing if the last listing
+  // said the same.
+  void skip(const char* name, unsigned char type);
+  void end_listing();
 
-// A name that matches and is no regular file. `type`: of its dirent.
-Error skipped_name(std::string path, unsigned char type);
+ private:
+  std::size_t max_errors_ = 0;
+  std::size_t errors_now_ = 0;  // of this listing; the others in `errors` are older
+  std::size_t untold_ = 0;
+};
 
 }  // namespace mmstats

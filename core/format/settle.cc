@@ -79,9 +79,13 @@ Reading Settler::finish() && {
 Expected<Reading> read_settled(const std::string& path, std::uint64_t max_file_size) {
   const auto file = OpenFile::open(AT_FDCWD, path.c_str(), path);
   if (!file) return tl::unexpected(file.error());
+  return read_settled(*file, path, max_file_size);
+}
+
+Expected<Reading> read_settled(const OpenFile& file, const std::string& path, std::uint64_t max_file_size) {
   Settler settler;
   for (int readings = 0; readings < kMostReadings; ++readings) {
-    auto snapshot = read_snapshot(*file, path, max_file_size);
+    auto snapshot = read_snapshot(file, path, max_file_size);
     if (!snapshot) return tl::unexpected(std::move(snapshot.error()));
     if (snapshot->bytes[0] != kVersion1) {
       ParsedFile content;

@@ -60,4 +60,8 @@ inline constexpr int kMostReadings = 8;
 MMSTATS_API Expected<Reading> read_settled(const std::string& path,
                                            std::uint64_t max_file_size = kDefaultMaxFileSize);
 
+// The same of a file that is open; `path` is for messages.
+MMSTATS_API Expected<Reading> read_settled(const OpenFile& file, const std::string& path,
+                                           std::uint64_t max_file_size = kDefaultMaxFileSize);
+
 }  // namespace mmstats

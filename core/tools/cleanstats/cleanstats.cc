@@ -108,10 +108,11 @@ class Cleaner {
   explicit Cleaner(const Options& options) : options_(options) {}
 
   // None for a folder, which the original passes over in silence.
-  std::optional<Verdict> clean(const std::string& path) {
-    const auto file = mmstats::OpenFile::open(AT_FDCWD, path.c_str(), path);
+  std::optional<Verdict> clean(const mmstats::FoundFile& found) {
+    const std::string& path = found.path;
+    const auto file = mmstats::open_found(found);
     if (!file) return unreadable(file.error());
-    const auto snapshot = mmstats::read_snapshot(*file, path);
+    const auto snapshot = mmstats::read_snapshot(file->file, path);
     if (!snapshot) return unreadable(snapshot.error());
     mmstats::parse(snapshot->bytes, content_);
     if (content_.fields.empty() && content_.damage && content_.damage->offset == 0) return invalid(path);
@@ -171,7 +172,7 @@ class Cleaner {
     return owners_.state(verdict.pid, verdict.created, steady_clock::now());
   }
 
-  void judge(Verdict& verdict, const mmstats::Owner& owner, const mmstats::OpenFile& file,
+  void judge(Verdict& verdict, const mmstats::Owner& owner, const mmstats::OpenedFile& file,
              const mmstats::Snapshot& snapshot) {
     const std::string path = printable(verdict.path);
     if (verdict.pid == 0) {
@@ -184,7 +185,7 @@ class Cleaner {
     if (of_dead || owner.mapped) {
       mmstats::OwnerMemory memory;
       verdict.state = owners_.of_file(owner, memory, true, of_dead ? steady_clock::now() : began_,
-                                      [&] { return mmstats::writers_of(file.fd()); });
+                                      [&] { return mmstats::writers_of(file.file.fd()); });
       of_dead = of_dead || verdict.state == OwnerState::kDead;
     }
     const int signalled = ::kill(static_cast<pid_t>(verdict.pid), 0) == 0 ? 0 : errno;
@@ -214,7 +215,7 @@ class Cleaner {
   }
 
   // Removes the file of a dead owner, if nothing speaks against it.
-  void remove(Verdict& verdict, const mmstats::OpenFile& file, const mmstats::Snapshot& snapshot,
+  void remove(Verdict& verdict, const mmstats::OpenedFile& file, const mmstats::Snapshot& snapshot,
               bool not_found) {
     const std::string path = printable(verdict.path);
     std::string dead;
@@ -240,8 +241,8 @@ class Cleaner {
     if (too_young(verdict, snapshot)) {
       return keep("too_young", fmt::format("is younger than {} s", options_.older_than.count()));
     }
-    const auto removed = options_.dry_run ? mmstats::check_unwritten(file, verdict.path)
-                                          : mmstats::remove_unwritten(file, verdict.path);
+    const auto act = options_.dry_run ? mmstats::check_unwritten : mmstats::remove_unwritten;
+    const auto removed = act(file.file, file.folder.get(), file.name.c_str(), verdict.path);
     if (removed) {
       verdict.action = options_.dry_run ? Action::kWouldRemove : Action::kRemoved;
       verdict.text = fmt::format("{}. {} {}", dead, options_.dry_run ? "Would delete" : "Deleting", path);
@@ -340,15 +341,15 @@ class JsonReport final : public Report {
 // Where readers look when nobody tells them.
 void clean_found(Cleaner& cleaner, Report& report, bool quiet) {
   const auto globs = mmstats::default_globs();
-  const auto [paths, errors] = mmstats::find_files(globs);
+  const auto [files, errors] = mmstats::find_files(globs);
   for (const auto& error : errors) {
     if (const auto verdict = Cleaner::unreadable(error)) report.add(*verdict);
   }
-  if (paths.empty() && errors.empty() && !quiet) {
+  if (files.empty() && errors.empty() && !quiet) {
     mmstats::complain(kProgram, mmstats::nothing_found(globs));
   }
-  for (const auto& path : paths) {
-    const auto verdict = cleaner.clean(path);
+  for (const auto& file : files) {
+    const auto verdict = cleaner.clean(file);
     // Files come and go; one that went since we looked is not missed.
     if (verdict && verdict->action != Action::kGone) report.add(*verdict);
   }
@@ -384,7 +385,7 @@ int run(Options& options) {
     clean_found(cleaner, report, options.quiet);
   } else {
     for (const auto& path : options.files) {
-      if (const auto verdict = cleaner.clean(path)) report.add(*verdict);
+      if (const auto verdict = cleaner.clean({path})) report.add(*verdict);
     }
   }
   report.end();

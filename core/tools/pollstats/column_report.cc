@@ -82,7 +82,7 @@ std::set<std::string> all_labels(const std::vector<std::string>& globs, const Op
   mmstats::ParsedFile content;
   for (const auto file : discovery.files()) {
     if (labels.size() >= kMaxLabels) break;
-    const auto snapshot = mmstats::read_snapshot(discovery.path(file));
+    const auto snapshot = discovery.snapshot(file);
     if (!snapshot) continue;
     mmstats::parse(snapshot->bytes, content);
     if (!passes(options.filters, content)) continue;

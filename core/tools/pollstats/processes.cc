@@ -38,7 +38,7 @@ void Processes::read(mmstats::FileKey key, std::chrono::steady_clock::time_point
   file.read_at = now;
   file.wanted = false;
   const std::string& path = discovery_.path(key);
-  const auto snapshot = mmstats::read_snapshot(path);
+  const auto snapshot = discovery_.snapshot(key);
   if (!snapshot) return;
   mmstats::ParsedFile content;
   mmstats::parse(snapshot->bytes, content);

@@ -143,12 +143,14 @@ class Run {
   // Where readers look when nobody tells them.
   void found() {
     const auto globs = mmstats::default_globs();
-    const auto [paths, errors] = mmstats::find_files(globs);
+    const auto [files, errors] = mmstats::find_files(globs);
     for (const auto& error : errors) unreadable(error);
-    if (paths.empty() && errors.empty()) mmstats::complain(kProgram, mmstats::nothing_found(globs));
-    for (const auto& path : paths) {
+    if (files.empty() && errors.empty()) mmstats::complain(kProgram, mmstats::nothing_found(globs));
+    for (const auto& found : files) {
       if (out_.failed()) return;
-      auto reading = mmstats::read_settled(path);
+      const auto opened = mmstats::open_found(found);
+      const auto reading =
+          opened ? mmstats::read_settled(opened->file, found.path) : tl::unexpected(opened.error());
       if (reading) {
         show(*reading);
       } else if (reading.error().kind != mmstats::ErrorKind::kNotFound) {

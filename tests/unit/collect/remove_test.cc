@@ -12,7 +12,9 @@
 #include <cerrno>
 #include <string>
 
+#include "base/descriptor.h"
 #include "child_process.h"
+#include "collect/folder_path.h"
 #include "descriptors.h"
 #include "held_calls.h"
 #include "other_user.h"
@@ -30,6 +32,23 @@ OpenFile open(const std::string& path) {
   return std::move(*file);
 }
 
+// A file, and the folder in which it was opened.
+struct Opened {
+  OpenFile file;
+  Descriptor folder;
+  std::string path;
+
+  explicit Opened(const std::string& at) : path(at) {
+    const auto slash = path.rfind('/');
+    folder = open_folder({path.substr(0, slash), slash});
+    auto opened = OpenFile::open(folder.get(), name(), path);
+    if (opened) file = std::move(*opened);
+  }
+  [[nodiscard]] const char* name() const { return path.c_str() + path.rfind('/') + 1; }
+  Expected<void> check() const { return check_unwritten(file, folder.get(), name(), path); }
+  Expected<void> remove() const { return remove_unwritten(file, folder.get(), name(), path); }
+};
+
 std::string put(const TemporaryFolder& folder, const std::string& name, std::uint64_t hits) {
   return sample::write(folder, name, sample::file(sample::counter("hits", hits)));
 }
@@ -40,13 +59,13 @@ TEST_CASE("a file that nobody writes is removed, and whoever reads it reads on")
   const TemporaryFolder folder;
   const auto path = put(folder, "a.mmstats", 7);
   const auto content = sample::read(path);
-  const OpenFile file = open(path);
-  CHECK(check_unwritten(file, path).has_value());
+  const Opened opened(path);
+  CHECK(opened.check().has_value());
   CHECK(fs::exists(path));
-  CHECK(remove_unwritten(file, path).has_value());
+  CHECK(opened.remove().has_value());
   CHECK_FALSE(fs::exists(path));
   std::vector<std::byte> bytes(content.size());
-  CHECK(file.read_at(0, bytes) == static_cast<ssize_t>(content.size()));
+  CHECK(opened.file.read_at(0, bytes) == static_cast<ssize_t>(content.size()));
   CHECK(bytes == content);
 }
 
@@ -54,10 +73,10 @@ TEST_CASE("what has the file's name now is kept, if it is another file") {
   const TemporaryFolder folder;
   const auto path = put(folder, "a.mmstats", 7);
   const auto other = put(folder, "other", 8);
-  const OpenFile file = open(path);
+  const Opened file(path);
   const auto check = [&](ErrorKind kind) {
-    for (const auto ask : {check_unwritten, remove_unwritten}) {
-      const auto removed = ask(file, path);
+    for (const auto ask : {&Opened::check, &Opened::remove}) {
+      const auto removed = (file.*ask)();
       REQUIRE_FALSE(removed.has_value());
       CHECK(removed.error().kind == kind);
       CHECK(removed.error().path == path);
@@ -100,20 +119,26 @@ TEST_CASE("what has the file's name now is kept, if it is another file") {
   }
 }
 
-TEST_CASE("a file of the same name is kept in a folder that took the place of the file's") {
+TEST_CASE("a file of the same name is kept in a folder that took the place of the file's, or a link to one") {
   const TemporaryFolder folder;
   fs::create_directories(folder / "ours");
   fs::create_directories(folder / "precious");
   const auto path = put(folder, "ours/a.mmstats", 7);
   const auto victim = put(folder, "precious/a.mmstats", 8);
-  const OpenFile file = open(path);
+  const Opened opened(path);
   fs::rename(folder / "ours", folder / "away");
   fs::create_symlink("precious", folder / "ours");
-  const auto removed = remove_unwritten(file, path);
+  // In the folder where the path leads to now.
+  const Descriptor other = open_folder({folder / "ours", std::string::npos});
+  const auto removed = remove_unwritten(opened.file, other.get(), "a.mmstats", path);
   REQUIRE_FALSE(removed.has_value());
   CHECK(removed.error().kind == ErrorKind::kChanged);
   CHECK(fs::exists(victim));
   CHECK(fs::exists(folder / "away/a.mmstats"));
+  // In the folder that was opened, it is the file itself.
+  CHECK(opened.remove().has_value());
+  CHECK(fs::exists(victim));
+  CHECK_FALSE(fs::exists(folder / "away/a.mmstats"));
 }
 
 TEST_CASE("a name without a folder is one in the working folder") {
@@ -123,7 +148,7 @@ TEST_CASE("a name without a folder is one in the working folder") {
     must(::chdir(folder.path().c_str()) == 0);
     const auto file = OpenFile::open(AT_FDCWD, "a.mmstats", "a.mmstats");
     must(file.has_value());
-    must(remove_unwritten(*file, "a.mmstats").has_value());
+    must(remove_unwritten(*file, AT_FDCWD, "a.mmstats", "a.mmstats").has_value());
   });
   CHECK(child.wait() == 0);
   CHECK_FALSE(fs::exists(folder / "a.mmstats"));
@@ -160,7 +185,7 @@ TEST_CASE("a file that another process can write is kept, and one that others on
       });
       char byte = 0;
       REQUIRE(::read(ready[0], &byte, 1) == 1);
-      const auto may = check_unwritten(open(path), path);
+      const auto may = Opened(path).check();
       CHECK(may.has_value() == !row.kept);
       if (!may) {
         CHECK(may.error().kind == ErrorKind::kBusy);
@@ -170,7 +195,7 @@ TEST_CASE("a file that another process can write is kept, and one that others on
     ::close(ready[0]);
     ::close(ready[1]);
     // It is not, once the process is gone.
-    CHECK(check_unwritten(open(path), path).has_value());
+    CHECK(Opened(path).check().has_value());
   }
 }
 
@@ -179,9 +204,9 @@ TEST_CASE("another user's file is kept, as only root and its owner may ask who w
   REQUIRE(::chmod(folder.path().c_str(), 0777) == 0);
   const auto path = put(folder, "a.mmstats", 7);
   as_nobody([&] {
-    const auto file = OpenFile::open(AT_FDCWD, path.c_str(), path);
-    must(file.has_value());
-    const auto removed = remove_unwritten(*file, path);
+    const Opened opened(path);
+    must(opened.file.is_open());
+    const auto removed = opened.remove();
     must(!removed.has_value());
     must(removed.error().kind == ErrorKind::kBusy);
     must(removed.error().sys_errno == EACCES);
@@ -199,9 +224,9 @@ TEST_CASE("a file in a folder that is not ours to change is kept") {
     return;
   }
   as_nobody([&] {
-    const auto file = OpenFile::open(AT_FDCWD, path.c_str(), path);
-    must(file.has_value());
-    const auto removed = remove_unwritten(*file, path);
+    const Opened opened(path);
+    must(opened.file.is_open());
+    const auto removed = opened.remove();
     must(!removed.has_value());
     must(removed.error().kind == ErrorKind::kDenied);
     must(removed.error().sys_errno == EACCES);
@@ -212,12 +237,12 @@ TEST_CASE("a file in a folder that is not ours to change is kept") {
 TEST_CASE("a file that a writer has locked, to replace it, is kept") {
   const TemporaryFolder folder;
   const auto path = put(folder, "a.mmstats", 7);
-  const OpenFile file = open(path);
+  const Opened file(path);
   const OpenFile writer = open(path);
   for (const int kind : {LOCK_EX, LOCK_SH}) {
     REQUIRE(::flock(writer.fd(), kind) == 0);
-    for (const auto ask : {check_unwritten, remove_unwritten}) {
-      const auto removed = ask(file, path);
+    for (const auto ask : {&Opened::check, &Opened::remove}) {
+      const auto removed = (file.*ask)();
       REQUIRE_FALSE(removed.has_value());
       CHECK(removed.error().kind == ErrorKind::kBusy);
       CHECK(removed.error().sys_errno == 0);
@@ -226,19 +251,19 @@ TEST_CASE("a file that a writer has locked, to replace it, is kept") {
     REQUIRE(::flock(writer.fd(), LOCK_UN) == 0);
   }
   // The lock is left, whatever the answer was.
-  CHECK(check_unwritten(file, path).has_value());
+  CHECK(file.check().has_value());
   CHECK(::flock(writer.fd(), LOCK_EX | LOCK_NB) == 0);
 }
 
 TEST_CASE("until it is removed, nobody can lock a file or begin to write it, and programs inherit nothing") {
   const TemporaryFolder folder;
   const auto path = put(folder, "a.mmstats", 7);
-  const OpenFile file = open(path);
+  const Opened file(path);
   const OpenFile writer = open(path);
   const auto before = open_descriptors();
   const auto inherited = inherited_descriptors();
   held::while_held(
-      SYS_unlinkat, 1, [&] { CHECK(remove_unwritten(file, path).has_value()); },
+      SYS_unlinkat, 1, [&] { CHECK(file.remove().has_value()); },
       [&] {
         CHECK(::flock(writer.fd(), LOCK_EX | LOCK_NB) != 0);
         CHECK(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC) == -1);
@@ -255,11 +280,11 @@ TEST_CASE("a file that is replaced while we ask for its writers is kept, and so 
   for (const long call : {long{SYS_flock}, long{SYS_fcntl}}) {
     const auto path = put(folder, "a.mmstats", 7);
     const auto other = put(folder, "other", 8);
-    const OpenFile file = open(path);
+    const Opened file(path);
     held::while_held(
         call, 1,
         [&] {
-          const auto removed = remove_unwritten(file, path);
+          const auto removed = file.remove();
           CHECK_FALSE(removed.has_value());
           if (!removed) CHECK(removed.error().kind == ErrorKind::kChanged);
         },
@@ -271,7 +296,6 @@ TEST_CASE("a file that is replaced while we ask for its writers is kept, and so 
 TEST_CASE("others are kept from writing a file for the removal alone, and for the answer not at all") {
   const TemporaryFolder folder;
   const auto path = put(folder, "a.mmstats", 7);
-  const OpenFile file = open(path);
   const auto may_write = [&] {
     const int fd = ::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (fd >= 0) ::close(fd);
@@ -279,24 +303,24 @@ TEST_CASE("others are kept from writing a file for the removal alone, and for th
   };
   // The folder is opened before the question.
   held::while_held(
-      SYS_openat, held::kAtEach, [&] { CHECK(check_unwritten(file, path).has_value()); },
+      SYS_openat, held::kAtEach, [&] { CHECK(Opened(path).check().has_value()); },
       [&] { CHECK(may_write()); });
   held::while_held(
-      SYS_newfstatat, held::kAtEach, [&] { CHECK(check_unwritten(file, path).has_value()); },
+      SYS_newfstatat, held::kAtEach, [&] { CHECK(Opened(path).check().has_value()); },
       [&] { CHECK(may_write()); });
   held::while_held(
-      SYS_openat, held::kAtEach, [&] { CHECK(remove_unwritten(file, path).has_value()); },
+      SYS_openat, held::kAtEach, [&] { CHECK(Opened(path).remove().has_value()); },
       [&] { CHECK(may_write()); });
 }
 
 TEST_CASE("the lease is given back before the lock, whatever the answer was") {
   const TemporaryFolder folder;
   const auto path = put(folder, "a.mmstats", 7);
-  const OpenFile file = open(path);
+  const Opened file(path);
   int calls = 0;
   const auto ask = [&](auto question) {
     held::while_held(
-        SYS_flock, held::kAtEach, [&] { question(file, path); },
+        SYS_flock, held::kAtEach, [&] { static_cast<void>((file.*question)()); },
         [&] {
           const int fd = ::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
           CHECK((fd >= 0 || errno == ENOENT));
@@ -304,11 +328,11 @@ TEST_CASE("the lease is given back before the lock, whatever the answer was") {
           ++calls;
         });
   };
-  ask(check_unwritten);
+  ask(&Opened::check);
   CHECK(fs::exists(path));
   put(folder, "other", 8);
   fs::rename(folder / "other", path);
-  ask(remove_unwritten);
+  ask(&Opened::remove);
   CHECK(fs::exists(path));
   CHECK(calls == 4);
 }

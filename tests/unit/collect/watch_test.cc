@@ -250,6 +250,26 @@ TEST_CASE("a scan allocates nothing once it has seen the files") {
   }
 }
 
+TEST_CASE("names that are no files allocate nothing, however many they are, and are told for a part") {
+  Watched watched;
+  const auto link = [&](int from, int to) {
+    for (int i = from; i < to; ++i)
+      fs::create_symlink("nowhere", watched.folder / (std::to_string(i) + ".mmstats"));
+  };
+  const auto allocated = [&] {
+    for (int scans = 0; scans < 2; ++scans) watched.scan();
+    const auto before = allocations.load();
+    const ScanReport& report = watched.scan();
+    CHECK(report.complaints <= 21);
+    CHECK(report.errors.size() == report.complaints);
+    return allocations.load() - before;
+  };
+  link(0, 100);
+  const auto few = allocated();
+  link(100, 3000);
+  CHECK(allocated() <= few + 5);
+}
+
 TEST_CASE("files that are not wanted are not read, and each is asked about once") {
   TemporaryFolder folder;
   std::vector<std::string> asked;

@@ -1,0 +1,309 @@
+// Folders and files of a user who wants to harm: links, and more of everything than is good.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "child_process.h"
+#include "collect/discover.h"
+#include "descriptors.h"
+#include "held_calls.h"
+#include "other_user.h"
+#include "temporary_folder.h"
+
+using namespace mmstats;
+namespace fs = boost::filesystem;
+
+namespace {
+
+constexpr uid_t kHostile = 4000;
+constexpr uid_t kHonest = 4001;
+
+const std::vector<std::byte> kSomeBytes(100, std::byte{1});
+
+#if defined(SYS_newfstatat)
+constexpr long kStatCall = SYS_newfstatat;
+#else
+constexpr long kStatCall = SYS_fstatat64;
+#endif
+
+struct Ground {
+  TemporaryFolder folder;
+
+  void make_folder(const std::string& name, uid_t owner = ::geteuid()) const {
+    fs::create_directories(folder / name);
+    REQUIRE(::chown((folder / name).c_str(), owner, static_cast<gid_t>(-1)) == 0);
+  }
+  void make_file(const std::string& name, uid_t owner = ::geteuid()) const {
+    folder.write(name, kSomeBytes);
+    REQUIRE(::chown((folder / name).c_str(), owner, static_cast<gid_t>(-1)) == 0);
+  }
+  // Puts a link to `target` where a folder is.
+  void plant(const std::string& name, const std::string& target) const {
+    fs::rename(folder / name, folder / (name + "-away"));
+    fs::create_symlink(folder / target, folder / name);
+  }
+};
+
+std::set<std::string> names_of(const Discovery& discovery) {
+  std::set<std::string> names;
+  for (const FileKey key : discovery.files()) names.insert(fs::path(discovery.path(key)).filename().native());
+  return names;
+}
+
+const Found& scan_now(Discovery& discovery) {
+  const Found& found = discovery.scan(std::chrono::system_clock::now());
+  for (const FileKey key : found.gone) discovery.forget(key);
+  return found;
+}
+
+// How many calls of `number` a scan makes.
+int calls_of_scan(Discovery& discovery, long number) {
+  int calls = 0;
+  held::while_held(number, held::kAtEach, [&] { scan_now(discovery); }, [&] { ++calls; });
+  return calls;
+}
+
+bool may_give_away() {
+  if (::geteuid() == 0) return true;
+  MESSAGE("skipped: only root can make another user's files");
+  return false;
+}
+
+}  // namespace
+
+TEST_CASE("no folder after a wildcard is a link, and where the glob names it that is told") {
+  const Ground ground;
+  ground.make_folder("secret/in");
+  ground.make_file("secret/s.mmstats");
+  ground.make_file("secret/in/s.mmstats");
+  ground.make_folder("d/good/mm");
+  ground.make_file("d/good/mm/good.mmstats");
+  ground.make_folder("d/bad");
+  fs::create_symlink(ground.folder / "secret", ground.folder / "d/bad/mm");
+  fs::create_symlink(ground.folder / "secret", ground.folder / "d/link");
+  struct Row {
+    const char* glob;
+    std::size_t errors;
+    std::set<std::string> names;
+  };
+  for (const Row& row :
+       {Row{"d/*/mm/*.mmstats", 1, {"good.mmstats"}}, Row{"d/*/*/*.mmstats", 0, {"good.mmstats"}},
+        Row{"d/*/mm/in/*.mmstats", 1, {}}, Row{"d/*/in/*.mmstats", 0, {}}, Row{"d/[l]ink/*.mmstats", 0, {}},
+        Row{"d/*/../../secret/*.mmstats", 1, {}}, Row{"d/*/./mm/*.mmstats", 1, {"good.mmstats"}},
+        Row{"d/.*/secret/*.mmstats", 0, {}},
+        // What stands before the first wildcard is the administrator's.
+        Row{"d/link/*.mmstats", 0, {"s.mmstats"}}, Row{"d/link/*/*.mmstats", 0, {"s.mmstats"}}}) {
+    CAPTURE(row.glob);
+    Discovery discovery({ground.folder / row.glob});
+    const Found& found = scan_now(discovery);
+    CHECK(names_of(discovery) == row.names);
+    CHECK(found.errors.size() == row.errors);
+  }
+}
+
+TEST_CASE("a link that is planted while folders are looked for or opened is not followed") {
+  for (int nth = 1; nth <= 9; ++nth) {
+    for (const std::size_t held : {0U, 100U}) {
+      CAPTURE(nth);
+      const Ground ground;
+      ground.make_folder("secret");
+      ground.make_file("secret/s.mmstats");
+      ground.make_file("secret/a.mmstats");
+      ground.make_folder("d/bad/mm");
+      ground.make_file("d/bad/mm/a.mmstats");
+      Discovery discovery({ground.folder / "d/*/mm/*.mmstats"}, {.max_held = held});
+      int calls = 0;
+      const auto attack = [&] {
+        if (++calls == nth) ground.plant("d/bad/mm", "secret");
+      };
+      held::while_held(SYS_openat, held::kAtEach, [&] { scan_now(discovery); }, attack);
+      for (int scans = 0; scans < 3; ++scans) {
+        CHECK_FALSE(names_of(discovery).contains("s.mmstats"));
+        for (const FileKey key : discovery.files()) {
+          struct stat info{};
+          REQUIRE(::stat((ground.folder / "secret/a.mmstats").c_str(), &info) == 0);
+          CHECK(discovery.id(key) != FileId{info.st_dev, info.st_ino});
+        }
+        scan_now(discovery);
+      }
+      CHECK(names_of(discovery).empty() == (nth <= calls));
+    }
+  }
+}
+
+TEST_CASE("what is read and removed is the file in the folder that was opened, wherever its path leads") {
+  for (const std::size_t held : {0U, 1U, 100U}) {
+    CAPTURE(held);
+    const Ground ground;
+    ground.make_folder("precious");
+    ground.make_folder("d/bad");
+    ground.make_file("d/bad/a.mmstats");
+    Discovery discovery({ground.folder / "d/*/*.mmstats"}, {.max_held = held});
+    scan_now(discovery);
+    REQUIRE(discovery.files().size() == 1);
+    const FileKey key = discovery.files()[0];
+    // The same file even has the same name there.
+    fs::create_hard_link(ground.folder / "d/bad/a.mmstats", ground.folder / "precious/a.mmstats");
+    ground.plant("d/bad", "precious");
+    std::vector<std::byte> bytes(10);
+    CHECK(discovery.read_at(key, 0, bytes) == (held == 0 ? -1 : 10));
+    CHECK(discovery.size(key) == (held == 0 ? -1 : 100));
+    CHECK(discovery.snapshot(key).has_value() == (held != 0));
+    const auto removed = discovery.remove(key);
+    CHECK(fs::exists(ground.folder / "precious/a.mmstats"));
+    CHECK(removed.has_value() == !fs::exists(ground.folder / "d/bad-away/a.mmstats"));
+    if (held == 0) CHECK(removed.error().kind == ErrorKind::kChanged);
+  }
+}
+
+TEST_CASE("a user's folders take no more than his share of folders and descriptors, and leave another's") {
+  if (!may_give_away()) return;
+  for (const std::size_t held : {0U, 20U, 1000U}) {
+    CAPTURE(held);
+    const Ground ground;
+    for (int i = 0; i < 300; ++i) ground.make_folder("d/" + std::to_string(i), kHostile);
+    const auto before = open_descriptors().size();
+    Discovery discovery({ground.folder / "d/*/*.mmstats"}, {.max_files = 100, .max_held = held});
+    for (int scans = 0; scans < 3; ++scans) {
+      const Found& found = scan_now(discovery);
+      CHECK(found.folders_listed == 75);
+      CHECK(found.folders_beyond_limit == 225);
+      REQUIRE(found.errors.size() == 1);
+      CHECK(found.errors[0]->message.find("raise MaxFiles") != std::string::npos);
+      CHECK(open_descriptors().size() - before == std::min<std::size_t>(75, held - held / 4));
+    }
+    ground.make_folder("d/honest", kHonest);
+    ground.make_file("d/honest/a.mmstats", kHonest);
+    // Where more folders wait than may be looked at, chance decides.
+    for (int scans = 0; scans < 200 && discovery.files().empty(); ++scans) scan_now(discovery);
+    CHECK(names_of(discovery) == std::set<std::string>{"a.mmstats"});
+    CHECK(discovery.held() == (held == 0 ? 0 : 1));
+    // They are of no harm when they are gone.
+    fs::remove_all(ground.folder / "d");
+    CHECK(scan_now(discovery).folders_listed == 0);
+    CHECK(open_descriptors().size() == before);
+    for (int i = 0; i < 99; ++i) ground.make_folder("d/" + std::to_string(i), ::geteuid());
+    CHECK(scan_now(discovery).folders_beyond_limit == 0);
+  }
+}
+
+TEST_CASE("folders that lead nowhere are looked at only so often") {
+  const Ground ground;
+  ground.make_folder("d/wanted/mm");
+  ground.make_file("d/wanted/mm/a.mmstats");
+  for (int i = 0; i < 2000; ++i) ground.make_folder("d/" + std::to_string(i));
+  Discovery discovery({ground.folder / "d/*/mm/*.mmstats"}, {.max_files = 100});
+  for (int scans = 0; scans < 300 && discovery.files().empty(); ++scans) scan_now(discovery);
+  CHECK(names_of(discovery) == std::set<std::string>{"a.mmstats"});
+  for (int scans = 0; scans < 5; ++scans) {
+    CHECK(calls_of_scan(discovery, SYS_openat) < 150);
+    CHECK(names_of(discovery) == std::set<std::string>{"a.mmstats"});
+  }
+}
+
+TEST_CASE("a user's files leave room for another's, and are not opened again and again") {
+  if (!may_give_away()) return;
+  const Ground ground;
+  for (int i = 0; i < 400; ++i) ground.make_file(std::to_string(i) + ".mmstats", kHostile);
+  ground.make_file("honest.mmstats", kHonest);
+  Discovery discovery({ground.folder / "*.mmstats"}, {.max_files = 100});
+  for (int scans = 0; scans < 20; ++scans) scan_now(discovery);
+  CHECK(names_of(discovery).contains("honest.mmstats"));
+  const Found& found = scan_now(discovery);
+  CHECK(discovery.files().size() == 76);
+  CHECK(discovery.held() == 76);
+  CHECK(found.beyond_limit == 325);
+  REQUIRE(found.errors.size() == 1);
+  CHECK(found.errors[0]->kind == ErrorKind::kLimit);
+  CHECK(found.errors[0]->message.find("raise MaxFiles") != std::string::npos);
+  for (int scans = 0; scans < 5; ++scans) {
+    CHECK(calls_of_scan(discovery, SYS_openat) <= 2);
+    CHECK(calls_of_scan(discovery, kStatCall) < 60);
+  }
+  // One who comes later is found at once, as the others are known; and so are more of the first.
+  ground.make_file("new.mmstats", kHonest);
+  scan_now(discovery);
+  CHECK(names_of(discovery).contains("new.mmstats"));
+  for (int i = 0; i < 390; ++i) fs::remove(ground.folder / (std::to_string(i) + ".mmstats"));
+  scan_now(discovery);
+  scan_now(discovery);
+  CHECK(discovery.files().size() == 12);
+  CHECK(scan_now(discovery).beyond_limit == 0);
+}
+
+TEST_CASE("among more names than can be remembered a file is found in some scans, and each is cheap") {
+  if (!may_give_away()) return;
+  const Ground ground;
+  for (int i = 0; i < 2000; ++i) ground.make_file(std::to_string(i) + ".mmstats", kHostile);
+  Discovery discovery({ground.folder / "*.mmstats"}, {.max_files = 100});
+  for (int scans = 0; scans < 10; ++scans) scan_now(discovery);
+  CHECK(discovery.files().size() == 75);
+  for (int scans = 0; scans < 5; ++scans) CHECK(calls_of_scan(discovery, kStatCall) < 150);
+  ground.make_file("honest.mmstats", kHonest);
+  for (int scans = 0; scans < 500 && discovery.files().size() < 76; ++scans) scan_now(discovery);
+  CHECK(names_of(discovery).contains("honest.mmstats"));
+}
+
+TEST_CASE("files that cannot be opened are told for a part, all counted, and looked at only so often") {
+  const Ground ground;
+  REQUIRE(::chmod(ground.folder.path().c_str(), 0755) == 0);
+  for (int i = 0; i < 1000; ++i) {
+    const std::string name = std::to_string(i) + ".mmstats";
+    ground.make_file(name);
+    REQUIRE(::chmod((ground.folder / name).c_str(), 0) == 0);
+  }
+  as_nobody([&] {
+    Discovery discovery({ground.folder / "*.mmstats"}, {.max_files = 100});
+    for (int scans = 0; scans < 5; ++scans) {
+      const Found& found = scan_now(discovery);
+      must(found.unreadable > 0 && found.unreadable <= 400);
+      must(found.unreadable + found.beyond_limit == 1000);
+      must(found.errors.size() <= 23 && discovery.files().empty());
+    }
+  });
+}
+
+TEST_CASE("a file with many names is one, and stays while it has any") {
+  constexpr int kMany = 12;
+  const auto name = [](int i) { return std::to_string(i) + ".mmstats"; };
+  for (int kept = 0; kept < kMany; ++kept) {
+    CAPTURE(kept);
+    const Ground ground;
+    ground.make_file(name(0));
+    for (int i = 1; i < kMany; ++i) fs::create_hard_link(ground.folder / name(0), ground.folder / name(i));
+    Discovery discovery({ground.folder / "*.mmstats"});
+    CHECK(scan_now(discovery).appeared.size() == 1);
+    for (int i = 0; i < kMany; ++i) {
+      if (i != kept) fs::remove(ground.folder / name(i));
+    }
+    for (int scans = 0; scans < 3; ++scans) {
+      const Found& found = scan_now(discovery);
+      CHECK(found.appeared.empty());
+      CHECK(found.gone.empty());
+    }
+    CHECK(names_of(discovery) == std::set<std::string>{name(kept)});
+    fs::remove(ground.folder / name(kept));
+    CHECK(scan_now(discovery).gone.size() == 1);
+  }
+}
+
+TEST_CASE("files that made room are bounded themselves") {
+  const Ground ground;
+  Discovery discovery({ground.folder / "*.mmstats"}, {.max_files = 10});
+  std::size_t released = 0;
+  for (int i = 0; i < 50; ++i) {
+    ground.make_file(std::to_string(i) + ".mmstats");
+    const Found& found = discovery.scan(std::chrono::system_clock::now(), [](FileKey) { return true; });
+    released += found.released.size();
+    for (const FileKey key : found.released) discovery.forget(key);
+  }
+  CHECK(released == 10);
+  CHECK(discovery.files().size() == 10);
+}

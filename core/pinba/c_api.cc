@@ -7,6 +7,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "base/guest_call.h"
 #include "pinba/monitor.h"
 #include "pinba/pinba.h"
 
@@ -38,6 +39,7 @@ pinba::Tags tags_of(const pinba_tag* tags, std::size_t count) {
 template <class Call>
 auto guarded(Call call) noexcept -> decltype(call()) {
   using Result = decltype(call());
+  const mmstats::GuestCall guest;
   try {
     return call();
   } catch (...) {
@@ -94,7 +96,9 @@ pinba_client* pinba_client_new(const char* servers, const pinba_options* options
   });
 }
 
-void pinba_client_free(pinba_client* client) { delete client; }
+void pinba_client_free(pinba_client* client) {
+  guarded([&] { delete client; });
+}
 
 pinba_counts pinba_client_counts(const pinba_client* client) {
   if (client == nullptr) return {};
@@ -142,11 +146,13 @@ void pinba_request_flush(pinba_request* request) {
 
 int pinba_request_send(pinba_request* request) {
   if (request == nullptr) return 0;
+  const mmstats::GuestCall guest;
   const std::unique_ptr<pinba_request> owner(request);
   return guarded([&] { return request->monitor.send() ? 1 : 0; });
 }
 
 void pinba_request_discard(pinba_request* request) {
+  const mmstats::GuestCall guest;
   const std::unique_ptr<pinba_request> owner(request);
   with(request, [](auto& monitor) { monitor.discard(); });
 }
@@ -156,7 +162,9 @@ pinba_scope* pinba_enter(pinba_request* request) {
   return guarded([&] { return new pinba_scope(request->monitor); });
 }
 
-void pinba_leave(pinba_scope* scope) { delete scope; }
+void pinba_leave(pinba_scope* scope) {
+  guarded([&] { delete scope; });
+}
 
 pinba_timer* pinba_timer_start(pinba_request* request, const pinba_tag* tags, size_t tag_count) {
   return guarded([&]() -> pinba_timer* {
@@ -171,6 +179,7 @@ pinba_timer* pinba_timer_start(pinba_request* request, const pinba_tag* tags, si
 
 double pinba_timer_stop(pinba_timer* timer) {
   if (timer == nullptr) return 0;
+  const mmstats::GuestCall guest;
   const std::unique_ptr<pinba_timer> owner(timer);
   return guarded([&] {
     if (timer->timer.started()) timer->timer.stop();
@@ -180,6 +189,7 @@ double pinba_timer_stop(pinba_timer* timer) {
 
 void pinba_timer_discard(pinba_timer* timer) {
   if (timer == nullptr) return;
+  const mmstats::GuestCall guest;
   const std::unique_ptr<pinba_timer> owner(timer);
   guarded([&] { timer->timer.discard(); });
 }

@@ -71,7 +71,8 @@ struct SenderCounts {
   std::uint64_t not_found = 0;  // look-ups of the name that failed, since the last one that did not
 };
 
-// Sends to the servers. All functions may be called from any thread. After fork() the child has a sender of
+// Sends to the servers. All functions may be called from any thread; none is a cancellation point of it
+// (pthread_cancel(3)), and none changes errno. After fork() the child has a sender of
 // its own: same servers, nothing waiting, counts from 0.
 class MMSTATS_API Sender {
  public:

@@ -3,6 +3,7 @@
 #include <bit>
 #include <exception>
 
+#include "base/guest_call.h"
 #include "base/host_name.h"
 #include "mmstats/error.h"
 #include "pinba/monitor/client_core.h"
@@ -74,6 +75,7 @@ bool Client::Core::send(Encoder& encoder, const Request& request, std::string& n
 }
 
 mmstats::Expected<Client> Client::make(SenderOptions servers, ClientOptions options) {
+  const mmstats::GuestCall guest;
   auto names = servers.servers;
   auto sender = Sender::make(std::move(servers));
   if (!sender) return tl::unexpected(std::move(sender.error()));
@@ -84,6 +86,7 @@ Sender& Client::sender() const { return core_->sender; }
 const ClientOptions& Client::options() const { return core_->options; }
 
 bool Client::send(const Request& request) const noexcept {
+  const mmstats::GuestCall guest;
   try {
     Encoder encoder(core_->options.encode);
     std::string news;

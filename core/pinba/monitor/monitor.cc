@@ -7,12 +7,14 @@
 #include <mutex>
 #include <utility>
 
+#include "base/guest_call.h"
 #include "pinba/monitor/monitor_state.h"
 
 namespace pinba {
 namespace {
 
 std::string command_line() {
+  const mmstats::GuestCall guest;
   std::ifstream file("/proc/self/cmdline", std::ios::binary);
   std::string text((std::istreambuf_iterator<char>(file)), {});
   while (!text.empty() && text.back() == '\0') text.pop_back();
@@ -39,6 +41,7 @@ RequestMonitor& RequestMonitor::operator=(RequestMonitor&& other) noexcept {
 }
 
 void RequestMonitor::finish() noexcept {
+  const mmstats::GuestCall guest;
   if (!state_ || !owner_) return;
   try {
     send();
@@ -130,6 +133,7 @@ double RequestMonitor::elapsed() const {
 }
 
 void RequestMonitor::flush() {
+  const mmstats::GuestCall guest;
   std::string news;
   bool lost = false;
   {
@@ -143,6 +147,7 @@ void RequestMonitor::flush() {
 }
 
 bool RequestMonitor::send() {
+  const mmstats::GuestCall guest;
   std::string news;
   bool sent = false;
   bool lost = false;

@@ -7,12 +7,14 @@
 #include <utility>
 
 #include "base/failure.h"
+#include "base/guest_call.h"
 #include "base/host_port.h"
 #include "pinba/sender/sender_state.h"
 
 namespace pinba {
 
 mmstats::Expected<Sender> Sender::make(SenderOptions options) {
+  const mmstats::GuestCall guest;
   const auto invalid = [](std::string message) {
     return tl::unexpected(mmstats::failure(mmstats::ErrorKind::kInvalid, {}, std::move(message)));
   };
@@ -34,6 +36,7 @@ mmstats::Expected<Sender> Sender::make(SenderOptions options) {
 Sender::Sender(std::shared_ptr<State> state) : state_(std::move(state)) {}
 Sender::Sender(Sender&&) noexcept = default;
 Sender& Sender::operator=(Sender&& other) noexcept {
+  const mmstats::GuestCall guest;
   if (this != &other) {
     if (state_) state_->close();
     state_ = std::move(other.state_);
@@ -41,6 +44,7 @@ Sender& Sender::operator=(Sender&& other) noexcept {
   return *this;
 }
 Sender::~Sender() {
+  const mmstats::GuestCall guest;
   if (state_) state_->close();
 }
 
@@ -49,6 +53,7 @@ bool Sender::send(Datagram datagram, std::string_view script_name) noexcept {
 }
 
 std::size_t Sender::send(std::span<const Datagram> datagrams, std::string_view script_name) noexcept {
+  const mmstats::GuestCall guest;
   State& state = *state_;
   const std::size_t batch = std::max<std::size_t>(state.options.batch_packets, 1);
   const std::lock_guard lock(state.mutex);
@@ -77,11 +82,13 @@ std::size_t Sender::send(std::span<const Datagram> datagrams, std::string_view s
 }
 
 bool Sender::flush() noexcept {
+  const mmstats::GuestCall guest;
   const std::lock_guard lock(state_->mutex);
   return state_->drain_all();
 }
 
 bool Sender::flush(std::chrono::milliseconds at_most) noexcept {
+  const mmstats::GuestCall guest;
   using Clock = Destination::Clock;
   const auto deadline = Clock::now() + at_most;
   std::unique_lock lock(state_->mutex);
@@ -111,6 +118,7 @@ SenderCounts Sender::counts() const {
 }
 
 SenderCounts Sender::counts(std::size_t server) const {
+  const mmstats::GuestCall guest;
   const std::lock_guard lock(state_->mutex);
   return state_->servers.at(server).counts();
 }

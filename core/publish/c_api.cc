@@ -15,6 +15,7 @@
 #include <utility>
 #include <variant>
 
+#include "base/guest_call.h"
 #include "format/file_name.h"
 #include "mmstats/fields.h"
 #include "mmstats/histogram.h"
@@ -123,6 +124,7 @@ struct Which {
 // throws.
 template <class Handle, class Field, class Make>
 Handle* keep(mmstats_model* model, const char* label, const Which& which, Make&& make) noexcept {
+  const mmstats::GuestCall guest;
   if (model == nullptr) return nullptr;
   try {
     const std::string name = text_or_empty(label);
@@ -236,6 +238,7 @@ mmstats_number* make_number(mmstats_model* model, mmstats_type type, mmstats_kin
 
 template <class Value>
 int make_static(mmstats_model* model, mmstats_type type, const char* label, Value value) noexcept {
+  const mmstats::GuestCall guest;
   if (model == nullptr) return ENOMEM;
   try {
     const bool known = with_type(type, [&]<class T>(T) {
@@ -251,6 +254,7 @@ int make_static(mmstats_model* model, mmstats_type type, const char* label, Valu
 
 template <class Set>
 int set_option(mmstats_model* model, Set&& set) noexcept {
+  const mmstats::GuestCall guest;
   if (model == nullptr) return ENOMEM;
   const std::lock_guard lock(model->mutex);
   if (model->model) return EBUSY;
@@ -280,6 +284,7 @@ double add_since(Handle* handle, std::uint64_t started) {
 const char* mmstats_version(void) { return kVersion; }
 
 mmstats_model* mmstats_model_new(const char* label_prefix) {
+  const mmstats::GuestCall guest;
   try {
     auto model = std::make_unique<mmstats_model>();
     model->options.label_prefix = text_or_empty(label_prefix);
@@ -325,6 +330,7 @@ int mmstats_model_set_on_error(mmstats_model* model, void (*on_error)(void*, con
 }
 
 int mmstats_model_open(mmstats_model* model, char* reason, std::size_t size) {
+  const mmstats::GuestCall guest;
   if (model == nullptr) return ENOMEM;
   try {
     const auto opened = model->get().open();
@@ -342,6 +348,7 @@ int mmstats_model_open(mmstats_model* model, char* reason, std::size_t size) {
 }
 
 int mmstats_model_flush(mmstats_model* model, bool async) {
+  const mmstats::GuestCall guest;
   if (model == nullptr) return ENOMEM;
   try {
     const auto flushed = model->get().flush(async ? mmstats::Flush::kAsync : mmstats::Flush::kSync);
@@ -352,6 +359,7 @@ int mmstats_model_flush(mmstats_model* model, bool async) {
 }
 
 void mmstats_model_remove(mmstats_model* model) {
+  const mmstats::GuestCall guest;
   if (model == nullptr) return;
   try {
     model->get().remove();
@@ -360,7 +368,10 @@ void mmstats_model_remove(mmstats_model* model) {
   }
 }
 
-void mmstats_model_free(mmstats_model* model) { delete model; }
+void mmstats_model_free(mmstats_model* model) {
+  const mmstats::GuestCall guest;
+  delete model;
+}
 
 mmstats_counter* mmstats_counter_new(mmstats_model* model, const char* label, const char* unit,
                                      const char* help) {
@@ -421,6 +432,7 @@ int mmstats_static_double(mmstats_model* model, mmstats_type type, const char* l
 }
 
 int mmstats_static_text(mmstats_model* model, const char* label, const char* value, std::size_t size) {
+  const mmstats::GuestCall guest;
   if (model == nullptr) return ENOMEM;
   try {
     mmstats::StaticTextField(model->get(), text_or_empty(label), text_or_empty(value), {}, size);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/failure.h"
+#include "base/guest_call.h"
 #include "format/file_name.h"
 #include "mmstats/fields.h"
 #include "publish/model_impl.h"
@@ -62,21 +63,25 @@ Model::Model(ModelOptions options)
       number_(Models::get().add(impl_.get())) {}
 
 Model::~Model() {
+  const GuestCall guest;
   if (impl_->options.remove_at_exit) remove();
   Models::get().remove(impl_.get(), number_);
 }
 
 detail::Added Model::add_field(const detail::FieldSpec& spec, const About& about) {
+  const GuestCall guest;
   Models::Lock lock(impl_.get());
   return Models::get().add_field(*impl_, number_, spec, about, lock.errors);
 }
 
 detail::Place Model::add_memory(std::size_t size) {
+  const GuestCall guest;
   Models::Lock lock(impl_.get());
   return Models::get().add_memory(*impl_, number_, false, size, lock.errors);
 }
 
 Expected<void> Model::open() {
+  const GuestCall guest;
   bool shares = false;
   {
     const Models::Lock lock(impl_.get());
@@ -93,6 +98,7 @@ Expected<void> Model::open() {
 }
 
 Expected<void> Model::flush(Flush how) {
+  const GuestCall guest;
   struct Range {
     std::string path;
     std::byte* address;
@@ -116,11 +122,13 @@ Expected<void> Model::flush(Flush how) {
 }
 
 void Model::remove() {
+  const GuestCall guest;
   const Models::Lock lock(impl_.get());
   impl_->remove();
 }
 
 std::vector<std::string> Model::paths() const {
+  const GuestCall guest;
   std::vector<std::string> paths;
   const Models::Lock lock(impl_.get());
   impl_->for_each_region([&](const Region& region) {

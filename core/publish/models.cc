@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/failure.h"
+#include "base/guest_call.h"
 #include "format/file_name.h"
 #include "publish/file_set.h"
 #include "publish/known_fields.h"
@@ -53,8 +54,14 @@ Error no_room(const FileSet& files, std::string_view label) {
 
 namespace detail {
 
-std::byte* enter_thread(Place place) noexcept { return Models::get().enter_thread(place); }
-std::byte* enter_shared(Place place) noexcept { return Models::get().enter_shared(place); }
+std::byte* enter_thread(Place place) noexcept {
+  const GuestCall guest;
+  return Models::get().enter_thread(place);
+}
+std::byte* enter_shared(Place place) noexcept {
+  const GuestCall guest;
+  return Models::get().enter_shared(place);
+}
 
 }  // namespace detail
 
@@ -84,6 +91,7 @@ void Models::unlock() {
 }
 
 std::uint32_t Models::add(Impl* model) {
+  const GuestCall guest;
   Lock lock(model);
   model->choose_mode(lock.errors);
   model->choose_prefix(lock.errors);
@@ -277,6 +285,7 @@ std::byte* Models::take_region(Impl& model, FileSet& files, std::string_view thr
 }
 
 void Models::leave_thread() {
+  const GuestCall guest;
   lock();
   const auto here = std::find_if(threads_.begin(), threads_.end(),
                                  [](const ThreadTables& thread) { return thread.files == thread_files; });

@@ -15,7 +15,10 @@
 // Each thread that writes has a file of its own, made at its first write; a thread that ends leaves its
 // file, counts and all, to the next one that begins. Fields that threads share are in one more file.
 // Readers add the files up. After a thread's first write, writing makes no system call, takes no lock
-// and cannot fail.
+// and cannot fail; unless the file's owner, or root, makes it shorter while it is mapped, which ends the
+// process (SIGBUS). This library never opens a name in use to make it shorter.
+//
+// No function is a cancellation point of its thread (pthread_cancel(3)), and none changes errno.
 //
 // A file that cannot be made (no permission, no space) does not stop the program: the fields work on
 // private memory, and the reason is told once (ModelOptions::on_error).

@@ -65,6 +65,7 @@ struct mmstats_number {
   virtual void set_double(double value) noexcept = 0;
   virtual void add(std::int64_t amount) noexcept = 0;
   [[nodiscard]] virtual double value() const noexcept = 0;
+  [[nodiscard]] virtual double total() const noexcept = 0;
 };
 
 namespace {
@@ -89,11 +90,12 @@ template <class T, bool kShared>
 class NumberOf final : public mmstats_number {
  public:
   NumberOf(mmstats::Model& model, std::string_view label, const About& about, bool buffered)
-      : cell_(model, label, about, Kind::kGauge, T{}, buffered) {}
+      : cell_(model, label, about, Kind::kGauge, T{}, buffered), only_grows_(about.kind == Kind::kCounter) {}
   void set(std::int64_t value) noexcept override { cell_.store(static_cast<T>(value)); }
   void set_unsigned(std::uint64_t value) noexcept override { cell_.store(static_cast<T>(value)); }
   void set_double(double value) noexcept override { cell_.store(bounded<T>(value)); }
   void add(std::int64_t amount) noexcept override {
+    if (only_grows_ && amount < 0) return cell_.refuse();
     if constexpr (std::is_same_v<T, bool>) {
       cell_.store(amount != 0 || cell_.load());
     } else {
@@ -101,9 +103,11 @@ class NumberOf final : public mmstats_number {
     }
   }
   [[nodiscard]] double value() const noexcept override { return static_cast<double>(cell_.load()); }
+  [[nodiscard]] double total() const noexcept override { return static_cast<double>(cell_.total()); }
 
  private:
   mmstats::detail::Cell<T, kShared> cell_;
+  bool only_grows_;
 };
 
 const char* text_or_empty(const char* text) { return text == nullptr ? "" : text; }
@@ -391,6 +395,10 @@ std::uint64_t mmstats_counter_value(const mmstats_counter* counter) {
   return counter == nullptr ? 0 : std::visit([](const auto& field) { return field.value(); }, counter->field);
 }
 
+std::uint64_t mmstats_counter_total(const mmstats_counter* counter) {
+  return counter == nullptr ? 0 : std::visit([](const auto& field) { return field.total(); }, counter->field);
+}
+
 void mmstats_counter_set(mmstats_counter* counter, std::uint64_t value) {
   if (counter != nullptr) std::visit([&](auto& field) { field.set_value(value); }, counter->field);
 }
@@ -422,6 +430,8 @@ void mmstats_number_add(mmstats_number* number, std::int64_t amount) {
 }
 
 double mmstats_number_value(const mmstats_number* number) { return number == nullptr ? 0 : number->value(); }
+
+double mmstats_number_total(const mmstats_number* number) { return number == nullptr ? 0 : number->total(); }
 
 int mmstats_static_int(mmstats_model* model, mmstats_type type, const char* label, std::int64_t value) {
   return make_static(model, type, label, value);

@@ -91,7 +91,7 @@ StringField::StringField(Model& model, std::string_view label, const About& abou
     : size_(std::min(size, kMaxText)),
       write_buffer_(add_text(model, label, about, size, true, initial).field) {}
 
-void StringField::set(std::string_view text) noexcept {
+void StringField::set(std::string_view text) const noexcept {
   auto* const write_buffer = state_at<std::uint8_t>(write_buffer_);
   if (write_buffer == nullptr) return;
   const std::uint8_t mine = *write_buffer & 1U;
@@ -115,7 +115,7 @@ StaticTextField::StaticTextField(Model& model, std::string_view label, std::stri
 Average::Average(Model& model, std::string_view label, const About& about)
     : Average(add_mean(model, label, about, "Average", 0, sizeof(Mean))) {}
 
-void Average::add(double value) noexcept {
+void Average::add(double value) const noexcept {
   auto* const mean = state_at<Mean>(state_);
   if (mean == nullptr || !std::isfinite(value)) return;
   mean->sum += value;
@@ -128,7 +128,7 @@ MovingAverage::MovingAverage(Model& model, std::string_view label, const About& 
                              sizeof(Ring) + bounded_size(size) * sizeof(double)),
                     bounded_size(size)) {}
 
-void MovingAverage::add(double value) noexcept {
+void MovingAverage::add(double value) const noexcept {
   auto* const ring = state_at<Ring>(state_);
   if (ring == nullptr || !std::isfinite(value)) return;
   double* const values = ring->values();
@@ -154,7 +154,7 @@ WindowAverage::WindowAverage(Model& model, std::string_view label, const About& 
                              sizeof(Seconds) + bounded_seconds(seconds) * sizeof(Mean)),
                     bounded_seconds(seconds)) {}
 
-void WindowAverage::add(double value, Clock::time_point now) noexcept {
+void WindowAverage::add(double value, Clock::time_point now) const noexcept {
   auto* const window = state_at<Seconds>(state_);
   if (window == nullptr || !std::isfinite(value)) return;
   Mean* const means = window->means();

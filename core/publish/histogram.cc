@@ -170,7 +170,7 @@ Distribution::Distribution(const Maker& maker, const Added& count)
       max_(maker.gauge(".max")),
       percentiles_{maker.gauge(".p50"), maker.gauge(".p90"), maker.gauge(".p99"), maker.gauge(".p999")} {}
 
-void Distribution::publish(double min, double max, const Buckets& percentiles) noexcept {
+void Distribution::publish(double min, double max, const Buckets& percentiles) const noexcept {
   min_.store(min);
   max_.store(max);
   for (std::size_t i = 0; i < percentiles.size(); ++i) {
@@ -183,7 +183,7 @@ void Distribution::publish(double min, double max, const Buckets& percentiles) n
 Histogram::Histogram(Model& model, std::string_view label, const About& about)
     : Distribution(model, label, about, "Histogram", 0, sizeof(Everything)) {}
 
-void Histogram::add(double value) noexcept {
+void Histogram::add(double value) const noexcept {
   auto* const state = state_at<Everything>(state_);
   if (state == nullptr || !std::isfinite(value)) return;
   Counts& counts = state->counts;
@@ -207,7 +207,7 @@ MovingHistogram::MovingHistogram(Model& model, std::string_view label, const Abo
                    sizeof(Recent) + bounded_size(size) * sizeof(std::uint16_t)),
       size_(bounded_size(size)) {}
 
-void MovingHistogram::add(double value) noexcept {
+void MovingHistogram::add(double value) const noexcept {
   auto* const recent = state_at<Recent>(state_);
   if (recent == nullptr || !std::isfinite(value)) return;
   Counts& counts = recent->counts;
@@ -229,7 +229,7 @@ WindowHistogram::WindowHistogram(Model& model, std::string_view label, const Abo
     : Distribution(model, label, about, "WindowHistogram", bounded_seconds(seconds), sizeof(Window)),
       seconds_(bounded_seconds(seconds)) {}
 
-void WindowHistogram::add(double value, Clock::time_point now) noexcept {
+void WindowHistogram::add(double value, Clock::time_point now) const noexcept {
   auto* const window = state_at<Window>(state_);
   if (window == nullptr || !std::isfinite(value)) return;
   const auto width = std::chrono::nanoseconds(std::chrono::seconds(seconds_)) / kSlices;

@@ -66,6 +66,16 @@ KnownField* KnownFields::find(const FieldSpec& spec, const std::string& label, K
   return known;
 }
 
+std::string KnownFields::label_at(detail::Place value) const {
+  for (const auto& [label, first] : fields_) {
+    for (const KnownField* known = &first; known != nullptr; known = known->other.get()) {
+      const auto at = known->added.field;
+      if (at.number == value.number && at.offset + 1 == value.offset) return label;
+    }
+  }
+  return {};
+}
+
 std::string KnownFields::check(const FieldSpec& spec, const std::string& label) const {
   if (label.empty()) return "an empty label would end the file's list of fields; give it one";
   if (label.size() > kMaxSize) return "its label has more than 65,535 bytes; shorten it";

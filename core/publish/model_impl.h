@@ -1,6 +1,7 @@
 // What a Model has: its fields, and the files that hold them.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -29,8 +30,9 @@ struct Model::Impl {
   FileSet per_thread;
   FileSet shared;
   std::vector<More> more;
-  std::optional<Error> no_file;  // why there is none
-  bool told = false;             // of that
+  std::optional<Error> no_file;           // why there is none
+  bool told = false;                      // of that
+  std::atomic<bool> told_amount = false;  // of one that adds nothing
 
   // `options`: whose limits are possible.
   explicit Impl(ModelOptions options_)

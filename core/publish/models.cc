@@ -63,6 +63,17 @@ std::byte* enter_shared(Place place) noexcept {
   return Models::get().enter_shared(place);
 }
 
+void refuse_amount(Place place) noexcept {
+  try {
+    Models::get().refuse_amount(place);
+  } catch (const std::bad_alloc&) {
+    // Then it is not told.
+  }
+}
+void for_each_thread(Place place, void (*visit)(void*, const std::byte*), void* context) noexcept {
+  Models::get().for_each_thread(place, visit, context);
+}
+
 }  // namespace detail
 
 thread_local constinit bool Models::locked_here_ = false;
@@ -221,6 +232,29 @@ std::byte* Models::enter_shared(Place place) {
     });
   }
   return file == &lost_file ? fresh_nowhere() : file + place.offset;
+}
+
+void Models::refuse_amount(Place place) {
+  Slot* const slot = slots_.find(place.number);
+  Impl* const model = slot == nullptr ? nullptr : slot->model.load();
+  if (model == nullptr || locked_here_ || model->told_amount.load(std::memory_order_relaxed)) return;
+  Lock lock(model);
+  if (slot->model != model || model->told_amount.exchange(true)) return;
+  lock.errors.push_back(failure(ErrorKind::kInvalid, {},
+                                quoted_field(model->known.label_at(place)) +
+                                    "was given an amount that is negative or no number, which "
+                                    "adds nothing; further ones are not told"));
+}
+
+void Models::for_each_thread(Place place, void (*visit)(void*, const std::byte*), void* context) {
+  if (locked_here_) return;
+  lock();
+  Slot* const slot = slots_.find(place.number);
+  Impl* const model = slot == nullptr ? nullptr : slot->model.load();
+  if (model != nullptr) {
+    for (const Region* region : model->per_thread.regions()) visit(context, region->address() + place.offset);
+  }
+  unlock();
 }
 
 // This thread, in the list. Only threads whose end is noticed: their memory must be left alone then. Throws

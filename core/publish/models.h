@@ -62,6 +62,9 @@ class Models {
 
   std::byte* enter_thread(detail::Place place);
   std::byte* enter_shared(detail::Place place);
+  // As their namesakes in fields.h.
+  void refuse_amount(detail::Place place);
+  void for_each_thread(detail::Place place, void (*visit)(void*, const std::byte*), void* context);
 
  private:
   struct Slot {

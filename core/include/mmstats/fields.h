@@ -12,9 +12,12 @@
 
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -67,6 +70,17 @@ struct Added {
   Place memory;
 };
 
+// Tells, once for each Model, that an amount adds nothing: see Counter::incr.
+MMSTATS_API void refuse_amount(Place place) noexcept;
+// Calls visit(context, address of `place`) for all threads' files that the Model has, under a lock.
+MMSTATS_API void for_each_thread(Place place, void (*visit)(void* context, const std::byte* value),
+                                 void* context) noexcept;
+
+template <class Rep, class Period>
+double seconds_of(std::chrono::duration<Rep, Period> time) noexcept {
+  return std::chrono::duration<double>(time).count();
+}
+
 template <class T>
 concept Number = std::is_arithmetic_v<T> && sizeof(T) <= 8;
 
@@ -89,6 +103,11 @@ class Cell {
       : Cell(add_field(model, label, about, kind, initial, buffered)) {}
   explicit Cell(const Added& added) noexcept
       : place_{added.field.entry, added.field.number, added.field.offset + 1} {}
+
+  Cell(const Cell&) = default;
+  // A handle is not made that of another field; what can be assigned is the value.
+  Cell& operator=(const Cell&) = delete;
+  ~Cell() = default;
 
   [[nodiscard]] T load() const noexcept {
     if constexpr (kShared) return std::atomic_ref(*address()).load(std::memory_order_relaxed);
@@ -123,6 +142,28 @@ class Cell {
     }
   }
 
+  void refuse() const noexcept { refuse_amount(place_); }
+
+  using Total = std::conditional_t<std::is_floating_point_v<T>, double,
+                                   std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>>;
+  [[nodiscard]] Total total() const noexcept {
+    if constexpr (kShared) return static_cast<Total>(load());
+    Total sum{};
+    for_each_thread(
+        place_,
+        [](void* context, const std::byte* value) {
+          const auto part = static_cast<Total>(*reinterpret_cast<const volatile T*>(value));
+          Total& into = *static_cast<Total*>(context);
+          if constexpr (std::is_floating_point_v<T>) {
+            into += part;
+          } else {
+            (void)__builtin_add_overflow(into, part, &into);  // it wraps around
+          }
+        },
+        &sum);
+    return sum;
+  }
+
  private:
   static Added add_field(Model& model, std::string_view label, const About& about, Kind kind,
                          const T& initial, bool buffered) {
@@ -151,19 +192,49 @@ class BasicCounter {
   BasicCounter(Model& model, std::string_view label, const About& about = {})
       : cell_(model, label, about, Kind::kCounter) {}
 
-  void incr(std::uint64_t amount = 1) noexcept { cell_.add(amount); }
-  void inc(std::uint64_t amount = 1) noexcept { cell_.add(amount); }  // its name in old versions
-  BasicCounter& operator++() noexcept {
+  // Adds a whole amount. A negative one (as of a read(2) that failed), or one above 2^63 - 1, which is what a
+  // negative one becomes in an unsigned number, adds nothing; the first in a Model is told (which takes
+  // memory: a signal's handler must look itself). Fractions do not compile: round them, or count in a smaller
+  // unit.
+  void incr(std::uint64_t amount = 1) const noexcept {
+    if (static_cast<std::int64_t>(amount) < 0) [[unlikely]]
+      return cell_.refuse();
+    cell_.add(amount);
+  }
+  template <std::signed_integral Amount>
+  void incr(Amount amount) const noexcept {
+    incr(static_cast<std::uint64_t>(static_cast<std::int64_t>(amount)));
+  }
+  template <std::floating_point Amount>
+  void incr(Amount amount) const = delete;
+  // Its name in old versions.
+  template <class Amount = std::uint64_t>
+  void inc(Amount amount = 1) const noexcept
+    requires requires(const BasicCounter& counter) { counter.incr(amount); }
+  {
+    incr(amount);
+  }
+  const BasicCounter& operator++() const noexcept {
     cell_.add(1);
     return *this;
   }
-  BasicCounter& operator+=(std::uint64_t amount) noexcept {
-    cell_.add(amount);
+  void operator++(int) const noexcept { cell_.add(1); }
+  template <class Amount>
+  const BasicCounter& operator+=(Amount amount) const noexcept
+    requires requires(const BasicCounter& counter) { counter.incr(amount); }
+  {
+    incr(amount);
     return *this;
   }
+  // This thread's; of a SharedCounter that of all.
   [[nodiscard]] std::uint64_t value() const noexcept { return cell_.load(); }
-  // Readers take a value that falls for a counter that began anew.
-  void set_value(std::uint64_t value) noexcept { cell_.store(value); }
+  // The process's: the sum over its threads, those that have ended included, since the Model or the fork that
+  // made the process. Any thread; not signal handlers, as it takes a lock. Some nanoseconds for each thread.
+  [[nodiscard]] std::uint64_t total() const noexcept { return cell_.total(); }
+  // Of this thread. Readers take a value that falls for a counter that began anew.
+  void set_value(std::uint64_t value) const noexcept { cell_.store(value); }
+  template <std::floating_point Value>
+  void set_value(Value value) const = delete;
 
  private:
   detail::Cell<std::uint64_t, kShared> cell_;
@@ -175,23 +246,84 @@ using Counter = BasicCounter<false>;
 using SharedCounter = BasicCounter<true>;
 
 // A number of this moment. T: a C++ number of up to eight bytes, whose size and sign make the type.
+// `peak = current` gives the value of one to another, as `peak = 5` does: a handle stays that of its field.
 template <detail::Number T, bool kShared = false>
 class Gauge {
  public:
   Gauge(Model& model, std::string_view label, const About& about = {}, T initial = {})
-      : cell_(model, label, about, Kind::kGauge, initial) {}
+      : cell_(model, label, about, Kind::kGauge, initial), only_grows_(about.kind == Kind::kCounter) {}
+  Gauge(const Gauge&) = default;
+  ~Gauge() = default;
 
-  void set(T value) noexcept { cell_.store(value); }
-  Gauge& operator=(T value) noexcept {
+  void set(T value) const noexcept { cell_.store(value); }
+  const Gauge& operator=(T value) const noexcept {
     cell_.store(value);
     return *this;
   }
-  // Atomic if the gauge is shared.
-  void add(T amount) noexcept { cell_.add(amount); }
+  const Gauge& operator=(const Gauge& other) const noexcept {  // NOLINT(misc-unconventional-assign-operator)
+    cell_.store(other.value());
+    return *this;
+  }
+  // Containers would move values where they mean handles.
+  Gauge& operator=(Gauge&&) = delete;
+
+  // Atomic if the gauge is shared. NaN and infinity add nothing, and so do negative amounts if About says
+  // that it is a counter; the first in a Model is told, as by a Counter. To a whole number, fractions do not
+  // compile.
+  void add(T amount) const noexcept {
+    if constexpr (std::is_floating_point_v<T>) {
+      if (!std::isfinite(amount)) [[unlikely]]
+        return cell_.refuse();
+    }
+    if constexpr (std::is_signed_v<T>) {
+      if (only_grows_ && amount < 0) [[unlikely]]
+        return cell_.refuse();
+    }
+    cell_.add(amount);
+  }
+  template <std::floating_point Amount>
+    requires std::is_integral_v<T>
+  void add(Amount amount) const = delete;
+  void subtract(T amount) const noexcept {
+    if constexpr (std::is_floating_point_v<T>) {
+      add(-amount);
+    } else if (only_grows_ && amount > T{}) {
+      cell_.refuse();
+    } else {
+      cell_.add(static_cast<T>(std::uint64_t{0} - static_cast<std::uint64_t>(amount)));
+    }
+  }
+  template <std::floating_point Amount>
+    requires std::is_integral_v<T>
+  void subtract(Amount amount) const = delete;
+  template <class Amount>
+  const Gauge& operator+=(Amount amount) const noexcept
+    requires(std::is_arithmetic_v<Amount> && (std::is_integral_v<Amount> || std::is_floating_point_v<T>))
+  {
+    add(static_cast<T>(amount));
+    return *this;
+  }
+  template <class Amount>
+  const Gauge& operator-=(Amount amount) const noexcept
+    requires(std::is_arithmetic_v<Amount> && (std::is_integral_v<Amount> || std::is_floating_point_v<T>))
+  {
+    subtract(static_cast<T>(amount));
+    return *this;
+  }
+  const Gauge& operator++() const noexcept { return *this += 1; }
+  const Gauge& operator--() const noexcept { return *this -= 1; }
+  void operator++(int) const noexcept { *this += 1; }
+  void operator--(int) const noexcept { *this -= 1; }
+
+  // This thread's; of a shared one that of all.
   [[nodiscard]] T value() const noexcept { return cell_.load(); }
+  // The sum over the process's threads, as Counter::total (also of fractions, which readers average): a
+  // 64-bit whole number, or a double.
+  [[nodiscard]] auto total() const noexcept { return cell_.total(); }
 
  private:
   detail::Cell<T, kShared> cell_;
+  bool only_grows_;
 };
 
 template <detail::Number T>
@@ -215,11 +347,21 @@ class SmallField {
   SmallField(Model& model, std::string_view label, const About& about = {}, T initial = {})
       : cell_(model, label, about, std::same_as<T, bool> ? Kind::kState : Kind::kGauge, initial, false) {}
 
-  void set(T value) noexcept { cell_.store(value); }
-  SmallField& operator=(T value) noexcept {
+  SmallField(const SmallField&) = default;
+  ~SmallField() = default;
+
+  void set(T value) const noexcept { cell_.store(value); }
+  const SmallField& operator=(T value) const noexcept {
     cell_.store(value);
     return *this;
   }
+  // As Gauge's.
+  const SmallField& operator=(
+      const SmallField& other) const noexcept {  // NOLINT(misc-unconventional-assign-operator)
+    cell_.store(other.value());
+    return *this;
+  }
+  SmallField& operator=(SmallField&&) = delete;
   [[nodiscard]] T value() const noexcept { return cell_.load(); }
 
  private:
@@ -263,11 +405,21 @@ class MMSTATS_API StringField {
  public:
   StringField(Model& model, std::string_view label, const About& about = {}, std::size_t size = 255,
               std::string_view initial = {});
-  void set(std::string_view text) noexcept;
-  StringField& operator=(std::string_view text) noexcept {
+  StringField(const StringField&) = default;
+  ~StringField() = default;
+
+  void set(std::string_view text) const noexcept;
+  const StringField& operator=(std::string_view text) const noexcept {
     set(text);
     return *this;
   }
+  // As Gauge's.
+  const StringField& operator=(
+      const StringField& other) const noexcept {  // NOLINT(misc-unconventional-assign-operator)
+    set(other.value());
+    return *this;
+  }
+  StringField& operator=(StringField&&) = delete;
   [[nodiscard]] std::string_view value() const noexcept;  // until this thread sets it twice
 
  private:
@@ -304,7 +456,8 @@ class [[nodiscard]] Scope {
   Scope& operator=(Scope&& other) noexcept {
     if (this != &other) {
       stop();
-      field_ = other.field_;
+      std::destroy_at(&field_);
+      std::construct_at(&field_, other.field_);  // a handle may be given, but not assigned
       started_ = other.started_;
       elapsed_ = other.elapsed_;
       done_ = std::exchange(other.done_, true);
@@ -350,7 +503,11 @@ class [[nodiscard]] Scope {
 class MMSTATS_API Average {
  public:
   Average(Model& model, std::string_view label, const About& about = {});
-  void add(double value) noexcept;
+  void add(double value) const noexcept;
+  template <class Rep, class Period>
+  void add(std::chrono::duration<Rep, Period> time) const noexcept {  // in seconds
+    add(detail::seconds_of(time));
+  }
   Scope<Average> time() const noexcept { return Scope(*this); }
   [[nodiscard]] double value() const noexcept { return mean_.load(); }
 
@@ -365,7 +522,11 @@ class MMSTATS_API Average {
 class MMSTATS_API MovingAverage {
  public:
   MovingAverage(Model& model, std::string_view label, const About& about = {}, std::size_t size = 100);
-  void add(double value) noexcept;
+  void add(double value) const noexcept;
+  template <class Rep, class Period>
+  void add(std::chrono::duration<Rep, Period> time) const noexcept {  // in seconds
+    add(detail::seconds_of(time));
+  }
   Scope<MovingAverage> time() const noexcept { return Scope(*this); }
   [[nodiscard]] double value() const noexcept { return mean_.load(); }
   [[nodiscard]] double last() const noexcept;  // the value that this thread's file saw last
@@ -391,9 +552,13 @@ class MMSTATS_API WindowAverage {
   using Clock = std::chrono::steady_clock;
 
   WindowAverage(Model& model, std::string_view label, const About& about = {}, std::size_t seconds = 60);
-  void add(double value) noexcept { add(value, Clock::now()); }
+  void add(double value) const noexcept { add(value, Clock::now()); }
+  template <class Rep, class Period>
+  void add(std::chrono::duration<Rep, Period> time) const noexcept {  // in seconds
+    add(detail::seconds_of(time));
+  }
   // `now` must not go back; for those who have just read the clock.
-  void add(double value, Clock::time_point now) noexcept;
+  void add(double value, Clock::time_point now) const noexcept;
   Scope<WindowAverage> time() const noexcept { return Scope(*this); }
   [[nodiscard]] double value() const noexcept { return mean_.load(); }
 

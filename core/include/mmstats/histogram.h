@@ -46,7 +46,7 @@ class MMSTATS_API Distribution {
   Distribution(Model& model, std::string_view label, const About& about, std::string_view made_by,
                std::size_t parameter, std::size_t memory);
   ~Distribution() = default;
-  void publish(double min, double max, const Buckets& percentiles) noexcept;
+  void publish(double min, double max, const Buckets& percentiles) const noexcept;
 
   Place state_;
   Cell<std::uint64_t> count_;
@@ -67,7 +67,11 @@ class MMSTATS_API Distribution {
 class MMSTATS_API Histogram : public detail::Distribution {
  public:
   Histogram(Model& model, std::string_view label, const About& about = {});
-  void add(double value) noexcept;
+  void add(double value) const noexcept;
+  template <class Rep, class Period>
+  void add(std::chrono::duration<Rep, Period> time) const noexcept {  // in seconds
+    add(detail::seconds_of(time));
+  }
   Scope<Histogram> time() const noexcept { return Scope(*this); }
 };
 
@@ -76,7 +80,11 @@ class MMSTATS_API Histogram : public detail::Distribution {
 class MMSTATS_API MovingHistogram : public detail::Distribution {
  public:
   MovingHistogram(Model& model, std::string_view label, const About& about = {}, std::size_t size = 1000);
-  void add(double value) noexcept;
+  void add(double value) const noexcept;
+  template <class Rep, class Period>
+  void add(std::chrono::duration<Rep, Period> time) const noexcept {  // in seconds
+    add(detail::seconds_of(time));
+  }
   Scope<MovingHistogram> time() const noexcept { return Scope(*this); }
 
  private:
@@ -91,9 +99,13 @@ class MMSTATS_API WindowHistogram : public detail::Distribution {
   using Clock = std::chrono::steady_clock;
 
   WindowHistogram(Model& model, std::string_view label, const About& about = {}, std::size_t seconds = 60);
-  void add(double value) noexcept { add(value, Clock::now()); }
+  void add(double value) const noexcept { add(value, Clock::now()); }
+  template <class Rep, class Period>
+  void add(std::chrono::duration<Rep, Period> time) const noexcept {  // in seconds
+    add(detail::seconds_of(time));
+  }
   // `now` must not go back; for those who have just read the clock.
-  void add(double value, Clock::time_point now) noexcept;
+  void add(double value, Clock::time_point now) const noexcept;
   Scope<WindowHistogram> time() const noexcept { return Scope(*this); }
 
  private:

@@ -86,9 +86,14 @@ MMSTATS_API mmstats_counter* mmstats_counter_new(mmstats_model* model, const cha
 /* One value for all threads, exact; incr is atomic. */
 MMSTATS_API mmstats_counter* mmstats_shared_counter_new(mmstats_model* model, const char* label,
                                                         const char* unit, const char* help);
+/* An amount above 2^63 - 1, which is what a negative one becomes, adds nothing: the first in a model is told
+ * (which takes memory: a handler must look itself). */
 MMSTATS_API void mmstats_counter_incr(mmstats_counter* counter, uint64_t amount); /* [signal] */
 MMSTATS_API uint64_t
 mmstats_counter_value(const mmstats_counter* counter); /* [signal] this thread's, or shared */
+/* The sum over the process's threads, those that have ended included. Takes a lock, and some nanoseconds for
+ * each thread. */
+MMSTATS_API uint64_t mmstats_counter_total(const mmstats_counter* counter);
 MMSTATS_API void mmstats_counter_set(mmstats_counter* counter, uint64_t value); /* [signal] */
 
 /* ---- number: a value of this moment */
@@ -128,12 +133,15 @@ MMSTATS_API mmstats_number* mmstats_shared_number_new(mmstats_model* model, mmst
                                                       mmstats_kind kind, const char* label, const char* unit,
                                                       const char* help);
 /* Stores or adds `value`, converted to the number's type as C does; but in a whole number or BOOL, a double
- * out of range becomes the nearest end of it, and NaN 0. To add anything but 0 sets a BOOL. */
+ * out of range becomes the nearest end of it, and NaN 0. To add anything but 0 sets a BOOL. What is negative
+ * adds nothing to an MMSTATS_COUNTER, as above. */
 MMSTATS_API void mmstats_number_set(mmstats_number* number, int64_t value);           /* [signal] */
 MMSTATS_API void mmstats_number_set_unsigned(mmstats_number* number, uint64_t value); /* [signal] */
 MMSTATS_API void mmstats_number_set_double(mmstats_number* number, double value);     /* [signal] */
 MMSTATS_API void mmstats_number_add(mmstats_number* number, int64_t amount);          /* [signal] */
 MMSTATS_API double mmstats_number_value(const mmstats_number* number); /* [signal] exact up to 2^53 */
+/* The sum over the process's threads, as mmstats_counter_total. */
+MMSTATS_API double mmstats_number_total(const mmstats_number* number);
 
 /* ---- facts that do not change, and texts */
 

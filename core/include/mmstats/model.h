@@ -34,6 +34,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -91,6 +92,12 @@ namespace detail {
 struct Added;
 struct Place;
 
+// There is none of them: so that Model({}) is one with the options that nobody chose, and no copy.
+class Nothing {
+ public:
+  Nothing() = delete;
+};
+
 // A field as a file holds it.
 struct FieldSpec {
   std::string_view label;  // without the prefix
@@ -119,6 +126,7 @@ struct FieldSpec {
 class MMSTATS_API Model {
  public:
   explicit Model(ModelOptions options = {});
+  explicit Model(std::initializer_list<detail::Nothing>) : Model() {}
   // Removes the files, unless told otherwise. No field may be used afterwards, except by threads
   // that still run while the process exits: what they write goes nowhere.
   ~Model();

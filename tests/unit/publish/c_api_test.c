@@ -467,6 +467,39 @@ static void test_handles_made_again(void) {
   mmstats_model_free(model);
 }
 
+static void* count_in_thread(void* counter) {
+  mmstats_counter_incr(counter, 10);
+  return NULL;
+}
+
+static void test_amounts_and_totals(void) {
+  told errors = {0};
+  mmstats_model* const model = new_model(NULL, &errors);
+  mmstats_counter* const counter = mmstats_counter_new(model, "c", NULL, NULL);
+  mmstats_number* const counting = mmstats_number_new(model, MMSTATS_INT32, MMSTATS_COUNTER, "n", NULL, NULL);
+  mmstats_number* const gauge = mmstats_number_new(model, MMSTATS_INT32, MMSTATS_GAUGE, "g", NULL, NULL);
+  mmstats_counter_incr(counter, 5);
+  mmstats_counter_incr(counter, (uint64_t)-1);
+  CHECK(errors.times == 1);
+  CHECK(strstr(errors.last, "\"c\"") != NULL);
+  mmstats_number_add(counting, 3);
+  mmstats_number_add(counting, -1);
+  mmstats_number_add(gauge, -1);
+  CHECK(errors.times == 1);
+  CHECK(mmstats_counter_value(counter) == 5);
+  CHECK(mmstats_number_value(counting) == 3);
+  CHECK(mmstats_number_value(gauge) == -1);
+  pthread_t thread;
+  CHECK(pthread_create(&thread, NULL, count_in_thread, counter) == 0);
+  pthread_join(thread, NULL);
+  CHECK(mmstats_counter_value(counter) == 5);
+  CHECK(mmstats_counter_total(counter) == 15);
+  CHECK(mmstats_number_total(gauge) == -1);
+  CHECK(mmstats_counter_total(NULL) == 0);
+  CHECK(mmstats_number_total(NULL) == 0);
+  mmstats_model_free(model);
+}
+
 /* More than there is room for beside a file. */
 static void test_many_histograms(void) {
   told errors = {0};
@@ -653,6 +686,7 @@ int main(void) {
   test_models();
   test_handles_made_again();
   test_many_histograms();
+  test_amounts_and_totals();
   test_no_folder();
   test_null();
   test_signal_handler();

@@ -14,8 +14,9 @@
  * memory then.
  *
  * All functions may be called from any thread. Those marked [signal] may also be called from a signal handler
- * in a thread that called mmstats_model_open or has written before; a counter loses nothing when a handler
- * interrupts its own thread. They make no system call. (mmstats_clock reads the clock.)
+ * in a thread that called mmstats_model_open or has written before. What a handler adds while it interrupts
+ * an addition to the same field is lost, but for shared numbers and counters, and, on x86-64, whole numbers
+ * of eight bytes: see model.h. They make no system call. (mmstats_clock reads the clock.)
  */
 #ifndef MMSTATS_MMSTATS_H
 #define MMSTATS_MMSTATS_H
@@ -53,7 +54,8 @@ MMSTATS_API int mmstats_model_set_file_name(mmstats_model* model, const char* fi
 /* The permissions of the files, like 0640: reading and writing for the owner, and no execution; EINVAL
  * otherwise. It wins over the umask. Default: $MMSTATS_MODE (in octal), else 0644 less the umask. */
 MMSTATS_API int mmstats_model_set_mode(mmstats_model* model, unsigned mode);
-/* Whether there are sys.pid, sys.tid, sys.uid, sys.gid, sys.created and sys.metadata. Default: true. */
+/* Whether there are sys.pid, sys.tid, sys.uid, sys.gid, sys.created and sys.metadata. Default: true. Without
+ * them readers take every MMSTATS_UINT64 for a counter. */
 MMSTATS_API int mmstats_model_set_system_fields(mmstats_model* model, bool system_fields);
 /* How many bytes of fields a file takes: 64 KiB to 1 GiB, or the nearest end of that. Default: 4 MiB, some
  * 50,000 fields; readers take no more unless they are told to. */

@@ -27,8 +27,22 @@
 // that comes about without pthread_atfork(3) handlers (clone(2) called directly) must not write.
 // exec: the files stay as they are until the process ends or a new Model takes their names.
 //
-// Signal handlers may write to fields in a thread that has its file: see Model::open(). A Counter
-// loses nothing when a handler interrupts it in the same thread.
+// Files that somebody deletes, renames or replaces while the program runs: the fields go on in memory that no
+// name leads to, and readers see them no more. A file that somebody truncates ends the program at its next
+// write (SIGBUS), as any mapped file does.
+//
+// Signal handlers may write in a thread that has its file (see Model::open()), and write to:
+//   Counter            x86-64: an addition is one instruction, and nothing is lost when a handler interrupts
+//   another one
+//                      of the same thread. Elsewhere it is a load, an addition and a store: what the handler
+//                      adds between these is lost. Use a SharedCounter for what must be exact.
+//   Gauge              set: whole on every architecture. add: as a Counter for whole numbers of eight bytes;
+//   of other
+//                      numbers, what the handler adds amid an addition is lost, on x86-64, too.
+//   SharedCounter, SharedGauge, BoolField, ByteField, UByteField    nothing is lost, and nothing is torn
+// Not to texts, averages, histograms and their scopes: a handler that interrupts a write to the same field
+// damages its value. Neither may it make Models or fields, nor call total(), open(), flush(), remove() or
+// paths().
 #pragma once
 
 #include <cstddef>
@@ -57,13 +71,16 @@ struct ModelOptions {
   // path, if empty: $MMSTATS_PATH, else /run/mmstats if that can be written to, else $TMPDIR, else /tmp.
   // file_name, if empty: $MMSTATS_FILES, else "{CMD}-{PID}-{TID}.mmstats".
   // If a live process uses the name, or what has it is no mmstats file, the file gets a number before
-  // its ending: "web.1.mmstats".
+  // its ending: "web.1.mmstats". A hundred names are tried; then there is no file, which is told.
   std::string path = {};
   std::string file_name = {};
   // The permissions of the files, like 0640: reading and writing for the owner, and no execution. None:
   // $MMSTATS_MODE (in octal), else 0644 less the process's umask. A mode that is given wins over the umask.
   std::optional<unsigned> mode = {};
-  bool system_fields = true;  // sys.pid, sys.tid, sys.uid, sys.gid, sys.created, sys.metadata
+  // sys.pid, sys.tid, sys.uid, sys.gid, sys.created, sys.metadata. Without them readers know neither whose
+  // the file is nor what its fields are, and go by convention: every `Q` is a counter then, a
+  // Gauge<std::uint64_t> too. Give such a gauge another type (Gauge<std::int64_t>), or the agent a rule.
+  bool system_fields = true;
   // The files go with the Model, or when the process exits normally. Otherwise they stay for readers.
   bool remove_at_exit = true;
   // Told what went wrong: why there is no file, once; which field is not published, for each such field.

@@ -64,6 +64,7 @@ std::byte* enter_shared(Place place) noexcept {
 }
 
 void refuse_amount(Place place) noexcept {
+  const GuestCall guest;
   try {
     Models::get().refuse_amount(place);
   } catch (const std::bad_alloc&) {
@@ -71,6 +72,7 @@ void refuse_amount(Place place) noexcept {
   }
 }
 void for_each_thread(Place place, void (*visit)(void*, const std::byte*), void* context) noexcept {
+  const GuestCall guest;
   Models::get().for_each_thread(place, visit, context);
 }
 

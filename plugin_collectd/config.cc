@@ -197,6 +197,7 @@ class BlockReader {
     }
     block_.watch = std::move(files.watch);
     block_.watch.tell_missing_folders = path_given_;
+    block_.watch.fold.reuse_series = true;
     if (globs_.empty()) globs_ = default_globs;
     block_.watch.globs = std::move(globs_);
     block_.rules.strip_prefix(std::move(files.strip_prefix));

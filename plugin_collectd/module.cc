@@ -100,14 +100,17 @@ constexpr SelfValue kSelfUnreadableFiles{"count", "unreadable_files"};
 constexpr SelfValue kSelfUnreadableFolders{"count", "unreadable_folders"};
 constexpr SelfValue kSelfLeftOut{"count", "left_out_files"};
 constexpr SelfValue kSelfDead{"count", "dead_files"};
+constexpr SelfValue kSelfMemory{"memory", "kept"};
+constexpr SelfValue kSelfReused{"count", "series_given_back"};
 constexpr SelfValue kSelfUnstable{"errors", "unstable_values"};
 constexpr SelfValue kSelfScan{"duration", "scan"};
 
 SeriesNames make_names(const BlockConfig& config) {
   std::vector<std::pair<const char*, const char*>> reserved;
   if (config.report_self) {
-    for (const auto& self : {kSelfFiles, kSelfSeries, kSelfDamaged, kSelfUnreadableFiles,
-                             kSelfUnreadableFolders, kSelfLeftOut, kSelfDead, kSelfUnstable, kSelfScan}) {
+    for (const auto& self :
+         {kSelfFiles, kSelfSeries, kSelfDamaged, kSelfUnreadableFiles, kSelfUnreadableFolders, kSelfLeftOut,
+          kSelfDead, kSelfMemory, kSelfReused, kSelfUnstable, kSelfScan}) {
       reserved.emplace_back(self.type, self.type_instance);
     }
   }
@@ -157,12 +160,13 @@ class Block {
   void tell_problems(const ScanReport& report, std::chrono::steady_clock::time_point now) {
     complaints_.begin_scan(now);
     if (looks_) look(report);
-    for (const auto& problem : names_.extend(watch_.series())) complaints_.tell_once(LOG_WARNING, problem);
+    for (const auto& problem : names_.extend(watch_.series(), watch_.stats().generations))
+      complaints_.tell_once(LOG_WARNING, problem);
     if (const auto refused = watch_.stats().series_refused; refused > 2 * told_series_refused_) {
       told_series_refused_ = refused;  // again only when it has doubled: files come and go
       complaints_.tell_once(LOG_WARNING,
                             fmt::format("{} values were left out, as there are {} series already: Include "
-                                        "fewer labels, or raise MaxSeries",
+                                        "fewer labels, or raise MaxSeries or MaxMemory",
                                         refused, watch_.series().size()));
     }
     std::size_t told = 0;
@@ -254,6 +258,8 @@ class Block {
     dispatch(kSelfUnreadableFolders, count(report.unreadable_folders));
     dispatch(kSelfLeftOut, count(report.left_out));
     dispatch(kSelfDead, count(stats.dead));
+    dispatch(kSelfMemory, count(stats.memory));
+    dispatch(kSelfReused, count(stats.series_reused));
     dispatch(kSelfUnstable, value_t{.derive = static_cast<derive_t>(stats.unstable)});
     dispatch(kSelfScan, value_t{.gauge = report.elapsed.count()});
   }

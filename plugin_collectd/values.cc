@@ -39,6 +39,15 @@ bool ends_like_slot(std::string_view name) {
   return last != name.rbegin() && last != name.rend() && *last == '-';
 }
 
+// It stands for the identity: should two hashes meet, one name gets longer than it had to.
+std::uint64_t identity_hash(std::string_view type, std::string_view type_instance) {
+  KeyedHasher hasher;
+  hasher.add(type);
+  hasher.add("/");
+  hasher.add(type_instance);
+  return hasher.finish();
+}
+
 bool is_counter(DataSource source) { return source == DataSource::kCounter || source == DataSource::kDerive; }
 
 }  // namespace
@@ -128,28 +137,64 @@ std::uint16_t SeriesNames::choose_type(const Series& series, std::vector<std::st
 }
 
 bool SeriesNames::take(std::string_view type, std::string_view type_instance) {
-  // The hash stands for the identity: should two hashes meet, one name gets longer than it had to.
-  KeyedHasher hasher;
-  hasher.add(type);
-  hasher.add("/");
-  hasher.add(type_instance);
-  return taken_.insert(hasher.finish()).second;
+  return taken_.insert(identity_hash(type, type_instance)).second;
 }
 
-std::vector<std::string> SeriesNames::extend(std::span<const Series> series) {
+std::vector<std::string> SeriesNames::extend(std::span<const Series> series, std::uint64_t generations) {
   std::vector<std::string> told;
-  for (std::size_t i = entries_.size(); i < series.size(); ++i) {
-    const std::uint16_t type = choose_type(series[i], told);
-    std::string instance = type_instance(series[i].name, series[i].slot, rules_);
-    // The same name for a gauge and a state, say. After the usual hash the index makes each salt its
-    // own, so that labels made to collide do not make us search.
-    for (std::uint64_t salt = 0; !take(types_[type].name, instance); salt += (std::uint64_t{1} << 32U) + i) {
-      instance = type_instance(series[i].name, series[i].slot, rules_, salt);
+  if (generations != generations_) {
+    generations_ = generations;
+    std::vector<std::size_t> changed;
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      if (entries_[i].generation == series[i].generation) continue;
+      forget(entries_[i]);
+      changed.push_back(i);
     }
-    entries_.push_back({text_.size(), static_cast<std::uint16_t>(instance.size()), type});
-    text_.append(instance.c_str(), instance.size() + 1);
+    for (const std::size_t i : changed) entries_[i] = choose(i, series[i], told);
+    drop_unused_text();
   }
+  for (std::size_t i = entries_.size(); i < series.size(); ++i)
+    entries_.push_back(choose(i, series[i], told));
   return told;
+}
+
+SeriesNames::Entry SeriesNames::choose(std::size_t index, const Series& series,
+                                       std::vector<std::string>& told) {
+  if (series.generation % 2 != 0) return {0, 0, 0, series.generation};
+  const std::uint16_t type = choose_type(series, told);
+  std::string instance = type_instance(series.name, series.slot, rules_);
+  // The same name for a gauge and a state, say. After the usual hash the index makes each salt its
+  // own, so that labels made to collide do not make us search.
+  for (std::uint64_t salt = 0; !take(types_[type].name, instance);
+       salt += (std::uint64_t{1} << 32U) + index) {
+    instance = type_instance(series.name, series.slot, rules_, salt);
+  }
+  const Entry entry{text_.size(), static_cast<std::uint16_t>(instance.size()), type, series.generation};
+  text_.append(instance.c_str(), instance.size() + 1);
+  return entry;
+}
+
+// The series is no more: its identity is free.
+void SeriesNames::forget(Entry& entry) {
+  if (entry.size == 0) return;  // no identity is empty
+  taken_.erase(
+      identity_hash(types_[entry.type].name, std::string_view(text_).substr(entry.offset, entry.size)));
+  unused_text_ += entry.size + 1U;
+  entry.size = 0;
+}
+
+void SeriesNames::drop_unused_text() {
+  if (unused_text_ <= text_.size() / 2) return;
+  std::string text;
+  text.reserve(text_.size() - unused_text_);
+  for (Entry& entry : entries_) {
+    const auto instance = std::string_view(text_).substr(entry.offset, entry.size);
+    entry.offset = text.size();
+    if (entry.size > 0) text.append(instance).push_back('\0');
+  }
+  text.push_back('\0');  // for those that have none
+  text_ = std::move(text);
+  unused_text_ = 0;
 }
 
 Identity SeriesNames::operator[](std::size_t series) const {

@@ -58,16 +58,17 @@ struct Identity {
   DataSource source = DataSource::kGauge;
 };
 
-// The identities of all series of one block, each computed once: the index of a series never changes.
+// The identities of all series of one block, each computed once.
 class SeriesNames {
  public:
   // `reserved`: pairs of type and type instance that no series may take.
   SeriesNames(NameRules rules, TypeLookup types,
               std::span<const std::pair<const char*, const char*>> reserved = {});
 
-  // Names the series that were added since the last call; nothing to do costs nothing. Returns what
-  // to tell people: a type that does not suit a series, once for each type and kind.
-  std::vector<std::string> extend(std::span<const Series> series);
+  // Names the series that were added since the last call, and those of another generation; nothing to do
+  // costs nothing. `generations`: FoldStats::generations. Returns what to tell people: a type that does not
+  // suit a series, once for each type and kind.
+  std::vector<std::string> extend(std::span<const Series> series, std::uint64_t generations = 0);
 
   // Precondition: extend() has seen the series.
   [[nodiscard]] Identity operator[](std::size_t series) const;
@@ -81,17 +82,23 @@ class SeriesNames {
     std::size_t offset;  // in text_
     std::uint16_t size;  // bytes
     std::uint16_t type;  // in types_
+    std::uint32_t generation;
   };
   std::uint16_t choose_type(const Series& series, std::vector<std::string>& told);
   std::uint16_t add_type(const std::string& name, DataSource source);
   bool take(std::string_view type, std::string_view type_instance);
+  Entry choose(std::size_t index, const Series& series, std::vector<std::string>& told);
+  void forget(Entry& entry);
+  void drop_unused_text();
 
   NameRules rules_;
   TypeLookup lookup_;
   std::vector<Type> types_;
   std::map<std::pair<std::string, Kind>, std::uint16_t, std::less<>> chosen_;
   std::vector<Entry> entries_;
+  std::uint64_t generations_ = 0;            // at the last call
   std::string text_;                         // all type instances, each with a NUL
+  std::size_t unused_text_ = 0;              // bytes of it, of series that are no more
   std::unordered_set<std::uint64_t> taken_;  // hashes of identities
 };
 

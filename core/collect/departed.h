@@ -1,11 +1,12 @@
 // Lives whose file is gone, should it come back: moved out of sight for a while, or published again by
-// rename. Bounded: the oldest make room. One thread at a time.
+// rename. Each counts against the user whose file it was, and his oldest make room. One thread at a time.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include "collect/layout.h"
 #include "collect/ledger.h"
+#include "collect/shares.h"
 #include "collect/worker_slots.h"
 #include "format/owner.h"
 #include "mmstats/snapshot.h"
@@ -24,53 +26,52 @@ struct Life {
   std::shared_ptr<const Layout> layout;  // none: no life yet
   LifeMark mark;
   Ledger ledger;
+  Held held;  // what it takes of its owner's share of memory, beside the layout
   OwnerMemory owner_memory;
   OwnerState owner = OwnerState::kUnknown;
   std::int32_t slot = WorkerSlots::kNone;
   WorkerFile worker;                        // if it has a slot
   std::int32_t bound = WorkerSlots::kNone;  // the last slot that it had: its series are this one's
-
-  // Values that it keeps, for bounds: what was lost takes about as much as two.
-  [[nodiscard]] std::size_t values() const {
-    return (layout ? layout->plans().size() : 0) + 2 * ledger.lost();
-  }
 };
 
 class DepartedLives {
  public:
-  static constexpr std::size_t kMaxLives = 10'000;
-  static constexpr std::size_t kMaxValues = 1'000'000;
+  static constexpr std::size_t kMaxLives = 10'000;  // shared out as memory is
   static constexpr std::chrono::hours kKept{1};
 
+  // Takes the life of a file of `user`; forgets his oldest ones, or this one, if he would have too many.
   // `path`: where the file was last.
-  void add(Life&& life, const std::string& path, const FileId& file,
+  void add(uid_t user, Life&& life, const std::string& path, const FileId& file,
            std::chrono::steady_clock::time_point now);
 
   // The life that goes on in a file which says it is `owner`: sys.pid and sys.created are equal, and it is
   // the same inode or has the same folder and name. What is said by neither is equal, too: better a value
-  // that is counted once too rarely than twice.
-  std::optional<Life> take(const Owner& owner, const std::string& path, const FileId& file);
+  // that is counted once too rarely than twice. But another user's file goes on with it only if it is the
+  // same inode.
+  std::optional<Life> take(uid_t user, const Owner& owner, const std::string& path, const FileId& file);
 
-  // Forgets those that have been away for too long; all of them: shapes that they alone have are free then.
+  // Forgets those that have been away for too long.
   void expire(std::chrono::steady_clock::time_point now);
-  void clear();
-
-  [[nodiscard]] bool empty() const { return lives_.empty(); }
+  [[nodiscard]] bool has(uid_t user) const { return lives_.contains(user); }
+  // Forgets the user's oldest one. False: he has none.
+  bool drop_oldest(uid_t user);
 
  private:
   struct Departed {
+    uid_t user = 0;
     Life life;
+    Held one;                // of kMaxLives
     std::uint64_t path = 0;  // its hash
     FileId file;
     std::chrono::steady_clock::time_point since;
   };
   using Lives = std::list<Departed>;  // the oldest first
   static std::uint64_t key(const Owner& owner);
-  void drop(Lives::iterator life);
+  void drop(Lives& of_user, Lives::iterator life);
 
-  Lives lives_;
+  Shares number_{kMaxLives};
+  std::map<uid_t, Lives> lives_;
   std::unordered_multimap<std::uint64_t, Lives::iterator> by_owner_;
-  std::size_t values_ = 0;
 };
 
 }  // namespace mmstats

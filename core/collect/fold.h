@@ -52,8 +52,11 @@ class ByteSource {
   [[nodiscard]] virtual uid_t owner() const noexcept { return 0; }
 };
 
-// One line of output. Lives in the fold; the index of a series never changes. Name, slot, the sink_type of
-// its rule and whether it is a counter tell it from all others.
+// Bytes: thousands of applications are far below it.
+inline constexpr std::size_t kDefaultMaxMemory = std::size_t{256} << 20U;
+
+// One line of output. Lives in the fold; the index of a series never changes, but see `generation`. Name,
+// slot, the sink_type of its rule and whether it is a counter tell it from all others.
 struct Series {
   std::string name;                 // foreign bytes: see Rule::name; sinks map it into their alphabet
   std::vector<std::string> groups;  // what those of its rule's pattern found, if Rule::keep_groups
@@ -66,11 +69,23 @@ struct Series {
   bool present = false;         // has a value at this scan; a counter keeps its total for ever
   std::uint64_t total = 0;      // of an integral counter with scale 1; modulo 2^64
   double value = 0;             // of everything else
+  // Odd: the series at this index made room (FoldLimits::reuse_series), and there is none now. Even again,
+  // and larger: it is another one.
+  std::uint32_t generation = 0;
 };
 
+// Who has how much of what is bounded is decided by Shares: root and our own user may have all of it, and of
+// what all others leave anybody else gets three quarters.
 struct FoldLimits {
   std::uint64_t max_file_size = kDefaultMaxFileSize;  // bytes; 1 GiB at most
   std::size_t max_series = 200'000;
+  // Bytes, about, for all that is kept because of what is in files: their shapes, values and series, counters
+  // that they lost and lives that are away. Series take half of it at most. Where there is no room, the user's lives that are away are
+  // forgotten, the oldest first, and the counters that his files lost; then what is new is refused.
+  std::size_t max_memory = kDefaultMaxMemory;
+  // Series that no file has had for ten minutes make room for new ones that would be refused: the longest
+  // gone first. Should one come back it begins at 0, as after a restart. For sinks that look at generations.
+  bool reuse_series = false;
 };
 
 // What one scan saw, beside the series. Counts marked (ever) only grow.
@@ -83,7 +98,11 @@ struct FoldStats {
   std::uint64_t lives = 0;            // (ever) lives begun
   std::uint64_t resets = 0;           // (ever) counters that fell within a life
   std::uint64_t truncated_lives = 0;  // (ever) lives overwritten in place: their last increments are unknown
-  std::uint64_t series_refused = 0;   // (ever) fields left out because of max_series
+  std::uint64_t series_refused = 0;   // (ever) fields left out because of max_series or max_memory
+  std::uint64_t series_reused = 0;    // (ever) series that made room for others
+  std::uint64_t generations = 0;      // (ever) changes of a series' generation
+  std::size_t memory = 0;             // bytes of max_memory that are used
+  std::size_t series_memory = 0;      // of these, by series
 };
 
 class Fold {
@@ -107,7 +126,9 @@ class Fold {
 
   // Reads one file and adds it. Returns what is wrong with it: nothing, an Error (nothing could be
   // taken; a life that was known keeps what it had), or damage (an Error of kind kDamaged with its
-  // offset; the fields before it count). The same complaint is returned at every scan.
+  // offset; the fields before it count). The same complaint is returned at every scan. kLimit, without a
+  // path: the file's owner may not have the memory, which is the same complaint for all his files. Valid
+  // until the next call.
   const Error* read(FileKey key, const std::string& path, ByteSource& bytes);
 
   // Reads a file that is gone a last time, if it still can be read, and ends its life. Its gauges are out at

@@ -1,60 +1,92 @@
-// The shapes of all files, each once. Bounded: a hostile file may have another shape at every scan.
+// The shapes of all files, each once. Each user whose files have a shape pays for it out of his share.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "collect/layout.h"
+#include "collect/shares.h"
 
 namespace mmstats {
 
 class LayoutCache {
  public:
-  static constexpr std::size_t kMaxBytes = std::size_t{512} << 20U;  // of all shapes; thousands of
-                                                                     // applications are far below it
+  // `memory`: bytes; lives longer.
+  explicit LayoutCache(Shares& memory) : memory_(memory) {}
 
-  // The shape of a file with these fields and bytes, made by `rules` if no file had it yet. Null if all
-  // shapes together would be too large.
+  // The shape of a file of `owner` with these fields and bytes, made by `rules` if no file had it yet. His
+  // share pays for it until his last file forgets it. Null if he may not have as much; `needed` is then how
+  // much it is.
   std::shared_ptr<const Layout> find(const ParsedFile& content, std::span<const std::byte> bytes,
-                                     const Rules& rules) {
+                                     const Rules& rules, uid_t owner, std::size_t& needed) {
     const std::uint64_t hash = Layout::hash(content, bytes);
     const auto [begin, end] = layouts_.equal_range(hash);
     for (auto known = begin; known != end; ++known) {
-      if (known->second->matches(bytes.data(), bytes.size())) return known->second;
+      if (known->second.layout->matches(bytes.data(), bytes.size())) return use(known->second, owner, needed);
     }
     const MetadataIndex metadata(content);
-    if (Layout::most_memory(content, bytes.size(), rules, metadata) > kMaxBytes - bytes_) return nullptr;
-    auto layout = std::make_shared<const Layout>(content, bytes, rules, metadata);
-    bytes_ += layout->memory();
-    has_new_ = true;
-    layouts_.emplace(hash, layout);
-    return layout;
+    needed = Layout::most_memory(content, bytes.size(), rules, metadata);
+    if (needed > memory_.room(owner)) return nullptr;
+    Entry entry{std::make_shared<const Layout>(content, bytes, rules, metadata), {}};
+    auto used = use(entry, owner, needed);
+    if (used) layouts_.emplace(hash, std::move(entry));
+    return used;
   }
 
-  // Forgets shapes that no file has any more; forget(shape) is called for each while it still is. Looks only
-  // if there were new ones since, or `now_surely`.
+  // Some file may have forgotten its shape: the next sweep looks.
+  void look() { has_unused_ = true; }
+
+  // Forgets shapes that no file has any more; forget(shape) is called for each while it still is.
   template <class Forget>
-  void sweep(Forget&& forget, bool now_surely = false) {
-    if (!std::exchange(has_new_, false) && !now_surely) return;
+  void sweep(Forget&& forget) {
+    if (!std::exchange(has_unused_, false)) return;
     for (auto known = layouts_.begin(); known != layouts_.end();) {
-      if (known->second.use_count() > 1) {
+      auto& [layout, uses] = known->second;
+      std::erase_if(uses, [](const auto& use) { return use.second.expired(); });
+      if (!uses.empty()) {
         ++known;
         continue;
       }
-      bytes_ -= known->second->memory();
-      forget(known->second.get());
+      forget(layout.get());
       known = layouts_.erase(known);
     }
   }
 
  private:
-  std::unordered_multimap<std::uint64_t, std::shared_ptr<const Layout>> layouts_;  // by hash
-  std::size_t bytes_ = 0;
-  bool has_new_ = false;  // since the last sweep
+  // What the files of one user share.
+  struct Use {
+    std::shared_ptr<const Layout> layout;
+    Held held;
+  };
+  struct Entry {
+    std::shared_ptr<const Layout> layout;
+    std::vector<std::pair<uid_t, std::weak_ptr<const Use>>> uses;
+  };
+
+  std::shared_ptr<const Layout> use(Entry& entry, uid_t owner, std::size_t& needed) {
+    auto mine = std::find_if(entry.uses.begin(), entry.uses.end(),
+                             [&](const auto& use) { return use.first == owner; });
+    if (mine != entry.uses.end()) {
+      if (const auto use = mine->second.lock()) return {use, use->layout.get()};
+    }
+    auto use = std::make_shared<Use>(entry.layout, Held(memory_, owner));
+    needed = entry.layout->memory() + entry.layout->plans().size() * sizeof(std::uint32_t);  // and its series
+    if (!use->held.hold(needed)) return nullptr;
+    if (mine == entry.uses.end()) mine = entry.uses.insert(mine, {owner, {}});
+    mine->second = use;
+    const Layout* const layout = entry.layout.get();
+    return {std::move(use), layout};
+  }
+
+  Shares& memory_;
+  std::unordered_multimap<std::uint64_t, Entry> layouts_;  // by hash
+  bool has_unused_ = false;                                // perhaps, since the last sweep
 };
 
 }  // namespace mmstats

@@ -27,6 +27,12 @@ struct Ledger {
 
   // Counters that were in the file earlier in this life and are not now.
   [[nodiscard]] std::size_t lost() const { return apart_ ? apart_->lost.size() : 0; }
+  // Bytes that it takes, about: for `values` values, and for what it keeps beside them.
+  static std::size_t memory(std::size_t values) { return values * (sizeof(last[0]) + sizeof(good[0])); }
+  [[nodiscard]] std::size_t memory() const {
+    constexpr std::size_t kEntry = 72;  // of a hash table
+    return memory(last.size()) + (apart_ ? kEntry * (apart_->lost.size() + apart_->resumed.size()) : 0);
+  }
   // Should they come back, they count from zero.
   void forget_lost() {
     if (apart_) apart_->lost = {};

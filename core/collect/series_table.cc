@@ -9,9 +9,6 @@
 namespace mmstats {
 namespace {
 
-// Names are foreign: all of them together are bounded. Thousands of applications are far below it.
-constexpr std::size_t kMaxNameBytes = std::size_t{128} << 20U;
-
 constexpr std::size_t kMaxNotices = 100;  // not fetched yet
 
 Aggregate aggregate_of(const Binding& binding) {
@@ -24,25 +21,29 @@ int rank(Aggregate by_kind) { return by_kind == Aggregate::kMax ? 2 : by_kind ==
 
 }  // namespace
 
-std::uint32_t SeriesTable::find_or_add(const Binding& binding, std::int32_t slot) {
+std::uint32_t SeriesTable::bind(const Binding& binding, std::int32_t slot, uid_t owner, bool make) {
   const bool counter = binding.kind == Kind::kCounter;
   std::string key;
   key.reserve(binding.name.size() + binding.sink_type.size() + 16);
   key.append(binding.sink_type).push_back('\0');
   key.append(std::to_string(slot)).push_back(counter ? 'c' : 'g');
   key.append(binding.name);
-  const auto [entry, fresh] = by_key_.try_emplace(std::move(key), static_cast<std::uint32_t>(series.size()));
-  if (!fresh) {
-    reconcile(entry->second, binding);
-    return entry->second;
+  if (const auto found = by_key_.find(key); found != by_key_.end()) {
+    reconcile(found->second, binding);
+    ++known_[found->second].bound;
+    return found->second;
   }
-  std::size_t bytes = binding.name.size();
-  for (const std::string& group : binding.groups) bytes += group.size();
-  if (series.size() >= max_series || name_bytes_ + bytes > kMaxNameBytes) {
-    by_key_.erase(entry);
-    return kNoSeries;
+  if (!make) return kNoSeries;
+  constexpr std::size_t kEntry = sizeof(Series) + sizeof(Known) + sizeof(Aggregate) + sizeof(Accumulator) +
+                                 sizeof(double) + sizeof(std::string) + 56;  // the last: of a hash table
+  std::size_t size = kEntry + key.size() + binding.name.size() + binding.unit.size() + binding.help.size();
+  for (const std::string& group : binding.groups) size += sizeof(std::string) + group.size();
+  Held one(number, owner);
+  Held own_bytes(own_memory, owner);
+  Held bytes(memory, owner);
+  while (!one.hold(1) || !own_bytes.hold(size) || !bytes.hold(size)) {
+    if (!make_room(owner)) return kNoSeries;
   }
-  name_bytes_ += bytes;
   Series made;
   made.name = binding.name;
   made.groups = binding.groups;
@@ -52,12 +53,74 @@ std::uint32_t SeriesTable::find_or_add(const Binding& binding, std::int32_t slot
   made.kind = binding.kind;
   made.slot = slot;
   made.integral = counter;
-  series.push_back(std::move(made));
-  aggregates.push_back(aggregate_of(binding));
-  said_.push_back({.rule = binding.rule, .by_kind = binding.by_kind, .stripped = binding.stripped});
-  accumulators.emplace_back();
-  fractions.push_back(0);
-  return entry->second;
+  Known known{.rule = binding.rule, .by_kind = binding.by_kind, .stripped = binding.stripped, .bound = 1};
+  known.one = std::move(one);
+  known.own_bytes = std::move(own_bytes);
+  known.bytes = std::move(bytes);
+  auto index = static_cast<std::uint32_t>(series.size());
+  if (free_.empty()) {
+    series.push_back(std::move(made));
+    aggregates.push_back(aggregate_of(binding));
+    accumulators.emplace_back();
+    fractions.push_back(0);
+    known_.push_back(std::move(known));
+  } else {
+    index = free_.back();
+    free_.pop_back();
+    made.generation = series[index].generation + 1;
+    ++generations;
+    series[index] = std::move(made);
+    aggregates[index] = aggregate_of(binding);
+    known_[index] = std::move(known);
+  }
+  known_[index].key = &by_key_.emplace(std::move(key), index).first->first;
+  return index;
+}
+
+void SeriesTable::unbind(std::uint32_t index) {
+  Known& known = known_[index];
+  if (--known.bound > 0 || !reuses) return;
+  known.unbound = ++unbound_;
+  idle_[known.one.owner()].push_back({index, known.unbound, now_});
+  if (++idle_entries_ <= 2 * series.size() + 64) return;
+  // Most of them are bound again.
+  idle_entries_ = 0;
+  for (auto& [owner, idle] : idle_) {
+    std::erase_if(idle, [&](const Idle& one) { return !is_idle(one); });
+    idle_entries_ += idle.size();
+  }
+}
+
+bool SeriesTable::may_have_room(uid_t owner) const {
+  if (number.room(owner) > 0 && own_memory.room(owner) > 0 && memory.room(owner) > 0) return true;
+  return std::any_of(idle_.begin(), idle_.end(), [&](const auto& one) { return has_old(one.second); });
+}
+
+// Drops one series that no file has had for long: one that is of the owner's share, or of anybody's.
+bool SeriesTable::make_room(uid_t owner) {
+  if (const auto mine = idle_.find(owner); mine != idle_.end() && drop_oldest(mine->second)) return true;
+  return std::any_of(idle_.begin(), idle_.end(), [&](auto& one) { return drop_oldest(one.second); });
+}
+
+bool SeriesTable::drop_oldest(AllIdle& idle) {
+  while (has_old(idle)) {
+    const Idle oldest = idle.front();
+    idle.pop_front();
+    --idle_entries_;
+    if (!is_idle(oldest)) continue;
+    Known& known = known_[oldest.index];
+    by_key_.erase(by_key_.find(*known.key));
+    known = {};
+    Series gone;
+    gone.generation = series[oldest.index].generation + 1;
+    series[oldest.index] = std::move(gone);
+    fractions[oldest.index] = 0;
+    free_.push_back(oldest.index);
+    ++reused;
+    ++generations;
+    return true;
+  }
+  return false;
 }
 
 // Several labels, or one label of several types, may be one series. The earliest rule decides how their
@@ -65,7 +128,7 @@ std::uint32_t SeriesTable::find_or_add(const Binding& binding, std::int32_t slot
 // once.
 void SeriesTable::reconcile(std::uint32_t index, const Binding& binding) {
   Series& one = series[index];
-  Said& said = said_[index];
+  Known& said = known_[index];
   const auto tell = [&](bool& told, std::string text) {
     if (!std::exchange(told, true) && notices.size() < kMaxNotices) notices.push_back(std::move(text));
   };
@@ -98,7 +161,10 @@ void SeriesTable::reconcile(std::uint32_t index, const Binding& binding) {
   }
 }
 
-void SeriesTable::begin() { std::fill(accumulators.begin(), accumulators.end(), Accumulator{}); }
+void SeriesTable::begin(std::chrono::steady_clock::time_point now) {
+  now_ = now;
+  std::fill(accumulators.begin(), accumulators.end(), Accumulator{});
+}
 
 std::size_t SeriesTable::finish() {
   std::size_t present = 0;

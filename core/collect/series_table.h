@@ -1,49 +1,118 @@
-// All series of a fold, each under its identity, and what one scan adds to them. Bounded.
+// All series of a fold, each under its identity, and what one scan adds to them. Their number and their
+// memory are shared out among the users whose files brought them. Series that no file has had for long make
+// room for new ones, the longest gone first.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <map>
+#include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/keyed_hash.h"
 #include "collect/accumulator.h"
 #include "collect/fold.h"
+#include "collect/shares.h"
 
 namespace mmstats {
 
 inline constexpr std::uint32_t kNoSeries = ~std::uint32_t{0};
 
 struct SeriesTable {
-  std::size_t max_series = 0;
-  std::vector<Series> series;             // an index never changes
+  // For so long the series of files that are gone are kept, whoever wants room.
+  static constexpr std::chrono::minutes kKept{10};
+
+  // `memory`: bytes, of all that is shared out; lives longer. `reuse`: FoldLimits::reuse_series.
+  SeriesTable(std::size_t max_series, bool reuse, Shares& memory_)
+      : memory(memory_), own_memory(memory_.limit() / 2), number(max_series), reuses(reuse) {}
+
+  Shares& memory;
+  Shares own_memory;  // bytes, the part of it that series may take: else what is no more would leave no shape room
+  Shares number;  // of series
+  bool reuses;
+  std::uint64_t reused = 0;               // series that made room
+  std::uint64_t generations = 0;          // of all series together
+  std::vector<Series> series;             // by index; those that made room have no name
   std::vector<Aggregate> aggregates;      // by series
   std::vector<Accumulator> accumulators;  // by series: of this scan
   std::vector<double> fractions;          // by series: what a counter got in fractions or scaled
   std::vector<std::string> notices;       // for people, each once: series that bindings do not agree about
 
-  // The series of a field in files with worker slot `slot` (-1: all workers). kNoSeries: one more would be
-  // too many. Which binding comes first makes no difference to values: see reconcile().
-  std::uint32_t find_or_add(const Binding& binding, std::int32_t slot);
+  // The series of a field in files of `owner` with worker slot `slot` (-1: all workers), which is bound once
+  // more. kNoSeries: there is none, and none is made unless `make`, or one more would be too many for him.
+  // Which binding comes first makes no difference to values: see reconcile().
+  std::uint32_t bind(const Binding& binding, std::int32_t slot, uid_t owner, bool make);
+  void unbind(std::uint32_t index);
+  // Whether bind() may do now what it refused.
+  [[nodiscard]] bool may_have_room(uid_t owner) const;
 
-  void begin();          // a scan
+
+  void begin(std::chrono::steady_clock::time_point now);  // a scan
   std::size_t finish();  // computes every value; returns how many series have one
 
  private:
-  // What the bindings of one series said.
-  struct Said {
+  // What is known of one series beside its values: first what its bindings said.
+  struct Known {
     std::int32_t rule = kNoRule;  // the earliest, which decides
     bool by_kind = false;         // as of the binding that decides
     bool stripped = false;        // as of the first binding
     bool told_aggregate = false;
     bool told_stripped = false;
+    std::uint32_t bound = 0;    // how often
+    std::uint64_t unbound = 0;  // how many series were unbound before, when it was the last time
+    Held one{};                 // of `number`
+    Held own_bytes{};           // of `own_memory`
+    Held bytes{};               // of `memory`
+    const std::string* key = nullptr;
   };
-  void reconcile(std::uint32_t index, const Binding& binding);
+  // A series that was bound no more at that time; it may be again.
+  struct Idle {
+    std::uint32_t index = 0;
+    std::uint64_t unbound = 0;
+    std::chrono::steady_clock::time_point since;
+  };
+  using AllIdle = std::deque<Idle>;  // the longest first
 
-  std::vector<Said> said_;  // by series
+  void reconcile(std::uint32_t index, const Binding& binding);
+  [[nodiscard]] bool is_idle(const Idle& idle) const {
+    return known_[idle.index].bound == 0 && known_[idle.index].unbound == idle.unbound;
+  }
+  [[nodiscard]] bool has_old(const AllIdle& idle) const {
+    return !idle.empty() && now_ - idle.front().since > kKept;
+  }
+  bool make_room(uid_t owner);
+  bool drop_oldest(AllIdle& idle);
+
+  std::vector<Known> known_;  // by series
   std::unordered_map<std::string, std::uint32_t, KeyedHash> by_key_;
-  std::size_t name_bytes_ = 0;
+  std::vector<std::uint32_t> free_;  // indices of no series
+  std::map<uid_t, AllIdle> idle_;    // by whose share they are of
+  std::size_t idle_entries_ = 0;
+  std::uint64_t unbound_ = 0;  // series, ever
+  std::chrono::steady_clock::time_point now_{};
+};
+
+// The series of a file's plans, or of all files of one user with the same shape: bound for as long as it is
+// there.
+struct BoundSeries {
+  SeriesTable& table;
+  uid_t owner;
+  std::vector<std::uint32_t> indices{};  // by plan; kNoSeries: it was refused
+  std::size_t refused = 0;
+
+  BoundSeries(SeriesTable& table_, uid_t owner_) : table(table_), owner(owner_) {}
+  BoundSeries(const BoundSeries&) = delete;
+  BoundSeries& operator=(const BoundSeries&) = delete;
+  ~BoundSeries() {
+    for (const std::uint32_t index : indices) {
+      if (index != kNoSeries) table.unbind(index);
+    }
+  }
 };
 
 }  // namespace mmstats

@@ -15,6 +15,9 @@ namespace {
 constexpr std::size_t kMaxCount = 1'000'000'000;
 constexpr std::size_t kMaxFileSize = std::size_t{1} << 30U;  // a file is read into memory as a whole
 
+constexpr std::size_t kLeastMemory = std::size_t{1} << 20U;
+constexpr std::size_t kMaxMemory = std::size_t{1} << 40U;
+
 constexpr std::array<Word<Stale>, 2> kStaleWords{{{"keep", Stale::kKeep}, {"remove", Stale::kRemove}}};
 constexpr std::array<Word<Kind>, 5> kKindWords{{{"counter", Kind::kCounter},
                                                 {"gauge", Kind::kGauge},
@@ -43,17 +46,28 @@ double unit(char letter) {
 }
 
 // Bytes, as a number or as text like "16M".
-Expected<std::size_t> read_file_size(const SettingValue& value) {
+std::optional<std::size_t> read_bytes(const SettingValue& value, std::size_t least, std::size_t most) {
   std::optional<std::size_t> bytes;
-  if (const auto* number = std::get_if<double>(&value)) bytes = whole(*number, 1, kMaxFileSize);
+  if (const auto* number = std::get_if<double>(&value)) bytes = whole(*number, least, most);
   const std::string text = lower_text(value);
   std::uint64_t digits = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), digits);
   const std::string_view letter(end, text.data() + text.size());
   if (error == std::errc{} && letter.size() <= 1) {
-    bytes = whole(static_cast<double>(digits) * (letter.empty() ? 1 : unit(letter[0])), 1, kMaxFileSize);
+    bytes = whole(static_cast<double>(digits) * (letter.empty() ? 1 : unit(letter[0])), least, most);
   }
+  return bytes;
+}
+
+Expected<std::size_t> read_file_size(const SettingValue& value) {
+  const auto bytes = read_bytes(value, 1, kMaxFileSize);
   if (!bytes) return takes(R"(bytes, as a number or as text like "16M", up to "1G")");
+  return *bytes;
+}
+
+Expected<std::size_t> read_memory(const SettingValue& value) {
+  const auto bytes = read_bytes(value, kLeastMemory, kMaxMemory);
+  if (!bytes) return takes(R"(bytes, as a number or as text like "256M", from "1M" to "1024G")");
   return *bytes;
 }
 
@@ -74,7 +88,7 @@ Expected<void> assign(Into& into, Expected<T> value) {
   return std::move(value).map([&](T&& good) { into = std::move(good); });
 }
 
-constexpr std::array<Setting<FilesSettings>, 6> kFilesSettings{{
+constexpr std::array<Setting<FilesSettings>, 7> kFilesSettings{{
     {"strip_prefix",
      [](FilesSettings& files, const SettingValue& value) {
        return assign(files.strip_prefix, read_prefix(value));
@@ -94,6 +108,10 @@ constexpr std::array<Setting<FilesSettings>, 6> kFilesSettings{{
     {"max_series",
      [](FilesSettings& files, const SettingValue& value) {
        return assign(files.watch.fold.max_series, read_whole(value, 1, kMaxCount));
+     }},
+    {"max_memory",
+     [](FilesSettings& files, const SettingValue& value) {
+       return assign(files.watch.fold.max_memory, read_memory(value));
      }},
     {"stale",
      [](FilesSettings& files, const SettingValue& value) {

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <unordered_map>
+#include <utility>
 
 namespace mmstats {
 
@@ -57,6 +58,47 @@ class Shares {
   uid_t self_;
   std::size_t total_ = 0;
   std::unordered_map<uid_t, std::size_t> held_;
+};
+
+// What one thing takes of its owner's share, given back with it. The Shares live longer.
+class Held {
+ public:
+  Held() = default;  // of nobody's share: hold() is not for it
+  Held(Shares& shares, uid_t owner) : shares_(&shares), owner_(owner) {}
+  Held(Held&& other) noexcept
+      : shares_(other.shares_), owner_(other.owner_), amount_(std::exchange(other.amount_, 0)) {}
+  Held& operator=(Held&& other) noexcept {
+    if (this == &other) return *this;
+    clear();
+    shares_ = other.shares_;
+    owner_ = other.owner_;
+    amount_ = std::exchange(other.amount_, 0);
+    return *this;
+  }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  ~Held() { clear(); }
+
+  // Holds `amount` instead of what it holds. False, and it is as it was: the owner may not have as much. Less
+  // is always good.
+  [[nodiscard]] bool hold(std::size_t amount) {
+    if (amount > amount_) {
+      if (!shares_->take(owner_, amount - amount_)) return false;
+    } else if (shares_ != nullptr) {
+      shares_->give(owner_, amount_ - amount);
+    }
+    amount_ = amount;
+    return true;
+  }
+  void clear() { static_cast<void>(hold(0)); }
+
+  [[nodiscard]] std::size_t amount() const { return amount_; }
+  [[nodiscard]] uid_t owner() const { return owner_; }
+
+ private:
+  Shares* shares_ = nullptr;
+  uid_t owner_ = 0;
+  std::size_t amount_ = 0;
 };
 
 }  // namespace mmstats

@@ -72,6 +72,7 @@ struct Watch::Impl {
   std::vector<Error> events;      // that happened and were not told yet
   std::vector<FileKey> doubtful;  // at the last scan, sorted
   std::vector<FileKey> doubtful_now;
+  std::set<uid_t> refused;  // users some of whose files are refused at this scan
   ScanReport report;
   std::function<bool(const std::string&, const ParsedFile&)> keep;
   std::uint64_t max_file_size;
@@ -146,6 +147,8 @@ struct Watch::Impl {
       doubtful_now.push_back(file);
       if (!std::binary_search(doubtful.begin(), doubtful.end(), file)) return;
     }
+    // It is one complaint, however many files he has.
+    if (error->kind == ErrorKind::kLimit && !refused.insert(discovery.owner(file)).second) return;
     complain(*error);
   }
 
@@ -209,6 +212,7 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
     }
   }
   self.doubtful_now.clear();
+  self.refused.clear();
   for (const FileKey file : self.discovery.files()) self.read(file);
   self.fold.finish();
   for (std::string& notice : self.fold.take_notices()) {

@@ -95,8 +95,9 @@ class GroupReader {
       }
     }
     if (globs.empty()) files.watch.globs = default_globs;
-    note("{} {} {} {} {}\n", fmt::join(files.watch.globs, "\n"), static_cast<int>(files.watch.stale),
-         files.watch.discovery.max_files, files.watch.fold.max_file_size, files.watch.fold.max_series);
+    note("{} {} {} {} {} {}\n", fmt::join(files.watch.globs, "\n"), static_cast<int>(files.watch.stale),
+         files.watch.discovery.max_files, files.watch.fold.max_file_size, files.watch.fold.max_series,
+         files.watch.fold.max_memory);
     note("{} {}\n", files.strip_prefix, to_string(files.aggregate));
     group_.watch = std::move(files.watch);
     group_.rules.strip_prefix(std::move(files.strip_prefix));

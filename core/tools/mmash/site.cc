@@ -29,7 +29,7 @@ struct OwnMetric {
 using mmstats::FoldStats;
 using mmstats::ScanReport;
 
-constexpr std::array<OwnMetric, 10> kOwnMetrics{{
+constexpr std::array<OwnMetric, 11> kOwnMetrics{{
     {"mmash_files", "", "Files that were read at the last scan", Kind::kGauge,
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.files); }},
     {"mmash_damaged_files", "", "Of these, with damage, unfinished, or failing while they were read",
@@ -45,8 +45,11 @@ constexpr std::array<OwnMetric, 10> kOwnMetrics{{
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.dead); }},
     {"mmash_series", "", "Series that have a value", Kind::kGauge,
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.series); }},
-    {"mmash_refused_series", "", "Fields left out because there are too many series", Kind::kCounter,
+    {"mmash_refused_series", "", "Fields left out because there are too many series, or too little memory",
+     Kind::kCounter,
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.series_refused); }},
+    {"mmash_kept_bytes", "bytes", "What is kept because of what is in files takes so much", Kind::kGauge,
+     [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.memory); }},
     {"mmash_complaints", "", "What the last scan found wrong with files and folders", Kind::kGauge,
      [](const FoldStats&, const ScanReport& report) { return static_cast<double>(report.complaints); }},
     {"mmash_unsettled_values", "", "Values that did not stand still while they were read", Kind::kCounter,

@@ -31,6 +31,7 @@ class MemoryFile : public ByteSource {
   std::deque<std::vector<std::byte>> scripted;
   int readings = 0;
   FileId inode;
+  uid_t user = 0;
 
   ssize_t read_at(std::uint64_t offset, std::span<std::byte> into) noexcept override {
     ++readings;
@@ -44,6 +45,7 @@ class MemoryFile : public ByteSource {
     return static_cast<ssize_t>(count);
   }
   [[nodiscard]] FileId id() const noexcept override { return inode; }
+  [[nodiscard]] uid_t owner() const noexcept override { return user; }
   std::int64_t size() noexcept override { return static_cast<std::int64_t>(bytes.size()); }
 };
 

@@ -214,12 +214,17 @@ TEST_CASE(
     const ReadFile file(made);
     Rules rules;
     const auto use = rules.record_use();
-    LayoutCache layouts;
-    for (int scan = 0; scan < 2; ++scan) CHECK(layouts.find(file.content, file.bytes, rules) == nullptr);
+    Shares memory(std::size_t{256} << 20U);
+    LayoutCache layouts(memory);
+    std::size_t needed = 0;
+    for (int scan = 0; scan < 2; ++scan) {
+      CHECK(layouts.find(file.content, file.bytes, rules, 0, needed) == nullptr);
+      CHECK(needed > memory.limit());
+    }
     // No label was met.
     CHECK_FALSE(use->take().has_value());
     const ReadFile good(MadeFile().buffered("a", "Q", std::uint64_t{1}));
-    CHECK(layouts.find(good.content, good.bytes, rules) != nullptr);
+    CHECK(layouts.find(good.content, good.bytes, rules, 0, needed) != nullptr);
     CHECK(use->take().has_value());
   }
 }

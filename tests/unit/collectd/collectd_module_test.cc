@@ -147,13 +147,15 @@ TEST_CASE("each block of each section gets a reader of its own") {
   CHECK(by_identity(host).at("mmstats-one/derive-hits").interval == 2.0);
   CHECK(host.read("mmstats/two") == 0);
   const auto values = by_identity(host);
-  CHECK(values.size() == 12);
+  CHECK(values.size() == 14);
   CHECK(values.at("mmstats-two/count-files").number == 1);
   CHECK(values.at("mmstats-two/count-series").number == 3);
   CHECK(values.at("mmstats-two/count-damaged_files").number == 0);
   CHECK(values.at("mmstats-two/count-unreadable_files").number == 0);
   CHECK(values.at("mmstats-two/count-unreadable_folders").number == 0);
   CHECK(values.at("mmstats-two/count-dead_files").number == 0);
+  CHECK(values.at("mmstats-two/memory-kept").number > 100);
+  CHECK(values.at("mmstats-two/count-series_given_back").number == 0);
   CHECK(values.at("mmstats-two/errors-unstable_values").derive == 0);
   CHECK(values.at("mmstats-two/duration-scan").number > 0);
 }
@@ -214,7 +216,7 @@ TEST_CASE("all values of a scan have its time and the block's interval, the modu
   std::uint64_t last = 0;
   for (int scan = 0; scan < 3; ++scan) {
     CHECK(host.read("mmstats/all") == 0);
-    REQUIRE(host.dispatched().size() == 12);
+    REQUIRE(host.dispatched().size() == 14);
     const auto time = host.dispatched().front().time;
     for (const auto& value : host.dispatched()) {
       CHECK(value.time == time);
@@ -262,7 +264,7 @@ TEST_CASE("no series takes the name of one of the module's own values") {
   REQUIRE(host.init() == 0);
   CHECK(host.read("mmstats/all") == 0);
   const auto values = by_identity(host);  // which meets no identity twice
-  CHECK(values.size() == 12);
+  CHECK(values.size() == 14);
   CHECK(values.at("mmstats-all/count-files").number == 1);
   CHECK(host.read("mmstats/plain") == 0);
   CHECK(by_identity(host).at("mmstats-plain/count-files").number == 0.5);
@@ -373,7 +375,7 @@ TEST_CASE("values beyond MaxSeries are told of once, and again when they have be
   CHECK(told() == 1);
   CHECK(host.log().back() ==
         "mmstats plugin: <Files \"all\">: 2 values were left out, as there are 1 series already: Include "
-        "fewer labels, or raise MaxSeries");
+        "fewer labels, or raise MaxSeries or MaxMemory");
   folder.write("b.mmstats", MadeFile().buffered("b1", "i", 1).buffered("b2", "i", 2).padded());
   CHECK(host.read("mmstats/all") == 0);
   CHECK(told() == 1);

@@ -266,6 +266,33 @@ TEST_CASE("a host without the default types still gets names") {
   CHECK(names[1].source == DataSource::kGauge);
 }
 
+TEST_CASE(
+    "an index that has another series has another name, and names of series that are no more are free") {
+  SeriesNames names({.types = kTypes}, host_type);
+  std::vector<Series> all;
+  for (int i = 0; i < 100; ++i) all.push_back(series("s" + std::to_string(i), Kind::kGauge));
+  names.extend(all);
+  for (std::uint32_t round = 1; round < 50; ++round) {
+    // All but the first make room: for none at first, then for what the next one was.
+    for (std::size_t i = 1; i < all.size(); ++i) {
+      all[i] = {};
+      all[i].generation = 2 * round - 1;
+    }
+    names.extend(all, 2 * round);
+    CHECK(identity(names, 0) == "gauge-s0");
+    for (std::size_t i = 1; i < all.size(); ++i) {
+      all[i] = series("s" + std::to_string(1 + (i + round) % 99), Kind::kGauge);
+      all[i].generation = 2 * round;
+    }
+    names.extend(all, 2 * round + 1);
+    CHECK(identity(names, 0) == "gauge-s0");
+    for (std::size_t i = 1; i < all.size(); ++i) {
+      CHECK(identity(names, i) == "gauge-s" + std::to_string(1 + (i + round) % 99));
+      CHECK(*(names[i].type_instance.data() + names[i].type_instance.size()) == '\0');
+    }
+  }
+}
+
 TEST_CASE("two series never share an identity, and an identity never changes") {
   const std::vector<std::pair<const char*, const char*>> reserved{{"gauge", "files"}};
   SeriesNames names({.types = kTypes}, host_type, reserved);

@@ -42,6 +42,9 @@ const std::vector<Row> kFilesRows{
       "\"99999999999999999999\"", "nan", "true"}},
     {"max_files", kCounts, kNoCounts},
     {"max_series", kCounts, kNoCounts},
+    {"max_memory",
+     {"1048576", "\"1M\"", "\"256m\"", "\"3G\"", "\"1024G\""},
+     {"0", "1048575", "\"1023k\"", "\"1025G\"", "\"256MB\"", "\"\"", "nan", "true", "-1"}},
     {"stale", {"\"keep\"", "\"remove\"", "\"Remove\""}, kNoWords},
 };
 const std::vector<Row> kRuleRows{
@@ -66,7 +69,8 @@ std::string text(const Binding& binding) {
 std::string effect(const WatchOptions& watch, const Rules& rules) {
   std::string all = std::to_string(watch.discovery.max_files) + " " +
                     std::to_string(watch.fold.max_file_size) + " " + std::to_string(watch.fold.max_series) +
-                    " " + std::to_string(static_cast<int>(watch.stale));
+                    " " + std::to_string(watch.fold.max_memory) + " " +
+                    std::to_string(static_cast<int>(watch.stale));
   for (const char* label : {"web.hits", "web.x", "a b.c", "other"}) {
     for (const char* type : {"Q", "d", "i"}) {
       Field field;

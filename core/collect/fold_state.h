@@ -1,0 +1,113 @@
+// What a fold keeps, for the two files that it is written in: fold.cc, what a scan does, and fold_load.cc.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "collect/departed.h"
+#include "collect/file_reading.h"
+#include "collect/fold.h"
+#include "collect/layout.h"
+#include "collect/layout_cache.h"
+#include "collect/ledger.h"
+#include "collect/series_table.h"
+#include "collect/shares.h"
+#include "collect/worker_slots.h"
+#include "mmstats/parse.h"
+
+namespace mmstats {
+
+struct Fold::Impl {
+  // Everything kept of one file between scans.
+  struct File : Life {
+    uid_t user = 0;                       // whose file it is
+    std::shared_ptr<BoundSeries> series;  // shared by the user's files of this layout, unless kept apart
+    // Why there was no room for its shape.
+    struct Refused {
+      std::int64_t size = 0;   // of the file
+      std::size_t needed = 0;  // bytes
+      std::chrono::steady_clock::time_point since;
+    };
+    std::optional<Refused> refused;
+    bool owner_asked = false;
+    // Found dead at each scan since.
+    std::optional<std::chrono::steady_clock::time_point> dead_since;
+    bool settled_dead = false;  // at this scan and an earlier one, and nothing changed between
+    // It wrote after it was found dead: until then its writes are believed, not the system.
+    std::chrono::steady_clock::time_point believed_until{};
+    unsigned returns = 0;        // how often it did
+    std::optional<Error> error;  // without the path
+  };
+  // A file, with a life that departs, takes so much beside its values.
+  static constexpr std::size_t kFileMemory = sizeof(File) + 200;
+
+  Rules rules;
+  FoldLimits limits;
+  OwnerOf owner_of;
+  std::chrono::steady_clock::time_point now{};
+  Shares memory;  // before all that takes of it
+  SeriesTable table;
+  LayoutCache layouts;
+  // Of all files of one user with one layout, as long as there are any.
+  std::map<std::pair<const Layout*, uid_t>, std::weak_ptr<BoundSeries>> shared_series;
+  std::vector<std::shared_ptr<BoundSeries>> ended_series;  // in this scan: others may go on with them
+  std::deque<File> files;
+  std::set<std::pair<uid_t, FileKey>> losers;  // files that lost counters
+  DepartedLives departed;
+  struct Reserved {
+    std::string path;
+    WorkerFile worker;
+    std::int32_t slot;
+  };
+  std::vector<Reserved> reserved;  // slots of lives that departed in this scan and may go on in it
+  WorkerSlots slots;
+  FoldStats stats;
+  Error told;
+
+  FileReading reading;
+  ParsedFile content;
+
+  Impl(Rules rules_, FoldLimits limits_, OwnerOf owner_of_);
+
+  using Outcome = FileReading::Outcome;
+
+  File& file(FileKey key) {
+    if (key >= files.size()) files.resize(key + 1);
+    return files[key];
+  }
+
+  void read(FileKey key, const std::string& path, ByteSource& bytes, bool last_time);
+  bool load(FileKey key, const std::string& path, ByteSource& bytes);
+  bool read_whole(File& file, ByteSource& bytes, std::size_t& got);
+  std::shared_ptr<const Layout> find_layout(uid_t user, std::size_t got, std::size_t& needed);
+  bool make_room(uid_t user, std::size_t bytes);
+  [[nodiscard]] bool may_forget(uid_t user) const;
+  bool is_refused(const File& file, ByteSource& bytes) const;
+  bool refuse(File& file, ByteSource& bytes, std::size_t needed);
+  static std::size_t memory_for(const Layout& layout);
+  static std::size_t memory_of(const File& file);
+  bool hold(FileKey key);
+  bool adopt(FileKey key, std::shared_ptr<const Layout> layout);
+  Outcome take(File& file, ByteSource& bytes);
+  void end(FileKey key, const std::string& path, const FileId& id, bool replaced);
+  void go_on(File& file, Life&& life);
+  void free_reserved(const std::string& path);
+  void take_slot(File& file);
+  void leave_slot(File& file);
+  void bind_own(File& file);
+  void bind_series(const Layout& layout, std::int32_t slot, BoundSeries& into);
+  bool bind_plan(const Layout& layout, std::size_t i, std::int32_t slot, BoundSeries& into, bool make);
+  void bind_refused(const File& file);
+  void ask_owner(FileKey key, ByteSource& bytes, bool changed);
+};
+
+}  // namespace mmstats

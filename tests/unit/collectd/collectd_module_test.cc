@@ -81,6 +81,25 @@ std::vector<std::string> told;
 
 void tell(const char* callback, const char* what) { told.push_back(std::string(callback) + ": " + what); }
 
+// While it lives, the process can open so many descriptors more.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(rlim_t count) {
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    const int next = ::dup(0);
+    ::close(next);
+    rlimit few = before_;
+    few.rlim_cur = static_cast<rlim_t>(next) + count;
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  }
+  ~FewDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  FewDescriptors(const FewDescriptors&) = delete;
+  FewDescriptors& operator=(const FewDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
 }  // namespace
 
 TEST_CASE("the module exports its entry and nothing else") {
@@ -501,14 +520,10 @@ TEST_CASE(
 
   CHECK(host.read("mmstats/denied") == 0);  // lists the folder
   publish(folder, "a.mmstats", 5);
-  rlimit before{};
-  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
-  rlimit none = before;
-  none.rlim_cur = 0;
-  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
-  const int status = host.read("mmstats/denied");
-  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
-  CHECK(status == 0);
+  {
+    const FewDescriptors one(1);  // for the folder's listing, none for the file
+    CHECK(host.read("mmstats/denied") == 0);
+  }
   CHECK(by_identity(host).at("mmstats-denied/count-unreadable_files").number == 1);
   CHECK(host.read("mmstats/denied") == 0);
   CHECK(by_identity(host).at("mmstats-denied/count-unreadable_files").number == 0);
@@ -612,13 +627,10 @@ TEST_CASE("the module's own values tell files from folders, and count what is le
   CHECK(by_identity(host).at("mmstats-few/count-files").number == 1);
   CHECK(host.read("mmstats/denied") == 0);
   publish(folder, "d.mmstats", 5);
-  rlimit before{};
-  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
-  rlimit none = before;
-  none.rlim_cur = 0;
-  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
-  CHECK(host.read("mmstats/denied") == 0);
-  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  {
+    const FewDescriptors one(1);  // for the folder's listing, none for the file
+    CHECK(host.read("mmstats/denied") == 0);
+  }
   CHECK(by_identity(host).at("mmstats-denied/count-unreadable_files").number == 1);
   CHECK(by_identity(host).at("mmstats-denied/count-unreadable_folders").number == 0);
   CHECK(by_identity(host).at("mmstats-denied/count-left_out_files").number == 0);
@@ -634,16 +646,10 @@ TEST_CASE("that no file matches is not told while a file cannot be read") {
     return std::ranges::count_if(
         host.log(), [](const auto& line) { return line.find("0 files match now") != line.npos; });
   };
-  rlimit before{};
-  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
-  // One for the folder, none for the file.
-  const int next = ::dup(0);
-  ::close(next);
-  rlimit one = before;
-  one.rlim_cur = static_cast<rlim_t>(next) + 1;
-  REQUIRE(::setrlimit(RLIMIT_NOFILE, &one) == 0);
-  CHECK(host.read("mmstats/all") == 0);
-  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  {
+    const FewDescriptors two(2);  // for the folder and its listing, none for the file
+    CHECK(host.read("mmstats/all") == 0);
+  }
   CHECK(told() == 0);
 }
 

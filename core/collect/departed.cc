@@ -8,8 +8,25 @@
 
 namespace mmstats {
 
-std::uint64_t DepartedLives::key(const Owner& owner) {
+namespace {
+
+std::uint64_t owner_key(const Owner& owner) {
   return keyed_hash(owner.pid, std::bit_cast<std::uint64_t>(owner.created));
+}
+
+}  // namespace
+
+std::uint64_t DepartedLives::path_key(uid_t user, const Owner& owner, const std::string& path) {
+  return keyed_hash(owner_key(owner), keyed_hash(user, keyed_hash(path)));
+}
+
+std::uint64_t DepartedLives::file_key(const Owner& owner, const FileId& file) {
+  return keyed_hash(owner_key(owner), keyed_hash(file.device, file.inode));
+}
+
+void DepartedLives::erase(Index& index, std::uint64_t key, Lives::iterator life) {
+  const auto [begin, end] = index.equal_range(key);
+  index.erase(std::find_if(begin, end, [&](const auto& entry) { return entry.second == life; }));
 }
 
 void DepartedLives::add(uid_t user, Life&& life, const std::string& path, const FileId& file,
@@ -19,36 +36,48 @@ void DepartedLives::add(uid_t user, Life&& life, const std::string& path, const 
     if (!drop_oldest(user)) return;
   }
   const Owner owner = life.layout->owner(life.mark);
+  Departed departed{.user = user,
+                    .life = std::move(life),
+                    .one = std::move(one),
+                    .by_path = path_key(user, owner, path),
+                    .by_file = std::nullopt,
+                    .since = now};
+  if (file != FileId{}) departed.by_file = file_key(owner, file);
   Lives& lives = lives_[user];
-  lives.push_back({user, std::move(life), std::move(one), keyed_hash(path), file, now});
-  by_owner_.emplace(key(owner), std::prev(lives.end()));
+  lives.push_back(std::move(departed));
+  const auto added = std::prev(lives.end());
+  by_path_.emplace(added->by_path, added);
+  if (added->by_file) by_file_.emplace(*added->by_file, added);
 }
 
 std::optional<Life> DepartedLives::take(uid_t user, const Owner& owner, const std::string& path,
                                         const FileId& file) {
   if (lives_.empty()) return std::nullopt;
-  const std::uint64_t name = keyed_hash(path);
-  const auto [begin, end] = by_owner_.equal_range(key(owner));
-  const auto known = std::find_if(begin, end, [&](const auto& entry) {
-    const Departed& one = *entry.second;
-    const Owner other = one.life.layout->owner(one.life.mark);
-    return other.pid == owner.pid && other.created == owner.created &&
-           ((one.path == name && one.user == user) || (one.file != FileId{} && one.file == file));
-  });
-  if (known == end) return std::nullopt;
+  auto known = by_path_.find(path_key(user, owner, path));
+  if (known == by_path_.end()) {
+    known = by_file_.find(file_key(owner, file));
+    if (known == by_file_.end()) return std::nullopt;
+  }
   const auto found = known->second;
   const auto of_user = lives_.find(found->user);
   Life life = std::move(found->life);
-  by_owner_.erase(known);
-  of_user->second.erase(found);
+  drop(of_user->second, found);
   if (of_user->second.empty()) lives_.erase(of_user);
   return life;
 }
 
 void DepartedLives::drop(Lives& of_user, Lives::iterator life) {
-  const auto [begin, end] = by_owner_.equal_range(key(life->life.layout->owner(life->life.mark)));
-  by_owner_.erase(std::find_if(begin, end, [&](const auto& entry) { return entry.second == life; }));
+  erase(by_path_, life->by_path, life);
+  if (life->by_file) erase(by_file_, *life->by_file, life);
   of_user.erase(life);
+}
+
+std::size_t DepartedLives::most_alike() const {
+  std::size_t most = 0;
+  for (const Index* index : {&by_path_, &by_file_}) {
+    for (const auto& [key, life] : *index) most = std::max(most, index->count(key));
+  }
+  return most;
 }
 
 bool DepartedLives::drop_oldest(uid_t user) {

@@ -55,23 +55,31 @@ class DepartedLives {
   [[nodiscard]] bool has(uid_t user) const { return lives_.contains(user); }
   // Forgets the user's oldest one. False: he has none.
   bool drop_oldest(uid_t user);
+  // The most lives that one question has to pass, as they have all in common that is asked for.
+  [[nodiscard]] std::size_t most_alike() const;
 
  private:
   struct Departed {
     uid_t user = 0;
     Life life;
-    Held one;                // of kMaxLives
-    std::uint64_t path = 0;  // its hash
-    FileId file;
+    Held one;  // of kMaxLives
+    std::uint64_t by_path = 0;
+    std::optional<std::uint64_t> by_file;  // none: the file is not known any more
     std::chrono::steady_clock::time_point since;
   };
   using Lives = std::list<Departed>;  // the oldest first
-  static std::uint64_t key(const Owner& owner);
+  using Index = std::unordered_multimap<std::uint64_t, Lives::iterator>;
+  // A file says of itself who its owner is, and any number of files may say the same: only together with what
+  // the system says is that a key which few lives share.
+  static std::uint64_t path_key(uid_t user, const Owner& owner, const std::string& path);
+  static std::uint64_t file_key(const Owner& owner, const FileId& file);
+  static void erase(Index& index, std::uint64_t key, Lives::iterator life);
   void drop(Lives& of_user, Lives::iterator life);
 
   Shares number_{kMaxLives};
   std::map<uid_t, Lives> lives_;
-  std::unordered_multimap<std::uint64_t, Lives::iterator> by_owner_;
+  Index by_path_;
+  Index by_file_;
 };
 
 }  // namespace mmstats

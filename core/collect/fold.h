@@ -80,8 +80,9 @@ struct FoldLimits {
   std::uint64_t max_file_size = kDefaultMaxFileSize;  // bytes; 1 GiB at most
   std::size_t max_series = 200'000;
   // Bytes, about, for all that is kept because of what is in files: their shapes, values and series, counters
-  // that they lost and lives that are away. Series take half of it at most. Where there is no room, the user's lives that are away are
-  // forgotten, the oldest first, and the counters that his files lost; then what is new is refused.
+  // that they lost and lives that are away. Series take half of it at most. Where there is no room, the
+  // user's lives that are away are forgotten, the oldest first, and the counters that his files lost; then
+  // what is new is refused.
   std::size_t max_memory = kDefaultMaxMemory;
   // Series that no file has had for ten minutes make room for new ones that would be refused: the longest
   // gone first. Should one come back it begins at 0, as after a restart. For sinks that look at generations.

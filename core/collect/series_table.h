@@ -32,8 +32,9 @@ struct SeriesTable {
       : memory(memory_), own_memory(memory_.limit() / 2), number(max_series), reuses(reuse) {}
 
   Shares& memory;
-  Shares own_memory;  // bytes, the part of it that series may take: else what is no more would leave no shape room
-  Shares number;  // of series
+  Shares own_memory;  // bytes, the part of it that series may take: else what is no more would leave no shape
+                      // room
+  Shares number;      // of series
   bool reuses;
   std::uint64_t reused = 0;               // series that made room
   std::uint64_t generations = 0;          // of all series together
@@ -50,7 +51,6 @@ struct SeriesTable {
   void unbind(std::uint32_t index);
   // Whether bind() may do now what it refused.
   [[nodiscard]] bool may_have_room(uid_t owner) const;
-
 
   void begin(std::chrono::steady_clock::time_point now);  // a scan
   std::size_t finish();  // computes every value; returns how many series have one

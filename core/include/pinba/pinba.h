@@ -1,5 +1,6 @@
 /* The Pinba client for C: what monitor.h is for C++, which explains more. No function blocks, aborts, lets
- * an exception out, is a cancellation point of its thread, or changes errno. NULL where an object is wanted does nothing; texts end with NUL and are copied. */
+ * an exception out, is a cancellation point of its thread, or changes errno. NULL where an object is wanted
+ * does nothing; texts end with NUL and are copied. */
 #ifndef PINBA_PINBA_H
 #define PINBA_PINBA_H
 

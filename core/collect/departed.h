@@ -30,7 +30,8 @@ struct Life {
   OwnerMemory owner_memory;
   OwnerState owner = OwnerState::kUnknown;
   std::int32_t slot = WorkerSlots::kNone;
-  WorkerFile worker;                        // if it has a slot
+  WorkerFile worker;  // if it has a slot
+  ReservedSlots::Ticket reserved = ReservedSlots::kNone;
   std::int32_t bound = WorkerSlots::kNone;  // the last slot that it had: its series are this one's
 };
 

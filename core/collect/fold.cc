@@ -99,7 +99,7 @@ void Fold::Impl::end(FileKey key, const std::string& path, const FileId& id, boo
     layouts.look();
     ended_series.push_back(std::move(file.series));
     if (file.slot != WorkerSlots::kNone && replaced) {
-      reserved.push_back({path, file.worker, file.slot});
+      file.reserved = reserved.add(path, file.worker, file.slot);
     } else {
       leave_slot(file);
     }
@@ -113,23 +113,7 @@ void Fold::Impl::go_on(File& file, Life&& life) {
   static_cast<Life&>(file) = std::move(life);
   file.owner_memory.forget_writers(now);
   if (file.slot == WorkerSlots::kNone) return;
-  const auto mine = std::find_if(reserved.begin(), reserved.end(), [&](const Reserved& one) {
-    return one.slot == file.slot && one.worker == file.worker;
-  });
-  if (mine != reserved.end()) {
-    reserved.erase(mine);
-  } else {
-    file.slot = WorkerSlots::kNone;  // it was given back
-  }
-}
-
-// The file that has this name now is of another life: its predecessor's slot is free.
-void Fold::Impl::free_reserved(const std::string& path) {
-  std::erase_if(reserved, [&](const Reserved& one) {
-    if (one.path != path) return false;
-    slots.leave(one.worker, one.slot);
-    return true;
-  });
+  if (!reserved.redeem(std::exchange(file.reserved, ReservedSlots::kNone))) file.slot = WorkerSlots::kNone;
 }
 
 void Fold::Impl::take_slot(File& file) {
@@ -232,8 +216,7 @@ void Fold::end_life(FileKey key, const std::string& path, ByteSource* bytes, boo
 }
 
 void Fold::finish() {
-  for (const auto& one : impl_->reserved) impl_->slots.leave(one.worker, one.slot);
-  impl_->reserved.clear();
+  impl_->reserved.clear(impl_->slots);
   impl_->ended_series.clear();
   FoldStats& stats = impl_->stats;
   stats.series = impl_->table.finish();

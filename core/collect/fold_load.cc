@@ -85,7 +85,7 @@ bool Fold::Impl::load(FileKey key, const std::string& path, ByteSource& bytes) {
       go_on(file, std::move(*life));
     } else {
       ++stats.lives;
-      free_reserved(path);
+      reserved.give_back(path, slots);  // the file that has this name now is of another life
     }
   }
   if (mark.pid != 0) file.mark.pid = mark.pid;

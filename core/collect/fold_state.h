@@ -63,12 +63,7 @@ struct Fold::Impl {
   std::deque<File> files;
   std::set<std::pair<uid_t, FileKey>> losers;  // files that lost counters
   DepartedLives departed;
-  struct Reserved {
-    std::string path;
-    WorkerFile worker;
-    std::int32_t slot;
-  };
-  std::vector<Reserved> reserved;  // slots of lives that departed in this scan and may go on in it
+  ReservedSlots reserved;
   WorkerSlots slots;
   FoldStats stats;
   Error told;
@@ -100,7 +95,6 @@ struct Fold::Impl {
   Outcome take(File& file, ByteSource& bytes);
   void end(FileKey key, const std::string& path, const FileId& id, bool replaced);
   void go_on(File& file, Life&& life);
-  void free_reserved(const std::string& path);
   void take_slot(File& file);
   void leave_slot(File& file);
   void bind_own(File& file);

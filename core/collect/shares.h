@@ -18,6 +18,7 @@ class Shares {
 
   // Takes `amount` for `owner`. False, with nothing taken: he would have more than may_hold().
   [[nodiscard]] bool take(uid_t owner, std::size_t amount) {
+    if (amount == 0) return true;
     if (amount > room(owner)) return false;
     held_[owner] += amount;
     total_ += amount;
@@ -52,6 +53,7 @@ class Shares {
   }
   [[nodiscard]] std::size_t total() const { return total_; }
   [[nodiscard]] std::size_t limit() const { return limit_; }
+  [[nodiscard]] std::size_t owners() const { return held_.size(); }  // who hold anything
 
  private:
   std::size_t limit_;

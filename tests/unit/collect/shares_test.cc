@@ -63,4 +63,15 @@ TEST_CASE("a limit of one is one file for anybody, and of nothing is none") {
   CHECK(none.take(kRoot, 0));
 }
 
+TEST_CASE("who holds nothing is not remembered") {
+  Shares shares(1000, kSelf);
+  for (uid_t owner = kApp; owner < kApp + 100; ++owner) CHECK(shares.take(owner, 0));
+  CHECK(shares.owners() == 0);
+  CHECK(shares.take(kApp, 5));
+  CHECK(shares.take(kApp, 0));
+  CHECK(shares.owners() == 1);
+  shares.give(kApp, 5);
+  CHECK(shares.owners() == 0);
+}
+
 }  // namespace

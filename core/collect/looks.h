@@ -28,6 +28,8 @@ class Looks {
  public:
   // What quiet scans leave is kept for one with more to do: so many scans' worth, that one included.
   static constexpr std::size_t kBurst = 4;
+  // Of a bound for a scan, which may follow from a small number of files.
+  static constexpr std::size_t kMinPerScan = 100;
 
   // `per_scan`: above 0.
   explicit Looks(std::size_t per_scan)

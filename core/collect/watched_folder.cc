@@ -3,8 +3,10 @@
 #include <dirent.h>
 #include <fmt/format.h>
 #include <fnmatch.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <string_view>
 #include <utility>
 
@@ -54,6 +56,16 @@ bool WatchedFolder::matches(const char* name) const {
          std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
            return ::fnmatch(pattern.c_str(), name, FNM_PERIOD | FNM_PATHNAME) == 0;
          });
+}
+
+int WatchedFolder::open(Descriptor& opened) const {
+  if (descriptor) return descriptor.get();
+  struct stat info{};
+  opened = open_folder(where);
+  if (!opened || ::fstat(opened.get(), &info) != 0) return -1;
+  if (id == FileId{info.st_dev, info.st_ino}) return opened.get();
+  errno = ESTALE;
+  return -1;
 }
 
 bool WatchedFolder::add_pattern(const std::string& pattern) {

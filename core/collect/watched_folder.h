@@ -25,6 +25,11 @@ namespace mmstats {
 
 inline constexpr FileKey kNoFile = ~FileKey{0};
 
+// What to do about what is beyond max_files.
+inline constexpr const char* kMaxFilesAdvice =
+    "they are left out; one user may have three quarters of what the others leave; raise MaxFiles "
+    "(max_files)";
+
 // A name for which there was no room, by a hash of what its folder lists of it.
 struct RefusedName {
   uid_t owner = 0;         // of the file
@@ -62,6 +67,9 @@ struct WatchedFolder {
   std::size_t beyond_limit = 0;
 
   [[nodiscard]] bool matches(const char* name) const;
+  // A descriptor of the folder that was listed: its own, or opened into `opened`; or -1, with errno. Throws
+  // std::bad_alloc.
+  int open(Descriptor& opened) const;
   // False if it is there already.
   bool add_pattern(const std::string& pattern);
 

@@ -1,0 +1,19 @@
+// What files and wild folders share: their number, and the descriptors that are held.
+#pragma once
+
+#include "collect/discover.h"
+#include "collect/shares.h"
+
+namespace mmstats {
+
+// No locks; one thread at a time.
+struct DiscoveryRoom {
+  // Raises the process's soft limit of descriptors, as far as the hard one allows.
+  explicit DiscoveryRoom(const DiscoveryLimits& limits);
+
+  int ceiling;         // descriptors of ours stay below it
+  Shares places;       // of files that are read and of wild folders: each takes one
+  Shares descriptors;  // those files and folders, held
+};
+
+}  // namespace mmstats

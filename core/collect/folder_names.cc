@@ -1,0 +1,192 @@
+#include "collect/folder_names.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "base/descriptor.h"
+#include "base/failure.h"
+#include "base/keyed_hash.h"
+#include "collect/folder_path.h"
+
+namespace mmstats {
+namespace {
+
+// Errors of the names in all folders.
+constexpr std::size_t kMaxNameErrors = 2000;
+// Names that are known not to fit, for each file that does: so many are remembered.
+constexpr std::size_t kRefusedPerFile = 4;
+// What is remembered is made sure of now and then, as a number may be another file's by now.
+constexpr std::uint64_t kListingsToDoubt = 64;
+
+}  // namespace
+
+FolderNames::FolderNames(const DiscoveryLimits& limits, DiscoveredFiles& files)
+    : max_files_(limits.max_files),
+      files_(files),
+      looks_(std::max(limits.max_files, Looks::kMinPerScan)),
+      errors_(kMaxNameErrors) {}
+
+bool FolderNames::list(WatchedFolder& folder, int fd, const timespec& stamp,
+                       std::chrono::system_clock::time_point now) {
+  // Opened for each listing: the buffer that goes with it is large.
+  Descriptor listed(::openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK));
+  const auto close = [](DIR* directory) { ::closedir(directory); };
+  const std::unique_ptr<DIR, decltype(close)> directory(listed ? ::fdopendir(listed.get()) : nullptr, close);
+  if (directory == nullptr) return false;
+  static_cast<void>(listed.release());
+  ++listing_;
+  give_errors_back(folder);
+  const std::size_t most = std::min(errors_.room(folder.owner), WatchedFolder::kMaxErrors);
+  folder.begin_listing(stamp, now, most);
+  if (list_names(folder, directory.get())) {
+    for (auto entry = folder.names.begin(); entry != folder.names.end();) {
+      // A listing may miss a name that is renamed while it goes on; taking its file for gone would count it
+      // twice when it is seen again.
+      if (entry->second.seen == listing_ || files_.is_at(fd, entry->first.c_str(), entry->second.file)) {
+        ++entry;
+        continue;
+      }
+      files_.lose_name(entry->first, entry->second);
+      entry = folder.names.erase(entry);
+    }
+    refused_ -=
+        std::erase_if(folder.refused, [&](const auto& entry) { return entry.second.seen != listing_; });
+  } else {
+    // What was not listed may still be there: keep it.
+    folder.complain(system_failure(folder.where.path, "cannot list the folder to its end"));
+    folder.list_next_time = true;
+  }
+  folder.end_listing();
+  if (folder.beyond_limit != 0 && most != 0) {
+    folder.errors.push_back(failure(
+        ErrorKind::kLimit, folder.where.path,
+        fmt::format("has files beyond the limit of {} for all folders; {}", max_files_, kMaxFilesAdvice)));
+  }
+  folder.errors_counted = std::min(folder.errors.size(), most);
+  if (folder.errors_counted != 0) static_cast<void>(errors_.take(folder.owner, folder.errors_counted));
+  return true;
+}
+
+void FolderNames::lose_all(WatchedFolder& folder) {
+  for (auto& [text, name] : folder.names) files_.lose_name(text, name);
+  folder.names.clear();
+  refused_ -= folder.refused.size();
+  folder.refused.clear();
+  folder.errors.clear();
+  folder.skipped = folder.unreadable = folder.beyond_limit = 0;
+}
+
+void FolderNames::give_errors_back(WatchedFolder& folder) {
+  errors_.give(folder.owner, std::exchange(folder.errors_counted, 0));
+}
+
+// False, with errno: not to its end.
+bool FolderNames::list_names(WatchedFolder& folder, DIR* directory) {
+  const int fd = ::dirfd(directory);
+  errno = 0;
+  while (const dirent* entry = ::readdir(directory)) {
+    if (folder.matches(entry->d_name)) see_name(folder, fd, *entry);
+    errno = 0;
+  }
+  return errno == 0;
+}
+
+void FolderNames::see_name(WatchedFolder& folder, int fd, const dirent& entry) {
+  // What had the name before, if anything, loses it.
+  if (entry.d_type != DT_REG && entry.d_type != DT_UNKNOWN) return folder.skip(entry.d_name, entry.d_type);
+  auto known = folder.names.find(std::string_view(entry.d_name));
+  FileKey predecessor = kNoFile;
+  if (known != folder.names.end() && known->second.file != kNoFile) {
+    const DiscoveredFile& file = files_[known->second.file];
+    // On some file systems (overlays) the listing's inode number is not the file's own.
+    if ((file.id.inode == entry.d_ino && !file.released) ||
+        files_.is_at(fd, entry.d_name, known->second.file)) {
+      known->second.seen = listing_;
+      return;
+    }
+    predecessor = known->second.file;
+    files_.lose_name(known->first, known->second);
+  }
+  const FileKey file = open_new(folder, fd, entry);
+  if (file == kNoFile) return;
+  if (predecessor != kNoFile) files_.replace(predecessor, file);
+  if (known == folder.names.end()) known = folder.names.try_emplace(entry.d_name).first;
+  known->second = {file, listing_};
+  files_.add_name(folder, known->first, file);
+}
+
+FileKey FolderNames::open_new(WatchedFolder& folder, int fd, const dirent& entry) {
+  const auto is_full = [&](FileKey file) {
+    return file != kNoFile && files_[file].places.size() >= DiscoveredFiles::kMaxNames;
+  };
+  // Its names are many; those that are known are enough.
+  if (is_full(files_.find({folder.id.device, entry.d_ino}))) return kNoFile;
+
+  const std::uint64_t name = keyed_hash(keyed_hash(std::string_view(entry.d_name)), entry.d_ino);
+  if (const auto remembered = folder.refused.find(name); remembered != folder.refused.end()) {
+    remembered->second.seen = listing_;
+    if (!files_.make_room(remembered->second.owner) && !looks_.once_in(kListingsToDoubt))
+      return leave_out(folder);
+  }
+  if (!looks_.may_look(folder.owner)) return leave_out(folder);
+  struct stat info{};
+  // What does not fit is not opened.
+  if (refusing_ && ::fstatat(fd, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode)) {
+    const bool is_known = files_.find({info.st_dev, info.st_ino}) != kNoFile;
+    if (!is_known && !files_.make_room(info.st_uid)) return refuse(folder, name, info.st_uid);
+  }
+  auto path = join_path(folder.where.path, entry.d_name);
+  auto opened = OpenFile::open(fd, entry.d_name, path);
+  if (!opened) {
+    looks_.in_vain(folder.owner);
+    if (opened.error().kind == ErrorKind::kNotFound) return kNoFile;  // gone since it was listed
+    if (opened.error().kind == ErrorKind::kNotRegular) {
+      ++folder.skipped;
+    } else {
+      // Permissions and limits may change without a trace on the folder.
+      ++folder.unreadable;
+      folder.list_next_time = true;
+    }
+    folder.complain(std::move(opened.error()));
+    return kNoFile;
+  }
+  if (const FileKey same = files_.find(opened->id()); same != kNoFile) {
+    if (!is_full(same)) return same;
+    looks_.in_vain(folder.owner);
+    return kNoFile;
+  }
+  const uid_t owner = opened->owner();
+  const FileKey added = files_.add(std::move(*opened), std::move(path));
+  if (added == kNoFile) return refuse(folder, name, owner);
+  refused_ -= folder.refused.erase(name);
+  return added;
+}
+
+// There is no room for the file, as was found out by a look at it.
+FileKey FolderNames::refuse(WatchedFolder& folder, std::uint64_t name, uid_t owner) {
+  looks_.in_vain(folder.owner);
+  const auto remembered = folder.refused.find(name);
+  if (remembered != folder.refused.end()) {
+    remembered->second.owner = owner;
+  } else if (refused_ / kRefusedPerFile < max_files_) {
+    ++refused_;
+    folder.refused.insert({name, {owner, listing_}});
+  }
+  return leave_out(folder);
+}
+
+FileKey FolderNames::leave_out(WatchedFolder& folder) {
+  refusing_ = true;
+  ++folder.beyond_limit;
+  folder.list_next_time = true;
+  return kNoFile;
+}
+
+}  // namespace mmstats

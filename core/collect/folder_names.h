@@ -1,0 +1,55 @@
+// What is in the watched folders: the names that match, and which of the files behind them are known.
+#pragma once
+
+#include <dirent.h>
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <ctime>
+
+#include "collect/discover.h"
+#include "collect/discovered_files.h"
+#include "collect/looks.h"
+#include "collect/shares.h"
+#include "collect/watched_folder.h"
+
+namespace mmstats {
+
+// No locks; one thread at a time.
+class FolderNames {
+ public:
+  // `files` lives longer.
+  FolderNames(const DiscoveryLimits& limits, DiscoveredFiles& files);
+
+  void begin_scan() { looks_.begin_scan(); }
+  // `left_out`: how many files all folders have for which there is no room.
+  void end_scan(std::size_t left_out) { refusing_ = left_out != 0; }
+
+  // Lists the folder, for which `fd` is open; `stamp` is its time. False, with errno: that was not possible,
+  // and all is as it was.
+  [[nodiscard]] bool list(WatchedFolder& folder, int fd, const timespec& stamp,
+                          std::chrono::system_clock::time_point now);
+  // The folder is there no more, nor is what is in it.
+  void lose_all(WatchedFolder& folder);
+  // Gives back what the folder's errors take of its owner's share.
+  void give_errors_back(WatchedFolder& folder);
+
+ private:
+  bool list_names(WatchedFolder& folder, DIR* directory);
+  void see_name(WatchedFolder& folder, int fd, const dirent& entry);
+  FileKey open_new(WatchedFolder& folder, int fd, const dirent& entry);
+  FileKey refuse(WatchedFolder& folder, std::uint64_t name, uid_t owner);
+  FileKey leave_out(WatchedFolder& folder);
+
+  std::size_t max_files_;
+  DiscoveredFiles& files_;
+  Looks looks_;
+  Shares errors_;
+  std::uint64_t listing_ = 0;
+  std::size_t refused_ = 0;  // names, in all folders
+  bool refusing_ = false;    // files were left out at the last scan, or are at this one
+};
+
+}  // namespace mmstats

@@ -1,0 +1,257 @@
+#include "collect/watched_folders.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/filesystem/path.hpp>
+#include <cerrno>
+#include <limits>
+#include <utility>
+
+#include "base/descriptor.h"
+#include "base/failure.h"
+#include "collect/folder_search.h"
+
+namespace mmstats {
+namespace {
+
+// Of folders, in one scan.
+constexpr std::size_t kMaxFolderErrors = 100;
+
+}  // namespace
+
+WatchedFolders::WatchedFolders(std::vector<std::string> globs, const DiscoveryLimits& limits,
+                               DiscoveryRoom& room, FolderNames& names)
+    : max_files_(limits.max_files),
+      room_(room),
+      names_(names),
+      looks_(std::max(limits.max_files, Looks::kMinPerScan)) {
+  for (auto& text : globs) {
+    const boost::filesystem::path path(text);
+    Glob glob{split_glob(path.parent_path().native()), path.filename().string()};
+    if (glob.folder.parts.empty()) {
+      const std::string folder = glob.folder.fixed.empty() ? "." : glob.folder.fixed;
+      add({folder, folder.size()}).add_pattern(glob.pattern);
+    } else if (glob.folder.is_valid()) {
+      globs_.push_back(std::move(glob));
+    } else {
+      glob_errors_.push_back(
+          failure(ErrorKind::kInvalid, text, "has \"..\" after a wildcard, which leads nowhere"));
+    }
+  }
+}
+
+void WatchedFolders::scan(std::chrono::system_clock::time_point now, Found& found) {
+  looks_.begin_scan();
+  errors_ = glob_errors_;
+  find_wild(found);
+  for (auto& [where, folder] : folders_) look_into(*folder, now, found);
+  for (const auto& [where, folder] : folders_) {
+    found.skipped += folder->skipped;
+    found.unreadable += folder->unreadable;
+    found.beyond_limit += folder->beyond_limit;
+    for (const auto& error : folder->errors) found.errors.push_back(&error);
+  }
+  for (const auto& error : errors_) found.errors.push_back(&error);
+}
+
+void WatchedFolders::list_next_time() {
+  for (const auto& [where, folder] : folders_) folder->list_next_time = true;
+}
+
+WatchedFolder& WatchedFolders::add(const FolderPath& where) {
+  auto& entry = folders_[where];
+  if (!entry) {
+    entry = std::make_unique<WatchedFolder>();
+    entry->where = where;
+  }
+  return *entry;
+}
+
+void WatchedFolders::tell(Error error) {
+  if (errors_.size() < kMaxFolderErrors) errors_.push_back(std::move(error));
+}
+
+// ---- Those that wildcards lead to.
+
+void WatchedFolders::find_wild(Found& found) {
+  if (globs_.empty()) return;
+  for (auto& [where, folder] : folders_) folder->in_globs = !folder->wild;
+  const Glob* now = nullptr;
+  std::size_t refused = 0;
+  FolderSearch search(looks_, {.is_known =
+                                   [&](const FolderPath& where) {
+                                     return above_.contains(where.path) || folders_.contains(where);
+                                   },
+                               .found =
+                                   [&](const FolderPath& where, const struct stat& info) {
+                                     const bool wanted = find(*now, where, info);
+                                     if (!wanted) ++refused;
+                                     return wanted;
+                                   }});
+  std::size_t left_out = 0;
+  for (const Glob& glob : globs_) {
+    now = &glob;
+    search.look(glob.folder);
+    const std::size_t beyond = std::exchange(refused, 0) + search.left_out() - left_out;
+    left_out = search.left_out();
+    if (beyond == 0) continue;
+    found.folders_beyond_limit += beyond;
+    tell(failure(
+        ErrorKind::kLimit, glob.folder.fixed.empty() ? "." : glob.folder.fixed,
+        fmt::format("has folders behind wildcards beyond the limit of {}; {}", max_files_, kMaxFilesAdvice)));
+  }
+  found.folders_failed += search.failed();
+  for (Error& error : search.take_errors()) tell(std::move(error));
+  for (auto entry = folders_.begin(); entry != folders_.end();) {
+    WatchedFolder& folder = *entry->second;
+    if (folder.in_globs || search.may_hold(folder.where)) {
+      ++entry;
+      continue;
+    }
+    drop(folder);
+    entry = folders_.erase(entry);
+  }
+}
+
+// False: there is no room for it.
+bool WatchedFolders::find(const Glob& glob, const FolderPath& where, const struct stat& info) {
+  const auto known = folders_.find(where);
+  if (known == folders_.end() || known->second->owner != info.st_uid) {
+    if (!room_.places.take(info.st_uid, 1)) return false;
+    if (known != folders_.end()) room_.places.give(known->second->owner, 1);
+  }
+  WatchedFolder& folder = known == folders_.end() ? add(where) : *known->second;
+  if (known == folders_.end()) {
+    folder.wild = true;
+    count_above(where, true);
+  }
+  set_owner(folder, info.st_uid);
+  folder.in_globs = true;
+  folder.found_id = {info.st_dev, info.st_ino};
+  folder.found_stamp = info.st_mtim;
+  if (folder.add_pattern(glob.pattern)) folder.list_next_time = true;
+  return true;
+}
+
+void WatchedFolders::count_above(const FolderPath& where, bool added) {
+  std::string path = where.path;
+  for (auto slash = path.rfind('/'); slash != std::string::npos && slash > where.fixed;
+       slash = path.rfind('/')) {
+    path.resize(slash);
+    if (added) {
+      ++above_[path];
+    } else if (const auto entry = above_.find(path); --entry->second == 0) {
+      above_.erase(entry);
+    }
+  }
+}
+
+// It is there no more.
+void WatchedFolders::drop(WatchedFolder& folder) {
+  names_.lose_all(folder);
+  drop_descriptor(folder);
+  names_.give_errors_back(folder);
+  room_.places.give(folder.owner, 1);
+  count_above(folder.where, false);
+}
+
+// ---- Whose they are, and their descriptors.
+
+void WatchedFolders::set_owner(WatchedFolder& folder, uid_t owner) {
+  if (folder.owner == owner) return;
+  drop_descriptor(folder);
+  names_.give_errors_back(folder);
+  folder.errors.clear();
+  folder.owner = owner;
+  folder.list_next_time = true;
+}
+
+void WatchedFolders::drop_descriptor(WatchedFolder& folder) {
+  if (folder.wild && folder.descriptor) room_.descriptors.give(folder.owner, 1);
+  folder.descriptor.reset();
+}
+
+// The descriptor's number, which becomes the folder's if there is room for it.
+int WatchedFolders::hold(WatchedFolder& folder, Descriptor& opened) {
+  int fd = opened.release();
+  const bool counted = folder.wild && room_.descriptors.take(folder.owner, 1);
+  const bool high = (counted || !folder.wild) &&
+                    move_high(fd, folder.wild ? room_.ceiling : std::numeric_limits<int>::max());
+  opened.reset(fd);
+  if (high || !folder.wild) {
+    folder.descriptor = std::move(opened);
+  } else if (counted) {
+    room_.descriptors.give(folder.owner, 1);
+  }
+  return fd;
+}
+
+// ---- What is in them.
+
+void WatchedFolders::look_into(WatchedFolder& folder, std::chrono::system_clock::time_point now,
+                               Found& found) {
+  const auto is_missing = [] { return errno == ENOENT || errno == ENOTDIR; };
+  struct stat info{};
+  Descriptor opened;
+  if (folder.wild && folder.in_globs) {
+    // The search has just looked at it.
+    info.st_dev = folder.found_id.device;
+    info.st_ino = folder.found_id.inode;
+    info.st_mtim = folder.found_stamp;
+  } else {
+    bool seen = false;
+    if (folder.wild) {
+      opened = open_folder(folder.where);
+      seen = opened && ::fstat(opened.get(), &info) == 0;
+    } else {
+      seen = ::stat(folder.where.path.c_str(), &info) == 0;
+    }
+    if (!seen) return is_missing() ? leave(folder) : fail(folder, "cannot look at the folder", found);
+    if (!folder.wild) set_owner(folder, info.st_uid);
+  }
+  if (folder.id != FileId{info.st_dev, info.st_ino}) {
+    drop_descriptor(folder);
+    folder.list_next_time = true;
+  }
+  if (!folder.must_list(info.st_mtim, now)) {
+    ++found.folders_listed;
+    return;
+  }
+  int fd = folder.descriptor.get();
+  if (!folder.descriptor) {
+    if (!opened) opened = open_folder(folder.where);
+    struct stat now_open{};
+    if (!opened || ::fstat(opened.get(), &now_open) != 0) {
+      return is_missing() ? leave(folder) : fail(folder, "cannot look into the folder", found);
+    }
+    folder.id = {now_open.st_dev, now_open.st_ino};
+    // Another one took its place just now: whose it is will be known at the next scan.
+    if (folder.wild && now_open.st_uid != folder.owner) return;
+    info.st_mtim = now_open.st_mtim;
+    fd = hold(folder, opened);
+  }
+  if (names_.list(folder, fd, info.st_mtim, now)) {
+    ++found.folders_listed;
+  } else if (errno == ENOENT) {
+    leave(folder);
+  } else {
+    fail(folder, "cannot list the folder", found);
+  }
+}
+
+// It is not there. Not an error: an application that makes it may come later.
+void WatchedFolders::leave(WatchedFolder& folder) {
+  drop_descriptor(folder);
+  names_.lose_all(folder);
+  folder.id = {};
+}
+
+void WatchedFolders::fail(const WatchedFolder& folder, const char* what, Found& found) {
+  const int sys_errno = errno;
+  if (!folder.in_globs) return;  // one above it could not be looked into, which is told
+  ++found.folders_failed;
+  tell(system_failure(folder.where.path, what, sys_errno));
+}
+
+}  // namespace mmstats

@@ -9,7 +9,6 @@
 namespace mmstats {
 namespace {
 
-constexpr std::uint64_t kFirstRead = 16384;                       // bytes of a file that is not known yet
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 30U;  // offsets in a layout have 32 bits
 constexpr unsigned kMaxDoublings =
     7;  // of the time for which one is believed who writes though he is dead: an hour

@@ -179,7 +179,7 @@ class Run {
   std::size_t steps = 0;  // that were made
 
  private:
-  World world_;
+  LivesWorld world_;
   std::vector<Reader> readers_;
   bool forbids_;
   bool fast_ = false;
@@ -638,7 +638,7 @@ In Run::gauge(Reader& reader, const Content& content, bool asked, bool still) {
   if (process.alive) {
     if (asked && process.holds && one.fd >= 0) known.held = true;
     if (process.foreign) {
-      if (World::is_own(process.pid)) known.misjudged = known.misjudged || is_there;
+      if (LivesWorld::is_own(process.pid)) known.misjudged = known.misjudged || is_there;
       if (process.pid != kInit && !process.holds) known.misjudged = true;
       return known.misjudged || !world_.ground.leases ? In::kMay : In::kMust;
     }

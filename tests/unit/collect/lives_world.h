@@ -196,9 +196,9 @@ class Ground {
   std::string folder_;
 };
 
-class World {
+class LivesWorld {
  public:
-  explicit World(Ground& made) : ground(made) {
+  explicit LivesWorld(Ground& made) : ground(made) {
     pid_is_there = {};
     modes.fill(0755);
     put_boot();
@@ -206,9 +206,9 @@ class World {
     constexpr std::array<timespec, 2> kLongAgo{timespec{1'000'000'000, 0}, timespec{1'000'000'000, 0}};
     for (const int folder : ground.folders) ::futimens(folder, kLongAgo.data());
   }
-  World(const World&) = delete;
-  World& operator=(const World&) = delete;
-  ~World() {
+  LivesWorld(const LivesWorld&) = delete;
+  LivesWorld& operator=(const LivesWorld&) = delete;
+  ~LivesWorld() {
     for (Life& life : lives) close(life);
     if (wild_mode != 0755) ::fchmod(ground.wild, 0755);
     for (std::size_t i = 0; i < kFolders.size(); ++i) {
@@ -430,7 +430,7 @@ class World {
   // The folder's rights as its owner needs them, for a while.
   class Opened {
    public:
-    Opened(World& world, int folder) : world_(world), folder_(static_cast<std::size_t>(folder)) {
+    Opened(LivesWorld& world, int folder) : world_(world), folder_(static_cast<std::size_t>(folder)) {
       if (world_.modes[folder_] != 0755) ::fchmod(world_.ground.folders[folder_], 0755);
     }
     Opened(const Opened&) = delete;
@@ -440,7 +440,7 @@ class World {
     }
 
    private:
-    World& world_;
+    LivesWorld& world_;
     std::size_t folder_;
   };
 

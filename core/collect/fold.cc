@@ -55,7 +55,9 @@ void Fold::Impl::read(FileKey key, const std::string& path, ByteSource& bytes, b
   if (last_time) return;
   ask_owner(key, bytes, changed);
   if (file.series->refused > 0 && table.may_have_room(file.user)) bind_refused(file);
-  if (file.owner != OwnerState::kDead) file.ledger.add_gauges(*file.layout, file.series->indices, table);
+  if (file.owner != OwnerState::kDead && file.layout->has_thread(reading.bytes.data())) {
+    file.ledger.add_gauges(*file.layout, file.series->indices, table);
+  }
 }
 
 // Asks about the owner before the gauges count: one that wrote since the last scan may be dead by now.

@@ -103,6 +103,11 @@ class Layout {
   // Who `mark` says it is; tid: as in `bytes`, if there are any.
   [[nodiscard]] Owner owner(const LifeMark& mark, const std::byte* bytes = nullptr) const;
 
+  // False: the file says that it is left to the next thread, as format.md has it: its counters count alone.
+  [[nodiscard]] bool has_thread(const std::byte* bytes) const {
+    return !mapped_ || !tid_ || tid_->load(bytes) != 0;
+  }
+
   // Plans in this order: counters whose raw bits are their value, other counters of whole numbers,
   // counters of fractions, all others.
   [[nodiscard]] std::span<const FieldPlan> plans() const { return plans_; }

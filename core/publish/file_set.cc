@@ -99,10 +99,14 @@ bool FileSet::has_room(const FieldSpec& spec, std::string_view label, std::strin
 
 std::optional<std::uint32_t> FileSet::publish(const FieldSpec& spec, const std::string& label,
                                               const About& about, std::vector<Error>& errors) {
-  const auto line = options_.system_fields ? metadata_line(label, about.kind.value_or(spec.kind), about) : "";
+  const Kind kind = about.kind.value_or(spec.kind);
+  const auto line = options_.system_fields ? metadata_line(label, kind, about) : "";
   if (!has_room(spec, label, line)) return std::nullopt;
   if (!line.empty()) describe(line, errors);
-  return append(spec, label, errors);
+  const auto offset = append(spec, label, errors);
+  const bool is_fact = kind == Kind::kProperty && !spec.buffered;
+  if (kind != Kind::kCounter && !is_fact) fresh_.add_field(offset, spec);
+  return offset;
 }
 
 // Appends a field to what every file begins with, and to the files that are there.
@@ -129,10 +133,11 @@ std::size_t FileSet::append_property(std::string_view label, std::string_view ty
   return append(spec, with_prefix(options_, label), errors) + 1;
 }
 
-std::optional<std::uint32_t> FileSet::add_memory(std::size_t size) {
+std::optional<std::uint32_t> FileSet::add_memory(std::size_t size, bool kept) {
   if (size > size_.memory - memory_) return std::nullopt;
   const std::size_t end = (memory_ + size + kCacheLine - 1) / kCacheLine * kCacheLine;
   for (Region* region : regions_) region->provide_memory(end);
+  if (!kept) fresh_.add_memory(size_.file + memory_, end - memory_);
   return static_cast<std::uint32_t>(size_.file + std::exchange(memory_, end));
 }
 
@@ -187,8 +192,17 @@ Region* FileSet::take_left(std::int64_t tid) {
   if (left_.empty()) return nullptr;
   Region* const region = left_.back();
   left_.pop_back();
-  if (tid_at_ != 0) *reinterpret_cast<volatile std::int64_t*>(region->address() + tid_at_) = tid;
+  left_set_.erase(region);
+  store_tid(*region, tid);
   return region;
+}
+
+// 0: no thread has the file. What is stored before is seen by whoever sees it, and what is stored after it is
+// not seen by whoever does not.
+void FileSet::store_tid(Region& region, std::int64_t tid) const {
+  if (tid_at_ == 0) return;
+  auto& stored = *reinterpret_cast<std::int64_t*>(region.address() + tid_at_);
+  std::atomic_ref(stored).exchange(tid, std::memory_order_seq_cst);
 }
 
 Expected<void> FileSet::fill(Region& region, std::string_view thread, std::int64_t tid,
@@ -226,13 +240,20 @@ bool FileSet::is_file(const std::byte* address) const {
 }
 
 void FileSet::leave(const std::byte* address) {
-  if (Region* const left = find(address)) left_.push_back(left);
+  Region* const left = find(address);
+  if (left == nullptr) return;
+  // First this: no reader may take what a file begins with for what a thread has.
+  store_tid(*left, 0);
+  fresh_.restore(left->address());
+  left_.push_back(left);
+  left_set_.insert(left);
 }
 
 void FileSet::release(std::vector<Region*>& into) {
   into.insert(into.end(), regions_.begin(), regions_.end());
   regions_.clear();
   left_.clear();
+  left_set_.clear();
 }
 
 }  // namespace mmstats

@@ -6,10 +6,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "mmstats/error.h"
 #include "mmstats/model.h"
+#include "publish/fresh_values.h"
 #include "publish/region.h"
 
 namespace mmstats {
@@ -25,15 +27,26 @@ class FileSet {
   // no room, and nothing was done.
   std::optional<std::uint32_t> publish(const detail::FieldSpec& spec, const std::string& label,
                                        const About& about, std::vector<Error>& errors);
-  // As Model::add_memory says. None: there is no room.
-  std::optional<std::uint32_t> add_memory(std::size_t size);
+  // As Model::add_memory says; or, if `kept`, the next thread begins with what the one before it left. None:
+  // there is no room.
+  std::optional<std::uint32_t> add_memory(std::size_t size, bool kept);
 
   // Makes `region` one of these files, for the thread that {TID} stands for. Error: why it is no file.
   Expected<void> fill(Region& region, std::string_view thread, std::int64_t tid, std::vector<Error>& errors);
-  // The region that a thread which has ended left, for the thread `tid`. Null: there is none.
+  // The region that a thread which has ended left, for the thread `tid`: counters as they are, all else as in
+  // a new one. Null: there is none.
   Region* take_left(std::int64_t tid);
-  // The thread with the region at `address` has ended.
+  // The thread with the region at `address`, which is the caller, ends: from now on only its counters count.
   void leave(const std::byte* address);
+  // Calls visit(address of the value at `offset`) for each region in which it counts.
+  template <class Visit>
+  void for_each_value(std::size_t offset, Visit&& visit) const {
+    const bool of_threads = fresh_.has(offset);
+    for (const Region* region : regions_) {
+      if (of_threads && is_left(region)) continue;
+      visit(region->address() + offset);
+    }
+  }
   [[nodiscard]] bool is_file(const std::byte* address) const;
   // Adds all regions to `into`, as they are, and knows them no more.
   void release(std::vector<Region*>& into);
@@ -48,6 +61,8 @@ class FileSet {
   [[nodiscard]] bool has_room(const detail::FieldSpec& spec, std::string_view label,
                               std::string_view line) const;
   [[nodiscard]] Region* find(const std::byte* address) const;
+  [[nodiscard]] bool is_left(const Region* region) const { return left_set_.contains(region); }
+  void store_tid(Region& region, std::int64_t tid) const;
   std::uint32_t append(const detail::FieldSpec& spec, std::string_view label, std::vector<Error>& errors);
   std::size_t append_property(std::string_view label, std::string_view type, std::size_t size,
                               const void* value, std::vector<Error>& errors);
@@ -71,6 +86,8 @@ class FileSet {
   std::size_t memory_ = 0;  // bytes given away of each region's private memory
   std::vector<Region*> regions_;
   std::vector<Region*> left_;  // of threads that have ended
+  std::unordered_set<const Region*> left_set_;
+  FreshValues fresh_;
 
   static const std::byte kFirstByte;
 };

@@ -77,7 +77,7 @@ detail::Added Model::add_field(const detail::FieldSpec& spec, const About& about
 detail::Place Model::add_memory(std::size_t size) {
   const GuestCall guest;
   Models::Lock lock(impl_.get());
-  return Models::get().add_memory(*impl_, number_, false, size, lock.errors);
+  return Models::get().add_memory(*impl_, number_, {.size = size}, lock.errors);
 }
 
 Expected<void> Model::open() {

@@ -170,16 +170,21 @@ Added Models::add_field(Impl& model, std::uint32_t number, const detail::FieldSp
         wrong.empty() ? no_room(files, label)
                       : failure(ErrorKind::kInvalid, {}, quoted_field(label) + "is not published: " + wrong));
     // As in a file: the write buffer byte, and then the aligned values.
-    added.field = add_memory(model, number, spec.shared, kAlignment + 2 * spec.size, errors);
+    added.field = add_memory(model, number,
+                             {.size = kAlignment + 2 * spec.size,
+                              .shared = spec.shared,
+                              .kept = kind == Kind::kCounter || spec.shared},
+                             errors);
     added.field.offset += kAlignment - 1;
   }
-  if (spec.memory > 0) added.memory = add_memory(model, number, false, spec.memory, errors);
+  if (spec.memory > 0) added.memory = add_memory(model, number, {.size = spec.memory}, errors);
   model.known.add(spec, label, kind, added, published.has_value());
   return added;
 }
 
-Place Models::add_memory(Impl& model, std::uint32_t number, bool shared, std::size_t size,
+Place Models::add_memory(Impl& model, std::uint32_t number, const Memory& wanted,
                          std::vector<Error>& errors) {
+  const std::size_t size = wanted.size;
   if (size > kMaxMemory) {
     errors.push_back(
         failure(ErrorKind::kLimit, {},
@@ -187,7 +192,7 @@ Place Models::add_memory(Impl& model, std::uint32_t number, bool shared, std::si
     return place_of(kNoNumber, 0);
   }
   const auto add_to = [&](Impl& to, std::uint32_t its_number) -> std::optional<Place> {
-    const auto offset = (shared ? to.shared : to.per_thread).add_memory(size);
+    const auto offset = (wanted.shared ? to.shared : to.per_thread).add_memory(size, wanted.kept);
     return offset ? std::optional(place_of(its_number, *offset)) : std::nullopt;
   };
   if (const auto place = add_to(model, number)) return *place;
@@ -254,7 +259,7 @@ void Models::for_each_thread(Place place, void (*visit)(void*, const std::byte*)
   Slot* const slot = slots_.find(place.number);
   Impl* const model = slot == nullptr ? nullptr : slot->model.load();
   if (model != nullptr) {
-    for (const Region* region : model->per_thread.regions()) visit(context, region->address() + place.offset);
+    model->per_thread.for_each_value(place.offset, [&](const std::byte* value) { visit(context, value); });
   }
   unlock();
 }

@@ -56,8 +56,13 @@ class Models {
   // As Model's functions say, with the lock held by the caller.
   detail::Added add_field(Impl& model, std::uint32_t number, const detail::FieldSpec& wanted,
                           const About& about, std::vector<Error>& errors);
-  // `shared`: one for all threads.
-  detail::Place add_memory(Impl& model, std::uint32_t number, bool shared, std::size_t size,
+  // `shared`: one for all threads. `kept`: a thread begins with what another one left.
+  struct Memory {
+    std::size_t size;
+    bool shared = false;
+    bool kept = false;
+  };
+  detail::Place add_memory(Impl& model, std::uint32_t number, const Memory& wanted,
                            std::vector<Error>& errors);
 
   std::byte* enter_thread(detail::Place place);

@@ -317,8 +317,8 @@ class Gauge {
 
   // This thread's; of a shared one that of all.
   [[nodiscard]] T value() const noexcept { return cell_.load(); }
-  // The sum over the process's threads, as Counter::total (also of fractions, which readers average): a
-  // 64-bit whole number, or a double.
+  // The sum over the process's threads that have not ended (also of fractions, which readers average): a
+  // 64-bit whole number, or a double. As Counter::total otherwise.
   [[nodiscard]] auto total() const noexcept { return cell_.total(); }
 
  private:
@@ -498,7 +498,7 @@ class [[nodiscard]] Scope {
   bool done_ = false;
 };
 
-// The mean of all values that this thread's file has seen. Infinite ones and NaN are left out, here
+// The mean of all values that this thread has seen. Infinite ones and NaN are left out, here
 // and in all fields below.
 class MMSTATS_API Average {
  public:
@@ -529,7 +529,7 @@ class MMSTATS_API MovingAverage {
   }
   Scope<MovingAverage> time() const noexcept { return Scope(*this); }
   [[nodiscard]] double value() const noexcept { return mean_.load(); }
-  [[nodiscard]] double last() const noexcept;  // the value that this thread's file saw last
+  [[nodiscard]] double last() const noexcept;  // the value that this thread saw last
 
  private:
   MovingAverage(const detail::Added& added, std::uint32_t size) noexcept

@@ -1,7 +1,7 @@
 // Distributions in bounded memory: one field for the application, eight for readers.
 //
-//   LABEL.count  how many values, since the file began: a counter
-//   LABEL.sum    their sum, since the file began: a counter (for values that are never negative)
+//   LABEL.count  how many values, since the file began, of all threads that had it: a counter
+//   LABEL.sum    their sum, likewise: a counter (for values that are never negative)
 //   LABEL.min  LABEL.max
 //   LABEL.p50  LABEL.p90  LABEL.p99  LABEL.p999   the value that so many of 1,000 are not above
 //
@@ -63,7 +63,7 @@ class MMSTATS_API Distribution {
 
 }  // namespace detail
 
-// Of all values that this thread's file has seen; min and max are exact. Memory: 21 KiB a thread.
+// Of all values that this thread has seen; min and max are exact. Memory: 21 KiB a thread.
 class MMSTATS_API Histogram : public detail::Distribution {
  public:
   Histogram(Model& model, std::string_view label, const About& about = {});

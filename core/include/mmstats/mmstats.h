@@ -142,7 +142,7 @@ MMSTATS_API void mmstats_number_set_unsigned(mmstats_number* number, uint64_t va
 MMSTATS_API void mmstats_number_set_double(mmstats_number* number, double value);     /* [signal] */
 MMSTATS_API void mmstats_number_add(mmstats_number* number, int64_t amount);          /* [signal] */
 MMSTATS_API double mmstats_number_value(const mmstats_number* number); /* [signal] exact up to 2^53 */
-/* The sum over the process's threads, as mmstats_counter_total. */
+/* The sum over the process's threads that have not ended; as mmstats_counter_total otherwise. */
 MMSTATS_API double mmstats_number_total(const mmstats_number* number);
 
 /* ---- facts that do not change, and texts */

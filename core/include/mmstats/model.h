@@ -12,8 +12,10 @@
 //   mmstats::Model stats;
 //   mmstats::Counter hits(stats, "hits");
 //
-// Each thread that writes has a file of its own, made at its first write; a thread that ends leaves its
-// file, counts and all, to the next one that begins. Fields that threads share are in one more file.
+// Each thread that writes has a file of its own, made at its first write. A thread that ends leaves its
+// file to the next one that begins, which counts on in it. What is no counter ends with its thread: gauges,
+// averages, percentiles and texts of a thread that has ended count no more, and the next thread begins with
+// those of a new file. Fields that threads share are in one more file.
 // Readers add the files up. After a thread's first write, writing makes no system call, takes no lock
 // and cannot fail; unless the file's owner, or root, makes it shorter while it is mapped, which ends the
 // process (SIGBUS). This library never opens a name in use to make it shorter.
@@ -174,8 +176,8 @@ class MMSTATS_API Model {
   // sys.metadata.
   detail::Added add_field(const detail::FieldSpec& spec, const About& about);
   // For classes of fields. `size` bytes of memory for each thread, all zeros at first, which readers do
-  // not see, and whose address is a multiple of 64. More than 1 GiB cannot be had: what is written there goes
-  // nowhere, which is told.
+  // not see, and whose address is a multiple of 64. A thread begins with zeros, whoever had the memory
+  // before. More than 1 GiB cannot be had: what is written there goes nowhere, which is told.
   detail::Place add_memory(std::size_t size);
   [[nodiscard]] std::uint32_t number() const { return number_; }
 

@@ -104,6 +104,41 @@ TEST_CASE("a counter's total survives the ends and beginnings of lives") {
   }
 }
 
+TEST_CASE("of a file that no thread has, only counters count, if its writer keeps it for the next thread") {
+  const auto file_of_thread = [](std::int64_t tid, const char* says) {
+    return worker(10, 100, 5)
+        .unbuffered("sys.tid", "q", tid)
+        .text("sys.metadata", std::string("depth\tgauge\n") + says, 100);
+  };
+  constexpr auto kMaps = "sys.writer\tproperty\t\tmaps the file while it lives\n";
+  World world;
+  SUBCASE("as ours do") {
+    world.put(0, file_of_thread(77, kMaps));
+    world.put(1, file_of_thread(0, kMaps));
+    world.put(2, file_of_thread(0, kMaps));
+    world.scan();
+    CHECK(world.total("hits") == 15);
+    CHECK(world.gauge("depth") == 1);
+    CHECK(world.gauge("latency") == 0.5);
+    world.put(0, file_of_thread(0, kMaps));
+    world.scan();
+    CHECK(world.total("hits") == 15);
+    CHECK_FALSE(world.gauge("depth").has_value());
+    CHECK_FALSE(world.gauge("latency").has_value());
+    world.put(1, file_of_thread(78, kMaps));
+    world.scan();
+    CHECK(world.gauge("depth") == 1);
+    CHECK(world.total("hits") == 15);
+  }
+  SUBCASE("but not of one that has no number for its thread, or names none") {
+    world.put(0, file_of_thread(0, ""));
+    world.put(1, worker(10, 100, 5).text("sys.metadata", kMaps, 100));
+    world.put(2, file_of_thread(77, ""));
+    world.scan();
+    CHECK(world.gauge("depth") == 3);
+  }
+}
+
 TEST_CASE("what a worker wrote just before it died is counted, and does not bring it back to life") {
   World world;
   world.put(0, worker(10, 100, 5));

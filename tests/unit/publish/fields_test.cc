@@ -539,13 +539,13 @@ TEST_CASE("a scope that is stopped in another thread is that thread's value") {
   auto scope = timer.time();
   spend(1ms);
   double there = 0;
-  std::thread([scope = std::move(scope), &there, &timer]() mutable {
+  std::thread([scope = std::move(scope), &there, &timer, &model]() mutable {
     const double elapsed = scope.stop();
     there = timer.last();
     CHECK(there == elapsed);
+    CHECK(Published(model).value("timer") == there);
   }).join();
   CHECK(there >= 1e-3);
-  CHECK(Published(model).value("timer") == there);
 }
 
 TEST_CASE("every class of values can be timed") {
@@ -680,8 +680,9 @@ TEST_CASE("each thread has values of its own") {
   constexpr int kThreads = 8;
   std::vector<std::thread> threads;
   std::atomic<int> ready = 0;
+  std::atomic<bool> were_read = false;
   for (int thread = 1; thread <= kThreads; ++thread) {
-    threads.emplace_back([=, &ready]() mutable {
+    threads.emplace_back([=, &ready, &were_read]() mutable {
       CHECK(gauge.value() == 0.5);
       for (int i = 0; i < 1000 * thread; ++i) ++counter;
       gauge = thread;
@@ -693,9 +694,10 @@ TEST_CASE("each thread has values of its own") {
       while (ready < kThreads) std::this_thread::yield();
       CHECK(counter.value() == 1000 * static_cast<std::uint64_t>(thread));
       CHECK(text.value() == "thread " + std::to_string(thread));
+      while (!were_read) std::this_thread::yield();
     });
   }
-  for (std::thread& thread : threads) thread.join();
+  while (ready < kThreads) std::this_thread::yield();
   const auto paths = model.paths();
   CHECK(paths.size() == kThreads);
   std::uint64_t counted = 0;
@@ -707,6 +709,8 @@ TEST_CASE("each thread has values of its own") {
     CHECK(file.value("average") == static_cast<double>(thread));
     CHECK(file.value("text") == "thread " + std::to_string(thread));
   }
+  were_read = true;
+  for (std::thread& thread : threads) thread.join();
   CHECK(counted == 1000 * kThreads * (kThreads + 1) / 2);
 }
 

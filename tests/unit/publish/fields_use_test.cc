@@ -269,15 +269,18 @@ TEST_CASE("a total is the process's, of threads that run and of those that have 
       used.small = UINT32_MAX;
       used.current = -3;
       used.level = 0.5;
+      CHECK(used.small.total() == 2 * std::uint64_t{UINT32_MAX});
+      CHECK(used.current.total() == -6);
+      CHECK(used.level.total() == 1);
     }).join();
   }
   CHECK(used.hits.value() == 2);
   CHECK(used.hits.total() == 32);
   CHECK(used.all.total() == 30);
-  CHECK(used.small.total() ==
-        2 * std::uint64_t{UINT32_MAX});  // the threads had one file, one after the other
-  CHECK(used.current.total() == -6);
-  CHECK(used.level.total() == 1);
+  // What is of the moment ends with its thread.
+  CHECK(used.small.total() == UINT32_MAX);
+  CHECK(used.current.total() == -3);
+  CHECK(used.level.total() == 0.5);
   used.remove();
   used.hits += 1;
   CHECK(used.hits.total() == 33);

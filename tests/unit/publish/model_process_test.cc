@@ -322,7 +322,7 @@ TEST_CASE("a million short threads leave a handful of files and lose no count") 
   CHECK(sum_of(files, "count") == kShortThreads);
   CHECK(sum_of(files, "shared") == kShortThreads);
   for (auto file : files) {
-    if (file.numbers.contains("mean")) CHECK(file.numbers["mean"] == 2);
+    if (file.numbers.contains("mean")) CHECK(file.numbers["mean"] == 0);  // of none that runs
   }
 }
 

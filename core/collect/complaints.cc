@@ -12,12 +12,15 @@ namespace {
 
 constexpr std::string_view kCut = " ... ";
 
-std::uint64_t hash(const Error& error) {
+std::uint64_t hash(const Error& error, uid_t owner) {
   KeyedHasher hasher;
   hasher.add(static_cast<std::uint64_t>(error.kind));
   hasher.add(static_cast<std::uint64_t>(error.sys_errno));
   hasher.add(error.offset);
   hasher.add(error.path);
+  hasher.add(std::uint64_t{owner});
+  // Nothing but its text tells it from others. What a path has is one, though the text says how many.
+  if (error.path.empty()) hasher.add(error.message);
   return hasher.finish();
 }
 
@@ -31,13 +34,20 @@ void ComplaintLog::begin_scan(std::chrono::steady_clock::time_point now) {
     began_ = true;
     minute_began_ = now;
     left_in_minute_ = kPerMinute;
+    first_in_minute_ = 0;
     told_waiting_ = false;
   }
   left_in_scan_ = per_scan_;
-  while (!queued_.empty() && spend()) {
-    write_(queued_.front().first, queued_.front().second);
-    queued_.pop_front();
-  }
+  // Whoever can make those that are made once must not keep all others out.
+  while (left_in_scan_ > per_scan_ / 2 && first_in_minute_ < kPerMinute / 2 && write_queued())
+    ++first_in_minute_;
+}
+
+bool ComplaintLog::write_queued() {
+  if (queued_.empty() || !spend()) return false;
+  write_(queued_.front().first, queued_.front().second);
+  queued_.pop_front();
+  return true;
 }
 
 bool ComplaintLog::spend() {
@@ -63,6 +73,7 @@ void ComplaintLog::tell_once(int level, std::string_view text) {
 }
 
 void ComplaintLog::end_scan(std::uint64_t waiting) {
+  while (write_queued()) continue;
   waiting += queued_.size();
   if (waiting == 0) last_waiting_ = 0;
   if (told_waiting_ || (waiting == last_waiting_ && lost_ == last_lost_)) return;
@@ -88,17 +99,25 @@ void ComplaintLog::end() {
   last_lost_ = lost_;
 }
 
-bool ToldComplaints::has(const Error& error) {
-  const auto known = told_.find(hash(error));
+bool ToldComplaints::has(const Error& error, uid_t owner) {
+  const auto known = told_.find(hash(error, owner));
   if (known == told_.end()) return false;
-  known->second = scan_;
+  known->second.scan = scan_;
   return true;
 }
 
-void ToldComplaints::add(const Error& error) { told_[hash(error)] = scan_; }
+void ToldComplaints::add(const Error& error, uid_t owner) {
+  const auto [known, added] = told_.try_emplace(hash(error, owner), Told{scan_, owner});
+  known->second.scan = scan_;
+  if (added && !room_.take(owner, 1)) told_.erase(known);
+}
 
 void ToldComplaints::begin_scan() {
-  std::erase_if(told_, [&](const auto& entry) { return entry.second != scan_; });
+  std::erase_if(told_, [&](const auto& entry) {
+    if (entry.second.scan == scan_) return false;
+    room_.give(entry.second.owner, 1);
+    return true;
+  });
   ++scan_;
 }
 

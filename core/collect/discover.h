@@ -11,7 +11,8 @@
 //   are bounded in each scan (looks.h): max_files of them, and four times as many after quiet scans. Where
 //   more wait, chance decides. So a file for which there is room is found at once where few names wait, and
 //   where many do, in about as many scans as max_files goes into them, wherever it stands in the listing;
-// - of what cannot be used, a folder's first 20 names are told, and the others counted.
+// - of what cannot be used, twenty names of a folder are told, shared out among their owners, and the others
+//   counted.
 #pragma once
 
 #include <sys/types.h>
@@ -42,13 +43,20 @@ struct DiscoveryLimits {
   std::size_t max_held = 1U << 20U;
 };
 
+// What could not be used, and whose it is: the owner of what is there, or of the folder that it is in.
+struct FoundError {
+  const Error* error = nullptr;
+  uid_t owner = 0;
+  const Error* operator->() const { return error; }
+};
+
 // What one scan found. Refers to memory of Discovery, valid until the next scan.
 struct Found {
   std::vector<FileKey> appeared;         // readable from now on
   std::vector<FileKey> gone;             // no longer in the folder, or another file has its name; can still
                                          // be read, if held, until forget()
   std::vector<FileKey> released;         // still there, and not read any more, to make room for others
-  std::vector<const Error*> errors;      // folders and files that could not be used; a good one never
+  std::vector<FoundError> errors;        // folders and files that could not be used; a good one never
                                          // suffers from them
   std::size_t folders_listed = 0;        // folders whose content is known, listed now or unchanged
   std::size_t folders_failed = 0;        // folders that exist and could not be listed

@@ -18,12 +18,39 @@
 namespace mmstats {
 namespace {
 
-// Errors of the names in all folders.
-constexpr std::size_t kMaxNameErrors = 2000;
+// Errors of all folders, and of the names in them.
+constexpr std::size_t kMaxErrors = 2000;
+// Names that cannot be used, of which in one scan it is looked whose they are.
+constexpr std::size_t kErrorLooks = 200;
+// Which error of a folder it is.
+constexpr unsigned kOfListing = 0;
+constexpr unsigned kOfNames = 1;
+constexpr unsigned kOfRoom = 2;
 // Names that are known not to fit, for each file that does: so many are remembered.
 constexpr std::size_t kRefusedPerFile = 4;
 // What is remembered is made sure of now and then, as a number may be another file's by now.
 constexpr std::uint64_t kListingsToDoubt = 64;
+
+// What a name is that is no regular file.
+const char* kind_of_name(unsigned char type) {
+  switch (type) {
+    case DT_DIR:
+      return "is not a regular file but a folder; it is left alone";
+    case DT_LNK:
+      return "is not a regular file but a symbolic link, which is not followed; it is left alone";
+    case DT_FIFO:
+      return "is not a regular file but a FIFO; it is left alone";
+    case DT_SOCK:
+      return "is not a regular file but a socket; it is left alone";
+    default:
+      return "is not a regular file but a device; it is left alone";
+  }
+}
+
+// What it is called in FolderErrors.
+std::uint64_t error_name(const dirent& entry) {
+  return keyed_hash(keyed_hash(std::string_view(entry.d_name)), entry.d_type);
+}
 
 }  // namespace
 
@@ -31,7 +58,8 @@ FolderNames::FolderNames(const DiscoveryLimits& limits, DiscoveredFiles& files)
     : max_files_(limits.max_files),
       files_(files),
       looks_(std::max(limits.max_files, Looks::kMinPerScan)),
-      errors_(kMaxNameErrors) {}
+      errors_looks_(kErrorLooks),
+      errors_(kMaxErrors) {}
 
 bool FolderNames::list(WatchedFolder& folder, int fd, const timespec& stamp,
                        std::chrono::system_clock::time_point now) {
@@ -42,9 +70,8 @@ bool FolderNames::list(WatchedFolder& folder, int fd, const timespec& stamp,
   if (directory == nullptr) return false;
   static_cast<void>(listed.release());
   ++listing_;
-  give_errors_back(folder);
-  const std::size_t most = std::min(errors_.room(folder.owner), WatchedFolder::kMaxErrors);
-  folder.begin_listing(stamp, now, most);
+  untold_ = 0;
+  folder.begin_listing(stamp, now);
   if (list_names(folder, directory.get())) {
     for (auto entry = folder.names.begin(); entry != folder.names.end();) {
       // A listing may miss a name that is renamed while it goes on; taking its file for gone would count it
@@ -60,17 +87,23 @@ bool FolderNames::list(WatchedFolder& folder, int fd, const timespec& stamp,
         std::erase_if(folder.refused, [&](const auto& entry) { return entry.second.seen != listing_; });
   } else {
     // What was not listed may still be there: keep it.
-    folder.complain(system_failure(folder.where.path, "cannot list the folder to its end"));
+    folder.errors.add_of_folder(errors_, folder.owner, kOfListing,
+                                system_failure(folder.where.path, "cannot list the folder to its end"));
     folder.list_next_time = true;
   }
-  folder.end_listing();
-  if (folder.beyond_limit != 0 && most != 0) {
-    folder.errors.push_back(failure(
-        ErrorKind::kLimit, folder.where.path,
-        fmt::format("has files beyond the limit of {} for all folders; {}", max_files_, kMaxFilesAdvice)));
+  if (untold_ != 0) {
+    folder.errors.add_of_folder(
+        errors_, folder.owner, kOfNames,
+        failure(ErrorKind::kNotRegular, folder.where.path,
+                fmt::format("has {} more names that cannot be used; they are not told one by one", untold_)));
   }
-  folder.errors_counted = std::min(folder.errors.size(), most);
-  if (folder.errors_counted != 0) static_cast<void>(errors_.take(folder.owner, folder.errors_counted));
+  if (folder.beyond_limit != 0) {
+    folder.errors.add_of_folder(errors_, folder.owner, kOfRoom,
+                                failure(ErrorKind::kLimit, folder.where.path,
+                                        fmt::format("has files beyond the limit of {} for all folders; {}",
+                                                    max_files_, kMaxFilesAdvice)));
+  }
+  folder.errors.end(errors_);
   return true;
 }
 
@@ -79,12 +112,8 @@ void FolderNames::lose_all(WatchedFolder& folder) {
   folder.names.clear();
   refused_ -= folder.refused.size();
   folder.refused.clear();
-  folder.errors.clear();
+  lose_errors(folder);
   folder.skipped = folder.unreadable = folder.beyond_limit = 0;
-}
-
-void FolderNames::give_errors_back(WatchedFolder& folder) {
-  errors_.give(folder.owner, std::exchange(folder.errors_counted, 0));
 }
 
 // False, with errno: not to its end.
@@ -100,7 +129,7 @@ bool FolderNames::list_names(WatchedFolder& folder, DIR* directory) {
 
 void FolderNames::see_name(WatchedFolder& folder, int fd, const dirent& entry) {
   // What had the name before, if anything, loses it.
-  if (entry.d_type != DT_REG && entry.d_type != DT_UNKNOWN) return folder.skip(entry.d_name, entry.d_type);
+  if (entry.d_type != DT_REG && entry.d_type != DT_UNKNOWN) return skip(folder, fd, entry);
   auto known = folder.names.find(std::string_view(entry.d_name));
   FileKey predecessor = kNoFile;
   if (known != folder.names.end() && known->second.file != kNoFile) {
@@ -120,6 +149,35 @@ void FolderNames::see_name(WatchedFolder& folder, int fd, const dirent& entry) {
   if (known == folder.names.end()) known = folder.names.try_emplace(entry.d_name).first;
   known->second = {file, listing_};
   files_.add_name(folder, known->first, file);
+}
+
+// A name that matches and is no regular file. Allocates nothing if the last listing said the same.
+void FolderNames::skip(WatchedFolder& folder, int fd, const dirent& entry) {
+  ++folder.skipped;
+  if (folder.errors.see(error_name(entry))) return;
+  if (!errors_looks_.may_look(folder.owner)) {
+    ++untold_;
+    return;
+  }
+  struct stat info{};
+  const uid_t owner =
+      ::fstatat(fd, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 ? info.st_uid : folder.owner;
+  if (!folder.errors.may_add(errors_, owner)) {
+    errors_looks_.in_vain(folder.owner);
+    ++untold_;
+    return;
+  }
+  folder.errors.add(errors_, owner, error_name(entry),
+                    failure(ErrorKind::kNotRegular, join_path(folder.where.path, entry.d_name),
+                            kind_of_name(entry.d_type)));
+}
+
+// A name that looks like a file and cannot be used.
+void FolderNames::complain(WatchedFolder& folder, int fd, const dirent& entry, Error error) {
+  struct stat info{};
+  const uid_t owner =
+      ::fstatat(fd, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 ? info.st_uid : folder.owner;
+  if (!folder.errors.add(errors_, owner, error_name(entry), std::move(error))) ++untold_;
 }
 
 FileKey FolderNames::open_new(WatchedFolder& folder, int fd, const dirent& entry) {
@@ -154,7 +212,7 @@ FileKey FolderNames::open_new(WatchedFolder& folder, int fd, const dirent& entry
       ++folder.unreadable;
       folder.list_next_time = true;
     }
-    folder.complain(std::move(opened.error()));
+    complain(folder, fd, entry, std::move(opened.error()));
     return kNoFile;
   }
   if (const FileKey same = files_.find(opened->id()); same != kNoFile) {

@@ -23,7 +23,10 @@ class FolderNames {
   // `files` lives longer.
   FolderNames(const DiscoveryLimits& limits, DiscoveredFiles& files);
 
-  void begin_scan() { looks_.begin_scan(); }
+  void begin_scan() {
+    looks_.begin_scan();
+    errors_looks_.begin_scan();
+  }
   // `left_out`: how many files all folders have for which there is no room.
   void end_scan(std::size_t left_out) { refusing_ = left_out != 0; }
 
@@ -33,20 +36,24 @@ class FolderNames {
                           std::chrono::system_clock::time_point now);
   // The folder is there no more, nor is what is in it.
   void lose_all(WatchedFolder& folder);
-  // Gives back what the folder's errors take of its owner's share.
-  void give_errors_back(WatchedFolder& folder);
+  // The folder is another user's by now.
+  void lose_errors(WatchedFolder& folder) { folder.errors.clear(errors_); }
 
  private:
   bool list_names(WatchedFolder& folder, DIR* directory);
   void see_name(WatchedFolder& folder, int fd, const dirent& entry);
+  void skip(WatchedFolder& folder, int fd, const dirent& entry);
+  void complain(WatchedFolder& folder, int fd, const dirent& entry, Error error);
   FileKey open_new(WatchedFolder& folder, int fd, const dirent& entry);
   FileKey refuse(WatchedFolder& folder, std::uint64_t name, uid_t owner);
   FileKey leave_out(WatchedFolder& folder);
 
   std::size_t max_files_;
   DiscoveredFiles& files_;
-  Looks looks_;
-  Shares errors_;
+  Looks looks_;             // at names that may be files
+  Looks errors_looks_;      // at those that cannot be used: whose they are
+  Shares errors_;           // of all folders and names
+  std::size_t untold_ = 0;  // names that cannot be used, in this listing
   std::uint64_t listing_ = 0;
   std::size_t refused_ = 0;  // names, in all folders
   bool refusing_ = false;    // files were left out at the last scan, or are at this one

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <memory>
@@ -13,32 +14,48 @@
 
 namespace mmstats {
 
+namespace {
+
+// Whose `name` in `folder` is, as far as the system says, or else `folder`.
+uid_t owner_of(int folder, const char* name) {
+  struct stat info{};
+  if (::fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0 || ::fstat(folder, &info) == 0)
+    return info.st_uid;
+  return ::geteuid();
+}
+
+}  // namespace
+
 void FolderSearch::append(std::string_view name) {
   if (!at_.path.empty() && !at_.path.ends_with('/')) at_.path += '/';
   at_.path += name;
 }
 
-void FolderSearch::unknown(const char* what, int sys_errno) {
+void FolderSearch::unknown(const char* what, int sys_errno, uid_t owner) {
   if (sys_errno == ENOENT || sys_errno == ENOTDIR) return;
   const std::string& path = at_.path.empty() ? "." : at_.path;
   ++failed_;
   if (at_.path == glob_->fixed || asked_.is_known(at_)) unknown_.insert(at_.path);
-  if (errors_.size() < kMaxErrors) errors_.push_back(system_failure(path, what, sys_errno));
+  tell(system_failure(path, what, sys_errno), owner);
 }
 
 // A link in the place of a folder that the glob names.
-void FolderSearch::tell_link() {
-  if (errors_.size() >= kMaxErrors) return;
-  errors_.push_back(failure(
-      ErrorKind::kNotRegular, at_.path,
-      "is a symbolic link after a wildcard, which is not followed; name the folder that it leads to"));
+void FolderSearch::tell_link(uid_t owner) {
+  tell(
+      failure(ErrorKind::kNotRegular, at_.path,
+              "is a symbolic link after a wildcard, which is not followed; name the folder that it leads to"),
+      owner);
+}
+
+void FolderSearch::tell(Error error, uid_t owner) {
+  if (errors_room_.take(owner, 1)) errors_.push_back({std::move(error), owner});
 }
 
 void FolderSearch::look(const FolderGlob& glob) {
   glob_ = &glob;
   at_ = {glob.fixed, glob.fixed.size()};
   const Descriptor fixed = open_folder(at_);
-  if (!fixed) return unknown("cannot look into the folder", errno);
+  if (!fixed) return unknown("cannot look into the folder", errno, ::geteuid());
   below(fixed.get(), 0);
 }
 
@@ -53,7 +70,8 @@ bool FolderSearch::below(int folder, std::size_t part) {
   const std::unique_ptr<DIR, decltype(close)> directory(
       listed && ::fstat(listed.get(), &info) == 0 ? ::fdopendir(listed.get()) : nullptr, close);
   if (directory == nullptr) {
-    unknown("cannot list the folder", errno);
+    const int sys_errno = errno;
+    unknown("cannot list the folder", sys_errno, owner_of(folder, "."));
     return false;
   }
   static_cast<void>(listed.release());
@@ -78,7 +96,7 @@ bool FolderSearch::below(int folder, std::size_t part) {
     }
     errno = 0;
   }
-  if (errno != 0) unknown("cannot list the folder", errno);
+  if (errno != 0) unknown("cannot list the folder", errno, info.st_uid);
   return led;
 }
 
@@ -97,12 +115,12 @@ bool FolderSearch::enter(int folder, const char* name, std::size_t part, bool na
     if (::fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
       sys_errno = errno;
     } else if (S_ISLNK(info.st_mode) && named) {
-      tell_link();
+      tell_link(info.st_uid);
     } else if (S_ISDIR(info.st_mode) && is_last) {
       led = asked_.found(at_, info);
     }
   }
-  if (sys_errno != 0) unknown("cannot look at the folder", sys_errno);
+  if (sys_errno != 0) unknown("cannot look at the folder", sys_errno, owner_of(folder, name));
   at_.path.resize(size);
   return led;
 }

@@ -13,6 +13,7 @@
 #include "base/keyed_hash.h"
 #include "collect/folder_path.h"
 #include "collect/looks.h"
+#include "collect/shares.h"
 #include "mmstats/error.h"
 
 namespace mmstats {
@@ -41,14 +42,19 @@ class FolderSearch {
 
   [[nodiscard]] std::size_t failed() const { return failed_; }      // folders in which nobody could look
   [[nodiscard]] std::size_t left_out() const { return left_out_; }  // names that were not looked at
-  // The first kMaxErrors of what failed, and of links where a glob names a folder.
-  std::vector<Error> take_errors() { return std::move(errors_); }
+  struct OneError {
+    Error error;
+    uid_t owner = 0;  // of what is there, or of the folder that it is in
+  };
+  // The first of what failed, and of links where a glob names a folder: kMaxErrors, shared out among owners.
+  std::vector<OneError> take_errors() { return std::move(errors_); }
 
  private:
   bool below(int folder, std::size_t part);
   bool enter(int folder, const char* name, std::size_t part, bool named);
-  void unknown(const char* what, int sys_errno);
-  void tell_link();
+  void unknown(const char* what, int sys_errno, uid_t owner);
+  void tell_link(uid_t owner);
+  void tell(Error error, uid_t owner);
   void append(std::string_view name);
 
   Looks& looks_;
@@ -58,7 +64,8 @@ class FolderSearch {
   std::unordered_set<std::string, KeyedHash, std::equal_to<>> unknown_;
   std::size_t failed_ = 0;
   std::size_t left_out_ = 0;
-  std::vector<Error> errors_;
+  Shares errors_room_{kMaxErrors};
+  std::vector<OneError> errors_;
 };
 
 }  // namespace mmstats

@@ -2,6 +2,7 @@
 
 #include <fnmatch.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -10,6 +11,8 @@
 
 #include "base/failure.h"
 #include "collect/complaints.h"
+#include "collect/fair_complaints.h"
+#include "collect/shares.h"
 
 namespace mmstats {
 namespace {
@@ -17,6 +20,8 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::size_t kMaxEvents = 1000;  // that wait to be told
+// Of complaints that no one user is to blame for.
+constexpr uid_t kNobodys = ~uid_t{0};
 
 class DiscoveredBytes final : public ByteSource {
  public:
@@ -69,7 +74,10 @@ struct Watch::Impl {
   Discovery::MayRelease may_release = [this](FileKey file) { return fold.dead_since(file).has_value(); };
   steady_clock::time_point now{};
   ToldComplaints told;
-  std::vector<Error> events;      // that happened and were not told yet
+  FairComplaints untold{ScanReport::kMaxErrors};
+  std::vector<uid_t> error_owners;              // of the report's
+  std::vector<std::pair<Error, uid_t>> events;  // that happened and were not told yet
+  Shares events_room{kMaxEvents};
   std::vector<FileKey> doubtful;  // at the last scan, sorted
   std::vector<FileKey> doubtful_now;
   std::set<uid_t> refused;  // users some of whose files are refused at this scan
@@ -107,17 +115,25 @@ struct Watch::Impl {
   }
 
   // True if it was told at an earlier scan.
-  bool complain(const Error& error) {
+  bool complain(const Error& error, uid_t owner) {
     ++report.complaints;
-    if (told.has(error)) return true;
+    if (told.has(error, owner)) return true;
     ++report.untold;
-    if (!told.is_full() && report.errors.size() < ScanReport::kMaxErrors) report.errors.push_back(error);
+    if (told.has_room(owner)) untold.add(error, owner);
     return false;
   }
 
   // What happens once is complained of until it was told.
-  void complain_once(Error error) {
-    if (events.size() < kMaxEvents) events.push_back(std::move(error));
+  void complain_once(Error error, uid_t owner) {
+    if (events_room.take(owner, 1)) events.emplace_back(std::move(error), owner);
+  }
+
+  void tell_events() {
+    std::erase_if(events, [&](const auto& event) {
+      if (!complain(event.first, event.second)) return false;
+      events_room.give(event.second, 1);
+      return true;
+    });
   }
 
   bool wanted(FileKey file) {
@@ -149,7 +165,7 @@ struct Watch::Impl {
     }
     // It is one complaint, however many files he has.
     if (error->kind == ErrorKind::kLimit && !refused.insert(discovery.owner(file)).second) return;
-    complain(*error);
+    complain(*error, discovery.owner(file));
   }
 
   // The file is gone, or is not read any more.
@@ -159,10 +175,12 @@ struct Watch::Impl {
     fold.end_life(file, discovery.path(file), wanted(file) ? &bytes : nullptr, replaced);
     if (file < kept.size()) kept[file] = Kept::kNotAsked;
     if (!replaced && discovery.is_deleted(file) && discovery.writers(file).any == HasWriter::kYes) {
-      complain_once(failure(
-          ErrorKind::kNotFound, discovery.path(file),
-          "was deleted while a process writes it: what that counts from now on is lost until it makes a "
-          "new file; keep cleaners of temporary files away from the folder"));
+      complain_once(
+          failure(
+              ErrorKind::kNotFound, discovery.path(file),
+              "was deleted while a process writes it: what that counts from now on is lost until it makes a "
+              "new file; keep cleaners of temporary files away from the folder"),
+          discovery.owner(file));
     }
   }
 
@@ -173,7 +191,7 @@ struct Watch::Impl {
       if (const auto removed = discovery.remove(file)) {
         ++report.removed;
       } else if (removed.error().kind != ErrorKind::kBusy) {
-        complain(removed.error());
+        complain(removed.error(), discovery.owner(file));
       }
     }
   }
@@ -190,7 +208,7 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
   Impl& self = *impl_;
   const auto started = steady_clock::now();
   self.now = steady_now;
-  self.report.errors.clear();
+  self.untold.begin_scan();
   self.report.untold = self.report.complaints = self.report.removed = 0;
   self.told.begin_scan();
 
@@ -199,10 +217,11 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
   self.report.unreadable_folders = found.folders_failed;
   self.report.nothing_readable = found.folders_failed > 0 && found.folders_listed == 0;
   for (const Error& missing : self.missing_folders) {
-    if (!exists(missing.path)) self.complain(missing);
+    if (!exists(missing.path)) self.complain(missing, ::geteuid());
   }
-  for (const Error* error : found.errors) self.complain(*error);
+  for (const FoundError& one : found.errors) self.complain(*one.error, one.owner);
   self.report.left_out = found.beyond_limit;
+  self.report.folders_left_out = found.folders_beyond_limit;
   self.fold.begin(steady_now);
   // First the ends, so that a worker's slot is free for its successor.
   for (const auto* files : {&found.released, &found.gone}) {
@@ -216,19 +235,20 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
   for (const FileKey file : self.discovery.files()) self.read(file);
   self.fold.finish();
   for (std::string& notice : self.fold.take_notices()) {
-    self.complain_once(failure(ErrorKind::kInvalid, {}, std::move(notice)));
+    self.complain_once(failure(ErrorKind::kInvalid, {}, std::move(notice)), kNobodys);
   }
-  std::erase_if(self.events, [&](const Error& error) { return self.complain(error); });
+  self.tell_events();
   if (self.stale == Stale::kRemove) self.remove_stale();
 
   std::sort(self.doubtful_now.begin(), self.doubtful_now.end());
   self.doubtful.swap(self.doubtful_now);
+  self.untold.take(self.report.errors, self.error_owners);
   self.report.elapsed = steady_clock::now() - started;
   return self.report;
 }
 
 void Watch::told(std::size_t count) {
-  for (const Error& error : std::span(impl_->report.errors).first(count)) impl_->told.add(error);
+  for (std::size_t i = 0; i < count; ++i) impl_->told.add(impl_->report.errors[i], impl_->error_owners[i]);
 }
 
 std::vector<std::string> Watch::unmatched_globs() const {

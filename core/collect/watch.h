@@ -47,12 +47,13 @@ struct ScanReport {
   static constexpr std::size_t kMaxErrors = 100;
 
   // Complaints that told() was not called for: each is told once, and again after it was mended. At most
-  // kMaxErrors of them, those of the files that were found first.
+  // kMaxErrors of them, and one of each user's before the second of anybody's.
   std::vector<Error> errors;
-  std::uint64_t untold = 0;      // how many there are, with those that are not in `errors`
-  std::uint64_t complaints = 0;  // all of them, told or not
-  std::size_t removed = 0;       // stale files removed at this scan
-  std::size_t left_out = 0;      // files that are not read, as there are too many
+  std::uint64_t untold = 0;          // how many there are, with those that are not in `errors`
+  std::uint64_t complaints = 0;      // all of them, told or not
+  std::size_t removed = 0;           // stale files removed at this scan
+  std::size_t left_out = 0;          // files that are not read, as there are too many
+  std::size_t folders_left_out = 0;  // folders behind wildcards that are not looked into, for the same reason
   std::chrono::duration<double> elapsed{};
   std::size_t unreadable_files = 0;    // that cannot be opened
   std::size_t unreadable_folders = 0;  // that exist and cannot be listed

@@ -17,8 +17,8 @@
 #include "base/descriptor.h"
 #include "base/keyed_hash.h"
 #include "collect/discover.h"
+#include "collect/folder_errors.h"
 #include "collect/folder_path.h"
-#include "mmstats/error.h"
 #include "mmstats/snapshot.h"
 
 namespace mmstats {
@@ -37,8 +37,6 @@ struct RefusedName {
 };
 
 struct WatchedFolder {
-  static constexpr std::size_t kMaxErrors = 20;  // of one listing; the others are only counted
-
   FolderPath where;
   bool wild = false;  // found by wildcards: anybody may have made it
   // A shell makes thousands of literal names of one glob: they are looked up, not tried one by one.
@@ -60,8 +58,7 @@ struct WatchedFolder {
   };
   std::unordered_map<std::string, Name, KeyedHash, std::equal_to<>> names;
   std::unordered_map<std::uint64_t, RefusedName, KeyedNumberHash> refused;  // by a keyed hash
-  std::vector<Error> errors;                                                // of the last listing
-  std::size_t errors_counted = 0;  // against the owner's share of all errors
+  FolderErrors errors;                                                      // of the last listing
   std::size_t skipped = 0;
   std::size_t unreadable = 0;
   std::size_t beyond_limit = 0;
@@ -75,19 +72,8 @@ struct WatchedFolder {
 
   // Whether what it said when it was listed last may have changed: its stamp is `now_stamp` now.
   [[nodiscard]] bool must_list(const timespec& now_stamp, std::chrono::system_clock::time_point now) const;
-  // It is listed now; `max_errors` are kept.
-  void begin_listing(const timespec& now_stamp, std::chrono::system_clock::time_point now,
-                     std::size_t max_errors);
-  void complain(Error error);
-  // A name that matches and is no regular file. `type`: of its dirent. Allocates nothing if the last listing
-  // said the same.
-  void skip(const char* name, unsigned char type);
-  void end_listing();
-
- private:
-  std::size_t max_errors_ = 0;
-  std::size_t errors_now_ = 0;  // of this listing; the others in `errors` are older
-  std::size_t untold_ = 0;
+  // It is listed now.
+  void begin_listing(const timespec& now_stamp, std::chrono::system_clock::time_point now);
 };
 
 }  // namespace mmstats

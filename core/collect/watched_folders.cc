@@ -1,6 +1,7 @@
 #include "collect/watched_folders.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/filesystem/path.hpp>
@@ -10,7 +11,6 @@
 
 #include "base/descriptor.h"
 #include "base/failure.h"
-#include "collect/folder_search.h"
 
 namespace mmstats {
 namespace {
@@ -25,7 +25,8 @@ WatchedFolders::WatchedFolders(std::vector<std::string> globs, const DiscoveryLi
     : max_files_(limits.max_files),
       room_(room),
       names_(names),
-      looks_(std::max(limits.max_files, Looks::kMinPerScan)) {
+      looks_(std::max(limits.max_files, Looks::kMinPerScan)),
+      errors_room_(kMaxFolderErrors) {
   for (auto& text : globs) {
     const boost::filesystem::path path(text);
     Glob glob{split_glob(path.parent_path().native()), path.filename().string()};
@@ -43,16 +44,25 @@ WatchedFolders::WatchedFolders(std::vector<std::string> globs, const DiscoveryLi
 
 void WatchedFolders::scan(std::chrono::system_clock::time_point now, Found& found) {
   looks_.begin_scan();
-  errors_ = glob_errors_;
+  errors_.clear();
+  errors_room_ = Shares(kMaxFolderErrors);
+  for (const Error& error : glob_errors_) tell(error, ::geteuid());
   find_wild(found);
   for (auto& [where, folder] : folders_) look_into(*folder, now, found);
   for (const auto& [where, folder] : folders_) {
     found.skipped += folder->skipped;
     found.unreadable += folder->unreadable;
     found.beyond_limit += folder->beyond_limit;
-    for (const auto& error : folder->errors) found.errors.push_back(&error);
   }
-  for (const auto& error : errors_) found.errors.push_back(&error);
+  // What concerns many files comes first.
+  for (const auto& one : errors_) found.errors.push_back({&one.error, one.owner});
+  for (const bool of_folder : {true, false}) {
+    for (const auto& [where, folder] : folders_) {
+      for (const auto& one : folder->errors.all()) {
+        if (one.of_folder == of_folder) found.errors.push_back({&one.error, one.owner});
+      }
+    }
+  }
 }
 
 void WatchedFolders::list_next_time() {
@@ -68,8 +78,8 @@ WatchedFolder& WatchedFolders::add(const FolderPath& where) {
   return *entry;
 }
 
-void WatchedFolders::tell(Error error) {
-  if (errors_.size() < kMaxFolderErrors) errors_.push_back(std::move(error));
+void WatchedFolders::tell(Error error, uid_t owner) {
+  if (errors_room_.take(owner, 1)) errors_.push_back({std::move(error), owner});
 }
 
 // ---- Those that wildcards lead to.
@@ -97,12 +107,13 @@ void WatchedFolders::find_wild(Found& found) {
     left_out = search.left_out();
     if (beyond == 0) continue;
     found.folders_beyond_limit += beyond;
-    tell(failure(
-        ErrorKind::kLimit, glob.folder.fixed.empty() ? "." : glob.folder.fixed,
-        fmt::format("has folders behind wildcards beyond the limit of {}; {}", max_files_, kMaxFilesAdvice)));
+    tell(failure(ErrorKind::kLimit, glob.folder.fixed.empty() ? "." : glob.folder.fixed,
+                 fmt::format("has folders behind wildcards beyond the limit of {}; {}", max_files_,
+                             kMaxFilesAdvice)),
+         ::geteuid());
   }
   found.folders_failed += search.failed();
-  for (Error& error : search.take_errors()) tell(std::move(error));
+  for (auto& one : search.take_errors()) tell(std::move(one.error), one.owner);
   for (auto entry = folders_.begin(); entry != folders_.end();) {
     WatchedFolder& folder = *entry->second;
     if (folder.in_globs || search.may_hold(folder.where)) {
@@ -151,7 +162,6 @@ void WatchedFolders::count_above(const FolderPath& where, bool added) {
 void WatchedFolders::drop(WatchedFolder& folder) {
   names_.lose_all(folder);
   drop_descriptor(folder);
-  names_.give_errors_back(folder);
   room_.places.give(folder.owner, 1);
   count_above(folder.where, false);
 }
@@ -161,8 +171,7 @@ void WatchedFolders::drop(WatchedFolder& folder) {
 void WatchedFolders::set_owner(WatchedFolder& folder, uid_t owner) {
   if (folder.owner == owner) return;
   drop_descriptor(folder);
-  names_.give_errors_back(folder);
-  folder.errors.clear();
+  names_.lose_errors(folder);
   folder.owner = owner;
   folder.list_next_time = true;
 }
@@ -251,7 +260,7 @@ void WatchedFolders::fail(const WatchedFolder& folder, const char* what, Found& 
   const int sys_errno = errno;
   if (!folder.in_globs) return;  // one above it could not be looked into, which is told
   ++found.folders_failed;
-  tell(system_failure(folder.where.path, what, sys_errno));
+  tell(system_failure(folder.where.path, what, sys_errno), folder.owner);
 }
 
 }  // namespace mmstats

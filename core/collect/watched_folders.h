@@ -19,7 +19,9 @@
 #include "collect/discovery_room.h"
 #include "collect/folder_names.h"
 #include "collect/folder_path.h"
+#include "collect/folder_search.h"
 #include "collect/looks.h"
+#include "collect/shares.h"
 #include "collect/watched_folder.h"
 #include "mmstats/error.h"
 
@@ -61,7 +63,7 @@ class WatchedFolders {
   void look_into(WatchedFolder& folder, std::chrono::system_clock::time_point now, Found& found);
   void leave(WatchedFolder& folder);
   void fail(const WatchedFolder& folder, const char* what, Found& found);
-  void tell(Error error);
+  void tell(Error error, uid_t owner);
 
   std::vector<Glob> globs_;  // those that are wild
   std::size_t max_files_;
@@ -72,7 +74,8 @@ class WatchedFolders {
   // Wild folders that are known below a path.
   std::unordered_map<std::string, std::size_t, KeyedHash, std::equal_to<>> above_;
   std::vector<Error> glob_errors_;  // of globs that lead nowhere
-  std::vector<Error> errors_;       // of folders, at this scan
+  Shares errors_room_;
+  std::vector<FolderSearch::OneError> errors_;  // of folders, at this scan
 };
 
 }  // namespace mmstats

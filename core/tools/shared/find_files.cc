@@ -16,8 +16,8 @@ namespace mmstats {
 FoundFiles find_files(const std::vector<std::string>& globs) {
   Discovery discovery(globs, {.max_files = std::numeric_limits<std::size_t>::max(), .max_held = 0});
   FoundFiles found;
-  for (const auto* error : discovery.scan(std::chrono::system_clock::now()).errors)
-    found.errors.push_back(*error);
+  for (const auto& error : discovery.scan(std::chrono::system_clock::now()).errors)
+    found.errors.push_back(*error.error);
   for (const auto key : discovery.files()) {
     found.files.push_back({discovery.path(key), discovery.fixed_part(key)});
   }

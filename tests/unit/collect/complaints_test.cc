@@ -1,6 +1,7 @@
 #include "collect/complaints.h"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -17,6 +18,8 @@ using std::chrono::seconds;
 namespace {
 
 constexpr int kSummary = 99;
+constexpr uid_t kSomebody = 4000;
+constexpr uid_t kAnother = 4001;
 
 // A log in which time passes as a test says.
 struct Told {
@@ -119,31 +122,31 @@ TEST_CASE("a complaint that is made once waits for its turn, and what is beyond 
 TEST_CASE("what was told is known while it is made at each scan, and no longer") {
   ToldComplaints told;
   told.begin_scan();
-  CHECK_FALSE(told.has(complaint_of(1)));
-  told.add(complaint_of(1));
+  CHECK_FALSE(told.has(complaint_of(1), kSomebody));
+  told.add(complaint_of(1), kSomebody);
   told.begin_scan();
-  CHECK(told.has(complaint_of(1)));
-  CHECK_FALSE(told.has(complaint_of(2)));
+  CHECK(told.has(complaint_of(1), kSomebody));
+  CHECK_FALSE(told.has(complaint_of(2), kSomebody));
   told.begin_scan();
-  CHECK_FALSE(told.has(complaint_of(2)));  // it was not told
+  CHECK_FALSE(told.has(complaint_of(2), kSomebody));  // it was not told
   told.begin_scan();
-  CHECK_FALSE(told.has(complaint_of(1)));  // it was mended meanwhile
+  CHECK_FALSE(told.has(complaint_of(1), kSomebody));  // it was mended meanwhile
 }
 
 TEST_CASE("what was told stays told however long it stays") {
   ToldComplaints told;
   told.begin_scan();
-  told.add(complaint_of(1));
+  told.add(complaint_of(1), kSomebody);
   for (int scan = 0; scan < 5; ++scan) {
     told.begin_scan();
-    CHECK(told.has(complaint_of(1)));
+    CHECK(told.has(complaint_of(1), kSomebody));
   }
 }
 
 TEST_CASE("complaints of another file, kind, errno or byte are others") {
   ToldComplaints told;
   told.begin_scan();
-  told.add(complaint_of(1));
+  told.add(complaint_of(1), kSomebody);
   Error kind = complaint_of(1);
   kind.kind = ErrorKind::kDenied;
   Error reason = complaint_of(1);
@@ -151,11 +154,11 @@ TEST_CASE("complaints of another file, kind, errno or byte are others") {
   Error byte = complaint_of(1);
   byte.offset = 8;
   for (const Error& other : {complaint_of(2), kind, reason, byte}) {
-    CHECK_FALSE(told.has(other));
-    told.add(other);
-    CHECK(told.has(other));
+    CHECK_FALSE(told.has(other, kSomebody));
+    told.add(other, kSomebody);
+    CHECK(told.has(other, kSomebody));
   }
-  CHECK(told.has(complaint_of(1)));
+  CHECK(told.has(complaint_of(1), kSomebody));
 }
 
 TEST_CASE("where complaints come between scans, too, a minute's may be told at once") {
@@ -187,37 +190,54 @@ TEST_CASE("a line of just the limit is whole, and one byte more costs it its mid
   CHECK(cut.find(" ... ") != std::string::npos);
 }
 
-TEST_CASE("what was told takes a bounded memory") {
+TEST_CASE("what was told takes a bounded memory, of which one user's takes none that others need") {
   ToldComplaints told;
   std::size_t file = 0;
-  for (; !told.is_full(); ++file) told.add(complaint_of(file));
+  for (; told.has_room(kSomebody); ++file) told.add(complaint_of(file), kSomebody);
+  CHECK(file == ToldComplaints::kMax - ToldComplaints::kMax / 4);
+  told.add(complaint_of(file), kSomebody);
+  CHECK_FALSE(told.has(complaint_of(file), kSomebody));
+  REQUIRE(told.has_room(kAnother));
+  told.add(complaint_of(0), kAnother);
+  told.begin_scan();
+  CHECK(told.has(complaint_of(0), kAnother));
+  CHECK_FALSE(told.has_room(kSomebody));
+  // Told again, it takes no more than before.
+  told.add(complaint_of(0), kAnother);
+  told.begin_scan();
+  CHECK(told.has_room(kSomebody));
+  told.begin_scan();
+  for (file = 0; told.has_room(::geteuid()); ++file) told.add(complaint_of(file), ::geteuid());
   CHECK(file == ToldComplaints::kMax);
-  told.begin_scan();
-  CHECK(told.is_full());
-  told.begin_scan();
-  CHECK_FALSE(told.is_full());
 }
 
-TEST_CASE("a log line is one short printable line") {
-  using mmstats::log_line;
-  CHECK(log_line("plain text", 100) == "plain text");
-  CHECK(log_line("", 100).empty());
-  CHECK(log_line("/tmp/a\nError: forged", 100) == "/tmp/a\\x0AError: forged");
-  CHECK(log_line("\x1B[2J", 100).find('\x1B') == std::string::npos);
+TEST_CASE("what two users are to blame for is two complaints, and so is what has no path and another text") {
+  ToldComplaints told;
+  told.begin_scan();
+  told.add(complaint_of(1), kSomebody);
+  CHECK_FALSE(told.has(complaint_of(1), kAnother));
+  const auto without_path = [](const char* text) { return failure(ErrorKind::kLimit, {}, text); };
+  told.add(without_path("one"), kSomebody);
+  CHECK(told.has(without_path("one"), kSomebody));
+  CHECK_FALSE(told.has(without_path("another"), kSomebody));
+}
 
-  const std::string both_ends = "/tmp/" + std::string(3000, 'p') + ": no such file";
-  const auto line = log_line(both_ends, 100);
-  CHECK(line.size() == 100);
-  CHECK(line.starts_with("/tmp/ppp"));
-  CHECK(line.ends_with("p: no such file"));
-  CHECK(line.find(" ... ") != std::string::npos);
-
-  // A cut does not leave half a character, whichever byte it meets.
-  std::string snowmen;
-  for (int i = 0; i < 1000; ++i) snowmen += "\xE2\x98\x83";
-  for (std::size_t max = 16; max < 40; ++max) {
-    const auto cut = log_line(snowmen, max);
-    CHECK(cut.size() <= max);
-    CHECK(mmstats::log_line(cut, 1000) == cut);  // nothing in it that would have to be escaped
+TEST_CASE("those that are made once leave half of the room to those that come again, and take what is left") {
+  for (const unsigned again : {0U, 100U}) {
+    CAPTURE(again);
+    Told told;
+    unsigned made_again = 0;
+    for (int second = 0; second < 600; second += 10) {
+      told.log.begin_scan(told.start + seconds(second));
+      unsigned left = again;
+      for (; left > 0 && told.log.tell(1, "again"); --left) ++made_again;
+      for (int i = 0; i < 50; ++i) told.log.tell_once(5, "once");
+      told.log.end_scan(left);
+    }
+    const auto made_once = static_cast<unsigned>(
+        std::ranges::count_if(told.lines, [](const auto& line) { return line.first == 5; }));
+    CHECK(made_once + made_again == 10 * ComplaintLog::kPerMinute);
+    if (again != 0) CHECK(made_again >= 5 * ComplaintLog::kPerMinute);
+    if (again != 0) CHECK(made_once >= 4 * ComplaintLog::kPerMinute);
   }
 }

@@ -169,7 +169,7 @@ TEST_CASE("what is no regular file is left alone and told, and hides nothing") {
   CHECK(eyes.names() == std::set<std::string>{"good.mmstats"});
   CHECK(found.skipped == 5);
   CHECK(found.errors.size() == 5);
-  for (const Error* error : found.errors) CHECK(error->kind == ErrorKind::kNotRegular);
+  for (const FoundError& error : found.errors) CHECK(error->kind == ErrorKind::kNotRegular);
   ::close(listener);
 }
 

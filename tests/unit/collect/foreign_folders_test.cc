@@ -8,6 +8,7 @@
 #include <chrono>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "child_process.h"
@@ -268,6 +269,92 @@ TEST_CASE("files that cannot be opened are told for a part, all counted, and loo
       must(found.errors.size() <= 23 && discovery.files().empty());
     }
   });
+}
+
+TEST_CASE("names that cannot be used are told for all users, and the same ones as long as they are there") {
+  if (!may_give_away()) return;
+  const Ground ground;
+  const auto link = [&](const std::string& name, uid_t owner) {
+    fs::create_symlink("nowhere", ground.folder / name);
+    REQUIRE(::lchown((ground.folder / name).c_str(), owner, static_cast<gid_t>(-1)) == 0);
+  };
+  for (int i = 0; i < 5000; ++i) link(std::to_string(i) + ".mmstats", kHostile);
+  Discovery discovery({ground.folder / "*.mmstats"});
+  auto now = std::chrono::system_clock::now();
+  const auto told = [&] {
+    std::set<std::pair<uid_t, std::string>> names;
+    const Found& found = discovery.scan(now += std::chrono::hours(1));  // it is listed each time
+    CHECK(found.skipped >= 5000);
+    for (const FoundError& error : found.errors) names.emplace(error.owner, error->path);
+    return names;
+  };
+  CHECK(told().size() == 21);  // one of them tells how many more there are
+  link("honest.mmstats", kHonest);
+  const std::pair honest{kHonest, ground.folder / "honest.mmstats"};
+  auto names = told();
+  // Where more names wait than may be looked at, chance decides.
+  for (int scans = 0; scans < 1000 && !names.contains(honest); ++scans) names = told();
+  CHECK(names.contains(honest));
+  CHECK(names.size() == 21);
+  for (int scans = 0; scans < 20; ++scans) CHECK(told() == names);
+  int calls = 0;
+  held::while_held(kStatCall, held::kAtEach, told, [&] { ++calls; });
+  CHECK(calls < 250);
+  fs::remove(ground.folder / "honest.mmstats");
+  told();
+  names = told();
+  CHECK_FALSE(names.contains(honest));
+  CHECK(names.size() == 21);
+}
+
+TEST_CASE("a file that cannot be opened is its owner's complaint, and one that is no file its own") {
+  if (!may_give_away()) return;
+  const Ground ground;
+  ground.make_folder("d");
+  REQUIRE(::mkfifo((ground.folder / "d/fifo.mmstats").c_str(), 0644) == 0);
+  REQUIRE(::chown((ground.folder / "d/fifo.mmstats").c_str(), kHostile, static_cast<gid_t>(-1)) == 0);
+  ground.make_file("d/denied.mmstats", kHonest);
+  REQUIRE(::chmod((ground.folder / "d/denied.mmstats").c_str(), 0) == 0);
+  for (const std::string& name : {std::string(), std::string("d")})
+    REQUIRE(::chmod((ground.folder / name).c_str(), 0755) == 0);
+  as_nobody([&] {
+    Discovery discovery({ground.folder / "d/*.mmstats"});
+    const Found& found = scan_now(discovery);
+    must(found.errors.size() == 2);
+    for (const FoundError& error : found.errors)
+      must(error.owner == (error->kind == ErrorKind::kDenied ? kHonest : kHostile));
+  });
+}
+
+TEST_CASE("errors of names take no more than their owners' share of all, in whose folders they may be") {
+  if (!may_give_away()) return;
+  const Ground ground;
+  constexpr std::size_t kAll = 2000;
+  const auto fill = [&](const std::string& folder, uid_t owner, int names) {
+    ground.make_folder(folder);
+    for (int i = 0; i < names; ++i) {
+      const std::string name = ground.folder / (folder + "/" + std::to_string(i) + ".mmstats");
+      fs::create_symlink("nowhere", name);
+      REQUIRE(::lchown(name.c_str(), owner, static_cast<gid_t>(-1)) == 0);
+    }
+  };
+  for (int i = 0; i < 120; ++i) fill("d/" + std::to_string(i), kHostile, 20);
+  Discovery discovery({ground.folder / "d/*/*.mmstats"});
+  const auto of = [](const Found& found, uid_t owner) {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(found.errors, [&](const FoundError& error) { return error.owner == owner; }));
+  };
+  for (int scans = 0; scans < 5; ++scans) scan_now(discovery);
+  CHECK(of(scan_now(discovery), kHostile) == kAll - kAll / 4);
+  fill("d/honest", kHonest, 5);
+  auto now = std::chrono::system_clock::now();
+  const auto scan_all = [&]() -> const Found& { return discovery.scan(now += std::chrono::hours(1)); };
+  for (int scans = 0; scans < 500 && of(scan_all(), kHonest) < 5; ++scans) continue;
+  CHECK(of(scan_all(), kHonest) == 5);
+  fs::remove_all(ground.folder / "d");
+  CHECK(scan_now(discovery).errors.empty());
+  fill("d/own", ::geteuid(), 20);
+  CHECK(of(scan_now(discovery), ::geteuid()) == 20);
 }
 
 TEST_CASE("a file with many names is one, and stays while it has any") {

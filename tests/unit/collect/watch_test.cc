@@ -12,6 +12,9 @@
 #include <cstdlib>
 #include <ctime>
 #include <new>
+#include <set>
+#include <span>
+#include <vector>
 
 #include "base/descriptor.h"
 #include "format/file_name.h"
@@ -213,6 +216,76 @@ TEST_CASE("a complaint that nobody told is reported again, and all of them are c
   std::ranges::sort(told);
   CHECK(std::ranges::adjacent_find(told) == told.end());
   CHECK(told.size() == kBad);
+}
+
+TEST_CASE("a user's thousands of complaints keep nobody else's waiting") {
+  if (::geteuid() != 0) {
+    MESSAGE("skipped: only root can make another user's files");
+    return;
+  }
+  constexpr uid_t kMany = 4000;
+  constexpr uid_t kFew = 4001;
+  Watched watched;
+  const auto broken = MadeFile().buffered("hits", "Q", std::uint64_t{5}).raw("\x09").bytes();
+  const auto give = [&](const std::string& name, uid_t owner) {
+    REQUIRE(::lchown((watched.folder / name).c_str(), owner, static_cast<gid_t>(-1)) == 0);
+  };
+  for (int i = 0; i < 2500; ++i) {
+    watched.folder.write(std::to_string(i) + ".mmstats", broken);
+    give(std::to_string(i) + ".mmstats", kMany);
+    fs::create_symlink("nowhere", watched.folder / ("link" + std::to_string(i) + ".mmstats"));
+    give("link" + std::to_string(i) + ".mmstats", kMany);
+  }
+  const auto is_among_first = [&](const ScanReport& report, const std::string& name) {
+    const auto first = std::span(report.errors).first(std::min<std::size_t>(report.errors.size(), 3));
+    return std::ranges::any_of(first,
+                               [&](const Error& error) { return error.path == watched.folder / name; });
+  };
+  watched.folder.write("few.mmstats", broken);
+  give("few.mmstats", kFew);
+  CHECK(is_among_first(watched.scan(), "few.mmstats"));
+  // What is told takes no room that others need.
+  for (int scans = 0; scans < 30; ++scans) watched.watch.told(watched.scan().errors.size());
+  watched.folder.write("later.mmstats", broken);
+  give("later.mmstats", kFew);
+  const ScanReport& report = watched.scan();
+  CHECK(report.untold == 1);
+  CHECK(is_among_first(report, "later.mmstats"));
+  // Nor do those that happen once, of which many wait.
+  std::vector<Descriptor> writers;
+  const auto publish = [&](const std::string& name, uid_t owner) {
+    watched.put(name, static_cast<std::uint32_t>(::getpid()), unix_now(), 5);
+    give(name, owner);
+    writers.emplace_back(::open((watched.folder / name).c_str(), O_RDWR | O_CLOEXEC));
+  };
+  for (int i = 0; i < 1100; ++i) publish("mapped" + std::to_string(i) + ".mmstats", kMany);
+  publish("z.mmstats", kFew);
+  watched.scan();
+  for (int i = 0; i < 1100; ++i) fs::remove(watched.folder / ("mapped" + std::to_string(i) + ".mmstats"));
+  watched.scan();
+  fs::remove(watched.folder / "z.mmstats");
+  CHECK(is_among_first(watched.scan(), "z.mmstats"));
+}
+
+TEST_CASE("what no path belongs to is told one by one, however long it waits") {
+  Watched watched;
+  const auto label = [](int i) { return "label" + std::to_string(i); };
+  MadeFile one;
+  MadeFile other;
+  for (int i = 0; i < 20; ++i) {
+    one.buffered(label(i), "i", 1);
+    other.buffered(label(i), "d", 1.0);
+  }
+  watched.folder.write("one.mmstats", one.bytes());
+  watched.folder.write("other.mmstats", other.bytes());
+  std::set<std::string> told;
+  for (int scans = 0; scans < 30; ++scans) {
+    const ScanReport& report = watched.scan();
+    if (report.errors.empty()) continue;
+    told.insert(report.errors[0].message);
+    watched.watch.told(1);
+  }
+  CHECK(told.size() == 20);
 }
 
 TEST_CASE("an unfinished file is a complaint only if it stays so") {

@@ -166,7 +166,7 @@ TEST_CASE("each block of each section gets a reader of its own") {
   CHECK(by_identity(host).at("mmstats-one/derive-hits").interval == 2.0);
   CHECK(host.read("mmstats/two") == 0);
   const auto values = by_identity(host);
-  CHECK(values.size() == 14);
+  CHECK(values.size() == 15);
   CHECK(values.at("mmstats-two/count-files").number == 1);
   CHECK(values.at("mmstats-two/count-series").number == 3);
   CHECK(values.at("mmstats-two/count-damaged_files").number == 0);
@@ -235,7 +235,7 @@ TEST_CASE("all values of a scan have its time and the block's interval, the modu
   std::uint64_t last = 0;
   for (int scan = 0; scan < 3; ++scan) {
     CHECK(host.read("mmstats/all") == 0);
-    REQUIRE(host.dispatched().size() == 14);
+    REQUIRE(host.dispatched().size() == 15);
     const auto time = host.dispatched().front().time;
     for (const auto& value : host.dispatched()) {
       CHECK(value.time == time);
@@ -283,7 +283,7 @@ TEST_CASE("no series takes the name of one of the module's own values") {
   REQUIRE(host.init() == 0);
   CHECK(host.read("mmstats/all") == 0);
   const auto values = by_identity(host);  // which meets no identity twice
-  CHECK(values.size() == 14);
+  CHECK(values.size() == 15);
   CHECK(values.at("mmstats-all/count-files").number == 1);
   CHECK(host.read("mmstats/plain") == 0);
   CHECK(by_identity(host).at("mmstats-plain/count-files").number == 0.5);
@@ -634,6 +634,57 @@ TEST_CASE("the module's own values tell files from folders, and count what is le
   CHECK(by_identity(host).at("mmstats-denied/count-unreadable_files").number == 1);
   CHECK(by_identity(host).at("mmstats-denied/count-unreadable_folders").number == 0);
   CHECK(by_identity(host).at("mmstats-denied/count-left_out_files").number == 0);
+}
+
+TEST_CASE("that files or folders are left out is told at the first scan that leaves them out") {
+  const TemporaryFolder folder;
+  for (int i = 0; i < 30; ++i)
+    boost::filesystem::create_symlink("nowhere", folder / ("link" + std::to_string(i) + ".mmstats"));
+  publish(folder, "a.mmstats", 5);
+  const TemporaryFolder wild;
+  boost::filesystem::create_directory(wild / "a");
+  stub_host::Host host;
+  host.config(section(files("few", folder, "MaxFiles 1\nReportSelf true\n") + "<Files \"wild\">\nPath \"" +
+                      wild.path() + "/*/*.mmstats\"\nMaxFiles 1\n" + "ReportSelf true\n</Files>\n"));
+  REQUIRE(host.init() == 0);
+  const auto told = [&](std::string_view what) {
+    return std::ranges::count_if(host.log(), [&](const auto& line) {
+      return line.find(what) != line.npos && line.find("raise MaxFiles") != line.npos;
+    });
+  };
+  CHECK(host.read("mmstats/few") == 0);
+  CHECK(host.read("mmstats/wild") == 0);
+  CHECK(told("") == 0);
+  CHECK(by_identity(host).at("mmstats-wild/count-left_out_folders").number == 0);
+  publish(folder, "b.mmstats", 5);
+  boost::filesystem::create_directory(wild / "b");
+  CHECK(host.read("mmstats/few") == 0);
+  CHECK(told("has files beyond the limit of 1") == 1);
+  CHECK(by_identity(host).at("mmstats-few/count-left_out_folders").number == 0);
+  CHECK(host.read("mmstats/wild") == 0);
+  CHECK(told("has folders behind wildcards beyond the limit of 1") == 1);
+  CHECK(by_identity(host).at("mmstats-wild/count-left_out_folders").number == 1);
+  CHECK(by_identity(host).at("mmstats-wild/count-left_out_files").number == 0);
+}
+
+TEST_CASE("a damaged file is told at the first scan, whatever another user does") {
+  if (::geteuid() != 0) {
+    MESSAGE("skipped: only root can make another user's files");
+    return;
+  }
+  const TemporaryFolder folder;
+  const auto damaged = [&](const std::string& name, uid_t owner) {
+    folder.write(name, MadeFile().buffered("hits", "Q", std::uint64_t{5}).raw("\x09").bytes());
+    REQUIRE(::chown((folder / name).c_str(), owner, owner) == 0);
+  };
+  for (int i = 0; i < 1000; ++i) damaged(std::to_string(i) + ".mmstats", 4000);
+  damaged("honest.mmstats", 4001);
+  stub_host::Host host;
+  host.config(section(files("all", folder)));
+  REQUIRE(host.init() == 0);
+  CHECK(host.read("mmstats/all") == 0);
+  CHECK(std::ranges::any_of(host.log(),
+                            [](const auto& line) { return line.find("honest.mmstats: ") != line.npos; }));
 }
 
 TEST_CASE("that no file matches is not told while a file cannot be read") {

@@ -6,7 +6,6 @@
 #include <cstring>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,20 +20,33 @@
 #include "mmstats/histogram.h"
 #include "mmstats/mmstats.h"
 #include "mmstats/model.h"
+#include "publish/models.h"
 
 using mmstats::About;
 using mmstats::Kind;
 
 struct mmstats_model {
   mmstats::ModelOptions options;
-  std::optional<mmstats::Model> model;  // made with the first field, when the options are known
+  std::unique_ptr<mmstats::Model> model;  // made with the first field, when the options are known
   // That the caller has, by label and type: what is asked for again is the same.
   std::unordered_map<std::string, std::shared_ptr<void>> handles;
-  std::mutex mutex;
+  // Both under the lock of the whole library: one more would have to be kept through each fork.
+  using Hold = mmstats::Models::Hold;
 
+  // Throws std::bad_alloc.
   mmstats::Model& get() {
-    const std::lock_guard lock(mutex);
-    return model ? *model : model.emplace(options);
+    std::unique_ptr<mmstats::Model> made;
+    mmstats::ModelOptions chosen;
+    {
+      const Hold hold;
+      if (model) return *model;
+      chosen = options;
+    }
+    // Without the lock, as it is the Model that takes it, and as who is told may call anything.
+    made = std::make_unique<mmstats::Model>(std::move(chosen));
+    const Hold hold;
+    if (!model) model = std::move(made);
+    return *model;
   }
 };
 
@@ -137,14 +149,14 @@ Handle* keep(mmstats_model* model, const char* label, const Which& which, Make&&
                name;
     mmstats::Model& fields = model->get();
     {
-      const std::lock_guard lock(model->mutex);
+      const mmstats_model::Hold hold;
       const auto known = model->handles.find(key);
       if (known != model->handles.end()) return static_cast<Handle*>(known->second.get());
     }
     // Without the lock, as who is told may call anything. Of two that are made at once both are one field.
     std::shared_ptr<Handle> made = make(fields, name);
     if (made == nullptr) return nullptr;
-    const std::lock_guard lock(model->mutex);
+    const mmstats_model::Hold hold;
     return static_cast<Handle*>(model->handles.emplace(std::move(key), std::move(made)).first->second.get());
   } catch (...) {
     return nullptr;
@@ -260,9 +272,9 @@ template <class Set>
 int set_option(mmstats_model* model, Set&& set) noexcept {
   const mmstats::GuestCall guest;
   if (model == nullptr) return ENOMEM;
-  const std::lock_guard lock(model->mutex);
-  if (model->model) return EBUSY;
   try {
+    const mmstats_model::Hold hold;
+    if (model->model) return EBUSY;
     set(model->options);
     return 0;
   } catch (...) {

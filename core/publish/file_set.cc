@@ -239,6 +239,10 @@ bool FileSet::is_file(const std::byte* address) const {
   return region != nullptr && region->is_file();
 }
 
+void FileSet::give_to_children(const std::byte* address, bool given) {
+  if (Region* const region = find(address)) region->give_to_children(given);
+}
+
 void FileSet::leave(const std::byte* address) {
   Region* const left = find(address);
   if (left == nullptr) return;

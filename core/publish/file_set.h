@@ -48,6 +48,8 @@ class FileSet {
     }
   }
   [[nodiscard]] bool is_file(const std::byte* address) const;
+  // Of the region at `address`, as Region::give_to_children.
+  void give_to_children(const std::byte* address, bool given);
   // Adds all regions to `into`, as they are, and knows them no more.
   void release(std::vector<Region*>& into);
 

@@ -71,12 +71,22 @@ Model::~Model() {
 detail::Added Model::add_field(const detail::FieldSpec& spec, const About& about) {
   const GuestCall guest;
   Models::Lock lock(impl_.get());
+  if (!lock) {
+    lock.errors.push_back(failure(ErrorKind::kLimit, {},
+                                  quoted_field(spec.label) + "is lost: " + Models::is_forking().message));
+    return {place_of(kNoNumber, 0), place_of(kNoNumber, 0)};
+  }
   return Models::get().add_field(*impl_, number_, spec, about, lock.errors);
 }
 
 detail::Place Model::add_memory(std::size_t size) {
   const GuestCall guest;
   Models::Lock lock(impl_.get());
+  if (!lock) {
+    lock.errors.push_back(
+        failure(ErrorKind::kLimit, {}, "memory for a field " + Models::is_forking().message));
+    return place_of(kNoNumber, 0);
+  }
   return Models::get().add_memory(*impl_, number_, {.size = size}, lock.errors);
 }
 
@@ -85,6 +95,7 @@ Expected<void> Model::open() {
   bool shares = false;
   {
     const Models::Lock lock(impl_.get());
+    if (!lock) return tl::unexpected(Models::is_forking());
     impl_->told = true;
     shares = impl_->shared.has_fields();
   }
@@ -92,6 +103,7 @@ Expected<void> Model::open() {
   const auto* const file = begin.in_thread();
   const auto* const shared = shares ? begin.in_shared() : nullptr;
   const Models::Lock lock(impl_.get());
+  if (!lock) return tl::unexpected(Models::is_forking());
   if (impl_->per_thread.is_file(file) && (shared == nullptr || impl_->shared.is_file(shared))) return {};
   return tl::unexpected(impl_->no_file.value_or(
       failure(ErrorKind::kLimit, {}, "there is no memory, or the Model was removed")));
@@ -107,6 +119,7 @@ Expected<void> Model::flush(Flush how) {
   std::vector<Range> ranges;
   {
     const Models::Lock lock(impl_.get());
+    if (!lock) return tl::unexpected(Models::is_forking());
     impl_->for_each_region([&](const Region& region) {
       if (region.is_file()) ranges.push_back({region.path(), region.address(), region.file_bytes()});
     });
@@ -123,14 +136,14 @@ Expected<void> Model::flush(Flush how) {
 
 void Model::remove() {
   const GuestCall guest;
-  const Models::Lock lock(impl_.get());
-  impl_->remove();
+  Models::get().remove_files(*impl_);
 }
 
 std::vector<std::string> Model::paths() const {
   const GuestCall guest;
   std::vector<std::string> paths;
   const Models::Lock lock(impl_.get());
+  if (!lock) return paths;
   impl_->for_each_region([&](const Region& region) {
     if (region.is_file()) paths.push_back(region.path());
   });

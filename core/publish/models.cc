@@ -78,8 +78,6 @@ void for_each_thread(Place place, void (*visit)(void*, const std::byte*), void* 
 
 }  // namespace detail
 
-thread_local constinit bool Models::locked_here_ = false;
-
 Models& Models::get() {
   // Never destroyed: threads may end after main has.
   static auto* const models = new Models;
@@ -88,33 +86,33 @@ Models& Models::get() {
 
 Models::Models() {
   notices_ends_ = ::pthread_key_create(&thread_end_, [](void*) { get().leave_thread(); }) == 0;
-  ::pthread_atfork([] { get().lock(); }, [] { get().unlock(); }, [] { get().begin_child(); });
+  ::pthread_atfork([] { get().before_fork(); }, [] { get().after_fork(); }, [] { get().begin_child(); });
   std::atexit([] { get().end_process(); });
-}
-
-// A signal's handler may come at each instruction: it must find the flag set as long as this thread may
-// have the lock.
-void Models::lock() {
-  locked_here_ = true;
-  mutex_.lock();
-}
-void Models::unlock() {
-  mutex_.unlock();
-  locked_here_ = false;
 }
 
 std::uint32_t Models::add(Impl* model) {
   const GuestCall guest;
   Lock lock(model);
+  if (!lock) {
+    lock.errors.push_back(failure(ErrorKind::kLimit, {}, "values are lost: a Model " + is_forking().message));
+    return kNoNumber;
+  }
   model->choose_mode(lock.errors);
   model->choose_prefix(lock.errors);
   return take_number(model, 0, lock.errors);
 }
 
 void Models::remove(Impl* model, std::uint32_t number) {
-  const Lock lock(model);
+  lock_for_good();
   for (const Impl::More& more : model->more) forget(more.impl.get(), more.number);
   forget(model, number);
+  unlock();
+}
+
+void Models::remove_files(Impl& model) {
+  lock_for_good();
+  model.remove();
+  unlock();
 }
 
 // A free one, from `first` on.
@@ -246,7 +244,7 @@ void Models::refuse_amount(Place place) {
   Impl* const model = slot == nullptr ? nullptr : slot->model.load();
   if (model == nullptr || locked_here_ || model->told_amount.load(std::memory_order_relaxed)) return;
   Lock lock(model);
-  if (slot->model != model || model->told_amount.exchange(true)) return;
+  if (!lock || slot->model != model || model->told_amount.exchange(true)) return;
   lock.errors.push_back(failure(ErrorKind::kInvalid, {},
                                 quoted_field(model->known.label_at(place)) +
                                     "was given an amount that is negative or no number, which "
@@ -254,8 +252,7 @@ void Models::refuse_amount(Place place) {
 }
 
 void Models::for_each_thread(Place place, void (*visit)(void*, const std::byte*), void* context) {
-  if (locked_here_) return;
-  lock();
+  if (locked_here_ || !lock()) return;
   Slot* const slot = slots_.find(place.number);
   Impl* const model = slot == nullptr ? nullptr : slot->model.load();
   if (model != nullptr) {
@@ -283,6 +280,14 @@ std::byte* Models::enter(std::uint32_t number, Begin&& begin, Keep&& keep) {
   // A Model that is gone has no file, and a signal's handler must not wait for what it interrupted.
   if (model == nullptr || locked_here_) return &lost_file;
   Lock lock(model);
+  if (!lock) {
+    if (!told_forking_.exchange(true)) {
+      lock.errors.push_back(failure(ErrorKind::kLimit, {},
+                                    "values are lost: the first write of a thread " + is_forking().message +
+                                        "; further ones are not told"));
+    }
+    return &lost_file;
+  }
   // Threads that run on while the process exits may find it gone by now.
   if (slot->model != model) return &lost_file;
   std::byte* file = &lost_file;
@@ -315,6 +320,7 @@ std::byte* Models::take_region(Impl& model, FileSet& files, std::string_view thr
   region.reset();
   auto filled = files.fill(region, thread, tid, lock.errors);
   free_regions_.pop_back();
+  if (forking_here_) region.give_to_children(true);
   if (!filled) model.fail(filled.error(), lock.errors);
   if (!told_shut_out_) {
     if (auto why = shut_out(model.options.path)) {
@@ -323,53 +329,6 @@ std::byte* Models::take_region(Impl& model, FileSet& files, std::string_view thr
     }
   }
   return region.address();
-}
-
-void Models::leave_thread() {
-  const GuestCall guest;
-  lock();
-  const auto here = std::find_if(threads_.begin(), threads_.end(),
-                                 [](const ThreadTables& thread) { return thread.files == thread_files; });
-  if (here != threads_.end()) {
-    for_each_file(*here, [&](std::uint32_t number, const std::byte* file) {
-      Slot* const slot = file == nullptr ? nullptr : slots_.find(number);
-      Impl* const model = slot == nullptr ? nullptr : slot->model.load();
-      if (model != nullptr) model->per_thread.leave(file);
-    });
-  }
-  forget_all_here();
-  if (here != threads_.end()) threads_.erase(here);
-  unlock();
-}
-
-// In the child of a fork: all files are the parent's, and the only thread is this one.
-void Models::begin_child() {
-  // It tells its own errors.
-  forget_errors();
-  forget_all_here();
-  threads_.clear();
-  slots_.for_each([&](std::uint32_t number, Slot& slot) {
-    Impl* const model = slot.model;
-    if (model == nullptr) return;
-    if (number < kFastModels) shared_files[number].store(nullptr, std::memory_order_relaxed);
-    slot.shared = nullptr;
-    slot.shared_lost = false;
-    model->for_each_region([](Region& region) { region.reset(); });
-    model->per_thread.release(free_regions_);
-    model->shared.release(free_regions_);
-    model->no_file.reset();
-    model->told = false;
-  });
-  unlock();
-}
-
-void Models::end_process() {
-  lock();
-  slots_.for_each([](std::uint32_t, Slot& slot) {
-    Impl* const model = slot.model;
-    if (model != nullptr && model->options.remove_at_exit) model->remove();
-  });
-  unlock();
 }
 
 }  // namespace mmstats

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "mmstats/fields.h"
@@ -33,25 +34,42 @@ class Models {
   // Models, too.
   class Lock {
    public:
-    explicit Lock(const Impl* model) : model_(model) { get().lock(); }
+    explicit Lock(const Impl* model) : model_(model), held_(get().lock()) {}
     ~Lock() {
       // The Model may be gone as soon as the lock is free.
       const auto on_error = errors.empty() ? OnError{} : model_->options.on_error;
-      get().unlock();
+      if (held_) get().unlock();
       for (const Error& error : errors) tell(on_error, error);
     }
     Lock(const Lock&) = delete;
     Lock& operator=(const Lock&) = delete;
 
+    // False: a fork does not let go of it, see lock(). Nothing may be done then.
+    explicit operator bool() const { return held_; }
+
     std::vector<Error> errors;
 
    private:
     const Impl* model_;
+    bool held_;
   };
+
+  // Holds the lock, for what is no Model's. Throws std::bad_alloc if Lock would be false.
+  class Hold {
+   public:
+    Hold();
+    ~Hold() { get().unlock(); }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+  };
+
+  // Why nothing was done without the lock.
+  static Error is_forking();
 
   // Returns the Model's number.
   std::uint32_t add(Impl* model);
   void remove(Impl* model, std::uint32_t number);
+  void remove_files(Impl& model);
 
   // As Model's functions say, with the lock held by the caller.
   detail::Added add_field(Impl& model, std::uint32_t number, const detail::FieldSpec& wanted,
@@ -78,9 +96,18 @@ class Models {
     std::atomic<bool> shared_lost;
   };
 
+  // A thread that ended while a fork had the lock.
+  struct Ended {
+    std::byte** files;  // as in ThreadTables
+    std::vector<std::pair<std::uint32_t, const std::byte*>> left;
+  };
+
   Models();
-  void lock();
+  // A fork has the lock from its first handler to its last one, and may wait in another library's for this
+  // very thread: so it is waited for no longer than a second. False: the lock was not had.
+  bool lock();
   void unlock();
+  void lock_for_good();
 
   std::uint32_t take_number(Impl* model, std::uint32_t first, std::vector<Error>& errors);
   void forget(Impl* model, std::uint32_t number);
@@ -89,12 +116,27 @@ class Models {
   std::byte* enter(std::uint32_t number, Begin&& begin, Keep&& keep);
   std::byte* take_region(Impl& model, FileSet& files, std::string_view thread, std::int64_t tid, Lock& lock);
   void leave_thread();
+  bool put_off(Ended& ended);
+  void leave_file(std::uint32_t number, const std::byte* file);
+  void forget_thread(std::byte** files);
+  void settle_ended();
+  void give_to_children(bool given);
+  void before_fork();
+  void after_fork();
   void begin_child();
   void end_process();
 
   static thread_local constinit bool locked_here_ __attribute__((tls_model("initial-exec")));
+  // The fork that has the lock is this thread's, whose handlers in other libraries may do anything.
+  static thread_local constinit bool forking_here_ __attribute__((tls_model("initial-exec")));
 
-  std::mutex mutex_;
+  std::timed_mutex mutex_;
+  std::atomic<bool> forking_ = false;  // has the lock
+  std::atomic<bool> gave_up_ = false;  // somebody did, waiting for that fork
+  pid_t forker_ = 0;
+  std::mutex ended_mutex_;  // for a moment, whoever has the lock
+  std::vector<Ended> ended_;
+  std::atomic<bool> has_ended_ = false;
   Growing<Slot> slots_;                // of the Models, by their numbers
   std::vector<ThreadTables> threads_;  // of those that have any files
   std::deque<Region> regions_;
@@ -102,6 +144,7 @@ class Models {
   pthread_key_t thread_end_{};
   bool notices_ends_ = false;  // of threads, by that key
   bool told_shut_out_ = false;
+  std::atomic<bool> told_forking_ = false;
 };
 
 }  // namespace mmstats

@@ -140,6 +140,18 @@ Region::Region(RegionSize size) : size_(size) {
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (reserved == MAP_FAILED) throw std::bad_alloc();
   address_ = static_cast<std::byte*>(reserved);
+  advise_forks();
+}
+
+// To be called whenever something is mapped there.
+void Region::advise_forks() {
+  const int failed = ::madvise(address_, size_.file + size_.memory, given_ ? MADV_DOFORK : MADV_DONTFORK);
+  if (!given_) kept_failed_ = failed != 0;
+}
+
+void Region::give_to_children(bool given) {
+  given_ = given;
+  advise_forks();
 }
 
 Expected<void> Region::fill(std::span<const std::byte> image, const std::string& path,
@@ -201,6 +213,7 @@ Expected<void> Region::grow_file(std::size_t bytes, int fd) {
     return tl::unexpected(system_failure(path_, "cannot be mapped"));
   }
   bytes_ = file_bytes_ = wanted;
+  advise_forks();
   return {};
 }
 
@@ -260,6 +273,7 @@ void Region::grow_private(std::size_t bytes) {
   if (wanted <= bytes_) return;
   map_memory(address_ + bytes_, wanted - bytes_);
   bytes_ = wanted;
+  advise_forks();
 }
 
 void Region::provide_memory(std::size_t bytes) {
@@ -267,6 +281,7 @@ void Region::provide_memory(std::size_t bytes) {
   if (wanted <= memory_bytes_) return;
   map_memory(address_ + size_.file + memory_bytes_, wanted - memory_bytes_);
   memory_bytes_ = wanted;
+  advise_forks();
 }
 
 void Region::remove() {
@@ -282,6 +297,7 @@ void Region::detach() {
   if (copy != MAP_FAILED) {
     std::memcpy(copy, address_, file_bytes_);
     ::mremap(copy, file_bytes_, file_bytes_, MREMAP_MAYMOVE | MREMAP_FIXED, address_);
+    advise_forks();
   }
   file_bytes_ = 0;
 }
@@ -291,6 +307,8 @@ void Region::reset() {
   static_cast<void>(::mmap(address_, size_.file + size_.memory, PROT_NONE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
   bytes_ = file_bytes_ = memory_bytes_ = 0;
+  given_ = false;
+  advise_forks();
   full_ = false;
 }
 

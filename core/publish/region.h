@@ -28,7 +28,8 @@ struct RegionSize {
 class Region {
  public:
   // Takes the addresses, which cost nothing until they are used; they are never given back, as threads
-  // may still write while the process exits. Throws std::bad_alloc.
+  // may still write while the process exits. The child of a fork does not have them: it would pay for each
+  // region of each thread. Throws std::bad_alloc.
   explicit Region(RegionSize size = {});
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
@@ -55,8 +56,15 @@ class Region {
   // Removes the file if its name still leads to it, and lets go of it.
   void remove();
 
-  // Back to unused addresses; a file stays where it is. For the child of a fork, and to use it again.
+  // Back to unused addresses; a file stays where it is. To use it again.
   void reset();
+
+  // Whether a child that is forked from now on has it, too: as it is, so that it can be written until it is
+  // reset. For the regions of the thread that forks.
+  void give_to_children(bool given);
+  // Of a region that was there before the fork. False: its addresses may be anybody's by now, and nothing may
+  // be done with it.
+  [[nodiscard]] bool is_in_child() const { return given_ || kept_failed_; }
 
   [[nodiscard]] RegionSize size() const { return size_; }
   [[nodiscard]] std::byte* address() const { return address_; }
@@ -71,12 +79,15 @@ class Region {
   Expected<void> reopen_and_grow(std::size_t bytes);
   Expected<void> take_name(const std::string& temporary, const std::string& wanted);
   void grow_private(std::size_t bytes);
+  void advise_forks();
 
   RegionSize size_;
   std::byte* address_;
   std::size_t bytes_ = 0;         // usable from the beginning: the file, and private memory after it
   std::size_t file_bytes_ = 0;    // mapped from the file
   std::size_t memory_bytes_ = 0;  // usable behind the file's addresses
+  bool given_ = false;            // to children
+  bool kept_failed_ = false;      // they have it whatever was wanted
   bool full_ = false;             // a field did not fit: the file takes no more
   std::string path_;
   FileId id_;

@@ -78,6 +78,8 @@ void forget_all_here() noexcept {
   lost_here = 0;
 }
 
+Growing<std::byte*>* more_files_here() noexcept { return more_files; }
+
 std::byte* fresh_nowhere() noexcept {
   std::fill(std::begin(nowhere), std::end(nowhere), std::byte{});
   return nowhere;

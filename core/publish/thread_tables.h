@@ -44,12 +44,18 @@ void keep_here(std::uint32_t number, std::byte* file) noexcept;
 // All of this thread; its ThreadTables are to end, too.
 void forget_all_here() noexcept;
 
+// This thread's table of Models that are not fast; null if it has none.
+Growing<std::byte*>* more_files_here() noexcept;
+
 // Calls act(number, entry) for each that this thread may have.
 template <class Act>
-void for_each_file(const ThreadTables& thread, Act&& act) {
-  for (std::uint32_t number = 0; number < detail::kFastModels; ++number) act(number, thread.files[number]);
-  if (!thread.more) return;
-  thread.more->for_each([&](std::uint32_t i, std::byte*& entry) { act(detail::kFastModels + i, entry); });
+void for_each_file_here(Act&& act) {
+  for (std::uint32_t number = 0; number < detail::kFastModels; ++number) {
+    act(number, detail::thread_files[number]);
+  }
+  if (auto* const more = more_files_here()) {
+    more->for_each([&](std::uint32_t i, std::byte*& entry) { act(detail::kFastModels + i, entry); });
+  }
 }
 
 // For values that there is no memory for: sixteen bytes of zeros. Each thread has its own, so that none sees

@@ -25,8 +25,13 @@
 // A file that cannot be made (no permission, no space) does not stop the program: the fields work on
 // private memory, and the reason is told once (ModelOptions::on_error).
 //
-// fork: the child makes files of its own at its first write and leaves the parent's alone. A process
-// that comes about without pthread_atfork(3) handlers (clone(2) called directly) must not write.
+// fork: the child makes files of its own at its first write and leaves the parent's alone; of the memory of
+// the parent's other threads it has nothing. A process that comes about without pthread_atfork(3) handlers
+// (clone(2) called directly, _Fork(3)) must not write.
+// Handlers of other libraries may do anything with Models. What they add in the child before our own handler
+// is called may go to the parent's file. If such a handler waits for another thread, and that one wants to
+// make a Model or a field, or to write for the first time, it gives up after a second: what it made or wrote
+// is lost until the fork is over, which is told.
 // exec: the files stay as they are until the process ends or a new Model takes their names.
 //
 // Files that somebody deletes, renames or replaces while the program runs: the fields go on in memory that no

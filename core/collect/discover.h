@@ -8,9 +8,9 @@
 // - files that are read, and folders that wildcards lead to, are counted in one number, max_files, and shared
 //   out among their owners (shares.h). Descriptors are, too;
 // - what does not fit is not opened, and is remembered, in bounded memory. Names that are looked at in vain
-//   are bounded in each scan (looks.h): max_files of them, and four times as many after quiet scans. Where
-//   more wait, chance decides. So a file for which there is room is found at once where few names wait, and
-//   where many do, in about as many scans as max_files goes into them, wherever it stands in the listing;
+//   are bounded in each scan (looks.h): a quarter of max_files, and max_files after quiet scans. Where more
+//   wait, chance decides. So a file for which there is room is found at once where few names wait, and where
+//   many do, in about four times as many scans as max_files goes into them, wherever it stands in the listing;
 // - of what cannot be used, twenty names of a folder are told, shared out among their owners, and the others
 //   counted.
 #pragma once

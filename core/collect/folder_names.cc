@@ -57,7 +57,7 @@ std::uint64_t error_name(const dirent& entry) {
 FolderNames::FolderNames(const DiscoveryLimits& limits, DiscoveredFiles& files)
     : max_files_(limits.max_files),
       files_(files),
-      looks_(std::max(limits.max_files, Looks::kMinPerScan)),
+      looks_(Looks::per_scan(limits.max_files)),
       errors_looks_(kErrorLooks),
       errors_(kMaxErrors) {}
 

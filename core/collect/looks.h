@@ -12,6 +12,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -28,8 +29,11 @@ class Looks {
  public:
   // What quiet scans leave is kept for one with more to do: so many scans' worth, that one included.
   static constexpr std::size_t kBurst = 4;
-  // Of a bound for a scan, which may follow from a small number of files.
-  static constexpr std::size_t kMinPerScan = 100;
+  // How many in a scan are enough where so many files may be read: with what quiet scans left, one look for
+  // each.
+  static std::size_t per_scan(std::size_t max_files) {
+    return std::max<std::size_t>(max_files / kBurst, 100);
+  }
 
   // `per_scan`: above 0.
   explicit Looks(std::size_t per_scan)

@@ -25,7 +25,7 @@ WatchedFolders::WatchedFolders(std::vector<std::string> globs, const DiscoveryLi
     : max_files_(limits.max_files),
       room_(room),
       names_(names),
-      looks_(std::max(limits.max_files, Looks::kMinPerScan)),
+      looks_(Looks::per_scan(limits.max_files)),
       errors_room_(kMaxFolderErrors) {
   for (auto& text : globs) {
     const boost::filesystem::path path(text);

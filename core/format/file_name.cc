@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <memory>
 #include <utility>
 
 #include "base/failure.h"
@@ -67,6 +68,14 @@ std::string file_path(const std::string& folder, const std::string& name, std::s
   std::replace(command.begin(), command.end(), '/', '_');
   const auto pid = std::to_string(::getpid());
   return expand(chosen_folder + '/' + chosen_name, {.command = command, .pid = pid, .thread = thread});
+}
+
+std::string absolute_folder(const std::string& folder) {
+  auto chosen = first_of(folder, "MMSTATS_PATH", {});
+  if (chosen.empty() || chosen.front() == '/') return folder;
+  const std::unique_ptr<char, void (*)(void*)> here(::getcwd(nullptr, 0), std::free);
+  if (here == nullptr || *here != '/') return folder;
+  return std::string(here.get()) + '/' + chosen;
 }
 
 std::optional<Error> shut_out(const std::string& folder) {

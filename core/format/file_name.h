@@ -16,6 +16,10 @@ namespace mmstats {
 // {TID} stands for. Programs with raised privileges (setuid) take nothing from the environment.
 std::string file_path(const std::string& folder, const std::string& name, std::string_view thread);
 
+// `folder`, as above, if it is that of the process now, whatever folder it goes to later: a relative one is
+// made absolute. Empty: none was chosen.
+std::string absolute_folder(const std::string& folder);
+
 // If the usual folder of writers, /run/mmstats, exists, but this process cannot write there: why, and where
 // its files go instead. None where the program chose the folder, or the environment.
 std::optional<Error> shut_out(const std::string& folder);

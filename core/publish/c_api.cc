@@ -374,6 +374,17 @@ int mmstats_model_flush(mmstats_model* model, bool async) {
   }
 }
 
+int mmstats_model_reopen(mmstats_model* model) {
+  const mmstats::GuestCall guest;
+  if (model == nullptr) return ENOMEM;
+  try {
+    const auto reopened = model->get().reopen();
+    return reopened ? 0 : errno_of(reopened.error());
+  } catch (...) {
+    return ENOMEM;
+  }
+}
+
 void mmstats_model_remove(mmstats_model* model) {
   const mmstats::GuestCall guest;
   if (model == nullptr) return;

@@ -193,6 +193,8 @@ Region* FileSet::take_left(std::int64_t tid) {
   Region* const region = left_.back();
   left_.pop_back();
   left_set_.erase(region);
+  // What could not be made for the thread that left it, perhaps, can by now. It was told.
+  if (!region->is_file()) static_cast<void>(publish_again(*region, std::to_string(tid)));
   store_tid(*region, tid);
   return region;
 }
@@ -239,6 +241,30 @@ bool FileSet::is_file(const std::byte* address) const {
   return region != nullptr && region->is_file();
 }
 
+bool FileSet::is_published(const std::byte* address) const {
+  const Region* const region = find(address);
+  return region != nullptr && region->is_published();
+}
+
+Expected<void> FileSet::publish_again(Region& region, std::string_view thread) const {
+  if (!published_ || region.is_published()) return {};
+  return region.publish_again(
+      region.is_file() ? region.path() : file_path(options_.path, options_.file_name, thread), options_.mode);
+}
+
+void FileSet::publish_again(const std::byte* mine, std::string_view thread, std::vector<Error>& wrong) {
+  if (!published_) return;
+  for (Region* region : regions_) {
+    if (region->address() == mine || is_left(region)) {
+      if (auto made = publish_again(*region, thread); !made) wrong.push_back(made.error());
+    } else if (!region->is_published()) {
+      wrong.push_back(failure(ErrorKind::kChanged, region->path(),
+                              "has no file now, and only the thread that writes it can make one: by "
+                              "Model::open(), or when it ends"));
+    }
+  }
+}
+
 void FileSet::give_to_children(const std::byte* address, bool given) {
   if (Region* const region = find(address)) region->give_to_children(given);
 }
@@ -249,6 +275,7 @@ void FileSet::leave(const std::byte* address) {
   // First this: no reader may take what a file begins with for what a thread has.
   store_tid(*left, 0);
   fresh_.restore(left->address());
+  if (!left->is_file()) static_cast<void>(publish_again(*left, std::to_string(::gettid())));
   left_.push_back(left);
   left_set_.insert(left);
 }

@@ -48,6 +48,11 @@ class FileSet {
     }
   }
   [[nodiscard]] bool is_file(const std::byte* address) const;
+  // Of regions that readers do not find: makes files of the one at `mine` and of those that ended threads
+  // left, if that can be; adds why not to `wrong`, and of which only the thread that has it can make one.
+  void publish_again(const std::byte* mine, std::string_view thread, std::vector<Error>& wrong);
+  // Whether readers find the one at `address`. Null: there is none.
+  [[nodiscard]] bool is_published(const std::byte* address) const;
   // Of the region at `address`, as Region::give_to_children.
   void give_to_children(const std::byte* address, bool given);
   // Adds all regions to `into`, as they are, and knows them no more.
@@ -64,6 +69,7 @@ class FileSet {
                               std::string_view line) const;
   [[nodiscard]] Region* find(const std::byte* address) const;
   [[nodiscard]] bool is_left(const Region* region) const { return left_set_.contains(region); }
+  Expected<void> publish_again(Region& region, std::string_view thread) const;
   void store_tid(Region& region, std::int64_t tid) const;
   std::uint32_t append(const detail::FieldSpec& spec, std::string_view label, std::vector<Error>& errors);
   std::size_t append_property(std::string_view label, std::string_view type, std::size_t size,

@@ -22,6 +22,7 @@ constexpr std::size_t kMinFile = std::size_t{64} << 10U;
 constexpr std::size_t kMaxFile = std::size_t{1} << 30U;
 
 ModelOptions within_limits(ModelOptions options) {
+  options.path = absolute_folder(options.path);
   options.max_file_bytes = whole_pages(std::clamp(options.max_file_bytes, kMinFile, kMaxFile));
   return options;
 }
@@ -104,7 +105,13 @@ Expected<void> Model::open() {
   const auto* const shared = shares ? begin.in_shared() : nullptr;
   const Models::Lock lock(impl_.get());
   if (!lock) return tl::unexpected(Models::is_forking());
-  if (impl_->per_thread.is_file(file) && (shared == nullptr || impl_->shared.is_file(shared))) return {};
+  const auto published = [&] {
+    return impl_->per_thread.is_published(file) && (shared == nullptr || impl_->shared.is_published(shared));
+  };
+  if (published()) return {};
+  const auto wrong = Models::get().publish_again(*impl_, number_);
+  if (published()) return {};
+  if (!impl_->no_file && !wrong.empty()) return tl::unexpected(wrong.front());
   return tl::unexpected(impl_->no_file.value_or(
       failure(ErrorKind::kLimit, {}, "there is no memory, or the Model was removed")));
 }
@@ -117,21 +124,32 @@ Expected<void> Model::flush(Flush how) {
     std::size_t bytes;
   };
   std::vector<Range> ranges;
+  Expected<void> result;
   {
     const Models::Lock lock(impl_.get());
     if (!lock) return tl::unexpected(Models::is_forking());
+    auto wrong = Models::get().publish_again(*impl_, number_);
+    if (!wrong.empty()) result = tl::unexpected(std::move(wrong.front()));
     impl_->for_each_region([&](const Region& region) {
       if (region.is_file()) ranges.push_back({region.path(), region.address(), region.file_bytes()});
     });
   }
   // Without the lock: a disk may take long. The addresses stay valid.
-  Expected<void> result;
   for (const Range& range : ranges) {
     if (::msync(range.address, range.bytes, how == Flush::kSync ? MS_SYNC : MS_ASYNC) == 0 || !result)
       continue;
     result = tl::unexpected(system_failure(range.path, "cannot be written to disk"));
   }
   return result;
+}
+
+Expected<void> Model::reopen() {
+  const GuestCall guest;
+  const Models::Lock lock(impl_.get());
+  if (!lock) return tl::unexpected(Models::is_forking());
+  auto wrong = Models::get().publish_again(*impl_, number_);
+  if (wrong.empty()) return {};
+  return tl::unexpected(std::move(wrong.front()));
 }
 
 void Model::remove() {

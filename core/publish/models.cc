@@ -109,6 +109,13 @@ void Models::remove(Impl* model, std::uint32_t number) {
   unlock();
 }
 
+std::vector<Error> Models::publish_again(Impl& model, std::uint32_t number) {
+  std::vector<Error> wrong;
+  model.per_thread.publish_again(file_here(number), std::to_string(::gettid()), wrong);
+  model.shared.publish_again(nullptr, "shared", wrong);
+  return wrong;
+}
+
 void Models::remove_files(Impl& model) {
   lock_for_good();
   model.remove();

@@ -12,9 +12,12 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <fstream>
 #include <new>
 #include <utility>
 
@@ -125,12 +128,61 @@ Descriptor open_for_writing(const std::string& path) {
   }
 }
 
+// Gives the file blocks from its first `had` bytes to `wanted`. That comes before they are mapped: on a full
+// file system the first store would end the process otherwise (SIGBUS).
+Expected<void> allocate(int fd, std::size_t had, std::size_t wanted, const std::string& path) {
+  rlimit limit{};
+  // Beyond this limit the kernel sends a signal that ends the process, too.
+  if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && wanted > limit.rlim_cur) {
+    return tl::unexpected(
+        system_failure(path, "would be larger than the process may make files (ulimit -f)", EFBIG));
+  }
+  int failed = 0;
+  do {
+    failed = ::posix_fallocate(fd, static_cast<off_t>(had), static_cast<off_t>(wanted - had));
+  } while (failed == EINTR);
+  if (failed == 0) return {};
+  return tl::unexpected(system_failure(path, "cannot be given " + std::to_string(wanted) + " bytes", failed));
+}
+
+// While it lives, no handler of a signal interrupts this thread: what it adds to bytes that are being copied
+// would be lost.
+class NoSignals {
+ public:
+  NoSignals() {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~NoSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  NoSignals(const NoSignals&) = delete;
+  NoSignals& operator=(const NoSignals&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
 // Puts fresh memory at addresses that are ours.
 void map_memory(std::byte* address, std::size_t bytes) {
   if (::mmap(address, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
       MAP_FAILED) {
     throw std::bad_alloc();
   }
+}
+
+// Opens a new file that is to become `path`. No descriptor: `result` says why. It may also say what is wrong
+// with the file that is there.
+Descriptor make_temporary(const std::string& temporary, const std::string& path, std::optional<unsigned> mode,
+                          Expected<void>& result) {
+  // Never more open than it is meant to be, not even for a moment.
+  Descriptor file(
+      ::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode ? 0600 : 0644));
+  if (!file) {
+    result = tl::unexpected(system_failure(path, "cannot be made"));
+  } else if (mode && ::fchmod(file.get(), *mode) != 0) {
+    result = tl::unexpected(system_failure(path, "cannot be given its mode"));
+  }
+  return file;
 }
 
 }  // namespace
@@ -168,16 +220,11 @@ Expected<void> Region::fill(std::span<const std::byte> image, const std::string&
 Expected<void> Region::make_file(std::span<const std::byte> image, const std::string& path,
                                  std::optional<unsigned> mode) {
   const auto temporary = temporary_name(path);
-  // Never more open than it is meant to be, not even for a moment.
-  const Descriptor file(
-      ::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode ? 0600 : 0644));
-  if (!file) return tl::unexpected(system_failure(path, "cannot be made"));
+  Expected<void> result;
+  const Descriptor file = make_temporary(temporary, path, mode, result);
+  if (!file) return result;
   path_ = path;
   id_ = id_of(file.get());
-  Expected<void> result;
-  if (mode && ::fchmod(file.get(), *mode) != 0) {
-    result = tl::unexpected(system_failure(path, "cannot be given its mode"));
-  }
   if (result) result = grow_file(image.size(), file.get());
   if (result) {
     std::memcpy(address_, image.data(), image.size());
@@ -190,29 +237,68 @@ Expected<void> Region::make_file(std::span<const std::byte> image, const std::st
   return result;
 }
 
-// Blocks are allocated before they are mapped: on a full file system the first store would end the
-// process otherwise (SIGBUS).
 Expected<void> Region::grow_file(std::size_t bytes, int fd) {
   const std::size_t wanted = whole_pages(bytes);
   if (wanted > size_.file) return tl::unexpected(system_failure(path_, "has no room for more fields", EFBIG));
-  rlimit limit{};
-  // Beyond this limit the kernel sends a signal that ends the process, too.
-  if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && wanted > limit.rlim_cur) {
-    return tl::unexpected(
-        system_failure(path_, "would be larger than the process may make files (ulimit -f)", EFBIG));
-  }
-  int failed = 0;
-  do {
-    failed = ::posix_fallocate(fd, static_cast<off_t>(file_bytes_), static_cast<off_t>(wanted - file_bytes_));
-  } while (failed == EINTR);
-  if (failed != 0)
-    return tl::unexpected(
-        system_failure(path_, "cannot be given " + std::to_string(wanted) + " bytes", failed));
+  if (auto given = allocate(fd, file_bytes_, wanted, path_); !given) return given;
   if (::mmap(address_ + file_bytes_, wanted - file_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
              static_cast<off_t>(file_bytes_)) == MAP_FAILED) {
     return tl::unexpected(system_failure(path_, "cannot be mapped"));
   }
   bytes_ = file_bytes_ = wanted;
+  advise_forks();
+  return {};
+}
+
+bool Region::leads_to_file() const { return leads_to(path_, id_); }
+
+// Of a file whose name does not lead to it any more: whether it has none, as far as the system says.
+bool Region::was_deleted() const {
+  std::ifstream maps("/proc/self/maps");
+  char begin[32];
+  std::snprintf(begin, sizeof begin, "%lx-", reinterpret_cast<unsigned long>(address_));
+  for (std::string line; std::getline(maps, line);) {
+    if (line.starts_with(begin)) return line.ends_with(" (deleted)");
+  }
+  return true;
+}
+
+// The copy is complete before it has a name, and takes the place of what is mapped at one blow.
+Expected<void> Region::publish_again(const std::string& path, std::optional<unsigned> mode) {
+  if (is_file() && !was_deleted()) {
+    return tl::unexpected(failure(ErrorKind::kChanged, path, "has another name now, and is left as it is"));
+  }
+  const std::size_t bytes = is_file() ? file_bytes_ : bytes_;
+  const auto temporary = temporary_name(path);
+  Expected<void> result;
+  const Descriptor file = make_temporary(temporary, path, mode, result);
+  if (!file) return result;
+  if (result) result = allocate(file.get(), 0, bytes, path);
+  void* copy = MAP_FAILED;
+  if (result) {
+    copy = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+    if (copy == MAP_FAILED) result = tl::unexpected(system_failure(path, "cannot be mapped"));
+  }
+  const auto before = path_;
+  const NoSignals no_signals;
+  if (result) {
+    std::memcpy(copy, address_, bytes);
+    result = take_name(temporary, path);
+    if (!result) ::unlink(temporary.c_str());
+  } else {
+    ::unlink(temporary.c_str());
+  }
+  if (result && ::mremap(copy, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, address_) == MAP_FAILED) {
+    result = tl::unexpected(system_failure(path, "cannot be mapped"));
+    ::unlink(path_.c_str());
+  }
+  if (!result) {
+    path_ = before;
+    if (copy != MAP_FAILED) ::munmap(copy, bytes);
+    return result;
+  }
+  id_ = id_of(file.get());
+  file_bytes_ = bytes;
   advise_forks();
   return {};
 }
@@ -307,6 +393,7 @@ void Region::reset() {
   static_cast<void>(::mmap(address_, size_.file + size_.memory, PROT_NONE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
   bytes_ = file_bytes_ = memory_bytes_ = 0;
+  path_.clear();
   given_ = false;
   advise_forks();
   full_ = false;

@@ -43,6 +43,15 @@ class Region {
   Expected<void> fill(std::span<const std::byte> image, const std::string& path,
                       std::optional<unsigned> mode = {});
 
+  // Whether readers find it: it is a file, and the file has its name.
+  [[nodiscard]] bool is_published() const { return is_file() && leads_to_file(); }
+
+  // Makes a file of the same bytes, with the name `path`, of private memory, or of a file that was deleted:
+  // what is there now, and from then on. Precondition: nobody writes there meanwhile.
+  // Errors: why there is none, and nothing is changed; kChanged: the file has another name by now, and is
+  // left as it is.
+  Expected<void> publish_again(const std::string& path, std::optional<unsigned> mode);
+
   // Appends a field at `offset`, where the list ends: readers see it when it is whole.
   // Error: there is no room; the field is there, but its file's list has ended for good.
   Expected<void> append(std::size_t offset, std::span<const std::byte> field);
@@ -79,6 +88,8 @@ class Region {
   Expected<void> reopen_and_grow(std::size_t bytes);
   Expected<void> take_name(const std::string& temporary, const std::string& wanted);
   void grow_private(std::size_t bytes);
+  [[nodiscard]] bool leads_to_file() const;
+  [[nodiscard]] bool was_deleted() const;
   void advise_forks();
 
   RegionSize size_;

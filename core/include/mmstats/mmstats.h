@@ -74,6 +74,9 @@ MMSTATS_API int mmstats_model_set_on_error(mmstats_model* model,
 MMSTATS_API int mmstats_model_open(mmstats_model* model, char* reason, size_t size);
 /* Has the files written to disk; waits for that unless `async`. 0 or an errno. */
 MMSTATS_API int mmstats_model_flush(mmstats_model* model, bool async);
+/* Makes files again that were deleted or could not be made: those of this thread and of threads that have
+ * ended. 0 or an errno, if others are left or it fails. */
+MMSTATS_API int mmstats_model_reopen(mmstats_model* model);
 /* Takes the files away for good; fields go on, on private memory. */
 MMSTATS_API void mmstats_model_remove(mmstats_model* model);
 /* Ends the model and all its handles. No thread may use them any more. */

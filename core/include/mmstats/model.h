@@ -35,8 +35,10 @@
 // exec: the files stay as they are until the process ends or a new Model takes their names.
 //
 // Files that somebody deletes, renames or replaces while the program runs: the fields go on in memory that no
-// name leads to, and readers see them no more. A file that somebody truncates ends the program at its next
-// write (SIGBUS), as any mapped file does.
+// name leads to, and readers see them no more, until reopen(), open() or flush() makes the files again; that
+// of shared fields cannot be made again. A relative folder is that of the process when the Model is made.
+// After setuid(2) or chroot(2) the files that are there go on; what can be made no more is told. A file that
+// somebody truncates ends the program at its next write (SIGBUS), as any mapped file does.
 //
 // Signal handlers may write in a thread that has its file (see Model::open()), and write to:
 //   Counter            x86-64: an addition is one instruction, and nothing is lost when a handler interrupts
@@ -162,9 +164,19 @@ class MMSTATS_API Model {
   // Error: why there is no file. It is not told again.
   Expected<void> open();
 
-  // Has the files written to disk; kSync waits for it. Readers need none of this: it is for a disk, and
-  // against a crash of the machine. Error: kIo of the first file that failed; the others are written.
+  // Has the files written to disk, after reopen(); kSync waits for it. Readers need none of this: it is for a
+  // disk, and against a crash of the machine. Error: as reopen(), else kIo of the first file that failed; the
+  // others are written.
   Expected<void> flush(Flush how = Flush::kSync);
+
+  // Makes files again that were deleted, or could not be made before: this thread's, and those that ended
+  // threads left. Each has the values that were written meanwhile; one that was deleted goes on under the
+  // same name, sys.pid and sys.created, which to readers is the same life. open() does the same, flush() does
+  // it first, and a thread that ends or begins does it for a file that could not be made.
+  // Error: why one cannot be made; kChanged: it is another running thread's, which must call open() itself,
+  // or that of shared fields, or has another name now, and is left as it is. Costs a system call for each
+  // file.
+  Expected<void> reopen();
 
   // Takes the files away, for good: no more will be made. Fields go on, on private memory. May be called
   // again.

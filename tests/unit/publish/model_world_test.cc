@@ -384,7 +384,9 @@ TEST_CASE("a folder that vanishes takes nothing from the program") {
       CHECK(counter.value() == 3);
     }
     CHECK(program.writes());
-    CHECK(program.model.flush().has_value());
+    const auto flushed = program.model.flush();
+    REQUIRE_FALSE(flushed);
+    CHECK(flushed.error().kind == ErrorKind::kNotFound);
   }
   CHECK(names_in(parent.path()).empty());
 }

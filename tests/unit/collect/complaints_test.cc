@@ -19,7 +19,7 @@ namespace {
 
 constexpr int kSummary = 99;
 constexpr uid_t kSomebody = 4000;
-constexpr uid_t kAnother = 4001;
+constexpr uid_t kSomebodyElse = 4001;
 
 // A log in which time passes as a test says.
 struct Told {
@@ -197,13 +197,13 @@ TEST_CASE("what was told takes a bounded memory, of which one user's takes none 
   CHECK(file == ToldComplaints::kMax - ToldComplaints::kMax / 4);
   told.add(complaint_of(file), kSomebody);
   CHECK_FALSE(told.has(complaint_of(file), kSomebody));
-  REQUIRE(told.has_room(kAnother));
-  told.add(complaint_of(0), kAnother);
+  REQUIRE(told.has_room(kSomebodyElse));
+  told.add(complaint_of(0), kSomebodyElse);
   told.begin_scan();
-  CHECK(told.has(complaint_of(0), kAnother));
+  CHECK(told.has(complaint_of(0), kSomebodyElse));
   CHECK_FALSE(told.has_room(kSomebody));
   // Told again, it takes no more than before.
-  told.add(complaint_of(0), kAnother);
+  told.add(complaint_of(0), kSomebodyElse);
   told.begin_scan();
   CHECK(told.has_room(kSomebody));
   told.begin_scan();
@@ -215,7 +215,7 @@ TEST_CASE("what two users are to blame for is two complaints, and so is what has
   ToldComplaints told;
   told.begin_scan();
   told.add(complaint_of(1), kSomebody);
-  CHECK_FALSE(told.has(complaint_of(1), kAnother));
+  CHECK_FALSE(told.has(complaint_of(1), kSomebodyElse));
   const auto without_path = [](const char* text) { return failure(ErrorKind::kLimit, {}, text); };
   told.add(without_path("one"), kSomebody);
   CHECK(told.has(without_path("one"), kSomebody));

@@ -1,6 +1,8 @@
 // What a thread that ends leaves behind: its counters, and nothing of the moment.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -92,18 +94,24 @@ TEST_CASE("gauges of threads that have ended do not count") {
   UInt64Field busy(model, "busy");
   DoubleField level(model, "level", {}, 4);
   Counter done(model, "done");
+  busy = 1;
+  level = 2;
+  ++done;
+  // All have a file at the same time.
+  constexpr int kPool = 8;
+  std::atomic<int> ready = 0;
   std::vector<std::thread> pool;
-  for (int i = 0; i < 8; ++i) {
+  for (int i = 0; i < kPool; ++i) {
     pool.emplace_back([&] {
       busy = 100;
       level = 100;
       ++done;
+      ++ready;
+      while (ready < kPool) std::this_thread::yield();
     });
   }
   for (auto& thread : pool) thread.join();
-  busy = 1;
-  level = 2;
-  ++done;
+  REQUIRE(model.paths().size() == kPool + 1);
   auto series = folded(model.paths());
   CHECK(series.at("busy").value == 1);
   CHECK(series.at("level").value == 2);

@@ -100,6 +100,7 @@ constexpr SelfValue kSelfUnreadableFiles{"count", "unreadable_files"};
 constexpr SelfValue kSelfUnreadableFolders{"count", "unreadable_folders"};
 constexpr SelfValue kSelfLeftOut{"count", "left_out_files"};
 constexpr SelfValue kSelfFoldersLeftOut{"count", "left_out_folders"};
+constexpr SelfValue kSelfPutOff{"count", "put_off_files"};
 constexpr SelfValue kSelfDead{"count", "dead_files"};
 constexpr SelfValue kSelfMemory{"memory", "kept"};
 constexpr SelfValue kSelfReused{"count", "series_given_back"};
@@ -111,7 +112,7 @@ SeriesNames make_names(const BlockConfig& config) {
   if (config.report_self) {
     for (const auto& self :
          {kSelfFiles, kSelfSeries, kSelfDamaged, kSelfUnreadableFiles, kSelfUnreadableFolders, kSelfLeftOut,
-          kSelfFoldersLeftOut, kSelfDead, kSelfMemory, kSelfReused, kSelfUnstable, kSelfScan}) {
+          kSelfFoldersLeftOut, kSelfPutOff, kSelfDead, kSelfMemory, kSelfReused, kSelfUnstable, kSelfScan}) {
       reserved.emplace_back(self.type, self.type_instance);
     }
   }
@@ -259,6 +260,7 @@ class Block {
     dispatch(kSelfUnreadableFolders, count(report.unreadable_folders));
     dispatch(kSelfLeftOut, count(report.left_out));
     dispatch(kSelfFoldersLeftOut, count(report.folders_left_out));
+    dispatch(kSelfPutOff, count(report.put_off));
     dispatch(kSelfDead, count(stats.dead));
     dispatch(kSelfMemory, count(stats.memory));
     dispatch(kSelfReused, count(stats.series_reused));

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "collect/work.h"
+
 namespace mmstats {
 namespace {
 
@@ -27,12 +29,29 @@ bool leave_out_infinite(const Layout& layout, const Ledger& ledger, std::vector<
 
 }  // namespace
 
-void FileReading::reserve(std::size_t size) { reserve_bytes(bytes, size); }
+void FileReading::reserve(std::size_t size) {
+  reserve_bytes(bytes, size);
+  most_bytes_ = std::max(most_bytes_, size);
+}
+
+void FileReading::end_scan() {
+  const auto give_back = [](auto& buffer, std::size_t used) {
+    constexpr std::size_t kItem = sizeof buffer[0];
+    if (buffer.capacity() * kItem > std::max(kSmallBuffer, 2 * used * kItem)) give_back_all(buffer);
+  };
+  give_back(bytes, most_bytes_ + kLoadSlack);
+  give_back(second_bytes_, most_bytes_ + kLoadSlack);
+  give_back(values, most_values_);
+  give_back(second_, most_values_);
+  give_back(unsettled, most_values_);
+  most_bytes_ = most_values_ = 0;
+}
 
 bool FileReading::read(const Layout& layout, const LifeMark& mark, ByteSource& source) {
   const std::size_t wanted = layout.wanted();
   reserve(wanted);
   const ssize_t got = source.read_at(0, {bytes.data(), wanted});
+  work += work::of_bytes(wanted);
   return got >= 0 && layout.matches(bytes.data(), static_cast<std::size_t>(got)) &&
          layout.agrees(mark, bytes.data());
 }
@@ -41,6 +60,8 @@ FileReading::Outcome FileReading::take(const Layout& layout, const LifeMark& mar
                                        ByteSource& source, std::uint64_t& unstable) {
   const auto plans = layout.plans();
   values.resize(plans.size());
+  most_values_ = std::max(most_values_, plans.size());
+  work += work::kValue * plans.size();
   std::uint64_t difference = 0;
   unsigned bad_flags = 0;
   for (std::size_t i = 0; i < plans.size(); ++i) {
@@ -60,6 +81,7 @@ FileReading::Outcome FileReading::take(const Layout& layout, const LifeMark& mar
   unsettled.clear();
   const std::size_t hot = layout.hot_end() - layout.hot_begin();
   const ssize_t got = source.read_at(layout.hot_begin(), {second_bytes_.data() + layout.hot_begin(), hot});
+  work += work::of_bytes(hot) + work::kValue * plans.size();
   if (got != static_cast<ssize_t>(hot)) return Outcome::kReload;
   second_.resize(plans.size());
   const bool same =
@@ -117,6 +139,7 @@ bool FileReading::settle(const Layout& layout, const LifeMark& mark, const Ledge
   }
   for (int readings = 2; readings < kMostReadings && !unsettled.empty(); ++readings) {
     if (!read(layout, mark, source)) return false;
+    work += work::kValue * unsettled.size();
     std::erase_if(unsettled, [&](std::uint32_t i) {
       const std::uint64_t newest = plans[i].load(bytes.data());
       if (judge(i, second_[i], newest) == Verdict::kAccept) {

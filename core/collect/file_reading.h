@@ -13,6 +13,15 @@
 
 namespace mmstats {
 
+// Bytes of a buffer that are kept for the next file, however small that is.
+inline constexpr std::size_t kSmallBuffer = std::size_t{1} << 20U;
+
+// Empties it, and keeps no memory: "= {}" keeps it all.
+template <class Buffer>
+void give_back_all(Buffer& buffer) {
+  buffer = Buffer();
+}
+
 struct FileReading {
   enum class Outcome : std::uint8_t { kTaken, kUnchanged, kReload };
 
@@ -20,9 +29,13 @@ struct FileReading {
   std::vector<std::uint64_t> values;     // by plan; after kTaken: what to accept
   std::vector<std::uint32_t> unsettled;  // after kTaken: plans whose value is the last accepted one again
   bool changed = false;                  // after kTaken: some value is not the last accepted one
+  std::uint64_t work = 0;                // units (work.h) that all readings took, ever
 
   // Makes room for `size` bytes in `bytes`.
   void reserve(std::size_t size);
+
+  // Gives back what only larger files needed than those since the last call.
+  void end_scan();
 
   // Reads the file into `bytes`; true if it is the same life in the same shape.
   bool read(const Layout& layout, const LifeMark& mark, ByteSource& source);
@@ -38,6 +51,8 @@ struct FileReading {
 
   std::vector<std::byte> second_bytes_;
   std::vector<std::uint64_t> second_;
+  std::size_t most_bytes_ = 0;  // of a file, since the last end_scan()
+  std::size_t most_values_ = 0;
 };
 
 }  // namespace mmstats

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "collect/fold_state.h"
+#include "collect/work.h"
 
 namespace mmstats {
 namespace {
@@ -30,6 +31,7 @@ Fold::Impl::Impl(Rules rules_, FoldLimits limits_, OwnerOf owner_of_)
 void Fold::Impl::read(FileKey key, const std::string& path, ByteSource& bytes, bool last_time) {
   File& file = files[key];
   file.settled_dead = false;
+  reading.work += work::kFile;
   auto outcome =
       file.layout && reading.read(*file.layout, file.mark, bytes) ? take(file, bytes) : Outcome::kReload;
   bool changed = outcome == Outcome::kTaken && reading.changed;
@@ -152,6 +154,7 @@ void Fold::Impl::bind_series(const Layout& layout, std::int32_t slot, BoundSerie
 // Whether it has a series then; one is made if there is none and `make`.
 bool Fold::Impl::bind_plan(const Layout& layout, std::size_t i, std::int32_t slot, BoundSeries& into,
                            bool make) {
+  reading.work += work::kBound / 2;
   const Binding& binding = layout.binding(layout.plans()[i]);
   const bool apart = binding.aggregate == Aggregate::kNone;
   const std::uint32_t index = table.bind(binding, apart ? slot : WorkerSlots::kNone, into.owner, make);
@@ -164,6 +167,7 @@ bool Fold::Impl::bind_plan(const Layout& layout, std::size_t i, std::int32_t slo
 // There is room, perhaps, for series that were refused: as long as there is.
 void Fold::Impl::bind_refused(const File& file) {
   BoundSeries& series = *file.series;
+  reading.work += series.indices.size();
   for (std::size_t i = 0; i < series.indices.size(); ++i) {
     if (series.indices[i] != kNoSeries) continue;
     if (!bind_plan(*file.layout, i, file.bound, series, true)) return;
@@ -178,6 +182,17 @@ FileReading::Outcome Fold::Impl::take(File& file, ByteSource& bytes) {
     file.ledger.accept(*file.layout, file.series->indices, reading.values, reading.unsettled, table, stats);
   }
   return outcome;
+}
+
+// Counts the file, and tells what is wrong with it.
+const Error* Fold::Impl::end_read(const File& file, const std::string& path) {
+  ++stats.files;
+  if (file.owner == OwnerState::kDead) ++stats.dead;
+  if (!file.error) return nullptr;
+  ++stats.damaged;
+  told = *file.error;
+  if (file.error->kind != ErrorKind::kLimit) told.path = path;
+  return &told;
 }
 
 Fold::Fold(Rules rules, FoldLimits limits, OwnerOf owner_of)
@@ -199,15 +214,28 @@ void Fold::begin(steady_clock::time_point now) {
 }
 
 const Error* Fold::read(FileKey key, const std::string& path, ByteSource& bytes) {
-  auto& file = impl_->file(key);
+  const auto& file = impl_->file(key);
   impl_->read(key, path, bytes, false);
-  ++impl_->stats.files;
-  if (file.owner == OwnerState::kDead) ++impl_->stats.dead;
-  if (!file.error) return nullptr;
-  ++impl_->stats.damaged;
-  impl_->told = *file.error;
-  if (file.error->kind != ErrorKind::kLimit) impl_->told.path = path;
-  return &impl_->told;
+  return impl_->end_read(file, path);
+}
+
+const Error* Fold::keep(FileKey key, const std::string& path) {
+  auto& file = impl_->file(key);
+  file.settled_dead = false;
+  const bool good = !file.error || file.error->kind == ErrorKind::kDamaged;
+  if (file.layout && good && file.owner != OwnerState::kDead) {
+    file.ledger.add_gauges(*file.layout, file.series->indices, impl_->table);
+    impl_->reading.work += work::kValue * (file.layout->plans().size() - file.layout->counters());
+  }
+  return file.layout || file.error ? impl_->end_read(file, path) : nullptr;
+}
+
+std::uint64_t Fold::work() const { return impl_->reading.work + impl_->layouts.work; }
+
+std::optional<std::uint64_t> Fold::usual_work(FileKey key) const {
+  if (key >= impl_->files.size() || !impl_->files[key].layout) return std::nullopt;
+  const Layout& layout = *impl_->files[key].layout;
+  return work::kFile + 2 * work::of_bytes(layout.wanted()) + 2 * work::kValue * layout.plans().size();
 }
 
 void Fold::end_life(FileKey key, const std::string& path, ByteSource* bytes, bool replaced) {
@@ -217,6 +245,7 @@ void Fold::end_life(FileKey key, const std::string& path, ByteSource* bytes, boo
 }
 
 void Fold::finish() {
+  impl_->reading.end_scan();
   impl_->reserved.clear(impl_->slots);
   impl_->ended_series.clear();
   FoldStats& stats = impl_->stats;

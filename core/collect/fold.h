@@ -83,6 +83,9 @@ struct FoldLimits {
   // that they lost and lives that are away. Series take half of it at most. Where there is no room, the
   // user's lives that are away are forgotten, the oldest first, and the counters that his files lost; then
   // what is new is refused.
+  // Not in it is what the largest file takes while it is read: twice its size for its bytes, and 25 times its
+  // size for the list of its fields, at worst, or 110 MB by default. The list is given back when it has been
+  // read, the rest after a scan without such a file, but for 1 MB of each.
   std::size_t max_memory = kDefaultMaxMemory;
   // Series that no file has had for ten minutes make room for new ones that would be refused: the longest
   // gone first. Should one come back it begins at 0, as after a restart. For sinks that look at generations.
@@ -91,7 +94,7 @@ struct FoldLimits {
 
 // What one scan saw, beside the series. Counts marked (ever) only grow.
 struct FoldStats {
-  std::size_t files = 0;              // read at this scan
+  std::size_t files = 0;              // whose values count at this scan: read now, or at an earlier one
   std::size_t damaged = 0;            // of these, with damage, unfinished or unreadable
   std::size_t dead = 0;               // of these, with a dead owner
   std::size_t series = 0;             // present
@@ -122,7 +125,7 @@ class Fold {
   Fold& operator=(Fold&&) noexcept;
   ~Fold();
 
-  // A scan is: begin; end_life for files that are gone; read for all others; finish.
+  // A scan is: begin; end_life for files that are gone; read, or keep, for all others; finish.
   void begin(std::chrono::steady_clock::time_point now);
 
   // Reads one file and adds it. Returns what is wrong with it: nothing, an Error (nothing could be
@@ -132,9 +135,14 @@ class Fold {
   // until the next call.
   const Error* read(FileKey key, const std::string& path, ByteSource& bytes);
 
+  // Leaves one file for a later scan: its values count as they stood at the last one, and what is wrong with
+  // it is returned again. Its owner is not asked. One that was not read yet is not there yet.
+  const Error* keep(FileKey key, const std::string& path);
+
   // Reads a file that is gone a last time, if it still can be read, and ends its life. Its gauges are out at
   // once, its counters stay; and for an hour it is known when it comes back. `bytes` is null if nothing in it
-  // counts. `replaced`: another file has its name now, and will be read in this scan.
+  // counts, or it is not to be read. `replaced`: another file has its name now, and will be read in this
+  // scan.
   void end_life(FileKey key, const std::string& path, ByteSource* bytes, bool replaced);
 
   // Computes every series' value.
@@ -142,6 +150,12 @@ class Fold {
 
   [[nodiscard]] std::span<const Series> series() const;
   [[nodiscard]] const FoldStats& stats() const;
+
+  // Units of work (work.h) that all calls took, ever.
+  [[nodiscard]] std::uint64_t work() const;
+  // Units that it takes at most to read the file again while its values settle and it keeps its shape. None:
+  // it has no shape yet.
+  [[nodiscard]] std::optional<std::uint64_t> usual_work(FileKey key) const;
 
   // Since when the owner has been found dead at each scan, and nothing changed: its file is folded to the
   // last byte and may be removed. None: that is not so, or was not so at an earlier scan.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "collect/fold_state.h"
+#include "collect/work.h"
 
 namespace mmstats {
 namespace {
@@ -15,7 +16,6 @@ constexpr std::uint64_t kFirstRead = 16384;  // bytes of a file that is not know
 // A file that was refused is read again as soon as there seems to be room for what it had then, or after
 // this time, as it may have less by now.
 constexpr std::chrono::minutes kRefused{1};
-constexpr std::size_t kSmallBuffer = std::size_t{1} << 20U;  // bytes that are kept for the next file
 
 }  // namespace
 
@@ -46,6 +46,7 @@ bool Fold::Impl::read_whole(File& file, ByteSource& bytes, std::size_t& got) {
       return refuse(ErrorKind::kUnfinished, "is empty or holds zeros: its writer has not finished it");
     }
     parse({reading.bytes.data(), got}, content);
+    reading.work += work::of_bytes(got) + work::kParsed * content.fields.size();
     const bool more = content.cut || (!content.terminated && !content.damage);
     if (!more || got < wanted || wanted == limits.max_file_size) break;
   }
@@ -66,7 +67,7 @@ bool Fold::Impl::load(FileKey key, const std::string& path, ByteSource& bytes) {
   if (!read_whole(file, bytes, got)) return false;
   std::size_t needed = 0;
   auto layout = find_layout(file.user, got, needed);
-  if (content.fields.capacity() > kSmallBuffer / sizeof(Field)) content.fields = {};
+  if (content.fields.capacity() > kSmallBuffer / sizeof(Field)) give_back_all(content.fields);
   if (!layout) return refuse(file, bytes, needed);
   needed = memory_for(*layout);
   if (needed > file.held.amount() && !make_room(file.user, needed - file.held.amount())) {
@@ -96,6 +97,7 @@ bool Fold::Impl::load(FileKey key, const std::string& path, ByteSource& bytes) {
 // The shape of the file that was read last; null if the user may not have the memory that it needs.
 std::shared_ptr<const Layout> Fold::Impl::find_layout(uid_t user, std::size_t got, std::size_t& needed) {
   const std::span<const std::byte> bytes(reading.bytes.data(), got);
+  reading.work += work::of_bytes(2 * got);  // its hash, and the comparison
   auto layout = layouts.find(content, bytes, rules, user, needed);
   if (layout || !make_room(user, needed)) return layout;
   return layouts.find(content, bytes, rules, user, needed);
@@ -171,6 +173,8 @@ bool Fold::Impl::adopt(FileKey key, std::shared_ptr<const Layout> layout) {
   File& file = files[key];
   const bool same = file.layout == layout;
   if (!same) file.ledger.reshape(file.layout.get(), *layout);
+  if (!same && file.layout)
+    reading.work += work::kBound / 4 * (file.layout->plans().size() + layout->plans().size());
   if (file.layout != nullptr) layouts.look();
   file.layout = std::move(layout);
   if (file.held.owner() != file.user || file.held.amount() == 0) file.held = Held(memory, file.user);

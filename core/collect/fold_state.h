@@ -101,6 +101,7 @@ struct Fold::Impl {
   void bind_series(const Layout& layout, std::int32_t slot, BoundSeries& into);
   bool bind_plan(const Layout& layout, std::size_t i, std::int32_t slot, BoundSeries& into, bool make);
   void bind_refused(const File& file);
+  const Error* end_read(const File& file, const std::string& path);
   void ask_owner(FileKey key, ByteSource& bytes, bool changed);
 };
 

@@ -15,6 +15,7 @@ Expected<LabelPattern> compile_label_pattern(const std::string& pattern) {
   RE2::Options options(RE2::Latin1);
   options.set_log_errors(false);
   options.set_dot_nl(true);
+  options.set_max_mem(kPatternMemory);
   LabelPattern compiled(new RE2(pattern, options));
   if (!compiled->ok()) return tl::unexpected(failure(ErrorKind::kInvalid, {}, compiled->error()));
   return compiled;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -22,6 +23,10 @@ namespace mmstats {
 struct DeletePattern {
   void operator()(const re2::RE2* pattern) const noexcept;
 };
+// Bytes that a pattern takes at most, what it learns of labels that it met included. What needs more to be
+// compiled is refused; what would learn more forgets, and goes on.
+inline constexpr std::int64_t kPatternMemory = std::int64_t{8} << 20U;
+
 using LabelPattern = std::unique_ptr<const re2::RE2, DeletePattern>;
 
 // A regular expression of RE2. Nothing is logged. Error: kInvalid; the message is RE2's reason alone.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/keyed_hash.h"
+#include "collect/work.h"
 #include "format/struct_codes.h"
 
 namespace mmstats {
@@ -128,6 +129,12 @@ std::size_t Layout::most_memory(const ParsedFile& content, std::size_t size, con
     bytes += items * (sizeof(FieldPlan) + sizeof(std::string) + 2 * label + sizeof(Binding) + texts);
   }
   return bytes;
+}
+
+std::uint64_t Layout::most_work(const ParsedFile& content, std::size_t size, const Rules& rules) {
+  std::uint64_t units = work::of_bytes(2 * size);
+  for (const Field& field : content.fields) units += items_of(field) * rules.most_work(field.label.size());
+  return units;
 }
 
 Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, const Rules& rules,

@@ -89,6 +89,9 @@ class Layout {
   static std::size_t most_memory(const ParsedFile& content, std::size_t size, const Rules& rules,
                                  const MetadataIndex& metadata);
 
+  // At most so many units of work (work.h) it takes to build it.
+  static std::uint64_t most_work(const ParsedFile& content, std::size_t size, const Rules& rules);
+
   // The keyed hash of all bytes that matches() compares: files share a layout if they share it, and nobody
   // can make others that do.
   static std::uint64_t hash(const ParsedFile& content, std::span<const std::byte> bytes);

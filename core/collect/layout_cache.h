@@ -12,6 +12,7 @@
 
 #include "collect/layout.h"
 #include "collect/shares.h"
+#include "collect/work.h"
 
 namespace mmstats {
 
@@ -30,14 +31,18 @@ class LayoutCache {
     for (auto known = begin; known != end; ++known) {
       if (known->second.layout->matches(bytes.data(), bytes.size())) return use(known->second, owner, needed);
     }
+    work += metadata_work(content);
     const MetadataIndex metadata(content);
     needed = Layout::most_memory(content, bytes.size(), rules, metadata);
     if (needed > memory_.room(owner)) return nullptr;
+    work += Layout::most_work(content, bytes.size(), rules);
     Entry entry{std::make_shared<const Layout>(content, bytes, rules, metadata), {}};
     auto used = use(entry, owner, needed);
     if (used) layouts_.emplace(hash, std::move(entry));
     return used;
   }
+
+  std::uint64_t work = 0;  // units (work.h) that shapes took which were not known, ever
 
   // Some file may have forgotten its shape: the next sweep looks.
   void look() { has_unused_ = true; }
@@ -68,6 +73,13 @@ class LayoutCache {
     std::shared_ptr<const Layout> layout;
     std::vector<std::pair<uid_t, std::weak_ptr<const Use>>> uses;
   };
+
+  // What is said of fields is looked up by their labels, if anything is said at all.
+  static std::uint64_t metadata_work(const ParsedFile& content) {
+    std::uint64_t bytes = 0;
+    for (const Field& field : content.fields) bytes += is_metadata_text(field) ? field.value.size() : 0;
+    return bytes == 0 ? 0 : 3 * bytes + mmstats::work::kMatched * content.fields.size();
+  }
 
   std::shared_ptr<const Layout> use(Entry& entry, uid_t owner, std::size_t& needed) {
     auto mine = std::find_if(entry.uses.begin(), entry.uses.end(),

@@ -35,7 +35,7 @@ struct Ledger {
   }
   // Should they come back, they count from zero.
   void forget_lost() {
-    if (apart_) apart_->lost = {};
+    if (apart_) apart_->lost = decltype(apart_->lost)();  // "= {}" would keep the table
   }
 
   // Accepts `values`, and gives their series what counters grew by. `targets`: by plan, the series.

@@ -9,6 +9,7 @@
 
 #include "base/failure.h"
 #include "collect/label_pattern.h"
+#include "collect/work.h"
 #include "format/struct_codes.h"
 
 namespace mmstats {
@@ -190,6 +191,14 @@ Binding Rules::bind(std::string_view label, const Field& field, const FieldMetad
 std::size_t Rules::most_text(std::size_t label_size) const {
   return impl_->most_literal + impl_->most_references * label_size +
          impl_->most_groups * (sizeof(std::string) + label_size);
+}
+
+std::uint64_t Rules::most_work(std::size_t label_size) const {
+  // To know whether one matches takes a look at each byte; what its groups found, of at most one, some more.
+  constexpr std::uint64_t kFindGroups = 20;
+  const std::uint64_t patterns = impl_->include.size() + impl_->ignore.size() + impl_->rules.size();
+  return work::kBound + patterns * (work::kMatched + 2 * label_size) +
+         (impl_->rules.empty() ? 0 : kFindGroups * label_size);
 }
 
 }  // namespace mmstats

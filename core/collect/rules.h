@@ -107,6 +107,8 @@ class Rules {
 
   // The most bytes that name, groups and sink_type of a binding take, if its label has `label_size`.
   [[nodiscard]] std::size_t most_text(std::size_t label_size) const;
+  // The most units of work (work.h) that bind() takes for such a label.
+  [[nodiscard]] std::uint64_t most_work(std::size_t label_size) const;
 
  private:
   struct Impl;

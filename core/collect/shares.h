@@ -25,6 +25,13 @@ class Shares {
     return true;
   }
 
+  // The same for what is known only afterwards: he may have more than he may then, and others have less.
+  void take_anyway(uid_t owner, std::size_t amount) {
+    if (amount == 0) return;
+    held_[owner] += amount;
+    total_ += amount;
+  }
+
   // Precondition: `owner` holds as much.
   void give(uid_t owner, std::size_t amount) {
     const auto entry = held_.find(owner);
@@ -37,7 +44,8 @@ class Shares {
   // How much `owner` may have in all now: what others leave, of which one who is not trusted gets three
   // quarters. So there is room for whoever comes next, however many came before.
   [[nodiscard]] std::size_t may_hold(uid_t owner) const {
-    const std::size_t left = limit_ - (total_ - held(owner));
+    const std::size_t others = total_ - held(owner);
+    const std::size_t left = limit_ > others ? limit_ - others : 0;
     return owner == 0 || owner == self_ ? left : left - left / 4;
   }
 
@@ -54,6 +62,11 @@ class Shares {
   [[nodiscard]] std::size_t total() const { return total_; }
   [[nodiscard]] std::size_t limit() const { return limit_; }
   [[nodiscard]] std::size_t owners() const { return held_.size(); }  // who hold anything
+  // Calls with(owner, amount) for each who holds anything, in no order.
+  template <class With>
+  void each(With&& with) const {
+    for (const auto& [owner, amount] : held_) with(owner, amount);
+  }
 
  private:
   std::size_t limit_;

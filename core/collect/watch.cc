@@ -12,7 +12,10 @@
 #include "base/failure.h"
 #include "collect/complaints.h"
 #include "collect/fair_complaints.h"
+#include "collect/file_reading.h"
 #include "collect/shares.h"
+#include "collect/work.h"
+#include "collect/work_plan.h"
 
 namespace mmstats {
 namespace {
@@ -68,6 +71,8 @@ struct Watch::Impl {
   Discovery discovery;
   Owners owners;
   Fold fold;
+  WorkPlan plan;
+  std::uint64_t asked_work = 0;  // units that it took to ask whether files count, ever
   Stale stale;
   steady_clock::duration stale_after;
   // The dead make room for the living.
@@ -96,6 +101,7 @@ struct Watch::Impl {
         owners(std::move(options.proc), options.signal),
         fold(std::move(rules), options.fold,
              [this](const Fold::OwnerQuestion& question) { return owner_of(question); }),
+        plan(options.work),
         stale(options.stale),
         stale_after(options.stale_after),
         keep(std::move(options.keep)),
@@ -139,40 +145,109 @@ struct Watch::Impl {
   bool wanted(FileKey file) {
     if (!keep) return true;
     if (kept.size() <= file) kept.resize(file + 1, Kept::kNotAsked);
-    if (kept[file] != Kept::kNotAsked) return kept[file] == Kept::kYes;
+    if (kept[file] == Kept::kNotAsked) ask(file);
+    // What has no fields is for the fold to complain of.
+    return kept[file] != Kept::kNo;
+  }
+
+  void ask(FileKey file) {
     const std::int64_t size = discovery.size(file);
     content.fields.clear();
     if (size > 0 && static_cast<std::uint64_t>(size) <= max_file_size) {
       bytes.resize(static_cast<std::size_t>(size));
       const ssize_t got = discovery.read_at(file, 0, bytes);
       if (got > 0) parse(std::span(bytes).first(static_cast<std::size_t>(got)), content);
+      asked_work += work::of_bytes(bytes.size()) + work::kParsed * content.fields.size();
     }
-    // What has no fields is for the fold to complain of.
-    if (content.fields.empty()) return true;
-    kept[file] = keep(discovery.path(file), content) ? Kept::kYes : Kept::kNo;
-    return kept[file] == Kept::kYes;
+    if (!content.fields.empty()) {
+      kept[file] = keep(discovery.path(file), content) ? Kept::kYes : Kept::kNo;
+    }
+    if (bytes.capacity() > kSmallBuffer) give_back_all(bytes);
+    if (content.fields.capacity() > kSmallBuffer / sizeof(Field)) give_back_all(content.fields);
+  }
+
+  // Does what takes work for the file.
+  template <class Do>
+  void work_for(FileKey file, Do&& what) {
+    const uid_t owner = discovery.owner(file);
+    const std::uint64_t before = fold.work() + asked_work;
+    what();
+    const std::uint64_t done = fold.work() + asked_work - before;
+    plan.did(owner, done);
+    report.work += done;
+  }
+
+  // What it takes to read a file that was not read yet, so far as can be known. More may turn out.
+  std::uint64_t first_work(FileKey file) {
+    const std::int64_t size = discovery.size(file);
+    const bool fits = size > 0 && static_cast<std::uint64_t>(size) <= max_file_size;
+    return work::kFile + (fits ? work::of_bytes(static_cast<std::uint64_t>(size)) : 0);
+  }
+
+  void read_all() {
+    const auto owner_of_file = [this](FileKey file) { return discovery.owner(file); };
+    const auto expected = [this](FileKey file) { return first_work(file); };
+    for (const FileKey file : plan.order(discovery.files(), owner_of_file, expected)) {
+      const bool is_due = plan.may_read(file, discovery.owner(file));
+      work_for(file, [&] { is_due ? read(file) : put_off(file); });
+    }
+    for (const uid_t owner : plan.late()) {
+      complain(
+          failure(ErrorKind::kLimit, {},
+                  "files of user " + std::to_string(owner) +
+                      " are read in turn, not all at every scan: that would take too long; remove the "
+                      "largest of them, or those whose labels change all the time, or lower MaxFileSize"),
+          owner);
+    }
+  }
+
+  void put_off(FileKey file) {
+    ++report.put_off;
+    const Error* error = fold.keep(file, discovery.path(file));
+    if (error == nullptr) return;
+    if (is_passing(*error)) {
+      // Nothing is known of it since it was looked at.
+      if (std::binary_search(doubtful.begin(), doubtful.end(), file)) doubtful_now.push_back(file);
+      if (told.has(*error, discovery.owner(file))) ++report.complaints;
+      return;
+    }
+    complain_of(file, *error);
+  }
+
+  // Its writer may be at it, or has replaced it.
+  static bool is_passing(const Error& error) {
+    return error.kind == ErrorKind::kUnfinished || error.kind == ErrorKind::kChanged;
   }
 
   void read(FileKey file) {
-    if (!wanted(file)) return;
+    if (!wanted(file)) return plan.expect(file, work::kFile);
     DiscoveredBytes bytes(discovery, file);
     const Error* error = fold.read(file, discovery.path(file), bytes);
+    plan.expect(file, fold.usual_work(file).value_or(work::kFile));
     if (error == nullptr) return;
-    if (error->kind == ErrorKind::kUnfinished || error->kind == ErrorKind::kChanged) {
-      // Its writer may be at it, or has replaced it: a complaint only if it is still so at the next scan.
+    if (is_passing(*error)) {
+      // A complaint only if it is still so at the next scan.
       doubtful_now.push_back(file);
       if (!std::binary_search(doubtful.begin(), doubtful.end(), file)) return;
     }
+    complain_of(file, *error);
+  }
+
+  void complain_of(FileKey file, const Error& error) {
     // It is one complaint, however many files he has.
-    if (error->kind == ErrorKind::kLimit && !refused.insert(discovery.owner(file)).second) return;
-    complain(*error, discovery.owner(file));
+    if (error.kind == ErrorKind::kLimit && !refused.insert(discovery.owner(file)).second) return;
+    complain(error, discovery.owner(file));
   }
 
   // The file is gone, or is not read any more.
   void end(FileKey file) {
     DiscoveredBytes bytes(discovery, file);
     const bool replaced = discovery.is_replaced(file);
-    fold.end_life(file, discovery.path(file), wanted(file) ? &bytes : nullptr, replaced);
+    const bool readable = plan.may_read(file, discovery.owner(file));
+    work_for(file, [&] {
+      fold.end_life(file, discovery.path(file), readable && wanted(file) ? &bytes : nullptr, replaced);
+    });
+    plan.forget(file);
     if (file < kept.size()) kept[file] = Kept::kNotAsked;
     if (!replaced && discovery.is_deleted(file) && discovery.writers(file).any == HasWriter::kYes) {
       complain_once(
@@ -209,7 +284,8 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
   const auto started = steady_clock::now();
   self.now = steady_now;
   self.untold.begin_scan();
-  self.report.untold = self.report.complaints = self.report.removed = 0;
+  self.report.untold = self.report.complaints = self.report.removed = self.report.put_off = 0;
+  self.report.work = 0;
   self.told.begin_scan();
 
   const Found& found = self.discovery.scan(now, self.may_release);
@@ -223,6 +299,7 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
   self.report.left_out = found.beyond_limit;
   self.report.folders_left_out = found.folders_beyond_limit;
   self.fold.begin(steady_now);
+  self.plan.begin();
   // First the ends, so that a worker's slot is free for its successor.
   for (const auto* files : {&found.released, &found.gone}) {
     for (const FileKey file : *files) {
@@ -232,7 +309,7 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
   }
   self.doubtful_now.clear();
   self.refused.clear();
-  for (const FileKey file : self.discovery.files()) self.read(file);
+  self.read_all();
   self.fold.finish();
   for (std::string& notice : self.fold.take_notices()) {
     self.complain_once(failure(ErrorKind::kInvalid, {}, std::move(notice)), kNobodys);

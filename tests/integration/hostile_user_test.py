@@ -51,6 +51,7 @@ HELD = [
     "folder_storm",
     "links",
     "bools",
+    "sparse",
 ]
 LABELS = 5  # counters of each, beside a gauge
 CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 1 << 18

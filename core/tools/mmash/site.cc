@@ -29,8 +29,8 @@ struct OwnMetric {
 using mmstats::FoldStats;
 using mmstats::ScanReport;
 
-constexpr std::array<OwnMetric, 11> kOwnMetrics{{
-    {"mmash_files", "", "Files that were read at the last scan", Kind::kGauge,
+constexpr std::array<OwnMetric, 12> kOwnMetrics{{
+    {"mmash_files", "", "Files whose values count at the last scan", Kind::kGauge,
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.files); }},
     {"mmash_damaged_files", "", "Of these, with damage, unfinished, or failing while they were read",
      Kind::kGauge,
@@ -43,6 +43,9 @@ constexpr std::array<OwnMetric, 11> kOwnMetrics{{
      }},
     {"mmash_dead_files", "", "Of these, of processes that are dead", Kind::kGauge,
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.dead); }},
+    {"mmash_put_off_files", "", "Files that the last scan left to a later one, as it had too much to do",
+     Kind::kGauge,
+     [](const FoldStats&, const ScanReport& report) { return static_cast<double>(report.put_off); }},
     {"mmash_series", "", "Series that have a value", Kind::kGauge,
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.series); }},
     {"mmash_refused_series", "", "Fields left out because there are too many series, or too little memory",

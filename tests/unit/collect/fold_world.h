@@ -11,6 +11,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -55,6 +56,7 @@ struct World {
   std::map<std::uint64_t, OwnerState> owners;
   Fold fold;
   std::vector<FileKey> gone;
+  std::set<FileKey> kept;                // left for a later scan
   std::map<FileKey, std::string> names;  // of files that are not called by their key
   std::chrono::steady_clock::time_point now{std::chrono::hours(1)};
   std::chrono::steady_clock::duration interval = std::chrono::seconds(1);
@@ -80,7 +82,8 @@ struct World {
     }
     gone.clear();
     for (auto& [key, file] : files) {
-      if (const Error* error = fold.read(key, name(key), file)) errors.push_back(*error);
+      const Error* error = kept.contains(key) ? fold.keep(key, name(key)) : fold.read(key, name(key), file);
+      if (error != nullptr) errors.push_back(*error);
     }
     fold.finish();
     return errors;

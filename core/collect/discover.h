@@ -10,7 +10,8 @@
 // - what does not fit is not opened, and is remembered, in bounded memory. Names that are looked at in vain
 //   are bounded in each scan (looks.h): a quarter of max_files, and max_files after quiet scans. Where more
 //   wait, chance decides. So a file for which there is room is found at once where few names wait, and where
-//   many do, in about four times as many scans as max_files goes into them, wherever it stands in the listing;
+//   many do, in about four times as many scans as max_files goes into them, wherever it stands in the
+//   listing;
 // - of what cannot be used, twenty names of a folder are told, shared out among their owners, and the others
 //   counted.
 #pragma once

@@ -109,7 +109,7 @@ Expected<void> Model::open() {
     return impl_->per_thread.is_published(file) && (shared == nullptr || impl_->shared.is_published(shared));
   };
   if (published()) return {};
-  const auto wrong = Models::get().publish_again(*impl_, number_);
+  const auto wrong = Models::publish_again(*impl_, number_);
   if (published()) return {};
   if (!impl_->no_file && !wrong.empty()) return tl::unexpected(wrong.front());
   return tl::unexpected(impl_->no_file.value_or(
@@ -128,7 +128,7 @@ Expected<void> Model::flush(Flush how) {
   {
     const Models::Lock lock(impl_.get());
     if (!lock) return tl::unexpected(Models::is_forking());
-    auto wrong = Models::get().publish_again(*impl_, number_);
+    auto wrong = Models::publish_again(*impl_, number_);
     if (!wrong.empty()) result = tl::unexpected(std::move(wrong.front()));
     impl_->for_each_region([&](const Region& region) {
       if (region.is_file()) ranges.push_back({region.path(), region.address(), region.file_bytes()});
@@ -147,7 +147,7 @@ Expected<void> Model::reopen() {
   const GuestCall guest;
   const Models::Lock lock(impl_.get());
   if (!lock) return tl::unexpected(Models::is_forking());
-  auto wrong = Models::get().publish_again(*impl_, number_);
+  auto wrong = Models::publish_again(*impl_, number_);
   if (wrong.empty()) return {};
   return tl::unexpected(std::move(wrong.front()));
 }

@@ -71,7 +71,7 @@ class Models {
   void remove(Impl* model, std::uint32_t number);
   void remove_files(Impl& model);
   // With the lock held by the caller: FileSet::publish_again for this thread. Returns what is wrong.
-  std::vector<Error> publish_again(Impl& model, std::uint32_t number);
+  static std::vector<Error> publish_again(Impl& model, std::uint32_t number);
 
   // As Model's functions say, with the lock held by the caller.
   detail::Added add_field(Impl& model, std::uint32_t number, const detail::FieldSpec& wanted,

@@ -46,7 +46,7 @@ void ThreadTables::provide(std::uint32_t number) {
   more_files = more.get();
 }
 
-void ThreadTables::forget(std::uint32_t number) {
+void ThreadTables::forget(std::uint32_t number) const {
   if (number < kFastModels) {
     files[number] = nullptr;
     *lost &= ~bit_of(number);

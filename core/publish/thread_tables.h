@@ -26,7 +26,7 @@ struct ThreadTables {
   static ThreadTables here();
   // Makes room for a number. Throws std::bad_alloc.
   void provide(std::uint32_t number);
-  void forget(std::uint32_t number);
+  void forget(std::uint32_t number) const;
 };
 
 // For a value that there is no place for.

@@ -152,6 +152,7 @@ class Cell {
     for_each_thread(
         place_,
         [](void* context, const std::byte* value) {
+          // NOLINTNEXTLINE(bugprone-signed-char-misuse): a number, not a letter
           const auto part = static_cast<Total>(*reinterpret_cast<const volatile T*>(value));
           Total& into = *static_cast<Total*>(context);
           if constexpr (std::is_floating_point_v<T>) {
@@ -260,7 +261,7 @@ class Gauge {
     cell_.store(value);
     return *this;
   }
-  const Gauge& operator=(const Gauge& other) const noexcept {  // NOLINT(misc-unconventional-assign-operator)
+  const Gauge& operator=(const Gauge& other) const noexcept {
     cell_.store(other.value());
     return *this;
   }
@@ -356,8 +357,7 @@ class SmallField {
     return *this;
   }
   // As Gauge's.
-  const SmallField& operator=(
-      const SmallField& other) const noexcept {  // NOLINT(misc-unconventional-assign-operator)
+  const SmallField& operator=(const SmallField& other) const noexcept {
     cell_.store(other.value());
     return *this;
   }
@@ -414,8 +414,7 @@ class MMSTATS_API StringField {
     return *this;
   }
   // As Gauge's.
-  const StringField& operator=(
-      const StringField& other) const noexcept {  // NOLINT(misc-unconventional-assign-operator)
+  const StringField& operator=(const StringField& other) const noexcept {
     set(other.value());
     return *this;
   }

@@ -40,6 +40,8 @@ using FileKey = std::uint32_t;
 struct DiscoveryLimits {
   // Files read at once, and folders behind wildcards; what goes beyond is reported, not read.
   std::size_t max_files = 20'000;
+  // Files that are released and still there: their names are kept, some 200 bytes for each.
+  std::size_t max_released = 20'000;
   // Descriptors held, of files and of folders behind wildcards; the system's limit may set less.
   std::size_t max_held = 1U << 20U;
 };
@@ -84,7 +86,7 @@ class Discovery {
   // globs stays the same file; several names for one inode are one. Files in a folder that cannot be found or
   // listed now stay known. A file that is not in its folder and still has a name may be on its way: it stays
   // known for one scan more. Where there is no room for a file, those that `may_release` allows make room; at
-  // most as many as max_files are released and still there. Of a file with more than eight names, eight are
+  // most max_released are released and still there. Of a file with more than eight names, eight are
   // known. Throws std::bad_alloc.
   const Found& scan(std::chrono::system_clock::time_point now, const MayRelease& may_release = {});
 

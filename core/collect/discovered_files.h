@@ -51,7 +51,7 @@ class DiscoveredFiles {
 
   // Both live longer. What appears, is gone or is released is added to `found`.
   DiscoveredFiles(const DiscoveryLimits& limits, DiscoveryRoom& room, Found& found)
-      : room_(room), found_(found), released_(limits.max_files) {}
+      : room_(room), found_(found), released_(limits.max_released) {}
 
   // `may_release` lives until the end of the scan.
   void begin_scan(const Discovery::MayRelease* may_release);

@@ -93,7 +93,7 @@ class BindingTest(unittest.TestCase):
         text = mmstats.string_new(model, b"text", 20, None)
         latency = mmstats.histogram_new(model, b"latency", b"seconds", None)
         threads, times = 4, 500
-        together = threading.Barrier(threads, timeout=60)
+        together = threading.Barrier(threads + 1, timeout=60)
 
         def work(number):
             for _ in range(times):
@@ -102,17 +102,20 @@ class BindingTest(unittest.TestCase):
                 mmstats.histogram_add(latency, number)
             mmstats.number_set_double(level, number / 4)
             mmstats.string_set(text, f"caf\u00e9 {number}".encode())
-            together.wait()  # or one would take over the file of another that has ended
+            together.wait()
+            together.wait()  # what a thread has of the moment ends with it
 
         workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
         for worker in workers:
             worker.start()
         tids = {worker.native_id for worker in workers}
+        together.wait()
+        files = values(self.folder.name)
+        together.wait()
         for worker in workers:
             worker.join()
 
         self.assertEqual(mmstats.counter_value(shared), threads * times)
-        files = values(self.folder.name)
         self.assertEqual(len(files), threads + 1)
         self.assertEqual({file["app.sys.pid"] for file in files}, {os.getpid()})
         self.assertEqual([file["app.shared"] for file in files if "app.shared" in file], [threads * times])

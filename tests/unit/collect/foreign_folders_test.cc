@@ -387,7 +387,7 @@ TEST_CASE("a file with many names is one, and stays while it has any") {
 
 TEST_CASE("files that made room are bounded themselves") {
   const Ground ground;
-  Discovery discovery({ground.folder / "*.mmstats"}, {.max_files = 10});
+  Discovery discovery({ground.folder / "*.mmstats"}, {.max_files = 10, .max_released = 10});
   std::size_t released = 0;
   for (int i = 0; i < 50; ++i) {
     ground.make_file(std::to_string(i) + ".mmstats");

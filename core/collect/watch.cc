@@ -192,12 +192,12 @@ struct Watch::Impl {
       work_for(file, [&] { is_due ? read(file) : put_off(file); });
     }
     for (const uid_t owner : plan.late()) {
-      complain(
-          failure(ErrorKind::kLimit, {},
-                  "files of user " + std::to_string(owner) +
-                      " are read in turn, not all at every scan: that would take too long; remove the "
-                      "largest of them, or those whose labels change all the time, or lower MaxFileSize"),
-          owner);
+      complain(failure(ErrorKind::kLimit, {},
+                       "files of user " + std::to_string(owner) +
+                           " are read in turn, not all at every scan: that would take too long; remove the "
+                           "largest of them, or those whose labels change all the time, or lower MaxFileSize "
+                           "(max_file_size)"),
+               owner);
     }
   }
 

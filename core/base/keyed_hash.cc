@@ -5,7 +5,6 @@
 
 #include <bit>
 #include <cstring>
-#include <span>
 
 namespace mmstats {
 namespace {
@@ -69,8 +68,7 @@ KeyedHasher::KeyedHasher(const HashKey& key)
   v0_ ^= word;
 }
 
-void KeyedHasher::add(std::string_view text) {
-  std::span<const char> bytes(text);
+void KeyedHasher::add(std::string_view bytes) {
   const std::size_t pending = size_ % 8;
   size_ += bytes.size();
   if (pending != 0) {
@@ -79,9 +77,9 @@ void KeyedHasher::add(std::string_view text) {
     if (pending + taken < 8) return;
     compress(rest_);
     rest_ = 0;
-    bytes = bytes.subspan(taken);
+    bytes.remove_prefix(taken);
   }
-  for (; bytes.size() >= 8; bytes = bytes.subspan(8)) compress(load_word(bytes.data()));
+  for (; bytes.size() >= 8; bytes.remove_prefix(8)) compress(load_word(bytes.data()));
   rest_ = load_rest(bytes.data(), bytes.size());
 }
 

@@ -11,6 +11,7 @@
 #include "collect/label_pattern.h"
 #include "collect/settings.h"
 #include "pinba/wire.h"
+#include "plugin_pinba/forward/outbox.h"
 #include "plugin_pinba/forward/toml_section.h"
 
 namespace mmstats::forward {
@@ -260,7 +261,8 @@ pinba::EncodeOptions encode_options(const Config& config) {
 }
 
 pinba::SenderOptions sender_options(const Config& config) {
-  return {.servers = config.servers, .spread = config.spread};
+  // The outbox sends in bursts, of which two may come close together. What waited for a name comes at once.
+  return {.servers = config.servers, .spread = config.spread, .burst_packets = 2 * Outbox::kBurst};
 }
 
 }  // namespace mmstats::forward

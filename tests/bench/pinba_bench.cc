@@ -268,8 +268,10 @@ void send(benchmark::State& state) {
   to.sin_family = AF_INET;
   to.sin_port = htons(server.port());
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  auto sender = pinba::Sender::make(
-      {.servers = {server.server()}, .linger = std::chrono::hours(1), .batch_packets = 512});
+  auto sender = pinba::Sender::make({.servers = {server.server()},
+                                     .linger = std::chrono::hours(1),
+                                     .batch_packets = 512,
+                                     .burst_packets = 0});
   std::vector<double> singles, batches;
   for (auto _ : state) {
     singles.push_back(processor_seconds_of([&] {
@@ -298,9 +300,9 @@ void monitored_request(benchmark::State& state) {
   constexpr std::size_t kRequests = 1000;
   UdpReceiver server;
   const Drain drain(server);
-  const auto client = pinba::Client::make({.servers = {server.server()}},
+  const auto client = pinba::Client::make({.servers = {server.server()}, .burst_packets = 0},
                                           {.tags = pinba::Tags{{"app", "shop"}, {"release", 12}}});
-  auto plain = pinba::Sender::make({.servers = {server.server()}});
+  auto plain = pinba::Sender::make({.servers = {server.server()}, .burst_packets = 0});
   const std::vector<std::byte> packet(600);
   std::vector<double> requests, sends;
   const std::array<const char*, 10> operations{"select0", "select1", "select2", "select3", "select4",

@@ -59,7 +59,7 @@ void run(benchmark::State& state, bool own_labels) {
   mapping.hostname = "host";
   mmstats::forward::RequestMapper mapper(std::move(mapping));
   const Sink sink;
-  auto sender = pinba::Sender::make({.servers = {sink.server()}});
+  auto sender = pinba::Sender::make({.servers = {sink.server()}, .burst_packets = 0});
   pinba::Encoder encoder;
   const auto now = std::chrono::system_clock::now() + std::chrono::seconds(5);
   const auto scan = [&] { watch.scan(now, std::chrono::steady_clock::now()); };

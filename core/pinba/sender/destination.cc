@@ -47,6 +47,7 @@ void Destination::drop_all() {
 void Destination::become_child() {
   drop_all();
   sent_.clear();
+  burst_end_ = {};
   counts_ = {};
   resolving_ = false;
   reopen_at_ = {};
@@ -66,6 +67,21 @@ std::size_t Destination::most_messages() const {
   const bool may_refuse =
       untried_ > 0 && (used_since_ == Clock::time_point() || Clock::now() < used_since_ + kRefusal);
   return may_refuse ? 1 : PacketBatch::kMessages;
+}
+
+// How many packets may leave now.
+std::size_t Destination::left_of_burst() {
+  if (options_.burst_packets == 0) return queue_.count();
+  if (const auto now = Clock::now(); now >= burst_end_) {
+    burst_end_ = now + options_.burst_pause;
+    in_burst_ = 0;
+  }
+  return options_.burst_packets - std::min(in_burst_, options_.burst_packets);
+}
+
+bool Destination::is_pausing(Clock::time_point now) const {
+  return !queue_.empty() && socket_ && now < burst_end_ && in_burst_ >= options_.burst_packets &&
+         options_.burst_packets != 0;
 }
 
 bool Destination::open() {
@@ -272,7 +288,12 @@ bool Destination::drain() {
   }
   int tries = 0;
   while (!queue_.empty()) {
-    PacketBatch batch(queue_, most_messages(), segments_);
+    const std::size_t left = left_of_burst();
+    if (left == 0) {
+      send_at_ = burst_end_;
+      return false;
+    }
+    PacketBatch batch(queue_, most_messages(), left, segments_);
     const int sent = batch.send(socket_.get());
     if (sent < 0) {
       if (after_error(errno, batch.packets(0), batch.packets(0) > 1, tries)) continue;
@@ -288,6 +309,7 @@ bool Destination::drain() {
     for (std::size_t i = 0; i <= last; ++i) {
       counts_.sent += batch.packets(i);
       counts_.bytes += batch.bytes(i).size();
+      in_burst_ += batch.packets(i);
       queue_.pop(batch.packets(i));
     }
   }

@@ -28,6 +28,8 @@ class Destination {
   // Counts, or sends to the next address, what came back since the last call: the next one that sends would
   // be told of it, which there may never be.
   void take_refusals();
+  // Whether something waits for nothing but the end of a burst.
+  [[nodiscard]] bool is_pausing(Clock::time_point now) const;
   // Whether an address may still refuse what could be sent to the next one.
   [[nodiscard]] bool may_come_back(Clock::time_point now) const;
 
@@ -56,6 +58,7 @@ class Destination {
   bool open();
   void close_socket();
   [[nodiscard]] std::size_t most_messages() const;
+  std::size_t left_of_burst();
   bool next_address();
   [[nodiscard]] bool came_back() const;
   void keep(std::span<const std::byte> message, std::size_t packets);
@@ -77,6 +80,8 @@ class Destination {
   Clock::time_point reopen_at_;   // no earlier try to open a socket
   Clock::time_point used_since_;  // this address; zero: not yet
   Clock::time_point send_at_;
+  Clock::time_point burst_end_;
+  std::size_t in_burst_ = 0;  // packets sent before burst_end_
   PacketQueue queue_;
   // What the last call sent, equal packets, while it may come back and be tried at another address.
   std::vector<std::byte> sent_;

@@ -1,5 +1,6 @@
 #include "pinba/sender/packet_batch.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace pinba {
@@ -12,14 +13,16 @@ constexpr std::size_t kLargestSegment = 1452;
 }  // namespace
 
 // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): see there
-PacketBatch::PacketBatch(PacketQueue& queue, std::size_t most_messages, bool segments) {
+PacketBatch::PacketBatch(PacketQueue& queue, std::size_t most_messages, std::size_t most_packets,
+                         bool segments) {
   std::byte* at = queue.front();
-  for (std::size_t next = 0; next < queue.count() && count_ < most_messages; ++count_) {
+  const std::size_t end = std::min(queue.count(), most_packets);
+  for (std::size_t next = 0; next < end && count_ < most_messages; ++count_) {
     const std::size_t size = queue.size(next);
     std::size_t bytes = size;
     std::size_t run = 1;
     if (segments && size <= kLargestSegment) {
-      while (next + run < queue.count() && run < kSegments && queue.size(next + run) == size &&
+      while (next + run < end && run < kSegments && queue.size(next + run) == size &&
              bytes + size <= kMaxDatagram) {
         bytes += size;
         ++run;

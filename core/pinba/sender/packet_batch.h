@@ -22,7 +22,7 @@ class PacketBatch {
 
   // Takes from the front of the queue, which must not be empty and must stay as it is. `segments`: whether
   // the system can cut messages.
-  PacketBatch(PacketQueue& queue, std::size_t most_messages, bool segments);
+  PacketBatch(PacketQueue& queue, std::size_t most_messages, std::size_t most_packets, bool segments);
 
   // How many messages the system took; -1 with errno if not even the first.
   int send(int socket);

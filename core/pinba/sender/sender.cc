@@ -98,7 +98,7 @@ bool Sender::flush(std::chrono::milliseconds at_most) noexcept {
     const bool may_come_back =
         std::ranges::any_of(state_->servers, [now](const auto& server) { return server.may_come_back(now); });
     if (now >= deadline || (all && !may_come_back)) return all;
-    state_->wake.wait_until(lock, std::min(deadline, now + std::chrono::milliseconds(5)));
+    state_->wake.wait_until(lock, std::min(deadline, now + std::chrono::milliseconds(all ? 5 : 1)));
   }
 }
 

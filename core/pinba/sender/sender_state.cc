@@ -16,6 +16,8 @@ namespace {
 
 using Clock = Destination::Clock;
 
+constexpr std::chrono::milliseconds kClosing{200};  // that the last bursts of a full queue may take
+
 // All senders of the process: at a fork() no thread of the parent may be inside of one.
 template <class State>
 class Forks {
@@ -67,9 +69,15 @@ void Sender::State::start() {
 void Sender::State::close() {
   Forks<State>::all().remove(this);
   {
-    const std::lock_guard lock(mutex);
+    std::unique_lock lock(mutex);
     if (std::exchange(closed_, true)) return;
-    drain_all();
+    const auto deadline = Clock::now() + kClosing;
+    while (!drain_all()) {
+      const auto now = Clock::now();
+      const auto pausing = [now](const Destination& server) { return server.is_pausing(now); };
+      if (now >= deadline || std::ranges::none_of(servers, pausing)) break;
+      wake.wait_until(lock, std::min(deadline, now + options.burst_pause));
+    }
     for (Destination& server : servers) server.drop_all();
   }
   wake.notify_all();

@@ -18,7 +18,7 @@ using Spread = pinba::SenderOptions::Spread;
 namespace {
 
 pinba::Sender made_for(std::vector<std::string> servers, Spread spread = Spread::kAll) {
-  auto sender = pinba::Sender::make({.servers = std::move(servers), .spread = spread});
+  auto sender = pinba::Sender::make({.servers = std::move(servers), .spread = spread, .burst_packets = 0});
   REQUIRE(sender);
   return std::move(*sender);
 }

@@ -123,7 +123,8 @@ TEST_CASE("servers are read as host and port") {
 
 TEST_CASE("packets that may wait are sent together, in order") {
   UdpReceiver server;
-  Sender sender = made({.servers = {server.server()}, .linger = 1h, .batch_packets = 1000});
+  Sender sender =
+      made({.servers = {server.server()}, .linger = 1h, .batch_packets = 1000, .burst_packets = 0});
   std::vector<std::string> packets;
   for (int i = 0; i < 300; ++i) {
     // Runs of equal sizes between others, and some that are too large for a segment.
@@ -162,9 +163,52 @@ TEST_CASE("several packets at once need few calls") {
   CHECK(sender.counts().calls == 1);
 }
 
+// A server's buffer holds some 90 large packets, and what it loses is told nobody.
+TEST_CASE("more packets than a server may hold leave in bursts") {
+  const auto packet = std::string(1400, 'x');
+  const std::vector<pinba::Datagram> many(139, bytes_of(packet));
+  UdpReceiver server;
+  {
+    Sender sender = made({.servers = {server.server()}, .burst_pause = 1h});
+    CHECK(sender.send(many) == many.size());
+    CHECK(sender.counts().sent == 32);
+    CHECK(sender.counts().queued == many.size() - 32);
+    CHECK(!sender.flush());
+    CHECK(sender.counts().sent == 32);
+    CHECK(server.received().size() == 32);
+
+    Sender others = made({.servers = {server.server()}, .burst_packets = 5, .burst_pause = 1h});
+    for (int i = 0; i < 9; ++i) CHECK(others.send(bytes_of(packet)));
+    CHECK(server.received().size() == 5);
+
+    Sender at_once = made({.servers = {server.server()}, .burst_packets = 0});
+    CHECK(at_once.send(many) == many.size());
+    CHECK(at_once.counts().sent == many.size());
+    server.received();
+  }
+  // The rest follows by itself, when it is asked for, and at the end.
+  const auto arrive = [&] {
+    std::size_t arrived = 0;
+    for (; arrived < many.size(); ++arrived) REQUIRE(server.receive());
+    CHECK(server.received().empty());
+  };
+  Sender sender = made({.servers = {server.server()}});
+  CHECK(sender.send(many) == many.size());
+  arrive();
+  std::thread receiver(arrive);
+  CHECK(sender.send(many) == many.size());
+  CHECK(sender.flush(20s));
+  CHECK(sender.counts().sent == 2 * many.size());
+  receiver.join();
+  receiver = std::thread(arrive);
+  made({.servers = {server.server()}, .linger = 1h, .batch_packets = 1000}).send(many);
+  receiver.join();
+}
+
 TEST_CASE("equal packets are cut from one message, as many and as large as every system and link can take") {
   UdpReceiver server;
-  Sender sender = made({.servers = {server.server()}, .linger = 1h, .batch_packets = 1000});
+  Sender sender =
+      made({.servers = {server.server()}, .linger = 1h, .batch_packets = 1000, .burst_packets = 0});
   for (int i = 0; i < 200; ++i) sender.send(bytes_of("equal"));
   CHECK(sender.flush());
   CHECK(server.received() == std::vector<std::string>(200, "equal"));
@@ -290,9 +334,10 @@ TEST_CASE("a full socket buffer holds nobody up, and what was taken is sent when
   address.length = sizeof path;
 
   constexpr std::size_t kRoom = 100;  // of the queue
-  SenderOptions options{.servers = {"pinba.example"}, .queue_packets = kRoom, .resolve = [address](auto&...) {
-                          return std::vector{address};
-                        }};
+  SenderOptions options{.servers = {"pinba.example"},
+                        .queue_packets = kRoom,
+                        .burst_packets = 0,
+                        .resolve = [address](auto&...) { return std::vector{address}; }};
   SUBCASE("sent at once") {}
   SUBCASE("though what waits may wait long") {
     options.linger = 1h;
@@ -486,6 +531,7 @@ TEST_CASE("packets are spread over servers by script, each script to one") {
       CHECK(sender.send(bytes_of(script), script));
     }
   }
+  CHECK(sender.flush(20s));  // more than a burst
   std::set<std::string> all;
   for (auto& server : servers) {
     const auto packets = server.received();

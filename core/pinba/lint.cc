@@ -5,8 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 
+#include "mmstats/error.h"
 #include "pinba/decode.h"
 #include "pinba/message.h"
 
@@ -26,6 +31,7 @@ class Judge {
     judge_times(message);
     judge_numbers(message);
     judge_timers(message);
+    judge_request_tag_names(message);
     judge_dictionary(message);
     for (const Message& inner : message.requests) {
       add(Server::kPinba2, Effect::kPartial, inner.begin, "a nested request is ignored");
@@ -172,13 +178,32 @@ class Judge {
   }
 
   void judge_tag_names(const Message& message, std::size_t timer, std::size_t first, std::size_t count) {
-    names_.clear();
-    for (std::size_t i = first; i < first + count; ++i) names_.push_back(low(message.tag_names[i]));
-    std::ranges::sort(names_);
-    if (std::ranges::adjacent_find(names_) != names_.end()) {
-      both(Effect::kWrong, message.tag_names[first].offset,
-           fmt::format("timer {} has a tag name twice: reports see the first", timer));
+    if (const auto name = twice(message, std::span(message.tag_names).subspan(first, count))) {
+      both(Effect::kWrong, name->offset,
+           fmt::format("timer {} has the tag name '{}' twice: reports see the first", timer,
+                       mmstats::printable(name->value)));
     }
+  }
+
+  void judge_request_tag_names(const Message& message) {
+    if (const auto name = twice(message, message.request_tag_names)) {
+      add(Server::kPinba2, Effect::kWrong, name->offset,
+          fmt::format("the request has the tag name '{}' twice: reports see the first",
+                      mmstats::printable(name->value)));
+    }
+  }
+
+  // The first of these names that was there before, at its place in the list. Indices beyond the dictionary
+  // are another finding.
+  std::optional<Text> twice(const Message& message, std::span<const Number> names) {
+    names_.clear();
+    for (const Number& name : names) {
+      if (low(name) >= message.dictionary.size()) continue;
+      if (const auto text = message.dictionary[low(name)].value; !names_.insert(text).second) {
+        return Text{text, name.offset};
+      }
+    }
+    return std::nullopt;
   }
 
   void judge_dictionary(const Message& message) {
@@ -205,7 +230,7 @@ class Judge {
     }
   }
 
-  std::vector<std::uint32_t> names_;
+  std::unordered_set<std::string_view> names_;
 };
 
 }  // namespace

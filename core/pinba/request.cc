@@ -149,7 +149,15 @@ void Dictionary::clear() {
 }
 
 void Request::add_tags(const Tags& added) {
-  for (const auto& [name, value] : added.pairs()) add_tag(name, value);
+  for (const auto& [name, value] : added.pairs()) {
+    const TagRef tag = intern(name, value);
+    if (std::ranges::find(tags, tag) == tags.end()) tags.push_back(tag);
+  }
+}
+
+void Request::set_tags(const Tags& replacing) {
+  std::erase_if(tags, [&](const TagRef& tag) { return replacing.has(dictionary[tag.name]); });
+  add_tags(replacing);
 }
 
 void Request::add_timer(std::span<const TagRef> timer_tags_of_it, std::uint64_t hit_count, double value,
@@ -230,6 +238,27 @@ void TimerMerge::clear() {
   std::ranges::fill(slots_, 0);
 }
 
+Tags::Braced::Braced(std::initializer_list<Braced> elements) {
+  const bool is_mapping = elements.size() > 0 && std::ranges::all_of(elements, [](const Braced& element) {
+                            return element.entry_.has_value();
+                          });
+  for (const Braced& element : elements) {
+    const Pairs& from = is_mapping ? *element.entry_ : element.pairs_;
+    pairs_.insert(pairs_.end(), from.begin(), from.end());
+  }
+  if (elements.size() != 2 || !elements.begin()->key_) return;
+  entry_.emplace();
+  for (const auto& [name, value] : (elements.begin() + 1)->pairs_) {
+    entry_->emplace_back("." + *elements.begin()->key_ + name, value);
+  }
+}
+
+Tags::Tag::Tag(std::string_view name, std::initializer_list<Braced> elements) : name_(name), is_one_(false) {
+  for (auto& [rest, value] : Braced(elements).pairs_) {
+    pairs_.emplace_back(std::string(name) + rest, std::move(value));
+  }
+}
+
 Tags::Tags(std::initializer_list<Tag> tags) {
   pairs_.reserve(tags.size());
   for (const Tag& tag : tags) {
@@ -240,6 +269,17 @@ Tags::Tags(std::initializer_list<Tag> tags) {
 Tags& Tags::add(const Tags& other) {
   for (const auto& [name, value] : other.pairs_) insert(name, value);
   return *this;
+}
+
+Tags& Tags::set(const Tags& other) {
+  std::erase_if(pairs_, [&](const auto& pair) { return other.has(pair.first); });
+  return add(other);
+}
+
+bool Tags::has(std::string_view name) const {
+  const auto place = std::ranges::lower_bound(
+      pairs_, name, {}, [](const auto& pair) -> std::string_view { return pair.first; });
+  return place != pairs_.end() && place->first == name;
 }
 
 void Tags::insert(std::string_view name, std::string_view value) {

@@ -169,6 +169,8 @@ class MMSTATS_API RequestMonitor {
   void set_document_size(std::uint64_t bytes);
   void set_memory_peak(std::uint64_t bytes);
   void set_memory_footprint(std::uint64_t bytes);  // 0 if not set
+  // As pynba's dictionary of tags is updated: a name that was there, from here or of ClientOptions::tags,
+  // gets the new value.
   void add_tags(std::initializer_list<Tags::Tag> tags) { add_tags(Tags(tags)); }
   void add_tags(const Tags& tags);
   void set_enabled(bool enabled);  // whether it will be sent

@@ -61,6 +61,7 @@ MMSTATS_API void pinba_request_set_status(pinba_request* request, uint32_t statu
 MMSTATS_API void pinba_request_set_document_size(pinba_request* request, uint64_t bytes);
 MMSTATS_API void pinba_request_set_memory_peak(pinba_request* request, uint64_t bytes);
 MMSTATS_API void pinba_request_set_memory_footprint(pinba_request* request, uint64_t bytes);
+/* Instead of a tag of this name, if there is one, of the request or of the options. */
 MMSTATS_API void pinba_request_add_tag(pinba_request* request, const char* name, const char* value);
 /* Sends what was measured, and starts over without timers. */
 MMSTATS_API void pinba_request_flush(pinba_request* request);

@@ -110,7 +110,9 @@ struct MMSTATS_API Request {
     return {name_index, dictionary.add(value)};
   }
   void add_tag(std::string_view name, std::string_view value) { tags.push_back(intern(name, value)); }
-  void add_tags(const Tags& added);
+  void add_tags(const Tags& added);  // those that are not there yet
+  // The same, instead of all that have a name of `replacing`: of two values servers take the first.
+  void set_tags(const Tags& replacing);
 
   // Appends a timer. The tags must be of this request's dictionary, and not a part of timer_tags. More hits
   // than an entry holds make several entries, of which the first has the seconds. No hits: nothing is added.
@@ -150,6 +152,16 @@ namespace detail {
 
 template <class T>
 concept Text = std::convertible_to<const T&, std::string_view>;
+// Whose elements are of its own kind, such as std::filesystem::path: one text, whatever it iterates over.
+template <class T>
+concept RangeOfItself = std::ranges::input_range<const T> &&
+                        std::same_as<std::remove_cvref_t<std::ranges::range_reference_t<const T>>, T>;
+// A pointer or an optional: may be nothing, or leads to a value.
+template <class T>
+concept Nullable = !std::ranges::range<const T> && requires(const T& value) {
+  static_cast<bool>(value);
+  *value;
+};
 template <class T>
 concept Mapping = std::ranges::input_range<T> && requires {
   typename T::key_type;
@@ -163,11 +175,20 @@ inline constexpr bool kNever = false;
 MMSTATS_API std::string number_text(double value);
 inline std::string number_text(std::integral auto value) { return std::to_string(value); }
 
+// A null pointer, as getenv() may give one, is an empty text.
+template <Text T>
+std::string_view view_of(const T& value) {
+  if constexpr (std::is_pointer_v<T>) {
+    if (value == nullptr) return {};
+  }
+  return value;
+}
+
 // What a mapping's key, or a value that is no collection, is called.
 template <class T>
 std::string text_of(const T& value) {
   if constexpr (Text<T>) {
-    return std::string(std::string_view(value));
+    return std::string(view_of(value));
   } else if constexpr (std::same_as<T, bool>) {
     return value ? "True" : "False";
   } else if constexpr (std::same_as<T, char>) {
@@ -176,13 +197,18 @@ std::string text_of(const T& value) {
     return number_text(value);
   } else if constexpr (std::floating_point<T>) {
     return number_text(static_cast<double>(value));
+  } else if constexpr (requires { std::string(value.string()); }) {
+    return value.string();
   } else if constexpr (Printable<T>) {
     std::ostringstream out;
     out << value;
     return std::move(out).str();
+  } else if constexpr (std::is_enum_v<T>) {
+    return number_text(static_cast<std::underlying_type_t<T>>(value));
   } else {
     static_assert(kNever<T>,
-                  "a tag's value must be text, a number, printable, a range, a mapping or a callable");
+                  "a tag's value must be text, a number, an enumerator, printable, an optional, a range, a "
+                  "mapping or a callable");
   }
 }
 
@@ -190,9 +216,17 @@ std::string text_of(const T& value) {
 template <class T, class Visit>
 void flatten(std::string_view name, const T& value, Visit&& visit) {
   if constexpr (Text<T>) {
-    visit(name, std::string_view(value));
+    visit(name, view_of(value));
+  } else if constexpr (RangeOfItself<T>) {
+    visit(name, std::string_view(text_of(value)));
   } else if constexpr (std::invocable<const T&>) {
+    if constexpr (requires { value == nullptr; }) {
+      if (value == nullptr) return visit(name, std::string_view());
+    }
     flatten(name, std::invoke(value), visit);
+  } else if constexpr (Nullable<T>) {
+    if (!value) return visit(name, std::string_view());
+    flatten(name, *value, visit);
   } else if constexpr (Mapping<T>) {
     for (const auto& [key, element] : value) {
       flatten(std::string(name) + "." + text_of(key), element, visit);
@@ -209,22 +243,48 @@ void flatten(std::string_view name, const T& value, Visit&& visit) {
 // A set of tags as texts: sorted by name and value, each pair once. Flattened as pynba does it: a sequence or
 // set gives a pair for each element, a mapping gives NAME.KEY, recursively, a callable is called at once and
 // its result taken, numbers become text as in Python (1, 0.5, 1.0, 1e-05, True), and so does all that can be
-// printed to a stream.
+// printed to a stream. A pointer or an optional stands for what it leads to, and for an empty text if it is
+// null; an enumerator that cannot be printed is its number; a std::filesystem::path is its text.
 class MMSTATS_API Tags {
  public:
+  class Tag;
+
+  // What stands in braces: {"a", 1} is a sequence, {{"key", "a"}, {"other", {1, 2}}} a mapping, as it is with
+  // the containers of the standard library.
+  class Braced {
+   public:
+    template <class T>
+      requires(!std::same_as<T, Braced>)
+    Braced(const T& value) {  // NOLINT(google-explicit-constructor)
+      if constexpr (!std::ranges::range<const T> || detail::Text<T>) key_ = detail::text_of(value);
+      detail::flatten({}, value,
+                      [this](std::string_view n, std::string_view v) { pairs_.emplace_back(n, v); });
+    }
+    Braced(std::initializer_list<Braced> elements);  // NOLINT(google-explicit-constructor)
+
+   private:
+    friend class Tag;
+    using Pairs = std::vector<std::pair<std::string, std::string>>;
+
+    std::optional<std::string> key_;  // what it is called as a mapping's key
+    std::optional<Pairs> entry_;      // the pairs of two elements, of which the first is a key
+    Pairs pairs_;                     // of which the names follow the tag's
+  };
+
   // One argument; it may view the texts that it was made from, so it is not to be kept.
   class Tag {
    public:
     template <class T>
     Tag(std::string_view name, const T& value) : name_(name) {  // NOLINT(google-explicit-constructor)
       if constexpr (detail::Text<T>) {
-        text_ = value;
+        text_ = detail::view_of(value);
       } else {
         is_one_ = false;
         detail::flatten(name, value,
                         [this](std::string_view n, std::string_view v) { pairs_.emplace_back(n, v); });
       }
     }
+    Tag(std::string_view name, std::initializer_list<Braced> elements);
 
     template <class Visit>
     void visit(Visit&& visit_pair) const {
@@ -248,7 +308,10 @@ class MMSTATS_API Tags {
     return *this;
   }
   Tags& add(const Tags& other);
+  // As a dictionary is updated: what has a name of `other` is replaced.
+  Tags& set(const Tags& other);
 
+  [[nodiscard]] bool has(std::string_view name) const;
   [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& pairs() const { return pairs_; }
   friend bool operator==(const Tags&, const Tags&) = default;
 

@@ -62,7 +62,7 @@ void RequestMonitor::set_memory_footprint(std::uint64_t bytes) {
   state_->set(&Request::memory_footprint, bytes);
 }
 void RequestMonitor::add_tags(const Tags& tags) {
-  state_->locked([&] { state_->request.add_tags(tags); });
+  state_->locked([&] { state_->request.set_tags(tags); });
 }
 void RequestMonitor::set_enabled(bool enabled) {
   state_->locked([&] { state_->enabled = enabled; });

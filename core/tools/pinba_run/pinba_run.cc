@@ -69,18 +69,12 @@ pinba::Request make_request(const Options& options, const Command& command) {
   request.script_name = options.script_name;
   command.describe(request);
   request.status = command.exit_status() == 0 ? kStatusGood : kStatusBad;
-  pinba::Tags tags = options.tags;
-  const auto add_new = [&](std::string_view name, std::string_view value) {
-    const auto& given = options.tags.pairs();
-    if (std::ranges::none_of(given, [&](const auto& tag) { return tag.first == name; }))
-      tags.add(name, value);
-  };
-  add_new("exit", std::to_string(command.exit_status()));
+  pinba::Tags tags{{"exit", command.exit_status()}};
   if (const int signal = command.signal(); signal != 0) {
     const char* name = ::sigabbrev_np(signal);
-    add_new("signal", name != nullptr ? name : std::to_string(signal));
+    tags.add("signal", name != nullptr ? name : std::to_string(signal));
   }
-  request.add_tags(tags);
+  request.add_tags(tags.set(options.tags));
   return request;
 }
 

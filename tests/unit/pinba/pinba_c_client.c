@@ -46,6 +46,7 @@ int main(int count, char** arguments) {
   pinba_request_set_document_size(request, 2048);
   pinba_request_set_memory_peak(request, 4096);
   pinba_request_set_memory_footprint(request, 8192);
+  pinba_request_add_tag(request, "release", "11");
   pinba_request_add_tag(request, "release", "12");
   timer = pinba_timer_start(request, tags, 2);
   CHECK(timer != NULL && pinba_timer_stop(timer) >= 0);

@@ -274,6 +274,26 @@ TEST_CASE("what each server would do wrong is said") {
          m.add_timer_tag_value(0);
        }),
        "Pinba2 wrong, classic wrong"},
+      // The same name from another place of the dictionary is the same name.
+      {changed([](auto& m) {
+         m.set_timer_tag_count(0, 2);
+         m.add_timer_tag_name(2);
+         m.add_timer_tag_value(0);
+         m.add_dictionary(m.dictionary(static_cast<int>(m.timer_tag_name(0))));
+         m.mutable_timer_tag_name()->SwapElements(1, 2);
+       }),
+       "Pinba2 wrong, classic wrong"},
+      {changed([](auto& m) {
+         m.add_tag_name(m.tag_name(0));
+         m.add_tag_value(m.tag_value(0) == 0 ? 1 : 0);
+       }),
+       "Pinba2 wrong"},
+      {changed([](auto& m) {
+         m.add_dictionary("x");
+         m.add_tag_name(2);
+         m.add_tag_value(m.tag_value(0));
+       }),
+       ""},
   };
   for (std::size_t i = 0; i < std::size(rows); ++i) {
     CAPTURE(i);

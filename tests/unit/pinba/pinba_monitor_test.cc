@@ -109,6 +109,22 @@ TEST_CASE("a request is sent when its scope ends, with its names, numbers and ta
   CHECK(site.logged.empty());
 }
 
+TEST_CASE("a tag of a request replaces those of its name, as in a dictionary") {
+  ClientOptions options;
+  options.tags = Tags{{"app", "default"}, {"dc", {"fra", "ams"}}};
+  Site site(options);
+  {
+    RequestMonitor request(*site.client, "/");
+    request.add_tags({{"app", "shop"}, {"release", 12}});
+    request.add_tags({{"release", 13}});
+    request.flush();
+    request.add_tags({{"app", "shop"}, {"dc", "lon"}});
+  }
+  CHECK(request_tags(site.received()) ==
+        TagTexts{{"dc", "ams"}, {"dc", "fra"}, {"app", "shop"}, {"release", "13"}});
+  CHECK(request_tags(site.received()) == TagTexts{{"release", "13"}, {"app", "shop"}, {"dc", "lon"}});
+}
+
 TEST_CASE("a request that sets nothing has pynba's defaults") {
   Site site;
   {

@@ -2,10 +2,15 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
 #include <iterator>
 #include <limits>
 #include <list>
 #include <map>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -86,6 +91,64 @@ TEST_CASE("tags take what the standard library has, nested, and what can be prin
   CHECK(Tags{{"n", 'c'}, {"s", std::string("text")}, {"v", std::string_view("view")}}.pairs() ==
         Pairs{{"n", "c"}, {"s", "text"}, {"v", "view"}});
   CHECK(Tags{{"n", [] { return [] { return 5; }; }}}.pairs() == Pairs{{"n", "5"}});
+}
+
+TEST_CASE("tags are written in braces as in Python") {
+  // The example of pynba's documentation, as it stands there.
+  CHECK(Tags{{"foo", "bar"}, {"baz", {"seq1", "seq2"}}, {"qux", {{"map1", "val1"}}}}.pairs() ==
+        Pairs{{"baz", "seq1"}, {"baz", "seq2"}, {"foo", "bar"}, {"qux.map1", "val1"}});
+  CHECK(Tags{{"n", {1, 0.5, true, "x"}}}.pairs() ==
+        Pairs{{"n", "0.5"}, {"n", "1"}, {"n", "True"}, {"n", "x"}});
+  CHECK(Tags{{"n", {{"a", {1, 2}}, {"b", {{"c", 3}}}}}}.pairs() ==
+        Pairs{{"n.a", "1"}, {"n.a", "2"}, {"n.b.c", "3"}});
+  CHECK(Tags{{"n", {{42, "x"}, {true, std::vector<int>{5, 6}}}}}.pairs() ==
+        Pairs{{"n.42", "x"}, {"n.True", "5"}, {"n.True", "6"}});
+  CHECK(Tags{{"n", {{1, 2, 3}, {4, 5}}}}.pairs() ==
+        Pairs{{"n", "1"}, {"n", "2"}, {"n", "3"}, {"n", "4"}, {"n", "5"}});
+  CHECK(Tags{{"n", {"one"}}}.pairs() == Pairs{{"n", "one"}});
+  CHECK(Tags{{"n", {}}}.pairs().empty());
+}
+
+TEST_CASE("tags take what may be nothing, enumerators and paths") {
+  enum class Colour : std::uint8_t { kRed = 3 };
+  enum Plain { kFive = 5 };
+  CHECK(Tags{{"n", Colour::kRed}, {"p", kFive}}.pairs() == Pairs{{"n", "3"}, {"p", "5"}});
+  CHECK(Tags{{"n", std::optional<int>(4)}}.pairs() == Pairs{{"n", "4"}});
+  CHECK(Tags{{"n", std::optional<std::string>()}}.pairs() == Pairs{{"n", ""}});
+  CHECK(Tags{{"n", std::optional(std::vector{1, 2})}}.pairs() == Pairs{{"n", "1"}, {"n", "2"}});
+  const int number = 7;
+  const int* none = nullptr;
+  CHECK(Tags{{"n", &number}, {"o", none}, {"u", std::make_unique<int>(8)}}.pairs() ==
+        Pairs{{"n", "7"}, {"o", ""}, {"u", "8"}});
+  const char* missing = ::getenv("MMSTATS_NO_SUCH_VARIABLE");
+  char* missing_too = nullptr;
+  CHECK(Tags{{"n", missing}, {"o", missing_too}, {"s", {missing, "x"}}}.pairs() ==
+        Pairs{{"n", ""}, {"o", ""}, {"s", ""}, {"s", "x"}});
+  CHECK(Tags().add("n", missing).pairs() == Pairs{{"n", ""}});
+  CHECK(Tags{{"n", std::vector<const char*>{missing}}}.pairs() == Pairs{{"n", ""}});
+  CHECK(Tags{{"n", std::function<int()>()}}.pairs() == Pairs{{"n", ""}});
+  const std::filesystem::path path = "/srv/app/x y";
+  CHECK(Tags{{"n", path}}.pairs() == Pairs{{"n", "/srv/app/x y"}});
+  CHECK(Tags{{"n", std::map<std::filesystem::path, std::filesystem::path>{{path, "b"}}}}.pairs() ==
+        Pairs{{"n./srv/app/x y", "b"}});
+}
+
+TEST_CASE("tags that are set replace those of their names") {
+  Tags tags{{"a", {1, 2}}, {"b", 3}};
+  CHECK(tags.set({{"a", 4}, {"c", 5}}).pairs() == Pairs{{"a", "4"}, {"b", "3"}, {"c", "5"}});
+  Request request;
+  request.add_tags({{"a", {1, 2}}, {"b", 3}});
+  request.add_tags({{"a", 1}, {"b", 4}});
+  const auto tags_of = [&] {
+    Pairs pairs;
+    for (const auto& tag : request.tags) {
+      pairs.emplace_back(request.dictionary[tag.name], request.dictionary[tag.value]);
+    }
+    return pairs;
+  };
+  CHECK(tags_of() == Pairs{{"a", "1"}, {"a", "2"}, {"b", "3"}, {"b", "4"}});
+  request.set_tags({{"a", 7}, {"c", 1}});
+  CHECK(tags_of() == Pairs{{"b", "3"}, {"b", "4"}, {"a", "7"}, {"c", "1"}});
 }
 
 TEST_CASE("tags are sorted and each pair is there once") {

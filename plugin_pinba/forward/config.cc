@@ -150,6 +150,7 @@ class GroupReader {
     if (const auto fits = check_aggregate(rule); !fits) section.mistake("aggregate", fits.error().message);
     MetricConfig metric;
     section.word("as", kAs, metric.as);
+    metric.as_given = section.has("as");
     rule.ignore = rule.ignore || metric.as == As::kIgnore;
     read_field(section, metric);
     read_timer(section, **pattern, metric);

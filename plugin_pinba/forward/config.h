@@ -47,6 +47,7 @@ inline constexpr std::size_t kRequestFields = 6;
 // How to send the labels that match. The first one of a group that matches decides.
 struct MetricConfig {
   As as = As::kTimer;
+  bool as_given = false;  // in the configuration, so that it holds for counters of bytes, too
   RequestField field = RequestField::kDocumentSize;
   std::string hits;  // label of the counter of what this average is of; empty: none
   TagTexts tags;     // beside the group's, and instead of those of the same name

@@ -16,9 +16,18 @@ constexpr std::string_view kCountSuffix = ".count";
 constexpr std::string_view kSumSuffix = ".sum";
 
 constexpr std::uint64_t kMaxHits = std::numeric_limits<std::uint32_t>::max();  // of one entry
+// Servers add up hits in 32 bits, over the time that a report covers. What grows by more than this in one
+// interval would be too much.
+constexpr std::uint64_t kMostUsualHits = std::uint64_t{1} << 31U;
+constexpr double kMillion = 1e6;
 // A counter that jumps by 2^63 must not make 2^31 entries: the rest waits for the next scans.
 constexpr std::uint64_t kMoreEntries = 256;
 constexpr std::size_t kMaxProblems = 100;
+
+// Whether a unit is of things that come by the million, as OpenMetrics writes it: bytes, kilobytes.
+bool is_of_bytes(std::string_view unit) {
+  return unit.ends_with("bytes") || unit.ends_with("octets") || unit.ends_with("bits");
+}
 
 std::string key_of(std::string_view label, std::int32_t worker) {
   return fmt::format("{}\x1f{}", worker, label);
@@ -58,6 +67,7 @@ void RequestMapper::scan(AllSeries series, std::chrono::system_clock::time_point
     const bool has_field = std::ranges::any_of(slot.fields, [](const auto& field) { return !!field; });
     if (!request_.timers.empty() || has_field) send(request_);
   }
+  tell_of_millions();
 }
 
 // ---- where series go: once for each
@@ -82,6 +92,7 @@ void RequestMapper::bind(std::uint32_t index, const Series& series) {
     source.field = metric->field;
   } else if (counter) {
     source.use = Use::kEvents;
+    source.always_hits = metric != nullptr && metric->as_given;
   } else {
     source.use = series.kind == Kind::kTimestamp ? Use::kAge : Use::kLevel;
   }
@@ -202,6 +213,15 @@ void RequestMapper::gather(std::uint32_t index, AllSeries all, double now) {
 
 void RequestMapper::gather_events(Source& source, Sent& sent, const Series& series) {
   TimerSlot& timer = timers_[source.target];
+  if (series.integral && is_in_millions(source, sent, series)) {
+    const std::uint64_t added = series.total - sent.total;
+    if (added == 0) return;
+    sent.total = series.total;
+    sent.value = series.value;
+    ++timer.hits;
+    timer.value += static_cast<double>(added) / kMillion;
+    return;
+  }
   if (series.integral) {
     const std::uint64_t hits = affordable(series.total - sent.total);
     sent.total += hits;
@@ -214,6 +234,29 @@ void RequestMapper::gather_events(Source& source, Sent& sent, const Series& seri
   if (seconds == 0) return;
   ++timer.hits;
   timer.value += seconds;
+}
+
+// Whether what was added goes into the timer's value. Once it does, it does so for good: a timer that is now
+// hits and then millions would tell nothing.
+bool RequestMapper::is_in_millions(const Source& source, Sent& sent, const Series& series) {
+  if (source.always_hits) return false;
+  if (sent.in_millions) return true;
+  if (series.total == sent.total) return false;
+  if (!is_of_bytes(series.unit) && series.total - sent.total <= kMostUsualHits) return false;
+  sent.in_millions = true;
+  if (new_in_millions_++ == 0) first_in_millions_ = series.name;
+  return true;
+}
+
+void RequestMapper::tell_of_millions() {
+  const std::size_t count = std::exchange(new_in_millions_, 0);
+  if (count == 0) return;
+  complain(
+      fmt::format("label \"{}\"{}: a counter of bytes, or one that grows by billions, is sent as one hit an "
+                  "interval with "
+                  "millions (megabytes) as its value, as servers add up hits in 32 bits; as = \"timer\" in a "
+                  "[[group.metric]] makes hits of it, as = \"request_field\" a size",
+                  printable(first_in_millions_), count == 1 ? "" : fmt::format(" and {} others", count - 1)));
 }
 
 void RequestMapper::gather_of_partner(Source& source, Sent& sent, const Series& series,

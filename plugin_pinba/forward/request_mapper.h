@@ -47,7 +47,8 @@ class RequestMapper {
  private:
   enum class Use : std::uint8_t {
     kNothing,
-    kEvents,   // a counter: so many hits; one of fractions: so many seconds, in one hit
+    kEvents,   // a counter: so many hits, or millions in one hit; one of fractions: so many seconds, in one
+               // hit
     kLevel,    // a value of this moment, in one hit
     kAge,      // a moment: the seconds since then, in one hit
     kAverage,  // the seconds that each hit of the partner took
@@ -61,6 +62,7 @@ class RequestMapper {
     RequestField field = RequestField::kDocumentSize;
     bool complained = false;
     bool owns_partner = false;
+    bool always_hits = false;   // of kEvents, as the configuration says so
     std::uint32_t target = 0;   // timer; request of a field
     std::uint32_t partner = 0;  // series, of the two uses that have one
     double last_average = 0;
@@ -70,6 +72,7 @@ class RequestMapper {
     std::uint64_t total = 0;
     double value = 0;
     std::uint64_t partner_total = 0;
+    bool in_millions = false;  // what is counted is too much for hits
   };
   // All series with equal tags.
   struct TimerSlot {
@@ -94,6 +97,8 @@ class RequestMapper {
 
   void gather(std::uint32_t index, AllSeries all, double now);
   void gather_events(Source& source, Sent& sent, const Series& series);
+  bool is_in_millions(const Source& source, Sent& sent, const Series& series);
+  void tell_of_millions();
   void gather_of_partner(Source& source, Sent& sent, const Series& series, const Series& partner);
   void gather_field(Source& source, Sent& sent, const Series& series);
   std::uint64_t affordable(std::uint64_t hits);
@@ -115,6 +120,8 @@ class RequestMapper {
   pinba::Request request_;
   std::vector<pinba::TagRef> refs_;
   std::uint64_t more_entries_ = 0;  // that this scan may spend on counts of more than 32 bits
+  std::string first_in_millions_;   // label; of those that are so since this scan
+  std::size_t new_in_millions_ = 0;
   std::vector<std::string> problems_;
 };
 

@@ -200,9 +200,62 @@ TEST_CASE("a gauge without a value at a scan is not sent") {
   CHECK(scan(forwarder, series).requests.empty());
 }
 
-TEST_CASE("counts of more than 32 bits arrive whole, if need be over several scans") {
+TEST_CASE("a counter of bytes, or one that grows by billions, is no hits but millions in the value") {
   RequestMapper forwarder(mapping());
-  std::vector<Series> series{counter("bytes", 10 * kMostHits + 3), counter("other", 5)};
+  std::vector<Series> series{counter("bytes_sent", 5'200'000'000), counter("octets", 700), counter("hits", 5),
+                             counter("jumps", (std::uint64_t{1} << 31U))};
+  series[0].unit = "bytes";
+  series[1].unit = "octets";
+  series[2].unit = "requests";
+  Sent sent = scan(forwarder, series);
+  CHECK(sent.of("bytes_sent").hits == 1);
+  CHECK(sent.of("bytes_sent").value == doctest::Approx(5200).epsilon(1e-7));
+  CHECK(sent.of("octets").hits == 1);
+  CHECK(sent.of("octets").value == doctest::Approx(0.0007));
+  CHECK(sent.of("hits").hits == 5);
+  CHECK(sent.of("jumps").hits == std::uint64_t{1} << 31U);
+  CHECK(sent.of("jumps").value == 0);
+  auto problems = forwarder.take_problems();
+  REQUIRE(problems.size() == 1);
+  CHECK(problems[0].starts_with("label \"bytes_sent\" and 1 others: "));
+
+  // One more is too many, and it stays so: also for less, and after another configuration.
+  move(series[3], (std::uint64_t{1} << 31U) + 1);
+  sent = scan(forwarder, series);
+  CHECK(sent.timers.size() == 1);
+  CHECK(sent.of("jumps").hits == 1);
+  CHECK(sent.of("jumps").value == doctest::Approx(2147.483649));
+  problems = forwarder.take_problems();
+  REQUIRE(problems.size() == 1);
+  CHECK(problems[0].starts_with("label \"jumps\": "));
+  forwarder.remap(mapping());
+  move(series[3], 2'000'000);
+  move(series[0], 1'000'000);
+  sent = scan(forwarder, series);
+  CHECK(sent.of("jumps").hits == 1);
+  CHECK(sent.of("jumps").value == 2);
+  CHECK(sent.of("bytes_sent").value == 1);
+  CHECK(forwarder.take_problems().empty());
+}
+
+TEST_CASE("a counter of bytes is hits, or a size, where the configuration says so") {
+  for (const std::string as : {"timer", "request_field"}) {
+    const bool is_field = as == "request_field";
+    RequestMapper forwarder(with_metric("match = 'bytes'\nas = \"" + as + "\"" +
+                                        (is_field ? "\nfield = \"document_size\"" : "")));
+    std::vector<Series> series{counter("bytes", 3'000'000'000, "0")};
+    series[0].unit = "bytes";
+    const Sent sent = scan(forwarder, series);
+    REQUIRE(sent.requests.size() == 1);
+    CHECK(sent.of("bytes").hits == (is_field ? 0 : 3'000'000'000));
+    CHECK(sent.requests[0].document_size() == (is_field ? 3'000'000'000 : 0));
+    CHECK(forwarder.take_problems().empty());
+  }
+}
+
+TEST_CASE("counts of more than 32 bits arrive whole, if need be over several scans") {
+  RequestMapper forwarder(with_metric("match = 'bytes'\nas = \"timer\""));
+  std::vector<Series> series{counter("bytes", 10 * kMostHits + 3, "0"), counter("other", 5)};
   const Sent sent = scan(forwarder, series);
   CHECK(sent.of("bytes").hits == 10 * kMostHits + 3);
   CHECK(sent.of("other").hits == 5);
@@ -224,8 +277,9 @@ TEST_CASE("counts of more than 32 bits arrive whole, if need be over several sca
 }
 
 TEST_CASE("counters that jump share what one scan can send, and none waits for ever") {
-  RequestMapper forwarder(mapping());
-  const std::vector<Series> series{counter("first", 600 * kMostHits), counter("second", 300 * kMostHits + 7)};
+  RequestMapper forwarder(with_metric("match = 'first|second'\nas = \"timer\""));
+  const std::vector<Series> series{counter("first", 600 * kMostHits, "0"),
+                                   counter("second", 300 * kMostHits + 7, "0")};
   // 256 entries of a scan are more than one for a series.
   const std::vector<std::pair<std::uint64_t, std::uint64_t>> want{{257, 1}, {257, 1}, {86, 172}, {0, 127}};
   std::uint64_t of_second = 0;

@@ -10,6 +10,7 @@
 #include <new>
 
 #include "base/utf8.h"
+#include "pinba/hash_slots.h"
 
 namespace pinba {
 
@@ -32,44 +33,6 @@ bool is_plain(const char* eight) {
 
 std::uint32_t hash_of(std::string_view text) {
   return static_cast<std::uint32_t>(std::hash<std::string_view>{}(text));
-}
-
-// Does not depend on the order of the tags.
-std::uint32_t hash_of(std::span<const TagRef> tags) {
-  std::uint64_t sum = 0;
-  for (const TagRef& tag : tags) {
-    const std::uint64_t mixed = ((std::uint64_t{tag.name} << 32U) | tag.value) * 0x9E3779B97F4A7C15U;
-    sum += mixed ^ (mixed >> 29U);
-  }
-  return static_cast<std::uint32_t>(sum ^ (sum >> 32U));
-}
-
-bool same_tags(std::span<const TagRef> a, std::span<const TagRef> b) {
-  return std::ranges::equal(a, b) || std::ranges::is_permutation(a, b);
-}
-
-// Open addressing: the slot where `entry` is found for which same(entry) holds, or the free one where it
-// belongs.
-template <class Entries, class Same>
-std::size_t find_slot(const std::vector<std::uint32_t>& slots, const Entries& entries, std::uint32_t hash,
-                      Same&& same) {
-  const std::size_t mask = slots.size() - 1;
-  std::size_t slot = hash & mask;
-  while (slots[slot] != 0) {
-    const auto& entry = entries[slots[slot] - 1];
-    if (entry.hash == hash && same(entry)) break;
-    slot = (slot + 1) & mask;
-  }
-  return slot;
-}
-
-template <class Entries>
-void rebuild_slots(std::vector<std::uint32_t>& slots, const Entries& entries) {
-  slots.assign(slots.empty() ? 64 : 2 * slots.size(), 0);
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    slots[find_slot(slots, entries, entries[i].hash, [](const auto&) { return false; })] =
-        static_cast<std::uint32_t>(i + 1);
-  }
 }
 
 }  // namespace
@@ -193,49 +156,6 @@ void Request::clear() {
   requests.clear();
   schema.reset();
   tags.clear();
-}
-
-void TimerMerge::add(Request& request, std::span<const TagRef> tags, std::uint64_t hit_count, double value,
-                     double ru_utime, double ru_stime) {
-  if (hit_count == 0) return;
-  const std::uint32_t hash = hash_of(tags);
-  if (2 * (entries_.size() + 1) > slots_.size()) grow();
-  const std::size_t slot = find_slot(slots_, entries_, hash, [&](const Entry& entry) {
-    return same_tags(
-        tags, std::span(request.timer_tags).subspan(entry.first_tag, request.timers[entry.timer].tag_count));
-  });
-  if (slots_[slot] == 0) {
-    entries_.push_back({hash, 0, 0});
-    slots_[slot] = static_cast<std::uint32_t>(entries_.size());
-  } else {
-    Timer& timer = request.timers[entries_[slots_[slot] - 1].timer];
-    if (hit_count <= kMaxHits - timer.hit_count) {
-      timer.hit_count += static_cast<std::uint32_t>(hit_count);
-      timer.value += value;
-      timer.ru_utime += ru_utime;
-      timer.ru_stime += ru_stime;
-      return;
-    }
-  }
-  // The last of the entries that are added here is the one which still has room.
-  request.add_timer(tags, hit_count, value, ru_utime, ru_stime);
-  Entry& entry = entries_[slots_[slot] - 1];
-  entry.timer = static_cast<std::uint32_t>(request.timers.size() - 1);
-  entry.first_tag = static_cast<std::uint32_t>(request.timer_tags.size() - tags.size());
-}
-
-void TimerMerge::add(Request& request, const Tags& tags, std::uint64_t hit_count, double value,
-                     double ru_utime, double ru_stime) {
-  scratch_.clear();
-  for (const auto& [name, text] : tags.pairs()) scratch_.push_back(request.intern(name, text));
-  add(request, scratch_, hit_count, value, ru_utime, ru_stime);
-}
-
-void TimerMerge::grow() { rebuild_slots(slots_, entries_); }
-
-void TimerMerge::clear() {
-  entries_.clear();
-  std::ranges::fill(slots_, 0);
 }
 
 Tags::Braced::Braced(std::initializer_list<Braced> elements) {

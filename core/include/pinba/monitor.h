@@ -53,8 +53,8 @@ struct ClientOptions {
   Rusage rusage = Rusage::kProcess;
   bool timer_rusage = false;  // of timers too, each in its thread; costs a timer two system calls
 
-  // One entry for each timer, as in pynba. Otherwise timers with equal tags are one, as in PHP.
-  bool separate_timers = false;
+  // What timers with equal tags, and a timer that runs more often than once, are in the packet.
+  EqualTimers equal_timers = EqualTimers::kByValue;
   std::size_t max_timers = 10'000;  // of a request; what comes later is not measured
 
   // Told what went wrong, from any thread; must not throw. Losses that go on are told at powers of two. That

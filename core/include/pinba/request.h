@@ -124,10 +124,28 @@ struct MMSTATS_API Request {
   void clear();  // as if new, but keeps the memory
 };
 
-// Adds timers to a request so that each set of tags has one entry, as php-pinba does: hits are added, seconds
-// summed. It finds only timers that were added through it.
+// What becomes of timers of a request whose tags are equal. For a server, an entry of n hits and v seconds is
+// n times v / n seconds: where fast and slow ones share an entry, the sums are right, but the percentiles are
+// not.
+enum class EqualTimers : std::uint8_t {
+  // The first 16 have an entry each. Of more, those whose times differ by no more than 4 % share one, so that
+  // percentiles are right to 4 %. At most 200 entries for equal tags, whatever their times are: what comes
+  // then goes to the nearest.
+  kByValue,
+  kSeparate,  // an entry each, as in pynba: many packets, and each counts as a request
+  kOne,       // one entry for all, as in PHP: the least that can be sent, and no percentiles
+};
+
+// Adds timers to a request so that those with equal tags share entries: hits are added, seconds summed. It
+// finds only timers that were added through it.
 class MMSTATS_API TimerMerge {
  public:
+  static constexpr std::uint32_t kApart = 16;         // of EqualTimers::kByValue
+  static constexpr std::uint32_t kMostEntries = 200;  // the same
+
+  // kSeparate: as Request::add_timer() alone does it.
+  explicit TimerMerge(EqualTimers equal_timers = EqualTimers::kOne) : equal_timers_(equal_timers) {}
+
   // As Request::add_timer, for the same request each time. The order of the tags does not matter.
   void add(Request& request, std::span<const TagRef> tags, std::uint64_t hit_count, double value,
            double ru_utime = 0, double ru_stime = 0);
@@ -136,15 +154,28 @@ class MMSTATS_API TimerMerge {
   void clear();  // for the next request; keeps the memory
 
  private:
+  static constexpr std::uint32_t kNoTimer = 0xFFFFFFFF;
+  static constexpr std::uint32_t kNoParts = 0xFFFFFFFF;
+  // Timers with the same tags, in any order.
   struct Entry {
-    std::uint32_t hash;
-    std::uint32_t timer;
-    std::uint32_t first_tag;
+    std::uint32_t hash = 0;
+    std::uint32_t timer = 0;      // the last of those that stay apart
+    std::uint32_t first_tag = 0;  // of that
+    std::uint32_t count = 0;      // of those
+    std::uint32_t parts = kNoParts;
   };
-  void grow();
+  // Of these, those with values of about the same size.
+  struct Part {
+    int bucket = 0;
+    std::uint32_t timer = kNoTimer;
+  };
+  Entry& entry_of(const Request& request, std::span<const TagRef> tags);
 
+  EqualTimers equal_timers_;
   std::vector<Entry> entries_;
   std::vector<std::uint32_t> slots_;
+  std::vector<std::vector<Part>> parts_;  // by bucket
+  std::size_t used_parts_ = 0;
   std::vector<TagRef> scratch_;
 };
 

@@ -99,8 +99,6 @@ void RequestMonitor::add_timer(const Tags& tags, std::uint64_t hit_count, double
   if (state_->ended) return;
   if (state_->request.timers.size() >= state_->core->options.max_timers) {
     ++state_->left_out;
-  } else if (state_->core->options.separate_timers) {
-    state_->request.add_timer(tags, hit_count, seconds);
   } else {
     state_->merge.add(state_->request, tags, hit_count, seconds);
   }

@@ -3,7 +3,10 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <new>
 #include <utility>
+
+#include "pinba/value_bucket.h"
 
 namespace pinba {
 namespace {
@@ -83,21 +86,30 @@ void MonitorState::stop(Slot& slot) const {
   if (!slot.running) return;
   slot.running = false;
   slot.last = seconds(Clock::now() - slot.begin);
-  slot.value += slot.last;
-  ++slot.hits;
-  if (!core->options.timer_rusage) return;
-  const Rusage now = rusage_of(RUSAGE_THREAD);
-  slot.used.user += now.user - slot.begin_usage.user;
-  slot.used.system += now.system - slot.begin_usage.system;
+  TimerRuns run{.hits = 1, .value = slot.last, .used = {}};
+  if (core->options.timer_rusage) {
+    const Rusage now = rusage_of(RUSAGE_THREAD);
+    run.used = {now.user - slot.begin_usage.user, now.system - slot.begin_usage.system};
+  }
+  if (slot.runs.hits == 0 || core->options.equal_timers != EqualTimers::kByValue) return slot.runs.add(run);
+  try {
+    part_of(slot.more, bucket_of(slot.last), TimerMerge::kMostEntries).add(run);
+  } catch (const std::bad_alloc&) {
+    slot.runs.add(run);
+  }
 }
 
 void MonitorState::count(Slot& slot) {
-  if (slot.counts && slot.hits > 0) {
-    if (core->options.separate_timers) {
-      request.add_timer(slot.tags, slot.hits, slot.value, slot.used.user, slot.used.system);
-    } else {
-      merge.add(request, slot.tags, slot.hits, slot.value, slot.used.user, slot.used.system);
+  if (slot.counts) {
+    const auto add = [&](const TimerRuns& runs) {
+      merge.add(request, slot.tags, runs.hits, runs.value, runs.used.user, runs.used.system);
+    };
+    if (request.timers.size() + slot.more.size() >= core->options.max_timers) {
+      for (const TimerRuns& runs : slot.more) slot.runs.add(runs);
+      slot.more.clear();
     }
+    add(slot.runs);
+    for (const TimerRuns& runs : slot.more) add(runs);
   }
   slot.counts = false;
 }
@@ -169,7 +181,7 @@ std::shared_ptr<MonitorState> new_state(const std::shared_ptr<Client::Core>& cor
       core->spare.pop_back();
     }
   }
-  if (!state) state = std::make_unique<MonitorState>(core->options.encode);
+  if (!state) state = std::make_unique<MonitorState>(core->options);
   const auto give_back = [](MonitorState* used) {
     const std::shared_ptr<Client::Core> owner = std::move(used->core);
     std::unique_ptr<MonitorState> owned(used);

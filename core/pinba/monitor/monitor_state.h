@@ -25,13 +25,26 @@ struct Rusage {
   double system = 0;
 };
 
+// Runs of a timer that took about the same time.
+struct TimerRuns {
+  int bucket = 0;
+  std::uint32_t hits = 0;
+  double value = 0;
+  Rusage used;
+  void add(const TimerRuns& other) {
+    hits += other.hits;
+    value += other.value;
+    used.user += other.used.user;
+    used.system += other.used.system;
+  }
+};
+
 // A timer's place in its request.
 struct Slot {
   std::vector<TagRef> tags;
-  std::uint32_t hits = 0;
-  double value = 0;
-  double last = 0;  // seconds of the last run
-  Rusage used;
+  TimerRuns runs;               // the first, or all, as ClientOptions::equal_timers says
+  std::vector<TimerRuns> more;  // sorted by their bucket
+  double last = 0;              // seconds of the last run
   Clock::time_point begin;
   Rusage begin_usage;
   bool running = false;
@@ -42,7 +55,8 @@ struct Slot {
 // Functions want the mutex held, but for those marked.
 class MonitorState {
  public:
-  explicit MonitorState(const EncodeOptions& options) : encoder(options) {}
+  explicit MonitorState(const ClientOptions& options)
+      : merge(options.equal_timers), encoder(options.encode) {}
 
   // Calls with the mutex held, which it takes.
   template <class Call>

@@ -206,18 +206,49 @@ TEST_CASE("tags of timers are flattened, sorted, and each is there once") {
   CHECK(timers[{{"timer", "untagged"}}].hits == 1);
 }
 
-TEST_CASE("timers with equal tags are one entry, or one each where that is wanted") {
-  for (const bool separate : {false, true}) {
+TEST_CASE("timers with equal tags have few entries, one, or one each, as is wanted") {
+  using pinba::EqualTimers;
+  for (const auto& [equal, want] : {std::pair(EqualTimers::kByValue, 10),
+                                    std::pair(EqualTimers::kSeparate, 10), std::pair(EqualTimers::kOne, 1)}) {
     ClientOptions options;
-    options.separate_timers = separate;
+    options.equal_timers = equal;
     Site site(options);
     {
       RequestMonitor request(*site.client, "/");
-      for (int i = 0; i < 10; ++i) const auto scope = request.timer({{"op", "get"}}).scope();
+      for (int i = 0; i < 10; ++i) request.add_timer({{"op", "get"}}, 1, 1 + i);
     }
     const auto message = site.received();
-    CHECK(message.timer_hit_count_size() == (separate ? 10 : 1));
-    CHECK(message.timer_hit_count(0) == (separate ? 1 : 10));
+    CHECK(message.timer_hit_count_size() == want);
+    CHECK(message.timer_hit_count(0) == 10 / want);
+    CHECK(message.timer_value(0) == (want == 1 ? 55 : 1));
+  }
+}
+
+TEST_CASE("runs of one timer stay apart by their time, unless that is not wanted") {
+  using pinba::EqualTimers;
+  for (const auto equal : {EqualTimers::kByValue, EqualTimers::kOne}) {
+    ClientOptions options;
+    options.equal_timers = equal;
+    Site site(options);
+    {
+      RequestMonitor request(*site.client, "/");
+      auto timer = request.timer({{"op", "get"}});
+      for (int i = 0; i < 20; ++i) {
+        const auto scope = timer.scope();
+        if (i == 10) work(20ms);
+      }
+    }
+    const auto message = site.received();
+    std::uint64_t hits = 0;
+    float slowest = 0;
+    for (int i = 0; i < message.timer_hit_count_size(); ++i) {
+      const auto of_entry = message.timer_hit_count(i);
+      hits += of_entry;
+      slowest = std::max(slowest, message.timer_value(i) / static_cast<float>(of_entry));
+    }
+    CHECK(hits == 20);
+    CHECK((message.timer_hit_count_size() > 1) == (equal == EqualTimers::kByValue));
+    if (equal == EqualTimers::kByValue) CHECK(slowest >= 0.02F);
   }
 }
 
@@ -465,9 +496,13 @@ TEST_CASE("a request can be handed to other threads, and shared by several") {
     }
     for (auto& thread : threads) thread.join();
   }
+  // In as many packets as it takes.
   std::uint64_t hits = 0;
-  for (const auto& [tags, sum] : site.received_timers()) hits += sum.hits;
+  while (hits < 1000) {
+    for (const auto& [tags, sum] : site.received_timers()) hits += sum.hits;
+  }
   CHECK(hits == 1000);
+  CHECK(site.server.received().empty());
 }
 
 TEST_CASE("scopes may end in any order and in another thread") {
@@ -564,7 +599,9 @@ TEST_CASE(
 }
 
 TEST_CASE("many requests and timers at once leave nothing for those that come after them") {
-  Site site;
+  ClientOptions options;
+  options.equal_timers = pinba::EqualTimers::kOne;
+  Site site(options);
   for (int round = 0; round < 3; ++round) {
     std::vector<std::unique_ptr<RequestMonitor>> requests;
     for (int i = 0; i < 100; ++i) {

@@ -1,6 +1,7 @@
 // Requests as data: the dictionary, tags flattened as pynba does it, timers merged as php-pinba does it.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -240,6 +241,107 @@ TEST_CASE("timers with equal tags are one, with their hits and seconds added up"
   merge.add(request, std::vector{a, b}, 1, 0.5);
   merge.add(request, std::vector{b, a}, 1, 0.5);
   CHECK(timers_of(request).back() == "2 1.000000 a=1 b=2");
+}
+
+namespace {
+
+// As Pinba2 has them: an entry of n hits and v seconds is n times v / n.
+double percentile(const Request& request, double share) {
+  std::vector<std::pair<double, std::uint64_t>> times;
+  std::uint64_t all = 0;
+  for (const auto& timer : request.timers) {
+    times.emplace_back(timer.value / timer.hit_count, timer.hit_count);
+    all += timer.hit_count;
+  }
+  std::ranges::sort(times);
+  double left = share * static_cast<double>(all);
+  for (const auto& [time, hits] : times) {
+    left -= static_cast<double>(hits);
+    if (left <= 0) return time;
+  }
+  return times.back().first;
+}
+
+}  // namespace
+
+TEST_CASE("a server finds the percentiles of equal timers, few or many") {
+  const Tags tags{{"op", "get"}};
+  {
+    Request request;
+    TimerMerge merge(pinba::EqualTimers::kByValue);
+    for (int i = 0; i < 98; ++i) merge.add(request, tags, 1, 0.001);
+    for (int i = 0; i < 2; ++i) merge.add(request, tags, 1, 1);
+    CHECK(percentile(request, 0.5) == doctest::Approx(0.001));
+    CHECK(percentile(request, 0.99) == doctest::Approx(1));
+    CHECK(request.timers.size() == TimerMerge::kApart + 2);
+  }
+  // Few are as they are.
+  {
+    Request request;
+    TimerMerge merge(pinba::EqualTimers::kByValue);
+    for (std::uint32_t i = 0; i < TimerMerge::kApart; ++i) merge.add(request, tags, 1, 1 + i / 1000.0);
+    CHECK(request.timers.size() == TimerMerge::kApart);
+    merge.add(request, Tags{{"op", "set"}}, 1, 1);
+    CHECK(request.timers.size() == TimerMerge::kApart + 1);
+    for (int i = 0; i < 100; ++i) merge.add(request, tags, 1, 1);
+    CHECK(request.timers.size() == TimerMerge::kApart + 2);
+  }
+  // From 1 ms to 1 s, any.
+  {
+    Request request;
+    TimerMerge merge(pinba::EqualTimers::kByValue);
+    for (int round = 0; round < 2; ++round) {
+      request.clear();
+      merge.clear();
+      std::vector<double> times;
+      double sum = 0;
+      for (int i = 0; i < 10'000; ++i) times.push_back(std::pow(10.0, -3 + 3 * ((i * 7919) % 10'000) / 1e4));
+      for (const double time : times) {
+        merge.add(request, tags, 1, time);
+        sum += time;
+      }
+      std::ranges::sort(times);
+      CHECK(request.timers.size() <= TimerMerge::kMostEntries);
+      for (const double share : {0.01, 0.1, 0.5, 0.9, 0.95, 0.99, 0.999}) {
+        CAPTURE(share);
+        CHECK(percentile(request, share) ==
+              doctest::Approx(times[static_cast<std::size_t>(share * 10'000)]).epsilon(0.04));
+      }
+      double got = 0;
+      std::uint64_t hits = 0;
+      for (const auto& timer : request.timers) {
+        got += timer.value;
+        hits += timer.hit_count;
+      }
+      CHECK(hits == 10'000);
+      CHECK(got == doctest::Approx(sum));
+    }
+  }
+}
+
+TEST_CASE("equal timers of any times have no more than two hundred entries, and none is lost") {
+  Request request;
+  TimerMerge merge(pinba::EqualTimers::kByValue);
+  std::uint64_t want = 0;
+  for (int i = 0; i < 5000; ++i) {
+    // Up and down, from 10^-30 to 10^30, and what is no time.
+    const double time = i % 100 == 0 ? 0 : std::pow(10.0, (i * 17) % 61 - 30 + i / 5000.0);
+    merge.add(request, Tags{{"a", 1}}, 1 + i % 3, time);
+    want += 1 + i % 3;
+  }
+  CHECK(request.timers.size() == TimerMerge::kMostEntries);
+  std::uint64_t hits = 0;
+  for (const auto& timer : request.timers) hits += timer.hit_count;
+  CHECK(hits == want);
+  // What comes then goes to the nearest.
+  const auto before = request.timers;
+  merge.add(request, Tags{{"a", 1}}, 1, 1e35);
+  std::size_t largest = 0;
+  for (std::size_t i = TimerMerge::kApart; i < before.size(); ++i) {
+    if (before[i].value / before[i].hit_count > before[largest].value / before[largest].hit_count)
+      largest = i;
+  }
+  CHECK(request.timers[largest].hit_count == before[largest].hit_count + 1);
 }
 
 TEST_CASE("ten thousand sets of tags are kept apart") {

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <chrono>
+#include <cstddef>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -52,6 +54,37 @@ void with(pinba_request* request, Call call) noexcept {
   if (request != nullptr) guarded([&] { call(request->monitor); });
 }
 
+// What a program has set, which may know fewer members than we do, or more.
+std::optional<pinba_options> known_options(const pinba_options* given) {
+  pinba_options known{};
+  if (given == nullptr) return known;
+  if (given->size < offsetof(pinba_options, rusage)) return std::nullopt;
+  std::memcpy(&known, given, std::min(given->size, sizeof known));
+  return known;
+}
+
+pinba::ClientOptions::Rusage rusage_of(const pinba_options& given) {
+  switch (given.rusage) {
+    case PINBA_RUSAGE_PROCESS:
+      return pinba::ClientOptions::Rusage::kProcess;
+    case PINBA_RUSAGE_NONE:
+      return pinba::ClientOptions::Rusage::kNone;
+    default:
+      return pinba::ClientOptions::Rusage::kThread;
+  }
+}
+
+pinba::EqualTimers equal_timers_of(const pinba_options& given) {
+  switch (given.equal_timers) {
+    case PINBA_TIMERS_SEPARATE:
+      return pinba::EqualTimers::kSeparate;
+    case PINBA_TIMERS_ONE:
+      return pinba::EqualTimers::kOne;
+    default:
+      return pinba::EqualTimers::kByValue;
+  }
+}
+
 pinba_client* new_client(const char* servers, const pinba_options& given, std::string& problem) {
   pinba::SenderOptions sender;
   for (std::string_view rest = text(servers); !rest.empty();) {
@@ -59,7 +92,11 @@ pinba_client* new_client(const char* servers, const pinba_options& given, std::s
     sender.servers.emplace_back(rest.substr(0, comma));
     rest.remove_prefix(std::min(comma + 1, rest.size()));
   }
+  sender.linger = std::chrono::milliseconds(given.linger_ms);
+  if (given.spread_by_script != 0) sender.spread = pinba::SenderOptions::Spread::kByScript;
   pinba::ClientOptions options;
+  options.rusage = rusage_of(given);
+  options.equal_timers = equal_timers_of(given);
   options.hostname = text(given.hostname);
   options.server_name = text(given.server_name);
   options.schema = text(given.schema);
@@ -86,7 +123,9 @@ pinba_client* pinba_client_new(const char* servers, const pinba_options* options
                                size_t error_size) {
   return guarded([&] {
     std::string problem;
-    pinba_client* client = new_client(servers, options == nullptr ? pinba_options{} : *options, problem);
+    const auto known = known_options(options);
+    pinba_client* client = known ? new_client(servers, *known, problem) : nullptr;
+    if (!known) problem = "the options have no size: begin with PINBA_OPTIONS";
     if (error != nullptr && error_size > 0) {
       const std::size_t size = std::min(problem.size(), error_size - 1);
       std::memcpy(error, problem.data(), size);

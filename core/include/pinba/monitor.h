@@ -45,13 +45,17 @@ struct ClientOptions {
   Tags tags = {};                // of each request
   bool enabled = true;           // false: requests are measured, but not sent
 
+  // Whose processor time a request has.
   enum class Rusage : std::uint8_t {
-    kProcess,  // processor time of the whole process, as pynba has it
-    kThread,   // of the thread; right where a request stays in one
-    kNone,
+    kDefault,  // the process's for a ScriptMonitor, else the thread's
+    kProcess,  // the whole process's, as pynba has it: of requests at the same time, each has that of all
+    kThread,   // that of the thread which starts it; 0 if another one stops it
+    kNone,     // 0
   };
-  Rusage rusage = Rusage::kProcess;
-  bool timer_rusage = false;  // of timers too, each in its thread; costs a timer two system calls
+  Rusage rusage = Rusage::kDefault;
+  // Of timers too, each in the thread which starts it; 0 if another one stops it. Costs a timer two system
+  // calls.
+  bool timer_rusage = false;
 
   // What timers with equal tags, and a timer that runs more often than once, are in the packet.
   EqualTimers equal_timers = EqualTimers::kByValue;
@@ -156,7 +160,8 @@ class [[nodiscard]] TimerScope {
 class MMSTATS_API RequestMonitor {
  public:
   // Starts to measure.
-  RequestMonitor(const Client& client, std::string_view script_name);
+  RequestMonitor(const Client& client, std::string_view script_name)
+      : RequestMonitor(client, script_name, ClientOptions::Rusage::kThread) {}
   RequestMonitor(RequestMonitor&&) noexcept = default;
   RequestMonitor& operator=(RequestMonitor&& other) noexcept;
   ~RequestMonitor() { finish(); }  // sends, unless that was done
@@ -194,6 +199,10 @@ class MMSTATS_API RequestMonitor {
   // it is not enabled, or a datagram was dropped.
   bool send();
   void discard();  // it will not be sent
+
+ protected:
+  // `usual`: what ClientOptions::Rusage::kDefault stands for.
+  RequestMonitor(const Client& client, std::string_view script_name, ClientOptions::Rusage usual);
 
  private:
   friend class CurrentScope;
@@ -233,7 +242,8 @@ MMSTATS_API RequestTimer timer(std::initializer_list<Tags::Tag> tags);
 class MMSTATS_API ScriptMonitor : public RequestMonitor {
  public:
   explicit ScriptMonitor(const Client& client);
-  ScriptMonitor(const Client& client, std::string_view script_name) : RequestMonitor(client, script_name) {}
+  ScriptMonitor(const Client& client, std::string_view script_name)
+      : RequestMonitor(client, script_name, ClientOptions::Rusage::kProcess) {}
 };
 
 inline TimerScope RequestTimer::scope() & { return TimerScope(*this); }

@@ -24,8 +24,21 @@ typedef struct pinba_tag {
   const char* value;
 } pinba_tag;
 
-/* All zero is a good start: {0}. */
+/* Whose processor time a request has: PINBA_RUSAGE_THREAD is that of the thread which starts it, 0 if another
+ * one sends it; PINBA_RUSAGE_PROCESS that of the whole process, as for a script. */
+typedef enum pinba_rusage { PINBA_RUSAGE_THREAD, PINBA_RUSAGE_PROCESS, PINBA_RUSAGE_NONE } pinba_rusage;
+
+/* What becomes of timers of a request whose tags are equal: EqualTimers in request.h says it. */
+typedef enum pinba_equal_timers {
+  PINBA_TIMERS_BY_VALUE, /* few are apart; of many, those of about the same time share an entry */
+  PINBA_TIMERS_SEPARATE, /* an entry each */
+  PINBA_TIMERS_ONE       /* one entry for all */
+} pinba_equal_timers;
+
+/* Begin with PINBA_OPTIONS, which sets `size`: so a program that was compiled with an older header keeps its
+ * meaning when there are more members. All else may be 0. */
 typedef struct pinba_options {
+  size_t size;             /* sizeof(pinba_options) */
   const char* hostname;    /* NULL: this machine's */
   const char* server_name; /* of requests that set none */
   const char* schema;      /* of requests that set none */
@@ -36,15 +49,22 @@ typedef struct pinba_options {
   int disabled;                                 /* measures, but sends nothing */
   void (*log)(void* user, const char* message); /* NULL, or told what went wrong, from any thread */
   void* user;
+  pinba_rusage rusage;
+  pinba_equal_timers equal_timers;
+  unsigned linger_ms;   /* how long a packet may wait for others, to be sent with them; 0: not at all */
+  int spread_by_script; /* each script name goes to one of the servers; 0: all get everything */
 } pinba_options;
+#define PINBA_OPTIONS                                                                             \
+  {sizeof(pinba_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, PINBA_RUSAGE_THREAD, \
+   PINBA_TIMERS_BY_VALUE, 0,    0}
 
 typedef struct pinba_counts {
   uint64_t sent, bytes, dropped, refused, queued; /* as SenderCounts in sender.h */
 } pinba_counts;
 
 /* The client for `servers`: HOST, HOST:PORT or [IPV6]:PORT, several with commas between them; each gets every
- * packet. `options` may be NULL. On error NULL, and the reason in `error` of `error_size` bytes, if there is
- * one. */
+ * packet. `options` may be NULL. NULL if a server cannot be read, or the options have no size; the reason is
+ * then in `error` of `error_size` bytes, if there is one. */
 MMSTATS_API pinba_client* pinba_client_new(const char* servers, const pinba_options* options, char* error,
                                            size_t error_size);
 /* Requests that are still measured may be used and sent after this. */

@@ -24,12 +24,13 @@ std::string command_line() {
 
 }  // namespace
 
-RequestMonitor::RequestMonitor(const Client& client, std::string_view script_name)
+RequestMonitor::RequestMonitor(const Client& client, std::string_view script_name,
+                               ClientOptions::Rusage usual)
     : state_(new_state(client.core_)) {
-  state_->begin(client.core_, script_name);
+  state_->begin(client.core_, script_name, usual);
 }
 
-ScriptMonitor::ScriptMonitor(const Client& client) : RequestMonitor(client, command_line()) {}
+ScriptMonitor::ScriptMonitor(const Client& client) : ScriptMonitor(client, command_line()) {}
 
 RequestMonitor& RequestMonitor::operator=(RequestMonitor&& other) noexcept {
   if (this != &other) {

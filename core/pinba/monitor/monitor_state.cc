@@ -22,10 +22,18 @@ Rusage rusage_of(int who) {
   return {seconds_of(usage.ru_utime), seconds_of(usage.ru_stime)};
 }
 
+// What was used since `begin`; none if that cannot be known, as the time is that of another thread.
+Rusage used_since(const Rusage& begin, const Rusage& now, bool same_thread) {
+  if (!same_thread) return {};
+  return {std::max(now.user - begin.user, 0.0), std::max(now.system - begin.system, 0.0)};
+}
+
 }  // namespace
 
-void MonitorState::begin(std::shared_ptr<Client::Core> given, std::string_view script_name) {
+void MonitorState::begin(std::shared_ptr<Client::Core> given, std::string_view script_name,
+                         ClientOptions::Rusage usual) {
   core = std::move(given);
+  whose = core->options.rusage == ClientOptions::Rusage::kDefault ? usual : core->options.rusage;
   request.script_name = script_name;
   request.hostname = core->options.hostname;
   request.server_name = core->options.server_name;
@@ -52,21 +60,23 @@ void MonitorState::reset() {
 
 void MonitorState::start() {
   running = true;
+  thread = std::this_thread::get_id();
   begin_usage = usage();
   begin_time = Clock::now();
 }
 
 void MonitorState::stop() {
   request.request_time = seconds(Clock::now() - begin_time);
-  const Rusage now = usage();
-  request.ru_utime = now.user - begin_usage.user;
-  request.ru_stime = now.system - begin_usage.system;
+  const bool same_thread = whose != ClientOptions::Rusage::kThread || thread == std::this_thread::get_id();
+  const Rusage used = used_since(begin_usage, usage(), same_thread);
+  request.ru_utime = used.user;
+  request.ru_stime = used.system;
   running = false;
   for (Slot& slot : slots) stop(slot);
 }
 
 Rusage MonitorState::usage() const {
-  switch (core->options.rusage) {
+  switch (whose) {
     case ClientOptions::Rusage::kProcess:
       return rusage_of(RUSAGE_SELF);
     case ClientOptions::Rusage::kThread:
@@ -78,7 +88,10 @@ Rusage MonitorState::usage() const {
 
 void MonitorState::start(Slot& slot) const {
   slot.running = slot.ran = true;
-  if (core->options.timer_rusage) slot.begin_usage = rusage_of(RUSAGE_THREAD);
+  if (core->options.timer_rusage) {
+    slot.thread = std::this_thread::get_id();
+    slot.begin_usage = rusage_of(RUSAGE_THREAD);
+  }
   slot.begin = Clock::now();
 }
 
@@ -88,8 +101,8 @@ void MonitorState::stop(Slot& slot) const {
   slot.last = seconds(Clock::now() - slot.begin);
   TimerRuns run{.hits = 1, .value = slot.last, .used = {}};
   if (core->options.timer_rusage) {
-    const Rusage now = rusage_of(RUSAGE_THREAD);
-    run.used = {now.user - slot.begin_usage.user, now.system - slot.begin_usage.system};
+    run.used =
+        used_since(slot.begin_usage, rusage_of(RUSAGE_THREAD), slot.thread == std::this_thread::get_id());
   }
   if (slot.runs.hits == 0 || core->options.equal_timers != EqualTimers::kByValue) return slot.runs.add(run);
   try {

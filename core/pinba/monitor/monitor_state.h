@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "pinba/monitor.h"
@@ -47,6 +48,7 @@ struct Slot {
   double last = 0;              // seconds of the last run
   Clock::time_point begin;
   Rusage begin_usage;
+  std::thread::id thread;  // that started it
   bool running = false;
   bool ran = false;
   bool counts = false;  // not one of before a flush
@@ -71,7 +73,7 @@ class MonitorState {
     request.*field = value;
   }
 
-  void begin(std::shared_ptr<Client::Core> given, std::string_view script_name);
+  void begin(std::shared_ptr<Client::Core> given, std::string_view script_name, ClientOptions::Rusage usual);
   void reset();
   void start();
   void stop();
@@ -95,6 +97,8 @@ class MonitorState {
   std::vector<std::uint32_t> unused;  // slots
   Clock::time_point begin_time;
   Rusage begin_usage;
+  ClientOptions::Rusage whose = ClientOptions::Rusage::kNone;
+  std::thread::id thread;  // that started it
   std::uint64_t left_out = 0;
   bool running = false;
   bool enabled = true;

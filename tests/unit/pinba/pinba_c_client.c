@@ -3,6 +3,7 @@
 #include <pinba/pinba.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define CHECK(holds) \
   if (!(holds)) return __LINE__ % 250 + 1
@@ -17,7 +18,10 @@ int main(int count, char** arguments) {
   char error[128] = "";
   const pinba_tag tags[] = {{"group", "mysql"}, {"op", "select"}};
   const pinba_tag app = {"app", "shop"};
-  pinba_options options = {0};
+  pinba_options options = PINBA_OPTIONS;
+  pinba_options old = {0};
+  clock_t end;
+  int i;
   pinba_client* client;
   pinba_request* request;
   pinba_timer* timer;
@@ -27,6 +31,17 @@ int main(int count, char** arguments) {
   CHECK(pinba_client_new(NULL, NULL, NULL, 0) == NULL);
   client = pinba_client_new("a:b:c:d]", NULL, error, 4);
   CHECK(client != NULL || strlen(error) == 3);
+  pinba_client_free(client);
+
+  /* Who forgets the size is told; who has an older header has fewer members. */
+  CHECK(pinba_client_new(arguments[1], &old, error, sizeof error) == NULL && strstr(error, "PINBA_OPTIONS"));
+  old.size = offsetof(pinba_options, rusage);
+  old.rusage = PINBA_RUSAGE_NONE;
+  client = pinba_client_new(arguments[1], &old, error, sizeof error);
+  CHECK(client != NULL);
+  request = pinba_request_start(client, "/old");
+  for (end = clock() + CLOCKS_PER_SEC / 50; clock() < end;) continue;
+  CHECK(pinba_request_send(request) == 1);
   pinba_client_free(client);
 
   options.hostname = "web1";
@@ -67,6 +82,17 @@ int main(int count, char** arguments) {
   pinba_request_discard(request);
   CHECK(pinba_client_counts(client).sent == 2);
   CHECK(pinba_client_counts(client).dropped == 0);
+
+  options.rusage = PINBA_RUSAGE_NONE;
+  options.equal_timers = PINBA_TIMERS_ONE;
+  options.linger_ms = 3600000;
+  pinba_client_free(client);
+  client = pinba_client_new(arguments[1], &options, NULL, 0);
+  request = pinba_request_start(client, "/chosen");
+  for (end = clock() + CLOCKS_PER_SEC / 50; clock() < end;) continue;
+  for (i = 0; i < 3; ++i) pinba_timer_add(request, tags, 2, 1, 1);
+  CHECK(pinba_request_send(request) == 1);
+  CHECK(pinba_client_counts(client).queued == 1);
 
   /* NULL everywhere. */
   pinba_request_set_status(NULL, 1);

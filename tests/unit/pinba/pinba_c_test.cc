@@ -11,9 +11,12 @@ TEST_CASE("a C program measures and sends requests") {
   const std::string command = std::string(PINBA_C_CLIENT) + " " + server.server();
   REQUIRE(std::system(command.c_str()) == 0);
   const auto packets = server.received();
-  REQUIRE(packets.size() == 2);
+  REQUIRE(packets.size() == 4);
   for (const auto& packet : packets) CHECK(broken_rule(std::as_bytes(std::span(packet))) == "");
   auto message = parsed(std::as_bytes(std::span(packets[0])));
+  CHECK(message.script_name() == "/old");
+  CHECK(message.ru_utime() + message.ru_stime() > 0);
+  message = parsed(std::as_bytes(std::span(packets[1])));
   CHECK(message.hostname() == "web1");
   CHECK(message.server_name() == "srv");
   CHECK(message.script_name() == "/c/cart");
@@ -28,7 +31,12 @@ TEST_CASE("a C program measures and sends requests") {
   CHECK(timers.size() == 1);
   CHECK(timers[{{"group", "mysql"}, {"op", "select"}}].hits == 42);
   CHECK(timers[{{"group", "mysql"}, {"op", "select"}}].value >= 2.5);
-  message = parsed(std::as_bytes(std::span(packets[1])));
+  message = parsed(std::as_bytes(std::span(packets[2])));
   CHECK(message.hostname() == "web2");
   CHECK(message.script_name() == "/c/flushed");
+  message = parsed(std::as_bytes(std::span(packets[3])));
+  CHECK(message.script_name() == "/c/chosen");
+  CHECK(message.ru_utime() + message.ru_stime() == 0);
+  CHECK(message.timer_hit_count_size() == 1);
+  CHECK(message.timer_hit_count(0) == 3);
 }

@@ -725,6 +725,48 @@ TEST_CASE("processor time can be that of the thread, of timers too, or none") {
   }
 }
 
+TEST_CASE("a request has the processor time of its own thread, a script that of its process") {
+  using Rusage = ClientOptions::Rusage;
+  const auto used_by = [](Rusage rusage, bool is_script) {
+    ClientOptions options;
+    options.rusage = rusage;
+    Site site(options);
+    {
+      std::optional<RequestMonitor> request;
+      if (is_script) {
+        request.emplace(pinba::ScriptMonitor(*site.client, "/"));
+      } else {
+        request.emplace(*site.client, "/");
+      }
+      std::thread([] { work(200ms); }).join();
+    }
+    const auto message = site.received();
+    return message.ru_utime() + message.ru_stime();
+  };
+  CHECK(used_by(Rusage::kDefault, false) < 0.1F);
+  CHECK(used_by(Rusage::kDefault, true) > 0.15F);
+  CHECK(used_by(Rusage::kProcess, false) > 0.15F);
+  CHECK(used_by(Rusage::kThread, true) < 0.1F);
+}
+
+TEST_CASE("processor time is 0 where another thread stops what was started") {
+  ClientOptions options;
+  options.timer_rusage = true;
+  Site site(options);
+  RequestMonitor request(*site.client, "/");
+  auto timer = request.timer({{"a", 1}});
+  timer.start();
+  std::thread([&] {
+    work(50ms);
+    timer.stop();
+    request.send();
+  }).join();
+  const auto message = site.received();
+  CHECK(message.ru_utime() + message.ru_stime() == 0);
+  CHECK(message.timer_hit_count(0) == 1);
+  CHECK(message.timer_ru_utime(0) + message.timer_ru_stime(0) == 0);
+}
+
 TEST_CASE("a request that was measured elsewhere is sent as it is") {
   Site site;
   pinba::Request request;

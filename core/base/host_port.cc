@@ -24,6 +24,10 @@ Expected<HostPort> parse_host_port(std::string_view text) {
     port = text.substr(colon);
   }
   if (text.empty() || host.find('\0') != std::string_view::npos) return invalid("the host is missing");
+  // A list that nobody took apart would be a name that is never found.
+  if (host.find_first_of(", \t\n\v\f\r;") != std::string_view::npos) {
+    return invalid("a host has no blanks, commas or semicolons");
+  }
   if (port.empty()) return HostPort{std::string(host), std::nullopt};
   std::uint16_t number = 0;
   const char* last = port.data() + port.size();

@@ -87,11 +87,7 @@ pinba::EqualTimers equal_timers_of(const pinba_options& given) {
 
 pinba_client* new_client(const char* servers, const pinba_options& given, std::string& problem) {
   pinba::SenderOptions sender;
-  for (std::string_view rest = text(servers); !rest.empty();) {
-    const auto comma = std::min(rest.find(','), rest.size());
-    sender.servers.emplace_back(rest.substr(0, comma));
-    rest.remove_prefix(std::min(comma + 1, rest.size()));
-  }
+  sender.servers = pinba::split_servers(text(servers));
   sender.linger = std::chrono::milliseconds(given.linger_ms);
   if (given.spread_by_script != 0) sender.spread = pinba::SenderOptions::Spread::kByScript;
   pinba::ClientOptions options;

@@ -192,7 +192,13 @@ class GroupReader {
 };
 
 void read_server(TomlSection& section, Config& config) {
-  section.texts("server", config.servers);
+  std::vector<std::string> lists;
+  section.texts("server", lists);
+  if (!lists.empty()) config.servers.clear();
+  for (const auto& list : lists) {
+    const auto servers = pinba::split_servers(list);
+    config.servers.insert(config.servers.end(), servers.begin(), servers.end());
+  }
   section.word("server_kind", kServerKinds, config.server_kind);
   section.word("spread", kSpreads, config.spread);
   const auto read_datagram = [](const SettingValue& value) {

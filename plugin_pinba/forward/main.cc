@@ -4,8 +4,11 @@
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "collect/settings.h"
+#include "pinba/sender.h"
 #include "plugin_pinba/forward/config.h"
 #include "plugin_pinba/forward/daemon.h"
 #include "plugin_pinba/forward/daemon_log.h"
@@ -19,9 +22,10 @@ int main(int argc, char** argv) {
     CLI::App app("Forwards what applications publish in mmstats files to a Pinba server.", "mmstats-pinba");
     auto* config = app.add_option("--config", options.config, "Configuration: mmstats-pinba.toml(5)");
     config->default_val(MMSTATS_PINBA_CONFIG);
-    app.add_option("--server", options.servers, "HOST[:PORT] to send to, instead of the configuration's")
+    app.add_option("--server", options.servers,
+                   "HOST[:PORT] to send to, several with commas, instead of the configuration's")
         ->take_all()
-        ->check([](const std::string& server) { return forward::server_problem({server}); });
+        ->check([](const std::string& list) { return forward::server_problem(pinba::split_servers(list)); });
     app.add_option("--interval", options.interval, "Seconds between scans, instead of the configuration's")
         ->check(CLI::Range(mmstats::kMinInterval, mmstats::kMaxInterval));
     auto* check =
@@ -31,6 +35,14 @@ int main(int argc, char** argv) {
     app.set_version_flag("--version", "mmstats-pinba " MMSTATS_VERSION);
     try {
       app.parse(argc, argv);
+      std::vector<std::string> servers;
+      for (const auto& list : options.servers) {
+        for (auto& server : pinba::split_servers(list)) servers.push_back(std::move(server));
+      }
+      options.servers = std::move(servers);
+      if (const auto problem = forward::server_problem(options.servers);
+          !options.servers.empty() && !problem.empty())
+        throw CLI::ValidationError("--server", problem);
     } catch (const CLI::ParseError& error) {
       return app.exit(error) == 0 ? forward::kGood : forward::kUsage;
     }

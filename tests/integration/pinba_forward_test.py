@@ -315,7 +315,9 @@ hits = '\\1.calls'
         self.assertIn("no mistakes; 1 group", result.stdout)
         self.assertEqual(run("--check-config", "--config", path + "x").returncode, 1)
         for wrong in (["--interval", "0"], ["--foo"], ["--once", "--check-config"], ["extra"],
-                      ["--check-config", "--server", "h:0x"], ["--server", "[::1"]):
+                      ["--check-config", "--server", "h:0x"], ["--server", "[::1"],
+                      ["--check-config", "--server", "[::1"], ["--check-config", "--server", "a;b"],
+                      ["--check-config", "--server", "a,a"], ["--check-config", "--server", "a", "--server", "A:30002"]):
             self.assertEqual(run(*wrong).returncode, 2, wrong)
 
     def test_sighup_takes_a_new_mapping_and_loses_and_repeats_nothing(self):

@@ -650,10 +650,13 @@ class RunTest(unittest.TestCase):
 
     def test_servers_come_from_the_environment_unless_they_are_given(self):
         with Receiver() as other:
-            environment = {**os.environ, "PINBA_SERVER": f" {self.server.address}  {other.address} "}
-            subprocess.run([RUN, "true"], env=environment, check=True, timeout=SECONDS)
-            self.server.receive()
-            other.receive()
+            for both in (f" {self.server.address}  {other.address} ", f"{self.server.address},{other.address}"):
+                subprocess.run([RUN, "true"], env={**os.environ, "PINBA_SERVER": both}, check=True, timeout=SECONDS)
+                self.server.receive()
+                other.receive()
+                subprocess.run([RUN, "--server", both, "true"], check=True, timeout=SECONDS)
+                self.server.receive()
+                other.receive()
             self.run_command("true", env={**os.environ, "PINBA_SERVER": other.address})
             self.assertTrue(other.is_empty())
 
@@ -697,7 +700,8 @@ class RunTest(unittest.TestCase):
 
     def test_a_wrong_command_line_runs_nothing(self):
         for options in ([], ["--"], ["--no-such", "true"], ["--tag", "x", "true"], ["--tag", "=x", "true"],
-                        ["--wait", "-1", "true"], ["--server", "[::1", "true"], ["--server", "h:x", "true"]):
+                        ["--wait", "-1", "true"], ["--server", "[::1", "true"], ["--server", "h:x", "true"],
+                        ["--server", "h;i", "true"], ["--server", ",", "true"], ["--server", "h,h", "true"]):
             result = subprocess.run([RUN, *options], capture_output=True, timeout=SECONDS, check=False)
             self.assertEqual(result.returncode, 125, options)
             self.assertTrue(result.stderr)

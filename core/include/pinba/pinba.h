@@ -62,9 +62,9 @@ typedef struct pinba_counts {
   uint64_t sent, bytes, dropped, refused, queued; /* as SenderCounts in sender.h */
 } pinba_counts;
 
-/* The client for `servers`: HOST, HOST:PORT or [IPV6]:PORT, several with commas between them; each gets every
- * packet. `options` may be NULL. NULL if a server cannot be read, or the options have no size; the reason is
- * then in `error` of `error_size` bytes, if there is one. */
+/* The client for `servers`: HOST, HOST:PORT or [IPV6]:PORT, several with commas or blanks between them; each
+ * gets every packet. `options` may be NULL. NULL if a server cannot be read, or the options have no size; the
+ * reason is then in `error` of `error_size` bytes, if there is one. */
 MMSTATS_API pinba_client* pinba_client_new(const char* servers, const pinba_options* options, char* error,
                                            size_t error_size);
 /* Requests that are still measured may be used and sent after this. */

@@ -30,8 +30,11 @@ struct Address {
 // Finds addresses of a host, IPv4 or IPv6; may block; called in a thread of its own. Empty: not found.
 using Resolve = std::function<std::vector<Address>(const std::string& host, const std::string& port)>;
 
+// The servers of a list with commas or blanks between them, as all our programs take it. Does not judge them.
+MMSTATS_API std::vector<std::string> split_servers(std::string_view list);
+
 struct SenderOptions {
-  // HOST, HOST:PORT, [IPV6]:PORT; a host is an address or a name.
+  // HOST, HOST:PORT, [IPV6]:PORT; a host is an address or a name. Each once.
   std::vector<std::string> servers = {};
 
   enum class Spread : std::uint8_t {
@@ -82,8 +85,8 @@ struct SenderCounts {
 // its own: same servers, nothing waiting, counts from 0.
 class MMSTATS_API Sender {
  public:
-  // Error: kInvalid if a server cannot be read as HOST:PORT, or none is given. A host that is not found is
-  // no error: it is looked up again and again.
+  // Error: kInvalid if a server cannot be read as HOST:PORT, is there twice, or none is given. A host that is
+  // not found is no error: it is looked up again and again.
   static mmstats::Expected<Sender> make(SenderOptions options);
 
   Sender(Sender&&) noexcept;

@@ -1,6 +1,7 @@
 #include "pinba/sender.h"
 
 #include <fmt/format.h>
+#include <strings.h>
 
 #include <algorithm>
 #include <new>
@@ -12,6 +13,17 @@
 #include "pinba/sender/sender_state.h"
 
 namespace pinba {
+
+std::vector<std::string> split_servers(std::string_view list) {
+  constexpr std::string_view kBetween = ", \t\n\v\f\r";
+  std::vector<std::string> servers;
+  for (std::size_t at = 0; (at = list.find_first_not_of(kBetween, at)) != std::string_view::npos;) {
+    const auto end = std::min(list.find_first_of(kBetween, at), list.size());
+    servers.emplace_back(list.substr(at, end - at));
+    at = end;
+  }
+  return servers;
+}
 
 mmstats::Expected<Sender> Sender::make(SenderOptions options) {
   const mmstats::GuestCall guest;
@@ -26,8 +38,14 @@ mmstats::Expected<Sender> Sender::make(SenderOptions options) {
       return invalid(fmt::format("'{}' is not a Pinba server: write HOST, HOST:PORT or [IPV6]:PORT",
                                  mmstats::printable(text)));
     }
-    state->servers.emplace_back(state->options, std::move(place->host),
-                                std::to_string(place->port.value_or(kDefaultPort)));
+    const auto port = std::to_string(place->port.value_or(kDefaultPort));
+    if (std::ranges::any_of(state->servers, [&](const Destination& other) {
+          return other.port() == port && ::strcasecmp(other.host().c_str(), place->host.c_str()) == 0;
+        })) {
+      return invalid(
+          fmt::format("'{}' is there twice: each packet would count twice", mmstats::printable(text)));
+    }
+    state->servers.emplace_back(state->options, std::move(place->host), port);
   }
   state->start();
   return Sender(std::move(state));

@@ -13,7 +13,6 @@
 #include <cstring>
 #include <exception>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,6 +39,7 @@ constexpr double kLongestWait = 60;  // seconds
 
 struct Options {
   std::vector<std::string> servers;
+  std::vector<std::string> server_words;
   std::vector<std::string> tag_words;
   pinba::Tags tags;
   std::string script_name;
@@ -103,9 +103,7 @@ std::string send(const Options& options, const Command& command, pinba::Sender& 
 
 std::vector<std::string> servers_of_environment() {
   const char* value = std::getenv("PINBA_SERVER");
-  std::istringstream words(value == nullptr ? "" : value);
-  std::vector<std::string> servers;
-  for (std::string word; words >> word;) servers.push_back(word);
+  auto servers = pinba::split_servers(value == nullptr ? "" : value);
   if (servers.empty()) servers.emplace_back("127.0.0.1");
   return servers;
 }
@@ -115,8 +113,9 @@ std::string file_name(const std::string& path) { return path.substr(path.rfind('
 void add_options(CLI::App& app, Options& options) {
   app.footer("Behind the options: [--] COMMAND [ARGUMENT]...");
   app.prefix_command();
-  app.add_option("--server", options.servers,
-                 "HOST:PORT, again for more of them; default: $PINBA_SERVER, else 127.0.0.1:30002")
+  app.add_option(
+         "--server", options.server_words,
+         "HOST:PORT, several with commas, or given again; default: $PINBA_SERVER, else 127.0.0.1:30002")
       ->allow_extra_args(false);
   app.add_option("--tag", options.tag_words, "NAME=VALUE of the request; may be given again")
       ->allow_extra_args(false);
@@ -127,6 +126,11 @@ void add_options(CLI::App& app, Options& options) {
       ->check(CLI::Range(0.0, kLongestWait));
   app.add_flag("--verbose", options.verbose, "Say in one line at the end what was sent");
   app.callback([&] {
+    for (const std::string& words : options.server_words) {
+      const auto some = pinba::split_servers(words);
+      if (some.empty()) throw CLI::ValidationError("--server", "must be HOST:PORT");
+      options.servers.insert(options.servers.end(), some.begin(), some.end());
+    }
     options.command = app.remaining();
     if (!options.command.empty() && options.command[0] == "--") {
       options.command.erase(options.command.begin());

@@ -259,10 +259,32 @@ TEST_CASE("a host and its port are read as people write them") {
     CHECK(got->host == row.host);
     CHECK((got->port ? int{*got->port} : -1) == row.port);
   }
-  for (const char* wrong :
-       {"", ":", "localhost:", "localhost:65536", "localhost:-1", "localhost:+1", "localhost:http",
-        "localhost:1x", "localhost: 1", "localhost:99999999999999999999", "[::1", "[::1]80",
-        "[::1]:", "[::1]:65536", "[]", "[]:80", "[localhost]:80", "["}) {
+  for (const char* wrong : {"",
+                            ":",
+                            "localhost:",
+                            "localhost:65536",
+                            "localhost:-1",
+                            "localhost:+1",
+                            "localhost:http",
+                            "localhost:1x",
+                            "localhost: 1",
+                            "localhost:99999999999999999999",
+                            "[::1",
+                            "[::1]80",
+                            "[::1]:",
+                            "[::1]:65536",
+                            "[]",
+                            "[]:80",
+                            "[localhost]:80",
+                            "[",
+                            "a,b",
+                            "a b",
+                            "a:1,b:2",
+                            " a",
+                            "a\t",
+                            "a;b",
+                            ",",
+                            "[::1,::2]"}) {
     CAPTURE(wrong);
     const auto got = mmstats::parse_host_port(wrong);
     REQUIRE(!got);

@@ -124,6 +124,10 @@ TEST_CASE("every mistake is named with file, line, key and what is allowed") {
        "file.toml:2: servr: there is no such key here; there are group, hostname, interval, "
        "max_datagram, server, server_kind, spread"},
       {"server = \"h:0x\"", "file.toml:1: server: "},
+      {"server = [\"a\", \"b\", \"a\"]", "file.toml:1: server: 'a' is there twice"},
+      {"server = \"a, a:30002\"", "file.toml:1: server: 'a:30002' is there twice"},
+      {"server = \"a;b\"", "file.toml:1: server: 'a;b' is not a Pinba server"},
+      {"server = \",\"", "file.toml:1: server: no Pinba server is given"},
       {"server = []", "file.toml:1: server: an array is not possible, it takes a text, or an array of texts"},
       {"server_kind = \"pinba\"",
        "file.toml:1: server_kind: \"pinba\" is not possible, it takes one of \"pinba2\", \"classic\", "

@@ -110,8 +110,9 @@ TEST_CASE("servers are read as host and port") {
     CHECK(
         Sender::make({.servers = {good}, .resolve = [](auto&...) { return std::vector<pinba::Address>{}; }}));
   }
-  for (const char* bad : {"", ":30002", "localhost:", "localhost:0", "localhost:65536", "localhost:http",
-                          "[::1", "[::1]30002", "[]:1", "localhost:1x"}) {
+  for (const char* bad :
+       {"", ":30002", "localhost:", "localhost:0", "localhost:65536", "localhost:http", "[::1", "[::1]30002",
+        "[]:1", "localhost:1x", "a,b", "a b", "a:1,b:2", "a,", " a", "a\t", "a;b"}) {
     CAPTURE(bad);
     const auto sender = Sender::make({.servers = {bad}});
     REQUIRE(!sender);
@@ -119,6 +120,21 @@ TEST_CASE("servers are read as host and port") {
     CHECK(sender.error().message.find("HOST:PORT") != std::string::npos);
   }
   CHECK(!Sender::make({}));
+}
+
+TEST_CASE("a list of servers is taken apart at commas and blanks, and each is there once") {
+  using Servers = std::vector<std::string>;
+  CHECK(pinba::split_servers("a") == Servers{"a"});
+  CHECK(pinba::split_servers(" a:1,b  [::1]:2 ,\t::1\n") == Servers{"a:1", "b", "[::1]:2", "::1"});
+  CHECK(pinba::split_servers("").empty());
+  CHECK(pinba::split_servers(" , ").empty());
+  const auto none = [](auto&...) { return std::vector<pinba::Address>{}; };
+  for (const auto& twice : {Servers{"a", "a"}, {"a", "b", "A:30002"}, {"[::1]:5", "b", "[::1]:5"}}) {
+    const auto sender = Sender::make({.servers = twice, .resolve = none});
+    REQUIRE(!sender);
+    CHECK(sender.error().message.find("twice") != std::string::npos);
+  }
+  CHECK(Sender::make({.servers = {"a", "a:1", "b"}, .resolve = none}));
 }
 
 TEST_CASE("packets that may wait are sent together, in order") {

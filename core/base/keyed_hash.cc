@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cstring>
+#include <span>
 
 namespace mmstats {
 namespace {
@@ -69,18 +70,19 @@ KeyedHasher::KeyedHasher(const HashKey& key)
 }
 
 void KeyedHasher::add(std::string_view bytes) {
+  std::span<const char> rest(bytes);
   const std::size_t pending = size_ % 8;
-  size_ += bytes.size();
+  size_ += rest.size();
   if (pending != 0) {
-    const std::size_t taken = bytes.size() < 8 - pending ? bytes.size() : 8 - pending;
-    rest_ |= load_rest(bytes.data(), taken) << (8U * pending);
+    const std::size_t taken = rest.size() < 8 - pending ? rest.size() : 8 - pending;
+    rest_ |= load_rest(rest.data(), taken) << (8U * pending);
     if (pending + taken < 8) return;
     compress(rest_);
     rest_ = 0;
-    bytes.remove_prefix(taken);
+    rest = rest.subspan(taken);
   }
-  for (; bytes.size() >= 8; bytes.remove_prefix(8)) compress(load_word(bytes.data()));
-  rest_ = load_rest(bytes.data(), bytes.size());
+  for (; rest.size() >= 8; rest = rest.subspan(8)) compress(load_word(rest.data()));
+  rest_ = load_rest(rest.data(), rest.size());
 }
 
 std::uint64_t KeyedHasher::finish() {

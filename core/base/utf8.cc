@@ -1,6 +1,45 @@
 #include "base/utf8.h"
 
+#include <bit>
+#include <cstdint>
+#include <cstring>
+
 namespace mmstats {
+namespace {
+
+constexpr std::uint64_t kHighBits = 0x8080808080808080U;
+
+// Eight bytes, of which those at lower addresses are the lower ones.
+std::uint64_t word_at(const char* bytes) {
+  std::uint64_t word = 0;
+  std::memcpy(&word, bytes, sizeof word);
+  return std::endian::native == std::endian::little ? word : __builtin_bswap64(word);
+}
+
+// Behind the ASCII that [at, end) begins with.
+const char* skip_ascii(const char* at, const char* end) {
+  for (; end - at >= 32; at += 32) {
+    if (((word_at(at) | word_at(at + 8) | word_at(at + 16) | word_at(at + 24)) & kHighBits) != 0) break;
+  }
+  for (; end - at >= 8; at += 8) {
+    const std::uint64_t high = word_at(at) & kHighBits;
+    if (high != 0) return at + std::countr_zero(high) / 8;
+  }
+  while (at < end && static_cast<unsigned char>(*at) < 0x80) ++at;
+  return at;
+}
+
+// Behind the characters of two bytes that [at, end) begins with.
+const char* skip_pairs(const char* at, const char* end) {
+  const auto is_pair = [](const char* pair) {
+    const auto first = static_cast<unsigned char>(pair[0]);
+    return first >= 0xC2 && first <= 0xDF && !begins_character(pair[1]);
+  };
+  while (end - at >= 2 && is_pair(at)) at += 2;
+  return at;
+}
+
+}  // namespace
 
 std::size_t utf8_sequence(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -22,14 +61,20 @@ std::size_t utf8_sequence(std::string_view text) {
   return 0;
 }
 
-bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t length = utf8_sequence(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
+std::size_t utf8_prefix(std::string_view text) {
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  for (;;) {
+    // Nearly all text is ASCII, and most of the rest are the letters of one alphabet.
+    at = skip_pairs(skip_ascii(at, end), end);
+    if (at == end) return text.size();
+    const std::size_t length = utf8_sequence({at, static_cast<std::size_t>(end - at)});
+    if (length == 0) return static_cast<std::size_t>(at - text.data());
+    at += length;
   }
-  return true;
 }
+
+bool is_utf8(std::string_view text) { return utf8_prefix(text) == text.size(); }
 
 bool steers_display(std::string_view character) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(character[i]); };

@@ -9,6 +9,9 @@ namespace mmstats {
 // Bytes of the well-formed character at the front of `text`; 0 if there is none. `text` is not empty.
 std::size_t utf8_sequence(std::string_view text);
 
+// Bytes at the front of `text` that are well-formed characters. ASCII is looked at 32 bytes at a time.
+std::size_t utf8_prefix(std::string_view text);
+
 bool is_utf8(std::string_view text);
 
 // Whether the well-formed character commands where it is shown: C0, DEL and C1, which terminals obey, the

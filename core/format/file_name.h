@@ -2,6 +2,7 @@
 // All read the environment: not while another thread changes it.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,7 +14,8 @@ namespace mmstats {
 
 // The path of a writer's file, placeholders filled in. `folder` and `name` are what the program chose; where
 // one is empty, the environment decides (MMSTATS_PATH, MMSTATS_FILES), then the default. `thread` is what
-// {TID} stands for. Programs with raised privileges (setuid) take nothing from the environment.
+// {TID} stands for; {CMD} is at most 100 bytes of the program's name. Programs with raised privileges
+// (setuid) take nothing from the environment.
 std::string file_path(const std::string& folder, const std::string& name, std::string_view thread);
 
 // `folder`, as above, if it is that of the process now, whatever folder it goes to later: a relative one is
@@ -35,6 +37,14 @@ Expected<std::optional<unsigned>> environment_mode();
 
 // A glob for what `path`, which may hold placeholders, becomes in any process.
 std::string any_file_path(std::string_view path);
+
+// Writers make a file under a name that no reader's glob matches, ".NAME.PID-NUMBER" in its folder, and
+// rename it within milliseconds; of one that is killed amid that it stays. The globs for these, of files that
+// `globs` match.
+std::vector<std::string> temporary_globs(const std::vector<std::string>& globs);
+
+// The PID in such a name, without its folder. None: it is not one.
+std::optional<std::uint64_t> maker_of_temporary(std::string_view name);
 
 // Where readers look when nothing is configured: MMSTATS_GLOB if it is set, else below MMSTATS_PATH
 // if that is set, else /run/mmstats/*.mmstats and *.mmstats in the temporary folder ($TMPDIR, else /tmp).

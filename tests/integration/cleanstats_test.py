@@ -103,6 +103,34 @@ class CleanstatsTest(unittest.TestCase):
         self.assertEqual((result.returncode, result.stdout), (0, "Removed 0  -  0 alive\n"))
         self.assertEqual(result.stderr, f"cleanstats: no mmstats files match {glob}\n")
 
+    def test_what_a_killed_writer_was_making_is_removed_and_nothing_like_it(self):
+        pid = dead_pid()
+        hour = 3600
+
+        def put(name, content=b"\x01", age=hour):
+            path = pathlib.Path(self.folder, name)
+            path.write_bytes(content)
+            os.utime(path, (time.time() - age,) * 2)
+            return str(path)
+
+        alive = self.publish("alive")
+        begun = put(f".web-7.mmstats.{pid}-123456789", b"\x01" + bytes(100))
+        empty = put(f".web-8.mmstats.{pid}-5", b"")
+        kept = [put(f".young.mmstats.{pid}-1", age=5), put(f".alive.mmstats.{os.getpid()}-1", age=0),
+                put(f".web.mmstats.{pid}-", age=hour), put(f".web.mmstats.-{pid}"), put(f".web.mmstats.{pid}-1x"),
+                put(f"web.mmstats.{pid}-1"), put(f".web.log.{pid}-1"), put(f".letter.mmstats.{pid}-1", b"Dear"),
+                put(".web.mmstats.0-1"), put(".web.mmstats.99999999999999999999-1")]
+        written = put(f".written.mmstats.{pid}-1")
+        # A process that began after the file was changed is another one.
+        recycled = put(f".recycled.mmstats.{os.getpid()}-1", age=30 * 24 * hour)
+        with open(written, "r+b"):
+            told = self.run_json("--dry-run", MMSTATS_PATH=self.folder, status=0)
+            self.assertEqual({path: entry["action"] for path, entry in told.items() if path != recycled},
+                             {alive: "kept", begun: "would_remove", empty: "would_remove", written: "kept"})
+            lines = self.run_it(MMSTATS_PATH=self.folder)
+        self.assertIn(f"PID {pid} not found. Deleting {begun}", lines)
+        self.assertEqual(self.names(), sorted(os.path.basename(path) for path in [alive, *kept, written]))
+
     def test_a_recycled_pid_is_not_taken_for_the_old_process(self):
         old = self.publish("old", created=time.time() - 3600 * 24 * 365 * 30)
         new = self.publish("new")

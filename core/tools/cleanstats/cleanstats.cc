@@ -26,6 +26,7 @@
 #include "format/lease.h"
 #include "format/owner.h"
 #include "mmstats/error.h"
+#include "mmstats/format.h"
 #include "mmstats/parse.h"
 #include "mmstats/snapshot.h"
 #include "tools/cleanstats/duration_text.h"
@@ -122,6 +123,23 @@ class Cleaner {
     return verdict;
   }
 
+  // Of what a writer makes under another name. None: it is none of these, or its writer may be at it.
+  std::optional<Verdict> clean_temporary(const mmstats::FoundFile& found) {
+    const auto file = mmstats::open_found(found);
+    if (!file) return std::nullopt;
+    const auto pid = mmstats::maker_of_temporary(file->name);
+    struct stat info{};
+    if (!pid || !looks_begun(file->file) || ::fstat(file->file.fd(), &info) != 0) return std::nullopt;
+    const auto modified = system_clock::from_time_t(info.st_mtime);
+    // It has its name for milliseconds. Who makes it may be in a container, where pids are others.
+    if (system_clock::now() - modified < kTemporaryAge) return std::nullopt;
+    Verdict verdict{.path = found.path, .pid = *pid, .created = static_cast<double>(info.st_mtime)};
+    verdict.state = owner_state(verdict);
+    if (verdict.state != OwnerState::kDead) return std::nullopt;
+    remove(verdict, *file, modified, ::kill(static_cast<pid_t>(*pid), 0) != 0 && errno == ESRCH);
+    return verdict;
+  }
+
   static std::optional<Verdict> unreadable(const Error& error) {
     Verdict verdict{.path = error.path};
     const std::string path = printable(error.path);
@@ -159,6 +177,15 @@ class Cleaner {
   }
 
  private:
+  static constexpr std::chrono::minutes kTemporaryAge{1};
+
+  // Whether it can be an mmstats file that is not finished.
+  static bool looks_begun(const mmstats::OpenFile& file) {
+    std::byte first{};
+    const auto got = file.read_at(0, {&first, 1});
+    return got == 0 || (got == 1 && (first == mmstats::kVersion1 || first == std::byte{0}));
+  }
+
   static Verdict invalid(const std::string& path) {
     return {.path = path, .reason = "invalid", .text = fmt::format("Invalid file: {}", printable(path))};
   }
@@ -190,7 +217,7 @@ class Cleaner {
     }
     const int signalled = ::kill(static_cast<pid_t>(verdict.pid), 0) == 0 ? 0 : errno;
     if (of_dead) {
-      remove(verdict, file, snapshot, signalled == ESRCH);
+      remove(verdict, file, snapshot.modified, signalled == ESRCH);
     } else if (signalled == EPERM) {
       verdict.reason = "other_user";
       verdict.text = fmt::format("PID {} is alive but owned by another user, skipping.", verdict.pid);
@@ -205,9 +232,9 @@ class Cleaner {
   // Whether it is too early to remove a file. What a process writes into a mapping does not move the time
   // stamp on tmpfs, and late elsewhere: so this is the file's age, not how long its owner is dead. The age
   // is what counts: agents read a file that they know to its end after it was removed.
-  [[nodiscard]] bool too_young(const Verdict& verdict, const mmstats::Snapshot& snapshot) const {
+  [[nodiscard]] bool too_young(const Verdict& verdict, system_clock::time_point changed) const {
     if (options_.older_than <= Seconds{0}) return false;
-    const Seconds modified = snapshot.modified.time_since_epoch();
+    const Seconds modified = changed.time_since_epoch();
     const Seconds now = system_clock::now().time_since_epoch();
     const Seconds newest =
         std::isfinite(verdict.created) ? std::max(modified, Seconds(verdict.created)) : modified;
@@ -215,7 +242,7 @@ class Cleaner {
   }
 
   // Removes the file of a dead owner, if nothing speaks against it.
-  void remove(Verdict& verdict, const mmstats::OpenedFile& file, const mmstats::Snapshot& snapshot,
+  void remove(Verdict& verdict, const mmstats::OpenedFile& file, system_clock::time_point modified,
               bool not_found) {
     const std::string path = printable(verdict.path);
     std::string dead;
@@ -238,7 +265,7 @@ class Cleaner {
       verdict.reason = reason;
       verdict.text = fmt::format("{}, but {} {}, skipping.", dead, path, but);
     };
-    if (too_young(verdict, snapshot)) {
+    if (too_young(verdict, modified)) {
       return keep("too_young", fmt::format("is younger than {} s", options_.older_than.count()));
     }
     const auto act = options_.dry_run ? mmstats::check_unwritten : mmstats::remove_unwritten;
@@ -351,6 +378,11 @@ void clean_found(Cleaner& cleaner, Report& report, bool quiet) {
   for (const auto& file : files) {
     const auto verdict = cleaner.clean(file);
     // Files come and go; one that went since we looked is not missed.
+    if (verdict && verdict->action != Action::kGone) report.add(*verdict);
+  }
+  // Nobody asked for these: of what is wrong with their folders the files above told.
+  for (const auto& file : mmstats::find_files(mmstats::temporary_globs(globs)).files) {
+    const auto verdict = cleaner.clean_temporary(file);
     if (verdict && verdict->action != Action::kGone) report.add(*verdict);
   }
 }

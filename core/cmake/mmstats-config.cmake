@@ -1,4 +1,5 @@
-# find_package(mmstats): mmstats::mmstats is the shared library, mmstats::static the static one.
+# find_package(mmstats): mmstats::mmstats is the shared library, mmstats::static the static one,
+# which no linker puts into a shared object.
 # Its component "pinba", the Pinba client: mmstats::pinba and mmstats::pinba_static.
 include(CMakeFindDependencyMacro)
 find_dependency(tl-expected)

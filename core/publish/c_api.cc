@@ -1,4 +1,5 @@
 // The C interface, function by function in the order of mmstats.h: hence more than 400 lines.
+#define MMSTATS_NO_INLINE
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -21,6 +22,7 @@
 #include "mmstats/mmstats.h"
 #include "mmstats/model.h"
 #include "publish/models.h"
+#include "publish/thread_tables.h"
 
 using mmstats::About;
 using mmstats::Kind;
@@ -50,9 +52,18 @@ struct mmstats_model {
   }
 };
 
+// Begins with what the inline function in mmstats.h knows of it.
 struct mmstats_counter {
+  explicit mmstats_counter(const mmstats::Counter& counter)
+      : where(counter.place().where()), field(counter) {}
+  // One that no thread has by itself.
+  explicit mmstats_counter(const mmstats::SharedCounter& counter)
+      : where(mmstats::place_of(mmstats::kNoNumber, 0).where()), field(counter) {}
+
+  std::uint64_t where;
   std::variant<mmstats::Counter, mmstats::SharedCounter> field;
 };
+static_assert(std::is_standard_layout_v<mmstats_counter>);
 
 struct mmstats_string {
   mmstats::StringField field;

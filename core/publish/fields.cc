@@ -20,10 +20,10 @@ void write_text(char* into, std::size_t size, std::string_view text) {
   text = whole_characters(text, size);
   text.copy(into, text.size());
   std::memset(into + text.size(), 0, size - text.size());
-  for (std::string_view rest(into, text.size()); !rest.empty();) {
-    const std::size_t length = utf8_sequence(rest);
-    if (length == 0) into[text.size() - rest.size()] = '?';
-    rest.remove_prefix(std::max<std::size_t>(length, 1));
+  for (std::size_t at = 0;; ++at) {
+    at += utf8_prefix({into + at, text.size() - at});
+    if (at == text.size()) return;
+    into[at] = '?';
   }
 }
 

@@ -66,11 +66,11 @@ KnownField* KnownFields::find(const FieldSpec& spec, const std::string& label, K
   return known;
 }
 
-std::string KnownFields::label_at(detail::Place value) const {
+std::string_view KnownFields::label_at(detail::Place value) const {
   for (const auto& [label, first] : fields_) {
     for (const KnownField* known = &first; known != nullptr; known = known->other.get()) {
       const auto at = known->added.field;
-      if (at.number == value.number && at.offset + 1 == value.offset) return label;
+      if (at.number() == value.number() && at.offset() + 1 == value.offset()) return label;
     }
   }
   return {};

@@ -56,8 +56,8 @@ class KnownFields {
   KnownField* find(const detail::FieldSpec& spec, const std::string& label, Kind kind);
   // Why it cannot be published, if it cannot.
   [[nodiscard]] std::string check(const detail::FieldSpec& spec, const std::string& label) const;
-  // The label of the field whose first value is there; empty if there is none. O(fields).
-  [[nodiscard]] std::string label_at(detail::Place value) const;
+  // The label of the field whose first value is there; empty if there is none. Takes no memory. O(fields).
+  [[nodiscard]] std::string_view label_at(detail::Place value) const;
   // `published`: no other field may have the label any more.
   void add(const detail::FieldSpec& spec, const std::string& label, Kind kind, const detail::Added& added,
            bool published);

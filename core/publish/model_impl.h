@@ -33,6 +33,7 @@ struct Model::Impl {
   std::optional<Error> no_file;           // why there is none
   bool told = false;                      // of that
   std::atomic<bool> told_amount = false;  // of one that adds nothing
+  ReadyError refused_amount;              // that
 
   // `options`: whose limits are possible.
   explicit Impl(ModelOptions options_)

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -58,18 +59,15 @@ std::byte* enter_thread(Place place) noexcept {
   const GuestCall guest;
   return Models::get().enter_thread(place);
 }
-std::byte* enter_shared(Place place) noexcept {
+std::atomic<std::byte*>* find_shared(Place place) noexcept { return Models::get().find_shared(place); }
+std::byte* enter_shared(Place place, std::byte*& file) noexcept {
   const GuestCall guest;
-  return Models::get().enter_shared(place);
+  return Models::get().enter_shared(place, file);
 }
 
 void refuse_amount(Place place) noexcept {
   const GuestCall guest;
-  try {
-    Models::get().refuse_amount(place);
-  } catch (const std::bad_alloc&) {
-    // Then it is not told.
-  }
+  Models::get().refuse_amount(place);
 }
 void for_each_thread(Place place, void (*visit)(void*, const std::byte*), void* context) noexcept {
   const GuestCall guest;
@@ -88,6 +86,7 @@ Models::Models() {
   notices_ends_ = ::pthread_key_create(&thread_end_, [](void*) { get().leave_thread(); }) == 0;
   ::pthread_atfork([] { get().before_fork(); }, [] { get().after_fork(); }, [] { get().begin_child(); });
   std::atexit([] { get().end_process(); });
+  std::at_quick_exit([] { get().end_process(); });
 }
 
 std::uint32_t Models::add(Impl* model) {
@@ -127,6 +126,8 @@ std::uint32_t Models::take_number(Impl* model, std::uint32_t first, std::vector<
   for (std::uint32_t number = first; number < kNoNumber; ++number) {
     Slot& slot = slots_.at(number);
     if (slot.model != nullptr) continue;
+    // A thread that the last one's end overtook may have written here since.
+    forget_shared(slot, number);
     slot.model = model;
     return number;
   }
@@ -138,13 +139,18 @@ void Models::forget(Impl* model, std::uint32_t number) {
   Slot* const slot = slots_.find(number);
   if (slot == nullptr) return;
   slot->model = nullptr;
-  slot->shared = nullptr;
-  slot->shared_lost = false;
-  if (number < kFastModels) shared_files[number].store(nullptr, std::memory_order_relaxed);
+  forget_shared(*slot, number);
   for (ThreadTables& thread : threads_) thread.forget(number);
   model->for_each_region([](Region& region) { region.detach(); });
   model->per_thread.release(free_regions_);
   model->shared.release(free_regions_);
+}
+
+void Models::forget_shared(Slot& slot, std::uint32_t number) {
+  slot.shared = nullptr;
+  slot.known_shared = nullptr;
+  slot.shared_lost = false;
+  if (number < kFastModels) shared_files[number].store(nullptr, std::memory_order_relaxed);
 }
 
 Added Models::add_field(Impl& model, std::uint32_t number, const detail::FieldSpec& wanted,
@@ -179,8 +185,8 @@ Added Models::add_field(Impl& model, std::uint32_t number, const detail::FieldSp
                              {.size = kAlignment + 2 * spec.size,
                               .shared = spec.shared,
                               .kept = kind == Kind::kCounter || spec.shared},
-                             errors);
-    added.field.offset += kAlignment - 1;
+                             errors) +
+                  (kAlignment - 1);
   }
   if (spec.memory > 0) added.memory = add_memory(model, number, {.size = spec.memory}, errors);
   model.known.add(spec, label, kind, added, published.has_value());
@@ -212,69 +218,75 @@ Place Models::add_memory(Impl& model, std::uint32_t number, const Memory& wanted
 }
 
 std::byte* Models::enter_thread(Place place) {
-  std::byte* file = file_here(place.number);
+  std::byte* file = file_here(place.number());
   if (file == nullptr) {
     const auto begin = [&](Impl& model, Lock& lock) {
-      enlist().provide(place.number);
+      enlist().provide(place.number());
       const auto tid = ::gettid();
       return take_region(model, model.per_thread, std::to_string(tid), tid, lock);
     };
-    file = enter(place.number, begin, [&](std::byte* found) { keep_here(place.number, found); });
+    file = enter(place.number(), begin, [&](std::byte* found) { keep_here(place.number(), found); });
   }
-  return file == &lost_file ? fresh_nowhere() : file + place.offset;
+  return file == &lost_file ? fresh_nowhere() : file + place.offset();
 }
 
-std::byte* Models::enter_shared(Place place) {
-  Slot* const slot = slots_.find(place.number);
-  if (slot == nullptr) return fresh_nowhere();
-  auto& known = place.number < kFastModels ? shared_files[place.number] : slot->shared;
-  std::byte* file =
-      slot->shared_lost.load(std::memory_order_relaxed) ? &lost_file : known.load(std::memory_order_acquire);
-  if (file == nullptr) {
-    const auto begin = [&](Impl& model, Lock& lock) {
-      auto* const made = known.load(std::memory_order_relaxed);
-      return made != nullptr ? made : take_region(model, model.shared, "shared", ::getpid(), lock);
-    };
-    file = enter(place.number, begin, [&](std::byte* found) {
-      if (found == &lost_file) {
-        slot->shared_lost.store(true, std::memory_order_relaxed);
-      } else {
-        known.store(found, std::memory_order_release);
-      }
-    });
-  }
-  return file == &lost_file ? fresh_nowhere() : file + place.offset;
+std::atomic<std::byte*>* Models::find_shared(Place place) {
+  if (place.number() < kFastModels) return &shared_files[place.number()];
+  Slot* const slot = slots_.find(place.number());
+  return slot == nullptr ? nullptr : &slot->known_shared;
+}
+
+std::byte* Models::enter_shared(Place place, std::byte*& file) {
+  file = nullptr;
+  Slot* const slot = slots_.find(place.number());
+  if (slot == nullptr || slot->shared_lost.load(std::memory_order_relaxed)) return fresh_nowhere();
+  const auto begin = [&](Impl& model, Lock& lock) {
+    if (slot->shared == nullptr) slot->shared = take_region(model, model.shared, "shared", ::getpid(), lock);
+    return slot->shared;
+  };
+  std::byte* const found = enter(place.number(), begin, [&](const std::byte* known) {
+    if (known == &lost_file) slot->shared_lost.store(true, std::memory_order_relaxed);
+  });
+  if (found == &lost_file) return fresh_nowhere();
+  file = found;
+  return found + place.offset();
 }
 
 void Models::refuse_amount(Place place) {
-  Slot* const slot = slots_.find(place.number);
+  Slot* const slot = slots_.find(place.number());
   Impl* const model = slot == nullptr ? nullptr : slot->model.load();
   if (model == nullptr || locked_here_ || model->told_amount.load(std::memory_order_relaxed)) return;
-  Lock lock(model);
-  if (!lock || slot->model != model || model->told_amount.exchange(true)) return;
-  lock.errors.push_back(failure(ErrorKind::kInvalid, {},
-                                quoted_field(model->known.label_at(place)) +
-                                    "was given an amount that is negative or no number, which "
-                                    "adds nothing; further ones are not told"));
+  // A signal's handler may be here: no Lock, which may take memory.
+  if (!lock()) return;
+  const bool is_first = slot->model == model && !model->told_amount.exchange(true);
+  if (is_first) {
+    model->refused_amount.set(model->known.label_at(place),
+                              "was given an amount that is negative or no number, which adds nothing; "
+                              "further ones are not told");
+  }
+  unlock();
+  if (is_first) model->refused_amount.tell(model->options.on_error);
 }
 
 void Models::for_each_thread(Place place, void (*visit)(void*, const std::byte*), void* context) {
   if (locked_here_ || !lock()) return;
-  Slot* const slot = slots_.find(place.number);
+  Slot* const slot = slots_.find(place.number());
   Impl* const model = slot == nullptr ? nullptr : slot->model.load();
   if (model != nullptr) {
-    model->per_thread.for_each_value(place.offset, [&](const std::byte* value) { visit(context, value); });
+    model->per_thread.for_each_value(place.offset(), [&](const std::byte* value) { visit(context, value); });
   }
   unlock();
 }
 
-// This thread, in the list. Only threads whose end is noticed: their memory must be left alone then. Throws
+// This thread, in the list. Only threads whose end is noticed: their memory must be left alone then. The
+// system tells of it a few times while destructors of other keys go on writing, and then no more. Throws
 // std::bad_alloc.
 ThreadTables& Models::enlist() {
   const auto known = std::find_if(threads_.begin(), threads_.end(),
                                   [](const ThreadTables& thread) { return thread.files == thread_files; });
   if (known != threads_.end()) return *known;
-  if (!notices_ends_ || ::pthread_setspecific(thread_end_, static_cast<const void*>(thread_files)) != 0)
+  if (!notices_ends_ || ends_here() >= PTHREAD_DESTRUCTOR_ITERATIONS ||
+      ::pthread_setspecific(thread_end_, static_cast<const void*>(thread_files)) != 0)
     throw std::bad_alloc();
   return threads_.emplace_back(ThreadTables::here());
 }
@@ -305,7 +317,8 @@ std::byte* Models::enter(std::uint32_t number, Begin&& begin, Keep&& keep) {
                  .path = {},
                  .offset = 0,
                  .sys_errno = ENOMEM,
-                 .message = "values are lost: there is no memory for them (ulimit -v), or no thread key"},
+                 .message = "values are lost: there is no memory for them (ulimit -v), or no thread key, or "
+                            "the thread's key destructors write for ever"},
                 lock.errors);
   }
   keep(file);

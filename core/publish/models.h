@@ -86,15 +86,17 @@ class Models {
                            std::vector<Error>& errors);
 
   std::byte* enter_thread(detail::Place place);
-  std::byte* enter_shared(detail::Place place);
   // As their namesakes in fields.h.
+  std::atomic<std::byte*>* find_shared(detail::Place place);
+  std::byte* enter_shared(detail::Place place, std::byte*& file);
   void refuse_amount(detail::Place place);
   void for_each_thread(detail::Place place, void (*visit)(void*, const std::byte*), void* context);
 
  private:
   struct Slot {
     std::atomic<Impl*> model;
-    std::atomic<std::byte*> shared;  // file of a Model that is not a fast one
+    std::byte* shared;                     // file, with the lock held
+    std::atomic<std::byte*> known_shared;  // the same, of a Model that is not a fast one: see Place
     std::atomic<bool> shared_lost;
   };
 
@@ -113,6 +115,7 @@ class Models {
 
   std::uint32_t take_number(Impl* model, std::uint32_t first, std::vector<Error>& errors);
   void forget(Impl* model, std::uint32_t number);
+  static void forget_shared(Slot& slot, std::uint32_t number);
   ThreadTables& enlist();
   template <class Begin, class Keep>
   std::byte* enter(std::uint32_t number, Begin&& begin, Keep&& keep);

@@ -1,7 +1,9 @@
 // Models amid what happens to a process: its threads end, it forks, it exits; and the lock, which forks keep.
+#include <pthread.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <ctime>
 #include <memory>
 #include <new>
 #include <utility>
@@ -12,8 +14,6 @@
 
 namespace mmstats {
 
-using detail::kFastModels;
-using detail::shared_files;
 using detail::thread_files;
 
 thread_local constinit bool Models::locked_here_ = false;
@@ -40,7 +40,16 @@ bool Models::lock() {
     begin_child();
     locked_here_ = true;
   }
-  for (int looks = 0; !mutex_.try_lock() && !mutex_.try_lock_for(kLook);) {
+  // Not try_lock_for: GCC 12's ThreadSanitizer does not see what that calls, and a program that is checked
+  // with it would hear of races.
+  const auto wait = [&] {
+    const auto until = std::chrono::system_clock::now().time_since_epoch() + kLook;
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(until);
+    const timespec deadline{.tv_sec = seconds.count(),
+                            .tv_nsec = std::chrono::nanoseconds(until - seconds).count()};
+    return ::pthread_mutex_timedlock(mutex_.native_handle(), &deadline) == 0;
+  };
+  for (int looks = 0; !mutex_.try_lock() && !wait();) {
     if (!forking_) continue;
     if (++looks < kLooks && !gave_up_) continue;
     gave_up_ = true;
@@ -64,6 +73,7 @@ void Models::unlock() {
 
 void Models::leave_thread() {
   const GuestCall guest;
+  ++ends_here();
   // No signal's handler may begin anything in this thread any more.
   locked_here_ = true;
   Ended ended{.files = thread_files, .left = {}};
@@ -134,6 +144,7 @@ void Models::give_to_children(bool given) {
 // Keeps the lock, so that nobody changes what the child gets. This thread may go on with it: it is not amid
 // anything.
 void Models::before_fork() {
+  const GuestCall guest;
   lock_for_good();
   give_to_children(true);
   forker_ = ::getpid();
@@ -144,6 +155,7 @@ void Models::before_fork() {
 }
 
 void Models::after_fork() {
+  const GuestCall guest;
   locked_here_ = true;
   give_to_children(false);
   forking_here_ = false;
@@ -155,6 +167,7 @@ void Models::after_fork() {
 // In the child of a fork: all files are the parent's, and the only thread is this one. Of other threads'
 // regions there is nothing here, so that their number costs no system call.
 void Models::begin_child() {
+  const GuestCall guest;
   if (!forking_here_) return;  // it was done already
   locked_here_ = true;
   forking_here_ = false;
@@ -172,9 +185,7 @@ void Models::begin_child() {
   slots_.for_each([&](std::uint32_t number, Slot& slot) {
     Impl* const model = slot.model;
     if (model == nullptr) return;
-    if (number < kFastModels) shared_files[number].store(nullptr, std::memory_order_relaxed);
-    slot.shared = nullptr;
-    slot.shared_lost = false;
+    forget_shared(slot, number);
     model->per_thread.release(had);
     model->shared.release(had);
     model->no_file.reset();
@@ -191,6 +202,7 @@ void Models::begin_child() {
 }
 
 void Models::end_process() {
+  const GuestCall guest;
   lock_for_good();
   slots_.for_each([](std::uint32_t, Slot& slot) {
     Impl* const model = slot.model;

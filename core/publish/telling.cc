@@ -2,14 +2,18 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
+#include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "base/hash.h"
+#include "base/utf8.h"
 
 namespace mmstats {
 namespace {
@@ -49,6 +53,42 @@ void tell(const OnError& on_error, const Error& error) {
   const auto so_far = count == 1 ? "" : " (errors of this kind so far: " + std::to_string(count) + ')';
   const auto line = "mmstats: " + error.text() + so_far + '\n';
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
+}
+
+void ReadyError::set(std::string_view label, std::string_view what) {
+  constexpr std::size_t kMaxLabel = 100;
+  auto& message = error_.message;
+  message = "field \"";
+  for (label = whole_characters(label, kMaxLabel); !label.empty();) {
+    const std::size_t length = utf8_sequence(label);
+    const auto character = label.substr(0, std::max<std::size_t>(length, 1));
+    message += length == 0 || steers_display(character) ? "?" : character;
+    label.remove_prefix(character.size());
+  }
+  message += "\" ";
+  message += whole_characters(what, kMaxMessage - message.size());
+}
+
+void ReadyError::tell(const OnError& on_error) const {
+  if (on_error) return on_error(error_);
+  const auto count = count_error(error_);
+  if (!std::has_single_bit(count)) return;
+  std::array<char, kMaxMessage + 100> line{};
+  std::size_t size = 0;
+  const auto append = [&](std::string_view text) {
+    size += text.copy(line.data() + size, line.size() - size);
+  };
+  append("mmstats: ");
+  append(error_.message);
+  if (count > 1) {
+    append(" (errors of this kind so far: ");
+    std::array<char, 20> digits{};
+    const auto* const end = std::to_chars(digits.begin(), digits.end(), count).ptr;
+    append({digits.data(), static_cast<std::size_t>(end - digits.data())});
+    append(")");
+  }
+  append("\n");
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), size);
 }
 
 void forget_errors() {

@@ -1,6 +1,7 @@
 #include "publish/thread_tables.h"
 
 #include <algorithm>
+#include <atomic>
 #include <iterator>
 
 #include "publish/thread_memory.h"
@@ -19,13 +20,28 @@ constinit std::atomic<std::byte*> shared_files[kFastModels + 1] = {};
 
 constinit std::byte lost_file{};
 
+// In a shared object that is unloaded, this library would leave its thread key and fork handlers behind,
+// whose code is gone then; each such object would have a library of its own, and there is room for the
+// thread-local storage of a few. libmmstats.so is told to stay. So the static library has one variable that
+// no linker puts into a shared object, and whose name says why: linkers show it.
+#if defined(MMSTATS_FOR_PROGRAMS_ALONE)
+#define MMSTATS_NOWHERE_MODEL "local-exec"
+#else
+#define MMSTATS_NOWHERE_MODEL "initial-exec"
+#endif
+// NOLINTNEXTLINE(misc-use-internal-linkage): the linker is to name it
+alignas(16) thread_local constinit std::byte nowhere[16] __asm__(
+    "libmmstats_a_is_for_programs__shared_objects_take_libmmstats_so")
+    __attribute__((tls_model(MMSTATS_NOWHERE_MODEL), visibility("hidden"))) = {};
+
 namespace {
 
 // As little as can be, at fixed places: libraries that are loaded late share a few hundred bytes.
-alignas(16) thread_local constinit std::byte nowhere[16] __attribute__((tls_model("initial-exec"))) = {};
 // As ThreadTables::more and lost.
 thread_local constinit Growing<std::byte*>* more_files __attribute__((tls_model("initial-exec"))) = nullptr;
-thread_local constinit std::uint64_t lost_here __attribute__((tls_model("initial-exec"))) = 0;
+thread_local constinit std::atomic<std::uint64_t> lost_here __attribute__((tls_model("initial-exec"))) = 0;
+
+thread_local constinit std::uint8_t ends __attribute__((tls_model("initial-exec"))) = 0;
 
 std::uint64_t bit_of(std::uint32_t number) { return std::uint64_t{1} << std::min(number, kFastModels); }
 
@@ -49,7 +65,7 @@ void ThreadTables::provide(std::uint32_t number) {
 void ThreadTables::forget(std::uint32_t number) const {
   if (number < kFastModels) {
     files[number] = nullptr;
-    *lost &= ~bit_of(number);
+    lost->fetch_and(~bit_of(number), std::memory_order_relaxed);
   } else if (std::byte** const entry = more ? more->find(number - kFastModels) : nullptr) {
     *entry = nullptr;
   }
@@ -58,7 +74,8 @@ void ThreadTables::forget(std::uint32_t number) const {
 std::byte* file_here(std::uint32_t number) noexcept {
   std::byte** const entry = entry_here(number);
   if (entry != nullptr && *entry != nullptr) return *entry;
-  const bool is_lost = (number < kFastModels || entry == nullptr) && (lost_here & bit_of(number)) != 0;
+  const bool is_lost = (number < kFastModels || entry == nullptr) &&
+                       (lost_here.load(std::memory_order_relaxed) & bit_of(number)) != 0;
   return is_lost ? &lost_file : nullptr;
 }
 
@@ -66,7 +83,7 @@ void keep_here(std::uint32_t number, std::byte* file) noexcept {
   std::byte** const entry = entry_here(number);
   // What is in detail::thread_files is added to without a question.
   if (entry == nullptr || (number < kFastModels && file == &lost_file)) {
-    lost_here |= bit_of(number);
+    lost_here.fetch_or(bit_of(number), std::memory_order_relaxed);
   } else {
     *entry = file;
   }
@@ -75,10 +92,12 @@ void keep_here(std::uint32_t number, std::byte* file) noexcept {
 void forget_all_here() noexcept {
   std::fill(std::begin(thread_files), std::end(thread_files), nullptr);
   more_files = nullptr;
-  lost_here = 0;
+  lost_here.store(0, std::memory_order_relaxed);
 }
 
 Growing<std::byte*>* more_files_here() noexcept { return more_files; }
+
+std::uint8_t& ends_here() noexcept { return ends; }
 
 std::byte* fresh_nowhere() noexcept {
   std::fill(std::begin(nowhere), std::end(nowhere), std::byte{});

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -18,8 +19,9 @@ extern constinit std::byte lost_file;
 // What a thread has besides detail::thread_files, for those who forget a Model in all threads.
 struct ThreadTables {
   std::byte** files;  // detail::thread_files
-  std::uint64_t*
-      lost;  // a bit for each fast Model that is lost there, and one for all others without an entry
+  // A bit for each fast Model that is lost there, and one for all others without an entry. Its thread looks
+  // without the lock.
+  std::atomic<std::uint64_t>* lost;
   std::unique_ptr<Growing<std::byte*>> more;  // of Models that are not fast, by their numbers from there on
 
   // Of this thread.
@@ -33,14 +35,18 @@ struct ThreadTables {
 inline constexpr std::uint32_t kNoNumber = UINT16_MAX;
 
 inline detail::Place place_of(std::uint32_t number, std::uint32_t offset) {
-  return {static_cast<std::uint16_t>(std::min(number, detail::kFastModels)),
-          static_cast<std::uint16_t>(number), offset};
+  const auto entry = static_cast<std::uint16_t>(std::min(number, detail::kFastModels));
+  const auto distance = reinterpret_cast<const char*>(&detail::thread_files[entry]) - detail::thread_base();
+  return {number, entry, static_cast<std::int32_t>(distance), offset};
 }
 
 // In this thread. Null: not known yet.
 std::byte* file_here(std::uint32_t number) noexcept;
 // `file`: may be lost_file.
 void keep_here(std::uint32_t number, std::byte* file) noexcept;
+// How often this thread was told to have ended: each time that something is put in its key, until the system
+// tells no more (PTHREAD_DESTRUCTOR_ITERATIONS).
+std::uint8_t& ends_here() noexcept;
 // All of this thread; its ThreadTables are to end, too.
 void forget_all_here() noexcept;
 

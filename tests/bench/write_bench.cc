@@ -1,17 +1,20 @@
 // What publishing costs an application, against what it would cost without: a store into memory, an atomic
 // addition, reading the clock; and against libraries that one would use instead.
-//   write_bench
+//   write_bench [WORD...]     the rows that have a WORD in their name; all, without
 // Each line is the median over many rounds of ours / floor, where both are measured one after the other in
 // each round. Loops are repeated by the compiler as they are: nothing is unrolled or taken out.
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <random>
 #include <string>
@@ -22,6 +25,7 @@
 #include "mmstats/histogram.h"
 #include "mmstats/model.h"
 #include "spent.h"
+#include "write_places.h"
 
 #ifdef WITH_PCP
 #include <pcp/pmapi.h>
@@ -42,8 +46,17 @@ struct Figure {
   double ratio;
 };
 
+// What was asked for on the command line.
+std::vector<std::string> wanted;
+
+bool is_wanted(std::string_view what) {
+  return wanted.empty() || std::any_of(wanted.begin(), wanted.end(), [&](const std::string& word) {
+           return what.find(word) != std::string_view::npos;
+         });
+}
+
 // Alternates, so that both see the same machine.
-Figure compare(std::size_t operations, auto&& ours, auto&& floor) {
+Figure measure(std::size_t operations, auto&& ours, auto&& floor) {
   std::vector<double> our_times;
   std::vector<double> floor_times;
   std::vector<double> ratios;
@@ -58,8 +71,13 @@ Figure compare(std::size_t operations, auto&& ours, auto&& floor) {
 }
 
 void print(std::string_view what, std::string_view floor, const Figure& figure) {
-  fmt::print("{:<34} {:8.2f} ns   {:<34} {:8.2f} ns   ratio {:6.2f}\n", what, 1e9 * figure.ours, floor,
+  fmt::print("{:<38} {:8.2f} ns   {:<34} {:8.2f} ns   ratio {:6.2f}\n", what, 1e9 * figure.ours, floor,
              1e9 * figure.floor, figure.ratio);
+}
+
+void compare(std::string_view what, std::string_view against, std::size_t operations, auto&& ours,
+             auto&& floor) {
+  if (is_wanted(what)) print(what, against, measure(operations, ours, floor));
 }
 
 auto repeat(auto&& operation) {
@@ -96,11 +114,11 @@ void compare_counters(mmstats::Model& model, Memory& memory) {
   const auto plain = [&memory] { memory.number = memory.number + 1; };
   const auto fetch_add = [&memory] { __atomic_fetch_add(&memory.atomic, 1, __ATOMIC_RELAXED); };
   constexpr std::size_t kMany = 1'000'000;
-  print("Counter", "volatile increment", compare(kMany, repeat([=]() mutable { ++counter; }), repeat(plain)));
-  print("Counter, other code between", "volatile increment, likewise",
-        compare(kMany, repeat_apart([=]() mutable { ++counter; }), repeat_apart(plain)));
-  print("Gauge", "volatile increment", compare(kMany, repeat([=]() mutable { gauge = 1; }), repeat(plain)));
-  print("SharedCounter", "fetch_add", compare(kMany, repeat([=]() mutable { ++shared; }), repeat(fetch_add)));
+  compare("Counter", "volatile increment", kMany, repeat([=]() mutable { ++counter; }), repeat(plain));
+  compare("Counter, other code between", "volatile increment, likewise", kMany,
+          repeat_apart([=]() mutable { ++counter; }), repeat_apart(plain));
+  compare("Gauge", "volatile increment", kMany, repeat([=]() mutable { gauge = 1; }), repeat(plain));
+  compare("SharedCounter", "fetch_add", kMany, repeat([=]() mutable { ++shared; }), repeat(fetch_add));
 
 #ifdef WITH_PCP
   mmv_registry_t* const registry = ::mmv_stats_registry("write_bench", 1, MMV_FLAG_PROCESS);
@@ -108,8 +126,8 @@ void compare_counters(mmstats::Model& model, Memory& memory) {
   void* const map = ::mmv_stats_start(registry);
   if (map != nullptr) {
     pmAtomValue* const value = ::mmv_lookup_value_desc(map, "counter", nullptr);
-    print("Counter", "PCP's mmv_inc",
-          compare(kMany, repeat([=]() mutable { ++counter; }), repeat([=] { ::mmv_inc(map, value); })));
+    compare("Counter", "PCP's mmv_inc", kMany, repeat([=]() mutable { ++counter; }),
+            repeat([=] { ::mmv_inc(map, value); }));
     ::mmv_stats_stop("write_bench", map);
   } else {
     fmt::print("(PCP's mmv_stats_start failed: its folders are missing)\n");
@@ -117,9 +135,57 @@ void compare_counters(mmstats::Model& model, Memory& memory) {
 #endif
 #ifdef WITH_PROMETHEUS
   static prometheus::Counter prometheus_counter;
-  print("Counter", "prometheus-cpp's Increment",
-        compare(kMany, repeat([=]() mutable { ++counter; }), repeat([] { prometheus_counter.Increment(); })));
+  compare("Counter", "prometheus-cpp's Increment", kMany, repeat([=]() mutable { ++counter; }),
+          repeat([] { prometheus_counter.Increment(); }));
 #endif
+}
+
+WritePlaces in_module(mmstats::Model& model, mmstats_model* c_model) {
+  void* const module = ::dlopen(WRITE_MODULE, RTLD_NOW | RTLD_LOCAL);
+  auto* const places = module == nullptr
+                           ? nullptr
+                           : reinterpret_cast<decltype(&write_places)>(::dlsym(module, "write_places"));
+  if (places == nullptr) {
+    fmt::print(stderr, "{}\n", ::dlerror());
+    std::exit(1);
+  }
+  return places(&model, c_model);
+}
+
+// Where counters live, and how their code was loaded.
+void compare_places(mmstats::Model& model, const std::string& path) {
+  mmstats_model* const c_model = ::mmstats_model_new("c");
+  ::mmstats_model_set_path(c_model, path.c_str());
+  constexpr std::size_t kMany = 1'000'000;
+  const auto rows = [&](const WritePlaces& places, const std::string& where) {
+    compare("global Counter" + where, "volatile increment", kMany, places.global, places.plain_global);
+    compare("member Counter" + where, "volatile increment", kMany, places.member, places.plain_global);
+    compare("local static Counter" + where, "volatile increment", kMany, places.local, places.plain_global);
+    compare("local static Counter" + where, "local static volatile increment", kMany, places.local,
+            places.plain_local);
+    compare("mmstats_counter_incr in C" + where, "volatile increment", kMany, places.in_c,
+            places.plain_global);
+  };
+  rows(write_places(&model, c_model), "");
+  rows(in_module(model, c_model), ", loaded late");
+  ::mmstats_model_free(c_model);
+}
+
+void compare_texts(mmstats::Model& model) {
+  mmstats::StringField field(model, "text");
+  char plain[256];
+  const auto row = [&](const std::string& what, const std::string& text) {
+    const auto copy = [&] {
+      std::memcpy(plain, text.data(), text.size());
+      asm volatile("" ::"r"(plain) : "memory");
+    };
+    compare("StringField, " + what, "memcpy", 100'000, repeat([&] { field = text; }), repeat(copy));
+  };
+  row("20 bytes", std::string(20, 'a'));
+  row("200 bytes", std::string(200, 'a'));
+  std::string cyrillic;
+  for (int i = 0; i < 100; ++i) cyrillic += "\u0436";
+  row("200 bytes, not ASCII", cyrillic);
 }
 
 void compare_values(mmstats::Model& model) {
@@ -147,27 +213,26 @@ void compare_values(mmstats::Model& model) {
     }
   };
   constexpr std::size_t kMany = 200'000;
-  print("Average", "adding up", compare(kMany, each(average), add_up));
-  print("MovingAverage", "adding up", compare(kMany, each(moving_average), add_up));
-  print("Histogram", "adding up", compare(kMany, each(histogram), add_up));
-  print("MovingHistogram", "adding up", compare(kMany, each(moving_histogram), add_up));
+  compare("Average", "adding up", kMany, each(average), add_up);
+  compare("MovingAverage", "adding up", kMany, each(moving_average), add_up);
+  compare("Histogram", "adding up", kMany, each(histogram), add_up);
+  compare("MovingHistogram", "adding up", kMany, each(moving_histogram), add_up);
   const auto now = std::chrono::steady_clock::now();
-  print("WindowHistogram, without the clock", "adding up",
-        compare(
-            kMany,
-            [&, field = window_histogram](std::size_t operations) mutable {
-              for (std::size_t i = 0; i < operations; ++i) field.add(values[i % values.size()], now);
-            },
-            add_up));
+  compare(
+      "WindowHistogram, without the clock", "adding up", kMany,
+      [&, field = window_histogram](std::size_t operations) mutable {
+        for (std::size_t i = 0; i < operations; ++i) field.add(values[i % values.size()], now);
+      },
+      add_up);
   const auto two_reads = [] {
     const auto begin = std::chrono::steady_clock::now();
     auto took = std::chrono::steady_clock::now() - begin;
     asm volatile("" : "+r"(took));
   };
-  print("Timer scope", "reading the clock twice",
-        compare(kMany, repeat([=] { const auto scope = timer.time(); }), repeat(two_reads)));
-  print("Histogram scope", "reading the clock twice",
-        compare(kMany, repeat([=] { const auto scope = histogram.time(); }), repeat(two_reads)));
+  compare("Timer scope", "reading the clock twice", kMany, repeat([=] { const auto scope = timer.time(); }),
+          repeat(two_reads));
+  compare("Histogram scope", "reading the clock twice", kMany,
+          repeat([=] { const auto scope = histogram.time(); }), repeat(two_reads));
 }
 
 // Processor time for an increment when `threads` count at once.
@@ -186,6 +251,7 @@ double crowded(mmstats::Counter counter, std::size_t threads) {
 
 void compare_threads(mmstats::Model& model) {
   mmstats::Counter counter(model, "crowded");
+  if (!is_wanted("Counter, eight threads at once")) return;
   const double alone = crowded(counter, 1);
   const double eight = crowded(counter, 8);
   print("Counter, eight threads at once", "one thread", {eight, alone, eight / alone});
@@ -231,22 +297,24 @@ void compare_creation(const std::string& path) {
     model.open();
     bytes = std::filesystem::file_size(model.paths().front());
   }
-  print("a Model of 100 fields, and its end", "its system calls alone",
-        compare(20, repeat([&] {
-                  HundredFields model(path);
-                  model.open();
-                }),
-                repeat([&] { make_bare_file(path, bytes); })));
+  compare("a Model of 100 fields, and its end", "its system calls alone", 20, repeat([&] {
+            HundredFields model(path);
+            model.open();
+          }),
+          repeat([&] { make_bare_file(path, bytes); }));
 }
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  wanted.assign(argv + 1, argv + argc);
   const auto path = folder();
   {
     mmstats::Model model({.label_prefix = "bench", .path = path});
     Memory memory;
     compare_counters(model, memory);
+    compare_places(model, path);
+    compare_texts(model);
     compare_values(model);
     compare_threads(model);
   }

@@ -38,29 +38,85 @@ extern MMSTATS_API thread_local constinit std::byte* thread_files[kFastModels + 
     __attribute__((tls_model("initial-exec")));
 extern MMSTATS_API constinit std::atomic<std::byte*> shared_files[kFastModels + 1];
 
-// The address of a place whose file is not in these tables (yet). If there is no memory for it, or its Model
-// is gone: of sixteen bytes that nobody reads.
-MMSTATS_API std::byte* enter_thread(Place place) noexcept;
-MMSTATS_API std::byte* enter_shared(Place place) noexcept;
+// What the distances of thread_files's entries are counted from in this thread: they are the same in all.
+inline char* thread_base() noexcept {
+#ifdef MMSTATS_THREAD_POINTER
+  return MMSTATS_THREAD_POINTER;
+#else
+  return reinterpret_cast<char*>(thread_files);
+#endif
+}
 
-// One place in the files of a Model. (Small numbers, so that a compiler knows that no store to a value
-// changes them, and can keep the address in a register.)
-struct Place {
-  std::uint16_t entry;   // in the tables
-  std::uint16_t number;  // of the Model, or of private memory that a Model has besides
-  std::uint32_t offset;  // in the file, or in the memory behind it
+// The address of a place whose file is not in this thread's table (yet). If there is no memory for it, or its
+// Model is gone: of sixteen bytes that nobody reads.
+[[gnu::cold]] MMSTATS_API std::byte* enter_thread(Place place) noexcept;
+// Where the Model of a place keeps the address of its shared file, null until that is made: in shared_files,
+// or elsewhere. Null: the Model is gone.
+MMSTATS_API std::atomic<std::byte*>* find_shared(Place place) noexcept;
+// As enter_thread. `file`: what is to be kept there; null: nothing.
+[[gnu::cold]] MMSTATS_API std::byte* enter_shared(Place place, std::byte*& file) noexcept;
 
-  [[nodiscard]] std::byte* in_thread() const noexcept {
-    std::byte* const file = thread_files[entry];
+// One place in the files of a Model.
+class Place {
+ public:
+  constexpr Place() = default;
+  // `number`: of the Model, or of private memory that a Model has besides. `entry`: its one in the tables,
+  // and `distance` that entry's in thread_files from thread_base(). `offset`: in the file, or in the memory
+  // behind.
+  constexpr Place(std::uint32_t number, std::uint16_t entry, std::int32_t distance,
+                  std::uint32_t offset) noexcept
+      : where_(std::uint64_t{offset} << 32U | static_cast<std::uint32_t>(distance)),
+        entry_(entry),
+        number_(static_cast<std::uint16_t>(number)) {}
+
+  [[nodiscard]] constexpr std::uint16_t number() const noexcept { return number_; }
+  [[nodiscard]] constexpr std::uint32_t offset() const noexcept {
+    return static_cast<std::uint32_t>(where_ >> 32U);
+  }
+  // As the C interface's inline function takes it.
+  [[nodiscard]] constexpr std::uint64_t where() const noexcept { return where_; }
+  // So many bytes behind it.
+  [[nodiscard]] constexpr Place operator+(std::uint32_t bytes) const noexcept {
+    return {number_, entry_, static_cast<std::int32_t>(where_), offset() + bytes};
+  }
+
+  // In this thread. Null: it has to be entered.
+  [[nodiscard]] std::byte* known_in_thread() const noexcept {
+    // One load, of which the next one needs no more than half.
+    const std::uint64_t where = where_;
+    std::byte* const file = *reinterpret_cast<std::byte**>(thread_base() + static_cast<std::int32_t>(where));
     if (file == nullptr) [[unlikely]]
+      return nullptr;
+    return file + (where >> 32U);
+  }
+  [[nodiscard]] std::byte* in_thread() const noexcept {
+    std::byte* const address = known_in_thread();
+    if (address == nullptr) [[unlikely]]
       return enter_thread(*this);
-    return file + offset;
+    return address;
   }
   [[nodiscard]] std::byte* in_shared() const noexcept {
-    std::byte* const file = shared_files[entry].load(std::memory_order_acquire);
+    std::byte* const file = shared_files[entry_].load(std::memory_order_acquire);
     if (file == nullptr) [[unlikely]]
-      return enter_shared(*this);
-    return file + offset;
+      return publish_shared();
+    return file + offset();
+  }
+
+ private:
+  std::uint64_t where_ = 0;
+  std::uint16_t entry_ = 0;
+  std::uint16_t number_ = 0;
+
+  // What makes the file known to other threads is here, and not in the library: a program that is
+  // instrumented
+  // (-fsanitize=thread) must see it, whether the library is or not.
+  [[nodiscard, gnu::noinline]] std::byte* publish_shared() const noexcept {
+    std::atomic<std::byte*>* const known = find_shared(*this);
+    std::byte* file = known == nullptr ? nullptr : known->load(std::memory_order_acquire);
+    if (file != nullptr) return file + offset();
+    std::byte* const address = enter_shared(*this, file);
+    if (known != nullptr && file != nullptr) known->store(file, std::memory_order_release);
+    return address;
   }
 };
 
@@ -101,48 +157,32 @@ class Cell {
   Cell(Model& model, std::string_view label, const About& about, Kind kind, T initial = {},
        bool buffered = true)
       : Cell(add_field(model, label, about, kind, initial, buffered)) {}
-  explicit Cell(const Added& added) noexcept
-      : place_{added.field.entry, added.field.number, added.field.offset + 1} {}
+  explicit Cell(const Added& added) noexcept : place_(added.field + 1) {}
 
   Cell(const Cell&) = default;
   // A handle is not made that of another field; what can be assigned is the value.
   Cell& operator=(const Cell&) = delete;
   ~Cell() = default;
 
+  // Each a load or a store, of which a compiler leaves none out.
   [[nodiscard]] T load() const noexcept {
-    if constexpr (kShared) return std::atomic_ref(*address()).load(std::memory_order_relaxed);
-    return *static_cast<volatile T*>(address());
+    return std::atomic_ref(*address()).load(std::memory_order_relaxed);
   }
-  void store(T value) const noexcept {
-    if constexpr (kShared) {
-      std::atomic_ref(*address()).store(value, std::memory_order_relaxed);
-    } else {
-      *static_cast<volatile T*>(address()) = value;
-    }
-  }
+  void store(T value) const noexcept { std::atomic_ref(*address()).store(value, std::memory_order_relaxed); }
   void add(T amount) const noexcept {
     if constexpr (kShared) {
       std::atomic_ref(*address()).fetch_add(amount, std::memory_order_relaxed);
     } else {
-      volatile T* const value = address();
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-      // One instruction: nothing is lost if a signal's handler adds as well.
-      if constexpr (std::is_integral_v<T> && sizeof(T) == 8) {
-        asm volatile("addq %1, %0" : "+m"(*value) : "er"(amount) : "cc");
-        return;
-      }
-#endif
-      if constexpr (std::is_floating_point_v<T> || std::is_same_v<T, bool>) {
-        *value = static_cast<T>(*value + amount);
-      } else {
-        T sum{};
-        (void)__builtin_add_overflow(*value, amount, &sum);  // it wraps around, as an atomic one does
-        *value = sum;
-      }
+      std::byte* const address = place_.known_in_thread();
+      // Not in one piece with what follows, which needs no stack then.
+      if (address == nullptr) [[unlikely]]
+        return enter_and_add(amount);
+      add_at(address, amount);
     }
   }
 
   void refuse() const noexcept { refuse_amount(place_); }
+  [[nodiscard]] const Place& place() const noexcept { return place_; }
 
   using Total = std::conditional_t<std::is_floating_point_v<T>, double,
                                    std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>>;
@@ -152,8 +192,10 @@ class Cell {
     for_each_thread(
         place_,
         [](void* context, const std::byte* value) {
+          // Its thread may be writing it.
+          T& number = *reinterpret_cast<T*>(const_cast<std::byte*>(value));
           // NOLINTNEXTLINE(bugprone-signed-char-misuse): a number, not a letter
-          const auto part = static_cast<Total>(*reinterpret_cast<const volatile T*>(value));
+          const auto part = static_cast<Total>(std::atomic_ref(number).load(std::memory_order_relaxed));
           Total& into = *static_cast<Total*>(context);
           if constexpr (std::is_floating_point_v<T>) {
             into += part;
@@ -181,6 +223,29 @@ class Cell {
   [[nodiscard]] T* address() const noexcept {
     return reinterpret_cast<T*>(kShared ? place_.in_shared() : place_.in_thread());
   }
+  [[gnu::noinline, gnu::cold]] void enter_and_add(T amount) const noexcept {
+    add_at(enter_thread(place_), amount);
+  }
+  // For this thread alone.
+  static void add_at(std::byte* address, T amount) noexcept {
+    T& value = *reinterpret_cast<T*>(address);
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    // One instruction: nothing is lost if a signal's handler adds as well.
+    if constexpr (std::is_integral_v<T> && sizeof(T) == 8) {
+      asm volatile("addq %1, %0" : "+m"(value) : "er"(amount) : "cc");
+      return;
+    }
+#endif
+    const std::atomic_ref atomic(value);
+    const T before = atomic.load(std::memory_order_relaxed);
+    T sum{};
+    if constexpr (std::is_floating_point_v<T> || std::is_same_v<T, bool>) {
+      sum = static_cast<T>(before + amount);
+    } else {
+      (void)__builtin_add_overflow(before, amount, &sum);  // it wraps around, as an atomic one does
+    }
+    atomic.store(sum, std::memory_order_relaxed);
+  }
   Place place_;
 };
 
@@ -194,9 +259,8 @@ class BasicCounter {
       : cell_(model, label, about, Kind::kCounter) {}
 
   // Adds a whole amount. A negative one (as of a read(2) that failed), or one above 2^63 - 1, which is what a
-  // negative one becomes in an unsigned number, adds nothing; the first in a Model is told (which takes
-  // memory: a signal's handler must look itself). Fractions do not compile: round them, or count in a smaller
-  // unit.
+  // negative one becomes in an unsigned number, adds nothing; the first in a Model is told, in a
+  // signal's handler, too. Fractions do not compile: round them, or count in a smaller unit.
   void incr(std::uint64_t amount = 1) const noexcept {
     if (static_cast<std::int64_t>(amount) < 0) [[unlikely]]
       return cell_.refuse();
@@ -236,6 +300,8 @@ class BasicCounter {
   void set_value(std::uint64_t value) const noexcept { cell_.store(value); }
   template <std::floating_point Value>
   void set_value(Value value) const = delete;
+  // For the C interface.
+  [[nodiscard]] const detail::Place& place() const noexcept { return cell_.place(); }
 
  private:
   detail::Cell<std::uint64_t, kShared> cell_;

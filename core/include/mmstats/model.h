@@ -32,6 +32,8 @@
 // is called may go to the parent's file. If such a handler waits for another thread, and that one wants to
 // make a Model or a field, or to write for the first time, it gives up after a second: what it made or wrote
 // is lost until the fork is over, which is told.
+// daemon(3) after the first write: the files of the process that ends there stay until cleanstats or an agent
+// removes them; so they do after SIGKILL and _exit(2). exit(3) and quick_exit(3) remove them.
 // exec: the files stay as they are until the process ends or a new Model takes their names.
 //
 // Files that somebody deletes, renames or replaces while the program runs: the fields go on in memory that no
@@ -90,10 +92,12 @@ struct ModelOptions {
   // the file is nor what its fields are, and go by convention: every `Q` is a counter then, a
   // Gauge<std::uint64_t> too. Give such a gauge another type (Gauge<std::int64_t>), or the agent a rule.
   bool system_fields = true;
-  // The files go with the Model, or when the process exits normally. Otherwise they stay for readers.
+  // The files go with the Model, or when the process exits normally (exit, quick_exit). Otherwise they stay
+  // for readers.
   bool remove_at_exit = true;
   // Told what went wrong: why there is no file, once; which field is not published, for each such field.
-  // In the thread to which it happens. Must not throw. Empty: one line on standard error; of errors that
+  // In the thread to which it happens; for an amount that adds nothing, which a signal's handler may give,
+  // perhaps in that handler. Must not throw. Empty: one line on standard error; of errors that
   // differ only in the field or the file, the 1st, 2nd, 4th, 8th and so on in the process.
   std::function<void(const Error&)> on_error = {};
   // How many bytes of fields a file takes, system fields included: 64 KiB to 1 GiB; what is beyond becomes
@@ -116,7 +120,7 @@ enum class Flush : std::uint8_t { kSync, kAsync };
 namespace detail {
 
 struct Added;
-struct Place;
+class Place;
 
 // There is none of them: so that Model({}) is one with the options that nobody chose, and no copy.
 class Nothing {

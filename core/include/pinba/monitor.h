@@ -208,11 +208,15 @@ class MMSTATS_API RequestMonitor {
 
  private:
   friend class CurrentScope;
+  friend bool end_http(RequestMonitor& request, std::uint32_t status, std::uint64_t body_bytes,
+                       std::string_view route);
   friend std::optional<RequestMonitor> current_request();
   friend RequestTimer timer(std::initializer_list<Tags::Tag> tags);
   explicit RequestMonitor(std::shared_ptr<MonitorState> state, bool owner)
       : state_(std::move(state)), owner_(owner) {}
   void finish() noexcept;
+  // What holds unless it was set.
+  void answered(std::uint64_t body_bytes, std::string_view route);
 
   std::shared_ptr<MonitorState> state_;
   bool owner_ = true;

@@ -209,15 +209,15 @@ TEST_CASE("settings reach encoder and sender") {
   auto encode = mmstats::forward::encode_options(config);
   CHECK(encode.max_bytes == 1000);
   CHECK(encode.continue_timers);
-  CHECK(!encode.classic);
+  CHECK(encode.classic == pinba::ClassicEngine::kNone);
   config.server_kind = ServerKind::kClassic;
   encode = mmstats::forward::encode_options(config);
   CHECK(encode.continue_timers);
-  CHECK(encode.classic);
+  CHECK(encode.classic == pinba::ClassicEngine::kMaintained);
   config.server_kind = ServerKind::kCollectd;
   encode = mmstats::forward::encode_options(config);
   CHECK(!encode.continue_timers);
-  CHECK(!encode.classic);
+  CHECK(encode.classic == pinba::ClassicEngine::kNone);
   CHECK(mmstats::forward::sender_options(config).servers == config.servers);
   CHECK(mmstats::forward::sender_options(config).spread == pinba::SenderOptions::Spread::kAll);
   config.spread = pinba::SenderOptions::Spread::kByScript;

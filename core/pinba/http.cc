@@ -13,10 +13,9 @@ RequestMonitor begin_http(const Client& client, std::string_view target, std::st
   return request;
 }
 
-bool end_http(RequestMonitor& request, std::uint32_t status, std::uint64_t body_bytes,
-              std::string_view route) {
+bool end_http(RequestMonitor& request, std::uint32_t status, std::uint64_t body_bytes) {
   request.set_status(status);
-  request.answered(body_bytes, route);
+  request.set_document_size(body_bytes);
   return request.send();
 }
 

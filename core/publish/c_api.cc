@@ -385,6 +385,11 @@ int mmstats_model_flush(mmstats_model* model, bool async) {
   }
 }
 
+int mmstats_survive_cut_files(void) {
+  const auto installed = mmstats::survive_cut_files();
+  return installed ? 0 : errno_of(installed.error());
+}
+
 int mmstats_model_reopen(mmstats_model* model) {
   const mmstats::GuestCall guest;
   if (model == nullptr) return ENOMEM;

@@ -207,9 +207,7 @@ void FileSet::store_tid(Region& region, std::int64_t tid) const {
   std::atomic_ref(stored).exchange(tid, std::memory_order_seq_cst);
 }
 
-Expected<void> FileSet::fill(Region& region, std::string_view thread, std::int64_t tid,
-                             std::vector<Error>& errors) {
-  complete(errors);
+std::vector<std::byte> FileSet::image_for(std::int64_t tid) const {
   auto image = image_;
   const auto write = [&](std::size_t at, auto value) {
     if (at != 0) std::memcpy(image.data() + at, &value, sizeof value);
@@ -220,6 +218,13 @@ Expected<void> FileSet::fill(Region& region, std::string_view thread, std::int64
   write(uid_at_, std::uint64_t{::getuid()});
   write(gid_at_, std::uint64_t{::getgid()});
   write(created_at_, std::chrono::duration<double>(now).count());
+  return image;
+}
+
+Expected<void> FileSet::fill(Region& region, std::string_view thread, std::int64_t tid,
+                             std::vector<Error>& errors) {
+  complete(errors);
+  const auto image = image_for(tid);
   // First what there may be no memory for: then there is no file either.
   region.provide_memory(memory_);
   auto filled =
@@ -246,8 +251,14 @@ bool FileSet::is_published(const std::byte* address) const {
   return region != nullptr && region->is_published();
 }
 
-Expected<void> FileSet::publish_again(Region& region, std::string_view thread) const {
+Expected<void> FileSet::publish_again(Region& region, std::string_view thread) {
   if (!published_ || region.is_published()) return {};
+  if (region.is_cut()) static_cast<void>(region.leave_cut_file());
+  if (region.lost_bytes()) {
+    region.restore(image_for(is_left(&region) ? 0 : ::gettid()));
+    cut_ = failure(ErrorKind::kChanged, region.path(),
+                   "was cut by somebody: values are lost, and the fields began anew");
+  }
   return region.publish_again(
       region.is_file() ? region.path() : file_path(options_.path, options_.file_name, thread), options_.mode);
 }

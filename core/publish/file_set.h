@@ -58,6 +58,9 @@ class FileSet {
   // Adds all regions to `into`, as they are, and knows them no more.
   void release(std::vector<Region*>& into);
 
+  // What is to be told of files that were cut, if there were any; once.
+  std::optional<Error> take_cut() { return std::exchange(cut_, std::nullopt); }
+
   void publish_no_more() { published_ = false; }
   [[nodiscard]] bool has_fields() const { return image_.size() > 1; }
   [[nodiscard]] std::size_t file_bytes() const { return image_.size(); }
@@ -69,7 +72,9 @@ class FileSet {
                               std::string_view line) const;
   [[nodiscard]] Region* find(const std::byte* address) const;
   [[nodiscard]] bool is_left(const Region* region) const { return left_set_.contains(region); }
-  Expected<void> publish_again(Region& region, std::string_view thread) const;
+  // What a file begins with, in this process.
+  [[nodiscard]] std::vector<std::byte> image_for(std::int64_t tid) const;
+  Expected<void> publish_again(Region& region, std::string_view thread);
   void store_tid(Region& region, std::int64_t tid) const;
   std::uint32_t append(const detail::FieldSpec& spec, std::string_view label, std::vector<Error>& errors);
   std::size_t append_property(std::string_view label, std::string_view type, std::size_t size,
@@ -96,6 +101,7 @@ class FileSet {
   std::vector<Region*> left_;  // of threads that have ended
   std::unordered_set<const Region*> left_set_;
   FreshValues fresh_;
+  std::optional<Error> cut_;
 
   static const std::byte kFirstByte;
 };

@@ -12,6 +12,7 @@
 #include "base/guest_call.h"
 #include "format/file_name.h"
 #include "mmstats/fields.h"
+#include "publish/cut_guard.h"
 #include "publish/model_impl.h"
 #include "publish/models.h"
 
@@ -103,13 +104,13 @@ Expected<void> Model::open() {
   const detail::Place begin = place_of(number_, 0);
   const auto* const file = begin.in_thread();
   const auto* const shared = shares ? begin.in_shared() : nullptr;
-  const Models::Lock lock(impl_.get());
+  Models::Lock lock(impl_.get());
   if (!lock) return tl::unexpected(Models::is_forking());
   const auto published = [&] {
     return impl_->per_thread.is_published(file) && (shared == nullptr || impl_->shared.is_published(shared));
   };
   if (published()) return {};
-  const auto wrong = Models::publish_again(*impl_, number_);
+  const auto wrong = Models::publish_again(*impl_, number_, lock);
   if (published()) return {};
   if (!impl_->no_file && !wrong.empty()) return tl::unexpected(wrong.front());
   return tl::unexpected(impl_->no_file.value_or(
@@ -126,9 +127,9 @@ Expected<void> Model::flush(Flush how) {
   std::vector<Range> ranges;
   Expected<void> result;
   {
-    const Models::Lock lock(impl_.get());
+    Models::Lock lock(impl_.get());
     if (!lock) return tl::unexpected(Models::is_forking());
-    auto wrong = Models::publish_again(*impl_, number_);
+    auto wrong = Models::publish_again(*impl_, number_, lock);
     if (!wrong.empty()) result = tl::unexpected(std::move(wrong.front()));
     impl_->for_each_region([&](const Region& region) {
       if (region.is_file()) ranges.push_back({region.path(), region.address(), region.file_bytes()});
@@ -145,11 +146,16 @@ Expected<void> Model::flush(Flush how) {
 
 Expected<void> Model::reopen() {
   const GuestCall guest;
-  const Models::Lock lock(impl_.get());
+  Models::Lock lock(impl_.get());
   if (!lock) return tl::unexpected(Models::is_forking());
-  auto wrong = Models::publish_again(*impl_, number_);
+  auto wrong = Models::publish_again(*impl_, number_, lock);
   if (wrong.empty()) return {};
   return tl::unexpected(std::move(wrong.front()));
+}
+
+Expected<void> survive_cut_files() {
+  const GuestCall guest;
+  return CutGuard::install();
 }
 
 void Model::remove() {

@@ -14,6 +14,7 @@
 #include "base/failure.h"
 #include "base/guest_call.h"
 #include "format/file_name.h"
+#include "publish/cut_guard.h"
 #include "publish/file_set.h"
 #include "publish/known_fields.h"
 
@@ -108,11 +109,18 @@ void Models::remove(Impl* model, std::uint32_t number) {
   unlock();
 }
 
-std::vector<Error> Models::publish_again(Impl& model, std::uint32_t number) {
+std::vector<Error> Models::publish_again(Impl& model, std::uint32_t number, Lock& lock) {
   std::vector<Error> wrong;
   model.per_thread.publish_again(file_here(number), std::to_string(::gettid()), wrong);
   model.shared.publish_again(nullptr, "shared", wrong);
+  tell_of_cuts(model, lock);
   return wrong;
+}
+
+void Models::tell_of_cuts(Impl& model, Lock& lock) {
+  for (FileSet* files : {&model.per_thread, &model.shared}) {
+    if (auto cut = files->take_cut()) lock.errors.push_back(std::move(*cut));
+  }
 }
 
 void Models::remove_files(Impl& model) {
@@ -328,11 +336,15 @@ std::byte* Models::enter(std::uint32_t number, Begin&& begin, Keep&& keep) {
 // The region for a thread that begins: one that another left, or a new one.
 std::byte* Models::take_region(Impl& model, FileSet& files, std::string_view thread, std::int64_t tid,
                                Lock& lock) {
-  if (Region* const left = files.take_left(tid)) return left->address();
+  if (Region* const left = files.take_left(tid)) {
+    tell_of_cuts(model, lock);
+    return left->address();
+  }
   const auto fits = std::find_if(free_regions_.begin(), free_regions_.end(),
                                  [&](const Region* free) { return free->size() == files.region_size(); });
   if (fits == free_regions_.end()) {
     free_regions_.push_back(&regions_.emplace_back(files.region_size()));
+    CutGuard::add(*free_regions_.back());
   } else {
     std::iter_swap(fits, free_regions_.end() - 1);
   }

@@ -70,8 +70,8 @@ class Models {
   std::uint32_t add(Impl* model);
   void remove(Impl* model, std::uint32_t number);
   void remove_files(Impl& model);
-  // With the lock held by the caller: FileSet::publish_again for this thread. Returns what is wrong.
-  static std::vector<Error> publish_again(Impl& model, std::uint32_t number);
+  // FileSet::publish_again for this thread. Returns what is wrong.
+  static std::vector<Error> publish_again(Impl& model, std::uint32_t number, Lock& lock);
 
   // As Model's functions say, with the lock held by the caller.
   detail::Added add_field(Impl& model, std::uint32_t number, const detail::FieldSpec& wanted,
@@ -115,6 +115,7 @@ class Models {
 
   std::uint32_t take_number(Impl* model, std::uint32_t first, std::vector<Error>& errors);
   void forget(Impl* model, std::uint32_t number);
+  static void tell_of_cuts(Impl& model, Lock& lock);
   static void forget_shared(Slot& slot, std::uint32_t number);
   ThreadTables& enlist();
   template <class Begin, class Keep>

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -152,6 +153,7 @@ class NoSignals {
   NoSignals() {
     sigset_t all;
     ::sigfillset(&all);
+    ::sigdelset(&all, SIGBUS);  // see CutGuard
     ::pthread_sigmask(SIG_SETMASK, &all, &before_);
   }
   ~NoSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
@@ -252,6 +254,47 @@ Expected<void> Region::grow_file(std::size_t bytes, int fd) {
 
 bool Region::leads_to_file() const { return leads_to(path_, id_); }
 
+bool Region::is_published() const {
+  struct stat there{};
+  return is_file() && ::lstat(path_.c_str(), &there) == 0 &&
+         FileId{.device = there.st_dev, .inode = there.st_ino} == id_ &&
+         static_cast<std::size_t>(there.st_size) >= file_bytes_;
+}
+
+bool Region::leave_cut_file() noexcept {
+  Cut expected = Cut::kNo;
+  if (!cut_.compare_exchange_strong(expected, Cut::kLeaving, std::memory_order_acq_rel)) return true;
+  const std::size_t bytes = file_bytes_;
+  void* const copy = bytes == 0
+                         ? MAP_FAILED
+                         : ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  std::size_t kept = 0;
+  if (copy != MAP_FAILED) {
+    // The system reads it, which is told of a missing page by an error.
+    for (; kept < bytes; kept += kPage) {
+      const iovec to{.iov_base = static_cast<std::byte*>(copy) + kept, .iov_len = kPage};
+      const iovec from{.iov_base = address_ + kept, .iov_len = kPage};
+      if (::process_vm_readv(::getpid(), &to, 1, &from, 1, 0) != static_cast<ssize_t>(kPage)) break;
+    }
+    // Of the last page that is there, the end is missing.
+    lost_from_ = kept < kPage ? 0 : kept - kPage;
+    if (::mremap(copy, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, address_) != MAP_FAILED) {
+      advise_forks();
+      cut_.store(Cut::kLeft, std::memory_order_release);
+      return true;
+    }
+    ::munmap(copy, bytes);
+  }
+  cut_.store(Cut::kNo, std::memory_order_release);
+  return false;
+}
+
+void Region::restore(std::span<const std::byte> image) {
+  for (std::size_t at = lost_from_; at < image.size(); ++at) {
+    if (address_[at] == std::byte{0} && image[at] != std::byte{0}) address_[at] = image[at];
+  }
+}
+
 // Of a file whose name does not lead to it any more: whether it has none, as far as the system says.
 bool Region::was_deleted() const {
   std::ifstream maps("/proc/self/maps");
@@ -268,7 +311,7 @@ Expected<void> Region::publish_again(const std::string& path, std::optional<unsi
   if (is_file() && !was_deleted()) {
     return tl::unexpected(failure(ErrorKind::kChanged, path, "has another name now, and is left as it is"));
   }
-  const std::size_t bytes = is_file() ? file_bytes_ : bytes_;
+  const std::size_t bytes = is_file() ? file_bytes() : bytes_;
   const auto temporary = temporary_name(path);
   Expected<void> result;
   const Descriptor file = make_temporary(temporary, path, mode, result);
@@ -299,6 +342,7 @@ Expected<void> Region::publish_again(const std::string& path, std::optional<unsi
   }
   id_ = id_of(file.get());
   file_bytes_ = bytes;
+  cut_ = Cut::kNo;
   advise_forks();
   return {};
 }
@@ -309,6 +353,11 @@ Expected<void> Region::reopen_and_grow(std::size_t bytes) {
   if (id_of(file.get()) != id_)
     return tl::unexpected(
         failure(ErrorKind::kChanged, path_, "is another file now, to which no field is added"));
+  // What is missing would come back as zeros.
+  if (is_cut()) {
+    leave_cut_file();
+    return tl::unexpected(failure(ErrorKind::kChanged, path_, "was cut, and no field is added to it"));
+  }
   return grow_file(bytes, file.get());
 }
 
@@ -376,6 +425,7 @@ void Region::remove() {
 }
 
 void Region::detach() {
+  if (is_cut()) leave_cut_file();
   if (!is_file()) return;
   // Threads go on writing meanwhile: to the file, and then to the copy. In between they wait, in the kernel.
   void* const copy = ::mmap(nullptr, file_bytes_, PROT_READ | PROT_WRITE,
@@ -393,6 +443,7 @@ void Region::reset() {
   static_cast<void>(::mmap(address_, size_.file + size_.memory, PROT_NONE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
   bytes_ = file_bytes_ = memory_bytes_ = 0;
+  cut_ = Cut::kNo;
   path_.clear();
   given_ = false;
   advise_forks();

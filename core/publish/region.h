@@ -4,7 +4,9 @@
 // descriptor is kept: a program with a thousand threads has others to open.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -43,8 +45,24 @@ class Region {
   Expected<void> fill(std::span<const std::byte> image, const std::string& path,
                       std::optional<unsigned> mode = {});
 
-  // Whether readers find it: it is a file, and the file has its name.
-  [[nodiscard]] bool is_published() const { return is_file() && leads_to_file(); }
+  // Whether readers find it: it is a file, and the file has its name and all its bytes.
+  [[nodiscard]] bool is_published() const;
+
+  // Whether somebody has cut the file: to touch what is missing ends the process, unless CutGuard saves it.
+  [[nodiscard]] bool is_cut() const { return is_file() && leads_to_file() && !is_published(); }
+  // Whether somebody has, so that it was left: what was in the missing pages is zeros.
+  [[nodiscard]] bool lost_bytes() const { return cut_.load(std::memory_order_acquire) == Cut::kLeft; }
+  // Of a file that was left: puts back what `image` has where there are zeros now.
+  void restore(std::span<const std::byte> image);
+
+  // For signal handlers, in any thread:
+  // Whether the address is of its file, or of the memory where that may be.
+  [[nodiscard]] bool has(const void* address) const noexcept {
+    return address >= address_ && address < address_ + size_.file;
+  }
+  // Puts memory in the place of a file that was cut, with what can still be read of that. True: the address
+  // can be used now, or soon: another thread is at it. What is written meanwhile may be lost.
+  bool leave_cut_file() noexcept;
 
   // Makes a file of the same bytes, with the name `path`, of private memory, or of a file that was deleted:
   // what is there now, and from then on. Precondition: nobody writes there meanwhile.
@@ -77,11 +95,13 @@ class Region {
 
   [[nodiscard]] RegionSize size() const { return size_; }
   [[nodiscard]] std::byte* address() const { return address_; }
-  [[nodiscard]] bool is_file() const { return file_bytes_ > 0; }
+  [[nodiscard]] bool is_file() const { return file_bytes_ > 0 && !lost_bytes(); }
   [[nodiscard]] const std::string& path() const { return path_; }  // of the file, if it is one
   [[nodiscard]] std::size_t file_bytes() const { return file_bytes_; }
 
  private:
+  enum class Cut : std::uint8_t { kNo, kLeaving, kLeft };
+
   Expected<void> make_file(std::span<const std::byte> image, const std::string& path,
                            std::optional<unsigned> mode);
   Expected<void> grow_file(std::size_t bytes, int fd);
@@ -94,8 +114,10 @@ class Region {
 
   RegionSize size_;
   std::byte* address_;
-  std::size_t bytes_ = 0;         // usable from the beginning: the file, and private memory after it
-  std::size_t file_bytes_ = 0;    // mapped from the file
+  std::size_t bytes_ = 0;  // usable from the beginning: the file, and private memory after it
+  std::atomic<std::size_t> file_bytes_ = 0;  // mapped from the file
+  std::atomic<Cut> cut_ = Cut::kNo;
+  std::size_t lost_from_ = 0;     // if it was cut: from here on bytes are missing
   std::size_t memory_bytes_ = 0;  // usable behind the file's addresses
   bool given_ = false;            // to children
   bool kept_failed_ = false;      // they have it whatever was wanted

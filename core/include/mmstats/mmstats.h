@@ -77,6 +77,8 @@ MMSTATS_API int mmstats_model_flush(mmstats_model* model, bool async);
 /* Makes files again that were deleted or could not be made: those of this thread and of threads that have
  * ended. 0 or an errno, if others are left or it fails. */
 MMSTATS_API int mmstats_model_reopen(mmstats_model* model);
+/* As mmstats::survive_cut_files() in model.h: installs a handler of SIGBUS. 0 or an errno. */
+MMSTATS_API int mmstats_survive_cut_files(void);
 /* Takes the files away for good; fields go on, on private memory. */
 MMSTATS_API void mmstats_model_remove(mmstats_model* model);
 /* Ends the model and all its handles. No thread may use them any more. */

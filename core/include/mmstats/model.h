@@ -18,7 +18,8 @@
 // those of a new file. Fields that threads share are in one more file.
 // Readers add the files up. After a thread's first write, writing makes no system call, takes no lock
 // and cannot fail; unless the file's owner, or root, makes it shorter while it is mapped, which ends the
-// process (SIGBUS). This library never opens a name in use to make it shorter.
+// process (SIGBUS) if it did not call survive_cut_files(). This library never opens a name in use to make it
+// shorter.
 //
 // No function is a cancellation point of its thread (pthread_cancel(3)), and none changes errno.
 //
@@ -40,7 +41,8 @@
 // name leads to, and readers see them no more, until reopen(), open() or flush() makes the files again; that
 // of shared fields cannot be made again. A relative folder is that of the process when the Model is made.
 // After setuid(2) or chroot(2) the files that are there go on; what can be made no more is told. A file that
-// somebody truncates ends the program at its next write (SIGBUS), as any mapped file does.
+// somebody truncates ends the program at its next write (SIGBUS), as any mapped file does; see
+// survive_cut_files().
 //
 // Signal handlers may write in a thread that has its file (see Model::open()), and write to:
 //   Counter            x86-64: an addition is one instruction, and nothing is lost when a handler interrupts
@@ -208,5 +210,15 @@ class MMSTATS_API Model {
   std::unique_ptr<Impl> impl_;
   std::uint32_t number_;  // of this Model among those of the process
 };
+
+// Programs die by SIGBUS at the next write to a file that its owner, or root, has cut (truncate(1), or the
+// original Python library opening the same name). After this they do not: a handler of SIGBUS, for the whole
+// process and for good, puts private memory in the place of the file. What was in the missing part is lost;
+// open(), flush() and reopen() make the file again, whose fields begin anew, and then it is told
+// (ModelOptions::on_error). Files of shared fields are not made again.
+// Other faults, and signals that somebody sends, go to the handler that was there before, or end the process
+// as they would. A handler that is installed later replaces this one. Any thread, any number of times.
+// Error: sigaction(2) failed.
+MMSTATS_API Expected<void> survive_cut_files();
 
 }  // namespace mmstats

@@ -26,13 +26,12 @@ class Destination {
   // Sends what waits. True if nothing waits any more, else send_at() says when to try again.
   bool drain();
   // Counts, or sends to the next address, what came back since the last call: the next one that sends would
-  // be told of it, which there may never be. Asks the system after something was sent, or `again`.
-  void take_refusals(bool again);
+  // be told of it, which there may never be.
+  void take_refusals();
   // Whether something waits for nothing but the end of a burst.
   [[nodiscard]] bool is_pausing(Clock::time_point now) const;
-  // Whether an address may still refuse what could be sent to the next one, or what was sent in the last
-  // `refusal`.
-  [[nodiscard]] bool may_come_back(Clock::time_point now, Clock::duration refusal) const;
+  // Whether an address may still refuse what could be sent to the next one.
+  [[nodiscard]] bool may_come_back(Clock::time_point now) const;
 
   // Of a name. Nothing found: the old addresses may still do, and retry_interval goes by.
   void look_up_begins();
@@ -88,8 +87,7 @@ class Destination {
   std::vector<std::byte> sent_;
   std::size_t sent_size_ = 0;
   Clock::time_point sent_at_;
-  bool unasked_ = false;            // something was sent of whose refusal nobody asked yet
-  Clock::time_point last_sent_at_;  // what may still come back; zero: nothing
+  bool unasked_ = false;  // something was sent of whose refusal nobody asked yet
   SenderCounts counts_;
 };
 

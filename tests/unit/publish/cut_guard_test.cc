@@ -1,0 +1,206 @@
+// Files that somebody cuts while a program writes them.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction, siginfo_t
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "child_process.h"
+#include "folder_content.h"
+#include "mmstats/fields.h"
+#include "mmstats/model.h"
+#include "temporary_folder.h"
+
+using namespace mmstats;
+
+namespace {
+
+ModelOptions cut_options(const TemporaryFolder& folder, int& told) {
+  return {.path = folder.path(), .file_name = "{PID}-{TID}.mmstats", .on_error = [&told](const Error& error) {
+            told += error.message.find("was cut") != std::string::npos ? 1 : 1000;
+          }};
+}
+
+// A page that is mapped and missing.
+volatile char* missing_page(const TemporaryFolder& folder) {
+  const int fd = ::open((folder / "foreign").c_str(), O_RDWR | O_CREAT, 0600);
+  void* const page = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  ::close(fd);
+  return static_cast<volatile char*>(page);
+}
+
+}  // namespace
+
+TEST_CASE("without the guard a write to a file that was cut ends the program, as any mapped file does") {
+  const TemporaryFolder folder;
+  ChildProcess program([&] {
+    ::signal(SIGBUS, SIG_DFL);  // sanitizers have one
+    int told = 0;
+    Model model(cut_options(folder, told));
+    Counter count(model, "count");
+    ++count;
+    must(::truncate(model.paths()[0].c_str(), 0) == 0);
+    ++count;
+  });
+  CHECK(program.wait() == 128 + SIGBUS);
+}
+
+TEST_CASE("with the guard it goes on in memory, and open, flush or reopen makes the file again") {
+  const TemporaryFolder folder;
+  ChildProcess program([&] {
+    must(survive_cut_files().has_value());
+    must(survive_cut_files().has_value());
+    int told = 0;
+    Model model(cut_options(folder, told));
+    Counter count(model, "count");
+    StringField text(model, "text");
+    const std::string long_label(20'000, 'l');
+    Counter far(model, long_label);
+    count.incr(3);
+    far.incr(30);
+    text = "before";
+    for (int way = 0; way < 3; ++way) {
+      const auto path = model.paths()[0];
+      must(::truncate(path.c_str(), 0) == 0);
+      count.incr(4);
+      far.incr(40);
+      text = "after";
+      must(count.value() == 4 && far.value() == 40);
+      must(told == way);
+      must(way == 0   ? model.open().has_value()
+           : way == 1 ? model.flush().has_value()
+                      : model.reopen().has_value());
+      must(told == way + 1);
+      must(model.paths() == std::vector<std::string>{path});
+      count.incr();
+      const FileContent content(path);
+      must(content.wrong.empty());
+      must(content.numbers.at("count") == 5 && content.numbers.at(long_label) == 40);
+      must(content.texts.at("text") == "after");
+      must(content.numbers.at("sys.pid") == ::getpid());
+    }
+    // What is there of a file that was only shortened stays.
+    const auto path = model.paths()[0];
+    must(::truncate(path.c_str(), 8192) == 0);
+    far.incr(50);
+    must(far.value() == 50 && count.value() == 5);
+    must(model.open().has_value() && told == 4);
+    Counter later(model, "later");
+    later.incr(6);
+    const FileContent content(path);
+    must(content.wrong.empty());
+    must(content.numbers.at("count") == 5 && content.numbers.at(long_label) == 50);
+    must(content.numbers.at("later") == 6);
+    // A field that is added does not bring zeros back as if they were the file.
+    must(::truncate(path.c_str(), 0) == 0);
+    Counter large(model, std::string(60'000, 'l'));
+    must(model.open().has_value());
+    must(FileContent(path).wrong.empty());
+    model.remove();
+    must(names_in(folder.path()).empty());
+  });
+  CHECK(program.wait() == 0);
+}
+
+TEST_CASE("a file that was cut is seen before it is touched, without the guard, too") {
+  const TemporaryFolder folder;
+  ChildProcess program([&] {
+    int told = 0;
+    Model model(cut_options(folder, told));
+    Counter count(model, "count");
+    count.incr(3);
+    const auto path = model.paths()[0];
+    must(::truncate(path.c_str(), 0) == 0);
+    must(model.reopen().has_value() && told == 1);
+    count.incr(2);
+    must(sum_of(content_of(folder.path()), "count") == 2);
+  });
+  CHECK(program.wait() == 0);
+}
+
+TEST_CASE("threads that write files which are cut go on, shared fields among them") {
+  const TemporaryFolder folder;
+  ChildProcess program([&] {
+    must(survive_cut_files().has_value());
+    std::atomic<int> told = 0;
+    Model model({.path = folder.path(), .on_error = [&](const Error&) { ++told; }});
+    Counter count(model, "count");
+    SharedCounter shared(model, "shared");
+    std::atomic<bool> done = false;
+    std::atomic<int> running = 0;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] {
+        for (bool is_first = true; !done; is_first = false) {
+          ++count;
+          ++shared;
+          if (is_first) ++running;
+        }
+      });
+    }
+    while (running < 4) std::this_thread::yield();
+    for (int round = 0; round < 200; ++round) {
+      for (const auto& name : names_in(folder.path())) {
+        must(::truncate((folder / name).c_str(), 0) == 0 || errno == ENOENT);
+      }
+      static_cast<void>(model.reopen());
+    }
+    done = true;
+    for (auto& thread : threads) thread.join();
+    ++count;
+    must(model.open().has_value() || told > 0);
+  });
+  CHECK(program.wait() == 0);
+}
+
+TEST_CASE("faults of others go where they went before") {
+  const TemporaryFolder folder;
+  ChildProcess dies([&] {
+    ::signal(SIGBUS, SIG_DFL);
+    must(survive_cut_files().has_value());
+    *missing_page(folder) = 1;
+  });
+  CHECK(dies.wait() == 128 + SIGBUS);
+  ChildProcess killed([&] {
+    ::signal(SIGBUS, SIG_DFL);
+    must(survive_cut_files().has_value());
+    ::raise(SIGBUS);
+  });
+  CHECK(killed.wait() == 128 + SIGBUS);
+  ChildProcess handled([&] {
+    struct sigaction action{};
+    action.sa_flags = SA_SIGINFO;
+    action.sa_sigaction = [](int, siginfo_t* info, void*) { ::_exit(info->si_code == BUS_ADRERR ? 7 : 8); };
+    must(::sigaction(SIGBUS, &action, nullptr) == 0);
+    must(survive_cut_files().has_value());
+    *missing_page(folder) = 1;
+  });
+  CHECK(handled.wait() == 7);
+}
+
+TEST_CASE("a name in use is never opened to make it shorter") {
+  const TemporaryFolder folder;
+  int told = 0;
+  const auto options = [&] {
+    auto chosen = cut_options(folder, told);
+    chosen.file_name = "same.mmstats";
+    return chosen;
+  };
+  Model first(options());
+  Counter count(first, "count");
+  count.incr(3);
+  const auto path = first.paths()[0];
+  Model second(options());
+  Counter other(second, "other");
+  other.incr(4);
+  CHECK(FileContent(path).numbers.at("count") == 3);
+  CHECK(second.paths()[0] != path);
+  CHECK(told == 0);
+}

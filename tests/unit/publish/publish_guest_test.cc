@@ -51,7 +51,9 @@ struct EachWrite {
         {"Model::open", [&] { static_cast<void>(model.open()); }},
         {"Model::flush", [&] { static_cast<void>(model.flush()); }},
         {"Model::flush kAsync", [&] { static_cast<void>(model.flush(Flush::kAsync)); }},
+        {"Model::reopen", [&] { static_cast<void>(model.reopen()); }},
         {"Model::paths", [&] { static_cast<void>(model.paths()); }},
+        {"survive_cut_files", [] { static_cast<void>(mmstats::survive_cut_files()); }},
     };
   }
 };

@@ -245,6 +245,47 @@ TEST_CASE("a relative folder is that of the process when the Model was made") {
   CHECK(program.wait() == 0);
 }
 
+TEST_CASE("after setuid or chroot files that are there go on, and what cannot be made is told") {
+  if (::geteuid() != 0) {
+    MESSAGE("skipped: only root can");
+    return;
+  }
+  const TemporaryFolder folder;
+  const auto other_root = folder / "root";
+  boost::filesystem::create_directory(other_root);
+  void (*change)(const std::string&) = nullptr;
+  SUBCASE("setuid") {
+    change = [](const std::string&) { must(::setuid(65'534) == 0); };
+  }
+  SUBCASE("chroot") {
+    change = [](const std::string& root) { must(::chroot(root.c_str()) == 0 && ::chdir("/") == 0); };
+  }
+  // One that cannot be entered any more.
+  const auto files = folder / "files";
+  boost::filesystem::create_directory(files);
+  boost::filesystem::permissions(files, boost::filesystem::owner_all);
+  ChildProcess program([&] {
+    int told = 0;
+    Model model(reopened_options(files, told));
+    Counter count(model, "count");
+    count.incr(3);
+    change(other_root);
+    count.incr(4);
+    must(told == 0);
+    for (int i = 0; i < 3; ++i) std::thread([&] { count.incr(10); }).join();
+    must(told == 1 && count.total() == 37);
+    must(!model.reopen());
+    // No file is left behind by what fails, and none is taken for somebody else's.
+    must(count.value() == 7);
+    std::_Exit(0);
+  });
+  CHECK(program.wait() == 0);
+  const auto left = content_of(files);
+  REQUIRE(left.size() == 1);
+  CHECK(left[0].wrong.empty());
+  CHECK(left[0].numbers.at("count") == 7);
+}
+
 TEST_CASE("C makes files again, too") {
   const TemporaryFolder folder;
   CHECK(::mmstats_model_reopen(nullptr) == ENOMEM);

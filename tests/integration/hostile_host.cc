@@ -1,12 +1,14 @@
 // A program that is hard on the library in it: it cancels threads, forks from ten of them, deletes its files,
 // raises signals, loads and unloads plugins, makes and ends Models, and its children have no descriptors, no
-// room for files and no memory. Nothing of this may end it, stop it, or lose a count of which nobody was
-// told.
+// room in the file system or for files, and no memory. Nothing of this may end it, stop it, or lose a count
+// of which nobody was told.
 //   hostile_host PLUGIN [SECONDS]     default: 3, or MMSTATS_HOSTILE_SECONDS
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -129,6 +131,18 @@ void cancel_threads() {
   }
 }
 
+// Puts a file system without room where this process makes files, if it may.
+void fill_folder() {
+  if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+      ::mount("tmpfs", folder.c_str(), "tmpfs", 0, "size=4k,nr_inodes=10") != 0) {
+    return;
+  }
+  const int file = ::open((folder + "/all").c_str(), O_WRONLY | O_CREAT, 0600);
+  const std::array<char, 4096> page{};
+  while (::write(file, page.data(), page.size()) > 0) {
+  }
+}
+
 // The life of a child that has nothing: it counts all the same.
 void be_child(unsigned kind) {
   ::alarm(100);
@@ -136,6 +150,7 @@ void be_child(unsigned kind) {
   if (kind % 4 == 1) ::close_range(3, ~0U, 0);
   if (kind % 4 == 2) ::setrlimit(RLIMIT_NOFILE, &nothing);
   if (kind % 4 == 3) ::setrlimit(RLIMIT_FSIZE, &nothing);
+  if (kind % 16 == 8) fill_folder();
   if (!kSanitized && kind % 8 == 4) ::setrlimit(RLIMIT_AS, &nothing);
   if (kind % 16 == 5) {
     for (const auto& path : stats->paths()) ::unlink(path.c_str());

@@ -101,6 +101,7 @@ constexpr SelfValue kSelfUnreadableFolders{"count", "unreadable_folders"};
 constexpr SelfValue kSelfLeftOut{"count", "left_out_files"};
 constexpr SelfValue kSelfFoldersLeftOut{"count", "left_out_folders"};
 constexpr SelfValue kSelfPutOff{"count", "put_off_files"};
+constexpr SelfValue kSelfFoldersPutOff{"count", "put_off_folders"};
 constexpr SelfValue kSelfDead{"count", "dead_files"};
 constexpr SelfValue kSelfMemory{"memory", "kept"};
 constexpr SelfValue kSelfReused{"count", "series_given_back"};
@@ -261,6 +262,7 @@ class Block {
     dispatch(kSelfLeftOut, count(report.left_out));
     dispatch(kSelfFoldersLeftOut, count(report.folders_left_out));
     dispatch(kSelfPutOff, count(report.put_off));
+    dispatch(kSelfFoldersPutOff, count(report.folders_put_off));
     dispatch(kSelfDead, count(stats.dead));
     dispatch(kSelfMemory, count(stats.memory));
     dispatch(kSelfReused, count(stats.series_reused));

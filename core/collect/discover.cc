@@ -45,7 +45,7 @@ const Found& Discovery::scan(std::chrono::system_clock::time_point now, const Ma
   found.released.clear();
   found.errors.clear();
   found.folders_listed = found.folders_failed = found.skipped = found.unreadable = found.beyond_limit = 0;
-  found.folders_beyond_limit = 0;
+  found.folders_beyond_limit = found.folders_put_off = 0;
   self.files.begin_scan(&may_release);
   self.names.begin_scan();
   self.folders.scan(now, found);
@@ -114,7 +114,11 @@ Expected<void> Discovery::remove(FileKey key) {
   const OpenFile* open = fd < 0 ? nullptr : DiscoveredFiles::open(file, opened);
   if (open == nullptr)
     return tl::unexpected(failure(ErrorKind::kChanged, file.path, "is another file now; it is kept"));
-  return remove_unwritten(*open, fd, file.places.back().name->c_str(), file.path);
+  WatchedFolder& where = *file.places.back().folder;
+  auto removed = remove_unwritten(*open, fd, file.places.back().name->c_str(), file.path);
+  // It is not there any more, or never will be.
+  if (removed || removed.error().kind != ErrorKind::kBusy) where.turn.looked = 0;
+  return removed;
 }
 
 void Discovery::forget(FileKey key) { impl_->files.forget(key); }

@@ -12,6 +12,10 @@
 //   wait, chance decides. So a file for which there is room is found at once where few names wait, and where
 //   many do, in about four times as many scans as max_files goes into them, wherever it stands in the
 //   listing;
+// - who has very many folders behind wildcards has them looked at in turn: in each scan 1,000 of one owner's
+//   that hold files, 500 that hold none, and 500 names that led to no folder (turns.h, vain_names.h). So what
+//   is new in one is found in as many scans as those numbers go into all that he has, and in another's
+//   folders, or in a new one of another's, at once;
 // - of what cannot be used, twenty names of a folder are told, shared out among their owners, and the others
 //   counted.
 #pragma once
@@ -67,6 +71,7 @@ struct Found {
   std::size_t unreadable = 0;            // files that cannot be opened
   std::size_t beyond_limit = 0;          // names left out because of max_files: files, or not looked at yet
   std::size_t folders_beyond_limit = 0;  // the same of folders behind wildcards
+  std::size_t folders_put_off = 0;       // that a later scan looks at, as their owner has very many
 };
 
 class Discovery {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -84,20 +85,30 @@ bool FolderSearch::below(int folder, std::size_t part) {
     if (may_be_folder && name != "." && name != ".." &&
         ::fnmatch(pattern.c_str(), entry->d_name, FNM_PERIOD) == 0) {
       append(name);
-      const bool known = asked_.is_known(at_);
-      if (!known && !looks_.may_look(info.st_uid)) {
-        ++left_out_;
-      } else if (enter(folder, entry->d_name, part, false)) {
-        led = true;
-      } else if (!known) {
-        looks_.in_vain(info.st_uid);
-      }
+      led = look_at(folder, entry->d_name, entry->d_ino, part, info.st_uid) || led;
       at_.path.resize(size);
     }
     errno = 0;
   }
   if (errno != 0) unknown("cannot list the folder", errno, info.st_uid);
+  if (led) asked_.listed(at_, info.st_uid);
   return led;
+}
+
+// A name that the folder lists, which at_ has already.
+bool FolderSearch::look_at(int folder, const char* name, ino_t inode, std::size_t part, uid_t folder_owner) {
+  if (asked_.is_known(at_)) return asked_.waits(at_) || enter(folder, name, part, false);
+  const std::uint64_t hash = keyed_hash(keyed_hash(at_.path), inode);
+  const VainNames::Answer answer = vain_.ask(hash, folder_owner);
+  if (answer != VainNames::Answer::kLook) {
+    if (answer == VainNames::Answer::kLeftOut) ++left_out_;
+    return false;
+  }
+  if (enter(folder, name, part, false)) return true;
+  const auto refused = std::exchange(refused_, {});
+  const uid_t owner = refused ? refused->owner : owner_of(folder, name);
+  vain_.was_in_vain(hash, folder_owner, owner, refused && refused->no_room);
+  return false;
 }
 
 // `named`: the glob says the name; at_ has it already, if not.
@@ -117,7 +128,9 @@ bool FolderSearch::enter(int folder, const char* name, std::size_t part, bool na
     } else if (S_ISLNK(info.st_mode) && named) {
       tell_link(info.st_uid);
     } else if (S_ISDIR(info.st_mode) && is_last) {
-      led = asked_.found(at_, info);
+      const Answer answer = asked_.found(at_, info);
+      led = answer == Answer::kWanted;
+      if (!led) refused_ = {info.st_uid, answer == Answer::kNoRoom};
     }
   }
   if (sys_errno != 0) unknown("cannot look at the folder", sys_errno, owner_of(folder, name));

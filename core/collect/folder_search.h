@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -12,8 +14,8 @@
 
 #include "base/keyed_hash.h"
 #include "collect/folder_path.h"
-#include "collect/looks.h"
 #include "collect/shares.h"
+#include "collect/vain_names.h"
 #include "mmstats/error.h"
 
 namespace mmstats {
@@ -23,14 +25,23 @@ class FolderSearch {
  public:
   static constexpr std::size_t kMaxErrors = 20;
 
+  enum class Answer : std::uint8_t {
+    kWanted,
+    kLater,   // it is asked about again at a later scan
+    kNoRoom,  // as long as its owner has no less
+  };
   struct Asked {
-    // Whether a folder is known, or one below it: those are looked for first, and always.
+    // Whether a folder is known, or one below it: those are looked for whatever else there is.
     std::function<bool(const FolderPath&)> is_known;
-    // A folder that was found, by a way without links of others; `info` is its own. False: it is not wanted.
-    std::function<bool(const FolderPath&, const struct stat& info)> found;
+    // Whether one that is known is left for a later scan, with all below it.
+    std::function<bool(const FolderPath&)> waits;
+    // A folder was listed, and led to some that were found.
+    std::function<void(const FolderPath&, uid_t owner)> listed;
+    // A folder that was found, by a way without links of others; `info` is its own.
+    std::function<Answer(const FolderPath&, const struct stat& info)> found;
   };
 
-  FolderSearch(Looks& looks, Asked asked) : looks_(looks), asked_(std::move(asked)) {}
+  FolderSearch(VainNames& vain, Asked asked) : vain_(vain), asked_(std::move(asked)) {}
 
   // Tells what `glob` leads to. A part that begins with a dot matches only a pattern that does. From the
   // first wildcard on no link is followed: anybody may have put one there. What does not exist is no error.
@@ -51,16 +62,22 @@ class FolderSearch {
 
  private:
   bool below(int folder, std::size_t part);
+  bool look_at(int folder, const char* name, ino_t inode, std::size_t part, uid_t folder_owner);
   bool enter(int folder, const char* name, std::size_t part, bool named);
   void unknown(const char* what, int sys_errno, uid_t owner);
   void tell_link(uid_t owner);
   void tell(Error error, uid_t owner);
   void append(std::string_view name);
 
-  Looks& looks_;
+  VainNames& vain_;
   Asked asked_;
   const FolderGlob* glob_ = nullptr;
   FolderPath at_;  // where it looks
+  struct Refused {
+    uid_t owner = 0;
+    bool no_room = false;
+  };
+  std::optional<Refused> refused_;  // the folder that was found last, if it was not wanted
   std::unordered_set<std::string, KeyedHash, std::equal_to<>> unknown_;
   std::size_t failed_ = 0;
   std::size_t left_out_ = 0;

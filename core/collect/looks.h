@@ -66,9 +66,9 @@ class Looks {
     return false;
   }
 
-  // The look led to nothing.
-  void in_vain(uid_t owner) {
-    ++owners_[owner].now;
+  // The look led to nothing. `again`: the name will be asked about at the next scan as well.
+  void in_vain(uid_t owner, bool again = true) {
+    if (again) ++owners_[owner].now;
     static_cast<void>(spent_.take(owner, 1));
   }
 

@@ -298,6 +298,7 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
   for (const FoundError& one : found.errors) self.complain(*one.error, one.owner);
   self.report.left_out = found.beyond_limit;
   self.report.folders_left_out = found.folders_beyond_limit;
+  self.report.folders_put_off = found.folders_put_off;
   self.fold.begin(steady_now);
   self.plan.begin();
   // First the ends, so that a worker's slot is free for its successor.

@@ -19,6 +19,7 @@
 #include "collect/discover.h"
 #include "collect/folder_errors.h"
 #include "collect/folder_path.h"
+#include "collect/turns.h"
 #include "mmstats/snapshot.h"
 
 namespace mmstats {
@@ -52,6 +53,7 @@ struct WatchedFolder {
   std::chrono::system_clock::time_point listed_at;  // when it was last listed
   bool list_next_time = true;                       // what the last listing said may not be all
   bool in_globs = true;
+  Turn turn;  // of one that is wild
   struct Name {
     FileKey file = kNoFile;
     std::uint64_t seen = 0;  // number of the listing that saw it last

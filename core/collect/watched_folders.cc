@@ -17,6 +17,9 @@ namespace {
 
 // Of folders, in one scan.
 constexpr std::size_t kMaxFolderErrors = 100;
+// Wild folders of one user that are looked at in each scan: so many that hold files, and so many that do not.
+constexpr std::size_t kHoldingEachScan = 1000;
+constexpr std::size_t kEmptyEachScan = 500;
 
 }  // namespace
 
@@ -25,7 +28,9 @@ WatchedFolders::WatchedFolders(std::vector<std::string> globs, const DiscoveryLi
     : max_files_(limits.max_files),
       room_(room),
       names_(names),
-      looks_(Looks::per_scan(limits.max_files)),
+      vain_(limits.max_files),
+      holding_turns_(kHoldingEachScan),
+      empty_turns_(kEmptyEachScan),
       errors_room_(kMaxFolderErrors) {
   for (auto& text : globs) {
     const boost::filesystem::path path(text);
@@ -43,12 +48,18 @@ WatchedFolders::WatchedFolders(std::vector<std::string> globs, const DiscoveryLi
 }
 
 void WatchedFolders::scan(std::chrono::system_clock::time_point now, Found& found) {
-  looks_.begin_scan();
+  ++scan_;
   errors_.clear();
   errors_room_ = Shares(kMaxFolderErrors);
   for (const Error& error : glob_errors_) tell(error, ::geteuid());
   find_wild(found);
-  for (auto& [where, folder] : folders_) look_into(*folder, now, found);
+  for (auto& [where, folder] : folders_) {
+    if (!folder->turn.waits) {
+      look_into(*folder, now, found);
+    } else if (folder->id != FileId{}) {
+      ++found.folders_listed;
+    }
+  }
   for (const auto& [where, folder] : folders_) {
     found.skipped += folder->skipped;
     found.unreadable += folder->unreadable;
@@ -86,19 +97,26 @@ void WatchedFolders::tell(Error error, uid_t owner) {
 
 void WatchedFolders::find_wild(Found& found) {
   if (globs_.empty()) return;
-  for (auto& [where, folder] : folders_) folder->in_globs = !folder->wild;
+  vain_.begin_scan();
+  take_turns(found);
   const Glob* now = nullptr;
   std::size_t refused = 0;
-  FolderSearch search(looks_, {.is_known =
-                                   [&](const FolderPath& where) {
-                                     return above_.contains(where.path) || folders_.contains(where);
-                                   },
-                               .found =
-                                   [&](const FolderPath& where, const struct stat& info) {
-                                     const bool wanted = find(*now, where, info);
-                                     if (!wanted) ++refused;
-                                     return wanted;
-                                   }});
+  FolderSearch search(vain_, {.is_known =
+                                  [&](const FolderPath& where) {
+                                    return above_.contains(where.path) || folders_.contains(where);
+                                  },
+                              .waits = [&](const FolderPath& where) { return waits(where); },
+                              .listed =
+                                  [&](const FolderPath& where, uid_t owner) {
+                                    const auto above = above_.find(where.path);
+                                    if (above != above_.end()) above->second.lister = owner;
+                                  },
+                              .found =
+                                  [&](const FolderPath& where, const struct stat& info) {
+                                    const auto answer = find(*now, where, info);
+                                    if (answer == FolderSearch::Answer::kNoRoom) ++refused;
+                                    return answer;
+                                  }});
   std::size_t left_out = 0;
   for (const Glob& glob : globs_) {
     now = &glob;
@@ -125,16 +143,73 @@ void WatchedFolders::find_wild(Found& found) {
   }
 }
 
-// False: there is no room for it.
-bool WatchedFolders::find(const Glob& glob, const FolderPath& where, const struct stat& info) {
+// Says which of the wild folders are looked for at this scan.
+void WatchedFolders::take_turns(Found& found) {
+  for (auto& [where, folder] : folders_) {
+    if (folder->wild)
+      (folder->names.empty() ? empty_turns_ : holding_turns_).add(folder->owner, folder->turn);
+  }
+  crowded_.clear();
+  added_.clear();
+  for (Turns* turns : {&holding_turns_, &empty_turns_})
+    turns->choose(scan_, [&](uid_t owner, std::size_t waiting) { crowded_[owner] += waiting; });
+  for (auto& [where, folder] : folders_) {
+    folder->in_globs = !folder->wild || folder->turn.waits;
+    if (!crowded_.empty() && folder->wild && !folder->turn.waits) mark_due(where);
+  }
+  for (const auto& [owner, waiting] : crowded_) {
+    found.folders_put_off += waiting;
+    tell(failure(ErrorKind::kLimit, {},
+                 fmt::format(
+                     "folders of user {} that wildcards lead to are looked at in turn, {} that hold files "
+                     "and {} that do not at each scan: what is new in the others is found later; remove "
+                     "those that are not used",
+                     owner, kHoldingEachScan, kEmptyEachScan)),
+         owner);
+  }
+}
+
+// All above it are looked at.
+void WatchedFolders::mark_due(const FolderPath& where) {
+  std::string path = where.path;
+  for (auto slash = path.rfind('/'); slash != std::string::npos && slash > where.fixed;
+       slash = path.rfind('/')) {
+    path.resize(slash);
+    above_.find(path)->second.due = scan_;
+  }
+}
+
+// Of one that is known, or above one.
+bool WatchedFolders::waits(const FolderPath& where) const {
+  if (crowded_.empty()) return false;
+  if (const auto folder = folders_.find(where); folder != folders_.end() && !folder->second->turn.waits)
+    return false;
+  const auto entry = above_.find(where.path);
+  if (entry == above_.end()) return true;
+  const Above& above = entry->second;
+  // Anybody may have made a new one in a folder of somebody else.
+  return above.due != scan_ && (!above.lister || crowded_.contains(*above.lister));
+}
+
+// Whether one more of `owner` may be found at this scan.
+bool WatchedFolders::may_add(uid_t owner) {
+  constexpr std::size_t kFirst = 4;  // times as many at the first scan, to which all are new
+  return !empty_turns_.is_bound(owner) || ++added_[owner] <= (scan_ == 1 ? kFirst : 1) * kEmptyEachScan;
+}
+
+FolderSearch::Answer WatchedFolders::find(const Glob& glob, const FolderPath& where,
+                                          const struct stat& info) {
   const auto known = folders_.find(where);
   if (known == folders_.end() || known->second->owner != info.st_uid) {
-    if (!room_.places.take(info.st_uid, 1)) return false;
+    if (room_.places.room(info.st_uid) == 0) return FolderSearch::Answer::kNoRoom;
+    if (known == folders_.end() && !may_add(info.st_uid)) return FolderSearch::Answer::kLater;
+    static_cast<void>(room_.places.take(info.st_uid, 1));
     if (known != folders_.end()) room_.places.give(known->second->owner, 1);
   }
   WatchedFolder& folder = known == folders_.end() ? add(where) : *known->second;
   if (known == folders_.end()) {
     folder.wild = true;
+    folder.turn.looked = scan_;
     count_above(where, true);
   }
   set_owner(folder, info.st_uid);
@@ -142,7 +217,7 @@ bool WatchedFolders::find(const Glob& glob, const FolderPath& where, const struc
   folder.found_id = {info.st_dev, info.st_ino};
   folder.found_stamp = info.st_mtim;
   if (folder.add_pattern(glob.pattern)) folder.list_next_time = true;
-  return true;
+  return FolderSearch::Answer::kWanted;
 }
 
 void WatchedFolders::count_above(const FolderPath& where, bool added) {
@@ -151,8 +226,10 @@ void WatchedFolders::count_above(const FolderPath& where, bool added) {
        slash = path.rfind('/')) {
     path.resize(slash);
     if (added) {
-      ++above_[path];
-    } else if (const auto entry = above_.find(path); --entry->second == 0) {
+      Above& above = above_[path];
+      ++above.folders;
+      above.due = scan_;
+    } else if (const auto entry = above_.find(path); --entry->second.folders == 0) {
       above_.erase(entry);
     }
   }

@@ -7,9 +7,11 @@
 #include <chrono>
 #include <compare>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -20,8 +22,9 @@
 #include "collect/folder_names.h"
 #include "collect/folder_path.h"
 #include "collect/folder_search.h"
-#include "collect/looks.h"
 #include "collect/shares.h"
+#include "collect/turns.h"
+#include "collect/vain_names.h"
 #include "collect/watched_folder.h"
 #include "mmstats/error.h"
 
@@ -52,9 +55,20 @@ class WatchedFolders {
     }
   };
 
+  // Of a path that leads to wild folders.
+  struct Above {
+    std::size_t folders = 0;      // that are known below it
+    std::uint64_t due = 0;        // number of the last scan at which one of them did not wait
+    std::optional<uid_t> lister;  // its owner, if folders were looked for in it by a wildcard
+  };
+
   WatchedFolder& add(const FolderPath& where);
+  void take_turns(Found& found);
+  bool may_add(uid_t owner);
+  void mark_due(const FolderPath& where);
+  [[nodiscard]] bool waits(const FolderPath& where) const;
   void find_wild(Found& found);
-  bool find(const Glob& glob, const FolderPath& where, const struct stat& info);
+  FolderSearch::Answer find(const Glob& glob, const FolderPath& where, const struct stat& info);
   void count_above(const FolderPath& where, bool added);
   void drop(WatchedFolder& folder);
   void set_owner(WatchedFolder& folder, uid_t owner);
@@ -69,10 +83,15 @@ class WatchedFolders {
   std::size_t max_files_;
   DiscoveryRoom& room_;
   FolderNames& names_;
-  Looks looks_;  // at names that may be folders
+  VainNames vain_;
+  // Of wild folders: those that hold files, and the others.
+  Turns holding_turns_;
+  Turns empty_turns_;
+  std::unordered_map<uid_t, std::size_t, KeyedNumberHash> crowded_;  // users, and how many of theirs wait
+  std::unordered_map<uid_t, std::size_t, KeyedNumberHash> added_;    // theirs that are new at this scan
+  std::uint64_t scan_ = 0;
   std::map<FolderPath, std::unique_ptr<WatchedFolder>, Order> folders_;
-  // Wild folders that are known below a path.
-  std::unordered_map<std::string, std::size_t, KeyedHash, std::equal_to<>> above_;
+  std::unordered_map<std::string, Above, KeyedHash, std::equal_to<>> above_;
   std::vector<Error> glob_errors_;  // of globs that lead nowhere
   Shares errors_room_;
   std::vector<FolderSearch::OneError> errors_;  // of folders, at this scan

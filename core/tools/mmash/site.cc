@@ -29,7 +29,7 @@ struct OwnMetric {
 using mmstats::FoldStats;
 using mmstats::ScanReport;
 
-constexpr std::array<OwnMetric, 12> kOwnMetrics{{
+constexpr std::array<OwnMetric, 13> kOwnMetrics{{
     {"mmash_files", "", "Files whose values count at the last scan", Kind::kGauge,
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.files); }},
     {"mmash_damaged_files", "", "Of these, with damage, unfinished, or failing while they were read",
@@ -46,6 +46,9 @@ constexpr std::array<OwnMetric, 12> kOwnMetrics{{
     {"mmash_put_off_files", "", "Files that the last scan left to a later one, as it had too much to do",
      Kind::kGauge,
      [](const FoldStats&, const ScanReport& report) { return static_cast<double>(report.put_off); }},
+    {"mmash_put_off_folders", "", "Folders behind wildcards that the last scan left to a later one",
+     Kind::kGauge,
+     [](const FoldStats&, const ScanReport& report) { return static_cast<double>(report.folders_put_off); }},
     {"mmash_series", "", "Series that have a value", Kind::kGauge,
      [](const FoldStats& stats, const ScanReport&) { return static_cast<double>(stats.series); }},
     {"mmash_refused_series", "", "Fields left out because there are too many series, or too little memory",

@@ -213,6 +213,145 @@ TEST_CASE("folders that lead nowhere are looked at only so often") {
   }
 }
 
+TEST_CASE("one user's many folders are looked at in turn, and others' at each scan") {
+  if (!may_give_away()) return;
+  constexpr int kMany = 3000;
+  const Ground ground;
+  ground.make_folder("d");
+  for (int i = 0; i < kMany; ++i) ground.make_folder("d/" + std::to_string(i) + "/mm", kHostile);
+  for (int i = 0; i < 600; ++i) ground.make_folder("d/own" + std::to_string(i) + "/mm");
+  Discovery discovery({ground.folder / "d/*/mm/*.mmstats"});
+  // What is new is found in parts, too.
+  CHECK(scan_now(discovery).folders_listed == 600 + 2000);
+  CHECK(scan_now(discovery).folders_listed == 600 + 2500);
+  for (int scans = 0; scans < 5; ++scans) scan_now(discovery);
+  for (int scans = 0; scans < 3; ++scans) {
+    const Found& found = scan_now(discovery);
+    CHECK(found.folders_listed == static_cast<std::size_t>(600 + kMany + scans));
+    CHECK(found.folders_put_off == kMany - 500);
+    REQUIRE(found.errors.size() == 1);
+    CHECK(found.errors[0].owner == kHostile);
+    CHECK(found.errors[0]->message.find("in turn") != std::string::npos);
+    // Each that is looked at is listed, too, as it is young.
+    CHECK(calls_of_scan(discovery, SYS_openat) < 2 * (500 + 600) + 50);
+    // Another user's is found at once.
+    const std::string name = "honest" + std::to_string(scans);
+    ground.make_folder("d/" + name + "/mm", kHonest);
+    ground.make_file("d/" + name + "/mm/" + name + ".mmstats", kHonest);
+    ground.make_file("d/own" + std::to_string(scans * 100) + "/mm/" + name + "-own.mmstats");
+    scan_now(discovery);
+    CHECK(names_of(discovery).contains(name + ".mmstats"));
+    CHECK(names_of(discovery).contains(name + "-own.mmstats"));
+  }
+  // And so is what is new in it.
+  ground.make_file("d/honest0/mm/more.mmstats", kHonest);
+  scan_now(discovery);
+  CHECK(names_of(discovery).contains("more.mmstats"));
+  // Each of the many is looked at once in six scans.
+  for (int i = 0; i < kMany; i += 300)
+    ground.make_file("d/" + std::to_string(i) + "/mm/" + std::to_string(i) + ".mmstats", kHostile);
+  for (int scans = 0; scans < 6; ++scans) scan_now(discovery);
+  for (int i = 0; i < kMany; i += 300) CHECK(names_of(discovery).contains(std::to_string(i) + ".mmstats"));
+  // They are of no harm when they are gone.
+  fs::remove_all(ground.folder / "d");
+  for (int scans = 0; scans < 6; ++scans) scan_now(discovery);
+  CHECK(scan_now(discovery).folders_put_off == 0);
+  CHECK(discovery.files().empty());
+}
+
+TEST_CASE("folders that hold files do not wait for those that hold none") {
+  if (!may_give_away()) return;
+  const Ground ground;
+  for (int i = 0; i < 1500; ++i) ground.make_folder("d/" + std::to_string(i), kHostile);
+  for (int i = 0; i < 900; ++i) {
+    ground.make_folder("d/with" + std::to_string(i), kHostile);
+    ground.make_file("d/with" + std::to_string(i) + "/a.mmstats", kHostile);
+  }
+  Discovery discovery({ground.folder / "d/*/*.mmstats"});
+  for (int scans = 0; scans < 4; ++scans) scan_now(discovery);
+  REQUIRE(discovery.files().size() == 900);
+  for (int scans = 0; scans < 3; ++scans) {
+    for (int i = 0; i < 900; ++i)
+      ground.make_file("d/with" + std::to_string(i) + "/" + std::to_string(scans) + ".mmstats", kHostile);
+    scan_now(discovery);
+    CHECK(discovery.files().size() == static_cast<std::size_t>(900 * (scans + 2)));
+  }
+}
+
+TEST_CASE("names that led nowhere are looked at in turn, and hide no new one") {
+  if (!may_give_away()) return;
+  constexpr int kMany = 3000;
+  const Ground ground;
+  ground.make_folder("d");
+  for (int i = 0; i < kMany; ++i) ground.make_folder("d/" + std::to_string(i), kHostile);
+  ground.make_folder("d/early", kHonest);
+  Discovery discovery({ground.folder / "d/*/mm/*.mmstats"}, {.max_files = 2000});
+  for (int scans = 0; scans < 20; ++scans) scan_now(discovery);
+  for (int scans = 0; scans < 5; ++scans) {
+    CHECK(calls_of_scan(discovery, SYS_openat) < 550);
+    const std::string name = "honest" + std::to_string(scans);
+    ground.make_folder("d/" + name + "/mm", kHonest);
+    ground.make_file("d/" + name + "/mm/" + name + ".mmstats", kHonest);
+    scan_now(discovery);
+    CHECK(names_of(discovery).contains(name + ".mmstats"));
+  }
+  // One that led nowhere so far, of somebody who has few of them; and of somebody who has many.
+  ground.make_folder("d/early/mm", kHonest);
+  ground.make_file("d/early/mm/early.mmstats", kHonest);
+  scan_now(discovery);
+  CHECK(names_of(discovery).contains("early.mmstats"));
+  ground.make_folder("d/17/mm", kHostile);
+  ground.make_file("d/17/mm/17.mmstats", kHostile);
+  for (int scans = 0; scans < 6; ++scans) scan_now(discovery);
+  CHECK(names_of(discovery).contains("17.mmstats"));
+}
+
+TEST_CASE("a new folder among those that wait is found at once where somebody else may have made it") {
+  if (!may_give_away()) return;
+  for (const bool nothing_known : {false, true}) {
+    CAPTURE(nothing_known);
+    const Ground ground;
+    ground.make_folder("d");
+    ground.make_folder("d/evil", kHostile);
+    for (int i = 0; i < 2000; ++i) ground.make_folder("d/evil/" + std::to_string(i), kHostile);
+    const auto share = [&] {
+      ground.make_folder("d/shared");
+      ground.make_folder("d/shared/0", kHostile);
+    };
+    if (!nothing_known) share();
+    Discovery discovery({ground.folder / "d/*/*/*.mmstats"}, {.max_files = nothing_known ? 1000U : 20'000U});
+    for (int scans = 0; scans < 5; ++scans) scan_now(discovery);
+    if (nothing_known) share();
+    scan_now(discovery);
+    for (int scans = 0; scans < 6; ++scans) {
+      const std::string name = "honest" + std::to_string(scans);
+      ground.make_folder("d/shared/" + name, kHonest);
+      ground.make_file("d/shared/" + name + "/" + name + ".mmstats", kHonest);
+      scan_now(discovery);
+      CHECK(names_of(discovery).contains(name + ".mmstats"));
+      fs::remove_all(ground.folder / ("d/shared/" + name));
+      scan_now(discovery);
+    }
+  }
+}
+
+TEST_CASE("a file that we removed is gone at the next scan, wherever its folder stands in the queue") {
+  if (!may_give_away()) return;
+  const Ground ground;
+  for (int i = 0; i < 1500; ++i) {
+    ground.make_folder("d/" + std::to_string(i), kHostile);
+    ground.make_file("d/" + std::to_string(i) + "/" + std::to_string(i) + ".mmstats", kHostile);
+  }
+  Discovery discovery({ground.folder / "d/*/*.mmstats"});
+  for (int scans = 0; scans < 3; ++scans) scan_now(discovery);
+  CHECK(scan_now(discovery).folders_put_off == 500);
+  for (std::size_t left = discovery.files().size(); left > 1480; --left) {
+    REQUIRE(discovery.remove(discovery.files()[left % 20 * 70]).has_value());
+    CHECK(scan_now(discovery).gone.size() == 1);
+    CHECK(discovery.files().size() == left - 1);
+  }
+}
+
 TEST_CASE("a user's files leave room for another's, and are not opened again and again") {
   if (!may_give_away()) return;
   const Ground ground;

@@ -166,7 +166,7 @@ TEST_CASE("each block of each section gets a reader of its own") {
   CHECK(by_identity(host).at("mmstats-one/derive-hits").interval == 2.0);
   CHECK(host.read("mmstats/two") == 0);
   const auto values = by_identity(host);
-  CHECK(values.size() == 16);
+  CHECK(values.size() == 17);
   CHECK(values.at("mmstats-two/count-files").number == 1);
   CHECK(values.at("mmstats-two/count-series").number == 3);
   CHECK(values.at("mmstats-two/count-damaged_files").number == 0);
@@ -235,7 +235,7 @@ TEST_CASE("all values of a scan have its time and the block's interval, the modu
   std::uint64_t last = 0;
   for (int scan = 0; scan < 3; ++scan) {
     CHECK(host.read("mmstats/all") == 0);
-    REQUIRE(host.dispatched().size() == 16);
+    REQUIRE(host.dispatched().size() == 17);
     const auto time = host.dispatched().front().time;
     for (const auto& value : host.dispatched()) {
       CHECK(value.time == time);
@@ -283,7 +283,7 @@ TEST_CASE("no series takes the name of one of the module's own values") {
   REQUIRE(host.init() == 0);
   CHECK(host.read("mmstats/all") == 0);
   const auto values = by_identity(host);  // which meets no identity twice
-  CHECK(values.size() == 16);
+  CHECK(values.size() == 17);
   CHECK(values.at("mmstats-all/count-files").number == 1);
   CHECK(host.read("mmstats/plain") == 0);
   CHECK(by_identity(host).at("mmstats-plain/count-files").number == 0.5);
@@ -626,6 +626,7 @@ TEST_CASE("the module's own values tell files from folders, and count what is le
   CHECK(by_identity(host).at("mmstats-few/count-left_out_files").number == 2);
   CHECK(by_identity(host).at("mmstats-few/count-files").number == 1);
   CHECK(by_identity(host).at("mmstats-few/count-put_off_files").number == 0);
+  CHECK(by_identity(host).at("mmstats-few/count-put_off_folders").number == 0);
   CHECK(host.read("mmstats/denied") == 0);
   publish(folder, "d.mmstats", 5);
   {

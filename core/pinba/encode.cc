@@ -41,9 +41,9 @@ std::span<const Datagram> Encoder::encode(const Request& request) {
 PacketNames Encoder::names_of(const Request& request) {
   std::array<std::string_view, 4> names{request.hostname, request.server_name, request.script_name};
   if (request.schema) names[3] = *request.schema;
-  constexpr wire::TextLimits kClassic = wire::kClassicTexts;
-  constexpr std::array<std::size_t, 4> kClassicMost{kClassic.name, kClassic.name, kClassic.script,
-                                                    kClassic.schema};
+  const wire::TextLimits classic =
+      options_.classic == ClassicEngine::kOriginal ? wire::kOriginalClassicTexts : wire::kClassicTexts;
+  const std::array<std::size_t, 4> classic_most{classic.name, classic.name, classic.script, classic.schema};
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (!is_clean(names[i])) {
       escaped_[i] = escaped(names[i]);
@@ -54,8 +54,8 @@ PacketNames Encoder::names_of(const Request& request) {
       names[i] = kEmptyText;
       if (i < 3 || request.schema) ++changes_.filled;
     }
-    if (options_.classic && names[i].size() > kClassicMost[i]) {
-      names[i] = mmstats::whole_characters(names[i], kClassicMost[i]);
+    if (options_.classic != ClassicEngine::kNone && names[i].size() > classic_most[i]) {
+      names[i] = mmstats::whole_characters(names[i], classic_most[i]);
       ++changes_.cut;
     }
   }
@@ -88,7 +88,7 @@ bool Encoder::is_regular(const Request& request) const {
   for (const TagRef& tag : request.timer_tags) most = std::max({most, tag.name, tag.value});
   for (const TagRef& tag : request.tags) most = std::max({most, tag.name, tag.value});
   if (most >= texts && !(request.timer_tags.empty() && request.tags.empty())) return false;
-  if (options_.classic) {
+  if (options_.classic != ClassicEngine::kNone) {
     for (std::uint32_t i = 0; i < texts; ++i) {
       if (request.dictionary[i].size() > wire::kClassicTexts.tag) return false;
     }

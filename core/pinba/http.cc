@@ -13,9 +13,10 @@ RequestMonitor begin_http(const Client& client, std::string_view target, std::st
   return request;
 }
 
-bool end_http(RequestMonitor& request, std::uint32_t status, std::uint64_t body_bytes) {
+bool end_http(RequestMonitor& request, std::uint32_t status, std::uint64_t body_bytes,
+              std::string_view route) {
   request.set_status(status);
-  request.set_document_size(body_bytes);
+  request.answered(body_bytes, route);
   return request.send();
 }
 

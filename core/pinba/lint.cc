@@ -37,7 +37,7 @@ class Judge {
       add(Server::kPinba2, Effect::kPartial, inner.begin, "a nested request is ignored");
       add(Server::kCollectd, Effect::kPartial, inner.begin, "a nested request is ignored");
       if (!inner.hits.empty())
-        add(Server::kClassic, Effect::kPartial, inner.begin, "a nested request loses its timers");
+        add(Server::kOriginalClassic, Effect::kPartial, inner.begin, "a nested request loses its timers");
     }
   }
 
@@ -62,10 +62,15 @@ class Judge {
     add(Server::kCollectd, effect, offset, message);
   }
 
-  void judge_text(const Text& text, std::string_view name, std::size_t classic_most) {
-    if (text.value.size() > classic_most) {
-      add(Server::kClassic, Effect::kWrong, text.offset,
-          fmt::format("{} of {} bytes is cut at {}", name, text.value.size(), classic_most));
+  void judge_text(const Text& text, std::string_view name, std::size_t classic_most,
+                  std::size_t original_most) {
+    const auto is_cut = [&](Server server, std::size_t most) {
+      add(server, Effect::kWrong, text.offset,
+          fmt::format("{} of {} bytes is cut at {}", name, text.value.size(), most));
+    };
+    if (text.value.size() > classic_most) is_cut(Server::kClassic, classic_most);
+    if (text.value.size() > original_most && original_most < classic_most) {
+      is_cut(Server::kOriginalClassic, original_most);
     }
     if (text.value.find('\0') != std::string_view::npos) {
       add(Server::kClassic, Effect::kWrong, text.offset, fmt::format("{} ends at its NUL", name));
@@ -78,6 +83,9 @@ class Judge {
     constexpr wire::TextLimits kClassic = wire::kClassicTexts;
     constexpr std::array<std::size_t, 4> kClassicMost{kClassic.name, kClassic.name, kClassic.script,
                                                       kClassic.schema};
+    constexpr wire::TextLimits kOriginal = wire::kOriginalClassicTexts;
+    constexpr std::array<std::size_t, 4> kOriginalMost{kOriginal.name, kOriginal.name, kOriginal.script,
+                                                       kOriginal.schema};
     for (std::size_t i = 0; i < message.names.size(); ++i) {
       if (!message.names[i] || message.names[i]->value.empty()) {
         const std::uint64_t offset = message.names[i] ? message.names[i]->offset : message.begin;
@@ -87,7 +95,7 @@ class Judge {
             fmt::format("{} is empty, and is shown as <empty>", name_of(kNames[i])));
         continue;
       }
-      judge_text(*message.names[i], name_of(kNames[i]), kClassicMost[i]);
+      judge_text(*message.names[i], name_of(kNames[i]), kClassicMost[i], kOriginalMost[i]);
     }
   }
 
@@ -208,7 +216,7 @@ class Judge {
 
   void judge_dictionary(const Message& message) {
     for (const Text& text : message.dictionary)
-      judge_text(text, "a text of the dictionary", wire::kClassicTexts.tag);
+      judge_text(text, "a text of the dictionary", wire::kClassicTexts.tag, wire::kOriginalClassicTexts.tag);
     for (const Text& text : message.dictionary) {
       if (!text.value.empty()) continue;
       add(Server::kPinba2, Effect::kPartial, text.offset,
@@ -248,7 +256,7 @@ std::vector<Finding> check(Datagram datagram) {
 }
 
 std::string_view name_of(Server server) {
-  constexpr std::array<std::string_view, 3> kServers{"Pinba2", "classic", "collectd"};
+  constexpr std::array<std::string_view, 4> kServers{"Pinba2", "classic", "collectd", "original classic"};
   return kServers[static_cast<std::size_t>(server)];
 }
 

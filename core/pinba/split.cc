@@ -18,7 +18,9 @@ void Encoder::encode_parts(const Request& request, const PacketNames& names) {
   const Dictionary& texts = request.dictionary;
   const std::size_t limit = options_.max_bytes;
   const auto text_at = [&](std::uint32_t index) {
-    return options_.classic ? mmstats::whole_characters(texts[index], wire::kClassicTexts.tag) : texts[index];
+    return options_.classic != ClassicEngine::kNone
+               ? mmstats::whole_characters(texts[index], wire::kClassicTexts.tag)
+               : texts[index];
   };
   const auto part_ref = [&](std::uint32_t index) {
     std::uint32_t& known = part_index_[index];

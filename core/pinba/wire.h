@@ -83,6 +83,8 @@ struct TextLimits {
 // The classic engine keeps 16 bits of a status.
 inline constexpr std::uint32_t kMaxStatus = 65'535;
 
-inline constexpr TextLimits kClassicTexts{.name = 32, .script = 128, .schema = 16, .tag = 64};
+// The maintained fork (2.x), and the original (1.2 and before).
+inline constexpr TextLimits kClassicTexts{.name = 64, .script = 128, .schema = 16, .tag = 64};
+inline constexpr TextLimits kOriginalClassicTexts{.name = 32, .script = 128, .schema = 16, .tag = 64};
 
 }  // namespace pinba::wire

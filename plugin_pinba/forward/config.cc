@@ -19,8 +19,9 @@ namespace {
 
 using Spread = pinba::SenderOptions::Spread;
 
-constexpr std::array<Word<ServerKind>, 3> kServerKinds{{{"pinba2", ServerKind::kPinba2},
+constexpr std::array<Word<ServerKind>, 4> kServerKinds{{{"pinba2", ServerKind::kPinba2},
                                                         {"classic", ServerKind::kClassic},
+                                                        {"original-classic", ServerKind::kOriginalClassic},
                                                         {"collectd", ServerKind::kCollectd}}};
 constexpr std::array<Word<Spread>, 2> kSpreads{{{"all", Spread::kAll}, {"by-script", Spread::kByScript}}};
 constexpr std::array<Word<As>, 3> kAs{
@@ -264,7 +265,9 @@ pinba::EncodeOptions encode_options(const Config& config) {
   // collectd counts datagrams as requests and reads no timers: there a request is one datagram.
   return {.max_bytes = config.max_datagram,
           .continue_timers = config.server_kind != ServerKind::kCollectd,
-          .classic = config.server_kind == ServerKind::kClassic};
+          .classic = config.server_kind == ServerKind::kClassic           ? pinba::ClassicEngine::kMaintained
+                     : config.server_kind == ServerKind::kOriginalClassic ? pinba::ClassicEngine::kOriginal
+                                                                          : pinba::ClassicEngine::kNone};
 }
 
 pinba::SenderOptions sender_options(const Config& config) {

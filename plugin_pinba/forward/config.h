@@ -67,7 +67,7 @@ struct GroupConfig {
   std::vector<MetricConfig> metrics;
 };
 
-enum class ServerKind : std::uint8_t { kPinba2, kClassic, kCollectd };
+enum class ServerKind : std::uint8_t { kPinba2, kClassic, kOriginalClassic, kCollectd };
 
 struct Config {
   std::vector<std::string> servers{"127.0.0.1"};

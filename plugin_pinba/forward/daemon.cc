@@ -87,7 +87,7 @@ int Daemon::run() {
   delivery_.send_all(kLastWords);
   delivery_.end_scan();
   log_.end();
-  return delivery_.is_all_sent() ? kGood : kFailed;
+  return delivery_.is_all_sent(kLastWords) ? kGood : kFailed;
 }
 
 int Daemon::check() {
@@ -229,9 +229,13 @@ int Daemon::serve() {
                        seconds_of(config_.interval)));
   auto alive_at = Steady::now();
   while (!ends_) {
-    // Until an order, the interval's end, the watchdog's time, or the next burst.
+    // Until an order, the interval's end, the watchdog's time, the next burst, or its outcome.
     std::optional<std::chrono::nanoseconds> wait;
-    if (delivery_.waits()) wait = Outbox::kPause;
+    if (delivery_.waits()) {
+      wait = Outbox::kPause;
+    } else if (const auto look_at = delivery_.look_at()) {
+      wait = std::max<std::chrono::nanoseconds>(*look_at - Steady::now(), 0ns);
+    }
     if (watchdog) wait = std::clamp(alive_at + *watchdog - Steady::now(), 0ns, wait.value_or(*watchdog));
     std::array<pollfd, 2> polled{{{orders.get(), POLLIN, 0}, {timer_, POLLIN, 0}}};
     const timespec timeout = timespec_of(wait.value_or(0ns));
@@ -242,7 +246,11 @@ int Daemon::serve() {
       ::sd_notify(0, "WATCHDOG=1");
       alive_at = Steady::now();
     }
-    if (delivery_.waits()) delivery_.send_burst();
+    if (delivery_.waits()) {
+      delivery_.send_burst();
+    } else if (const auto look_at = delivery_.look_at(); look_at && Steady::now() >= *look_at) {
+      delivery_.look();
+    }
     signalfd_siginfo order{};
     while (::read(orders.get(), &order, sizeof order) == sizeof order)
       obey(static_cast<int>(order.ssi_signo));

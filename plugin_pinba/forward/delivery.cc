@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <thread>
 #include <utility>
@@ -11,7 +12,12 @@
 namespace mmstats::forward {
 namespace {
 
-constexpr std::chrono::milliseconds kPreviousServersTime{2'000};  // that the previous servers get
+using std::chrono::milliseconds;
+using Steady = std::chrono::steady_clock;
+
+constexpr milliseconds kPreviousServersTime{2'000};  // that the previous servers get
+constexpr milliseconds kRefusal{200};                // that may come from far away
+constexpr milliseconds kLookAgain{1'000};            // while a name is looked up
 
 }  // namespace
 
@@ -31,6 +37,7 @@ bool Delivery::configure(const Config& config) {
   options_ = std::move(options);
   told_.clear();
   for (const auto& server : options_.servers) told_.push_back({.server = server});
+  look_at_ = Steady::now() + kRefusal;
   return true;
 }
 
@@ -58,6 +65,22 @@ void Delivery::take(const pinba::Request& request) {
 
 void Delivery::end_scan() {
   if (dry_run_) std::fflush(stdout);
+  tell(true);
+}
+
+void Delivery::look() {
+  look_at_.reset();
+  if (!sender_) return;
+  sender_->flush();
+  tell(false);
+  for (std::size_t i = 0; i < told_.size(); ++i) {
+    const auto one = sender_->counts(i);
+    if (one.queued != 0 || (one.addresses == 0 && one.not_found == 0)) look_at_ = Steady::now() + kLookAgain;
+  }
+}
+
+// That packets arrive again is known when a whole scan's did.
+void Delivery::tell(bool is_end_of_scan) {
   for (std::size_t i = 0; i < told_.size(); ++i) {
     const auto counts = sender_->counts(i);
     const std::uint64_t lost = counts.dropped + counts.refused;
@@ -77,32 +100,52 @@ void Delivery::end_scan() {
             "through; {} that could not be sent",
             told.server, counts.refused, counts.dropped));
       }
-    } else if (told.losing && counts.sent > told.sent) {
+      told.sent = counts.sent;
+    } else if (is_end_of_scan && told.losing && counts.sent > told.sent) {
       told.losing = false;
       log_.complain(fmt::format("server {}: takes packets again; {} lost", told.server, lost),
                     Priority::kNotice);
     }
     told.lost = lost;
-    told.sent = counts.sent;
+    if (is_end_of_scan) told.sent = counts.sent;
   }
 }
 
-void Delivery::send_all(std::chrono::milliseconds at_most) {
+void Delivery::send_burst() {
+  outbox_.send_burst(*sender_);
+  if (!waits()) look_at_ = Steady::now() + kRefusal;
+}
+
+void Delivery::send_all(milliseconds at_most) {
   if (!sender_) return;
   while (waits()) {
     send_burst();
     if (waits()) std::this_thread::sleep_for(Outbox::kPause);
   }
-  if (at_most.count() > 0) sender_->flush(at_most);
+  if (at_most.count() > 0) sender_->flush(at_most, std::min(at_most, kRefusal));
 }
 
-bool Delivery::is_all_sent() const {
+bool Delivery::is_all_sent(milliseconds at_most) const {
   if (!sender_) return true;
+  const auto deadline = Steady::now() + at_most;
+  bool all_found = true;
+  for (std::size_t i = 0; i < told_.size(); ++i) {
+    auto counts = sender_->counts(i);
+    for (; counts.addresses == 0 && counts.not_found == 0 && Steady::now() < deadline;
+         counts = sender_->counts(i)) {
+      std::this_thread::sleep_for(Outbox::kPause);
+    }
+    if (counts.addresses != 0) continue;
+    all_found = false;
+    if (!told_[i].not_found) {
+      log_.say(Priority::kError, fmt::format("server {}: its name is not found", told_[i].server));
+    }
+  }
   const auto counts = sender_->counts();
   if (counts.queued != 0) {
     log_.say(Priority::kError, fmt::format("packets that could not be sent: {}", counts.queued));
   }
-  return counts.queued == 0 && counts.dropped == 0 && counts.refused == 0;
+  return all_found && counts.queued == 0 && counts.dropped == 0 && counts.refused == 0;
 }
 
 }  // namespace mmstats::forward

@@ -30,14 +30,21 @@ class Delivery {
   void take(const pinba::Request& request);
   void end_scan();  // the log tells of servers that are not found, or lose packets, and when that is over
 
-  [[nodiscard]] bool waits() const { return !outbox_.empty(); }
-  void send_burst() { outbox_.send_burst(*sender_); }  // if something waits
+  // When to ask what came of the packets, which is known a little later than they are sent; none: not now.
+  [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> look_at() const { return look_at_; }
+  // Asks, and tells the log of what is lost.
+  void look();
 
-  // All that waits for its turn; what then waits for a name, or for room in a socket, gets so much more time.
+  [[nodiscard]] bool waits() const { return !outbox_.empty(); }
+  void send_burst();  // if something waits
+
+  // All that waits for its turn; what then waits for a name, or for room in a socket, gets so much more time,
+  // and so does what may come back.
   void send_all(std::chrono::milliseconds at_most);
 
-  // As far as it can be known: UDP tells of nothing that is lost on its way. The log tells of what waits.
-  [[nodiscard]] bool is_all_sent() const;
+  // As far as it can be known: UDP tells of nothing that is lost on its way. False too if a server is not
+  // found for which there was nothing; waits for that, `at_most`. The log tells of what waits.
+  [[nodiscard]] bool is_all_sent(std::chrono::milliseconds at_most = {}) const;
 
   [[nodiscard]] std::size_t requests() const { return requests_; }    // of this scan
   [[nodiscard]] std::size_t datagrams() const { return datagrams_; }  // of these
@@ -52,6 +59,8 @@ class Delivery {
     bool not_found = false;
   };
 
+  void tell(bool is_end_of_scan);
+
   DaemonLog& log_;
   bool dry_run_;
   pinba::Encoder encoder_;
@@ -60,6 +69,7 @@ class Delivery {
   Outbox outbox_;
   std::vector<Told> told_;  // by server
   bool told_dropped_ = false;
+  std::optional<std::chrono::steady_clock::time_point> look_at_;
   std::size_t requests_ = 0;
   std::size_t datagrams_ = 0;
 };

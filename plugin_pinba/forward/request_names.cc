@@ -51,6 +51,7 @@ std::string distinct_text(std::string_view text, std::size_t max_bytes) {
 
 TextLimits text_limits(ServerKind server) {
   // Where the classic engine cuts, it would make one name of two.
+  if (server == ServerKind::kOriginalClassic) return pinba::wire::kOriginalClassicTexts;
   return server == ServerKind::kClassic ? pinba::wire::kClassicTexts : TextLimits{};
 }
 

@@ -103,7 +103,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   pinba::EncodeOptions options;
   const auto flags = source.value<std::uint8_t>();
   options.max_bytes = (flags & 1U) ? 256 + source.value<std::uint8_t>() : source.value<std::uint16_t>();
-  options.classic = (flags & 2U) != 0;
+  if ((flags & 2U) != 0) options.classic = pinba::ClassicEngine::kOriginal;
   options.nested = (flags & 4U) != 0;
   options.continue_timers = (flags & 8U) == 0;
   const pinba::Request request = make_request(source, 0);

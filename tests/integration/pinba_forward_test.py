@@ -269,6 +269,20 @@ hits = '\\1.calls'
             self.wait_for_hits(server, 42, metric="rows")
             self.assertEqual(server.packets()[0].timer(metric="level").value, 2.5)
 
+    def test_once_fails_where_a_name_is_not_found_though_there_is_nothing_to_send(self):
+        for server in ("name.invalid", "name.invalid,127.0.0.1"):
+            result = run("--once", "--server", server, env={"MMSTATS_PATH": self.folder})
+            self.assertEqual((result.returncode, result.stdout), (1, ""), result.stderr)
+            self.assertEqual(result.stderr.count("server name.invalid: its name is not found"), 1, result.stderr)
+
+    def test_the_daemon_tells_at_once_of_a_server_that_refuses_packets(self):
+        self.file("job", writer.gauge("level", 42.0))
+        place = f"127.0.0.1:{free_udp_port()}"
+        with Forwarder(self.workspace, place, interval=3600) as forwarder:
+            daemons.wait_until(lambda: f"server {place}: packets are lost: 1 came back" in forwarder.log(), "it is told")
+        with Forwarder(self.workspace, "name.invalid", interval=3600, name="other") as forwarder:
+            daemons.wait_until(lambda: "server name.invalid: its name is not found" in forwarder.log(), "it is told")
+
     def test_once_fails_where_nothing_can_be_sent(self):
         for fields in (1, 2000):
             self.file("job", *[writer.counter(f"rows.{number}", 42) for number in range(fields)])

@@ -898,7 +898,7 @@ LoadPlugin pinba
               Script "shop/cart/USER"
             </View>
             <View "others">
-              Script "shop/nothing"
+              Script "shop/<404>"
             </View>
             """
         with self.collectd(views) as (collectd, web), Process(WEB, f"127.0.0.1:{self.port}", "0") as process:

@@ -21,7 +21,8 @@ namespace pinba {
 // the dictionary as Dictionary::add() takes them.
 MMSTATS_API mmstats::Expected<Request> decode(Datagram datagram);
 
-enum class Server : std::uint8_t { kPinba2, kClassic, kCollectd };
+// kClassic: both that are called so; kOriginalClassic: 1.2 and before alone, not the fork that is maintained.
+enum class Server : std::uint8_t { kPinba2, kClassic, kCollectd, kOriginalClassic };
 MMSTATS_API std::string_view name_of(Server server);
 
 enum class Effect : std::uint8_t {

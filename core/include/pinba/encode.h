@@ -30,6 +30,13 @@ constexpr std::size_t datagram_of_mtu(std::size_t mtu) {
   return mtu - kHeaders < kMaxDatagram ? mtu - kHeaders : kMaxDatagram;
 }
 
+// The engine within MySQL and MariaDB that is called classic.
+enum class ClassicEngine : std::uint8_t {
+  kNone,        // another server
+  kMaintained,  // the fork that is maintained, 2.x
+  kOriginal,    // 1.2 and before
+};
+
 struct EncodeOptions {
   // Bytes of a datagram at most; less than kMinDatagram or more than kMaxDatagram is taken as these.
   std::size_t max_bytes = kDefaultDatagram;
@@ -41,16 +48,17 @@ struct EncodeOptions {
   // read timers, the request counts once and what does not fit is dropped.
   bool continue_timers = true;
 
-  // Cut strings where the classic engine would, at whole characters: host and server name at 32 bytes,
-  // script name at 128, schema at 16, texts of tags at 64. What becomes equal is still one string.
-  bool classic = false;
+  // Cut strings where that engine would, at whole characters: host and server name at 64 bytes (the original
+  // at 32), script name at 128, schema at 16, texts of tags at 64. What becomes equal is still one string.
+  ClassicEngine classic = ClassicEngine::kNone;
 
   // Put kEmptyText for a host, server or script name or schema that is empty, and for a schema that
   // is missing: Pinba2 drops packets from reports keyed on such a field.
   bool fill_empty = true;
 
   // Put Request::requests inside of the packet, as far as they fit. Pinba2 and collectd ignore them there,
-  // and classic loses their timers. Otherwise, and for those that do not fit, each is sent by itself.
+  // and the original classic engine loses their timers. Otherwise, and for those that do not fit, each is
+  // sent by itself.
   bool nested = false;
 };
 

@@ -16,7 +16,10 @@ namespace pinba {
 MMSTATS_API RequestMonitor begin_http(const Client& client, std::string_view target,
                                       std::string_view host = {}, std::string_view schema = "http");
 
-// Ends and sends it: with the response's status and body size in bytes. As RequestMonitor::send.
-MMSTATS_API bool end_http(RequestMonitor& request, std::uint32_t status, std::uint64_t body_bytes);
+// Ends and sends it: with the response's status, and the size in bytes of what was sent of its body, unless
+// set_document_size() was called. `route`: its script name, unless empty or set_script_name() was called. As
+// RequestMonitor::send.
+MMSTATS_API bool end_http(RequestMonitor& request, std::uint32_t status, std::uint64_t body_bytes,
+                          std::string_view route = {});
 
 }  // namespace pinba

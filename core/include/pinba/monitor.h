@@ -63,7 +63,9 @@ struct ClientOptions {
 
   // Told what went wrong, from any thread; must not throw. Losses that go on are told at powers of two. That
   // a server's name is not found, or that its packets come back, is known a little later: it is told when the
-  // next request is sent.
+  // next request is sent, or when the client ends, and so with the end of the last copy and monitor of it;
+  // and so is that the name is found, or that the server takes packets again: when none came back for ten
+  // times SenderOptions::retry_interval.
   std::function<void(std::string_view message)> log = {};
   // Misuse (starting twice, stopping twice), and a datagram that send() or flush() could not hand on, throw
   // MonitorError too. The end of a monitor's life never throws.
@@ -206,11 +208,15 @@ class MMSTATS_API RequestMonitor {
 
  private:
   friend class CurrentScope;
+  friend bool end_http(RequestMonitor& request, std::uint32_t status, std::uint64_t body_bytes,
+                       std::string_view route);
   friend std::optional<RequestMonitor> current_request();
   friend RequestTimer timer(std::initializer_list<Tags::Tag> tags);
   explicit RequestMonitor(std::shared_ptr<MonitorState> state, bool owner)
       : state_(std::move(state)), owner_(owner) {}
   void finish() noexcept;
+  // What holds unless it was set.
+  void answered(std::uint64_t body_bytes, std::string_view route);
 
   std::shared_ptr<MonitorState> state_;
   bool owner_ = true;

@@ -78,6 +78,7 @@ struct SenderCounts {
   std::uint64_t queued = 0;     // waiting now
   std::uint64_t calls = 0;      // system calls that sent
   std::uint64_t not_found = 0;  // look-ups of the name that failed, since the last one that did not
+  std::uint64_t addresses = 0;  // that are known now
 };
 
 // Sends to the servers. All functions may be called from any thread; none is a cancellation point of it
@@ -105,8 +106,11 @@ class MMSTATS_API Sender {
   // Sends what waits, as far as the system and burst_packets take it now. If what was sent last came back by
   // now, counts it as refused, or sends it to the name's next address. True if nothing waits any more.
   bool flush() noexcept;
-  // The same until nothing waits, or the time is over. Gives a name's addresses a few milliseconds to refuse.
-  bool flush(std::chrono::milliseconds at_most) noexcept;
+  // The same until nothing waits, or the time is over. Gives a name's addresses a few milliseconds to refuse,
+  // and, within that time, what was sent last to any server as long as `refusal` to come back: for who ends
+  // and wants to know.
+  bool flush(std::chrono::milliseconds at_most,
+             std::chrono::milliseconds refusal = std::chrono::milliseconds(0)) noexcept;
 
   [[nodiscard]] SenderCounts counts() const;                    // over all servers
   [[nodiscard]] SenderCounts counts(std::size_t server) const;  // index in SenderOptions::servers

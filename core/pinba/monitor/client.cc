@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
+#include <chrono>
 #include <exception>
 
 #include "base/guest_call.h"
@@ -12,6 +14,8 @@
 namespace pinba {
 
 namespace {
+
+constexpr int kQuietRetries = 10;  // SenderOptions::retry_interval, so often
 
 // Whether a count that another told to be `known` passed a power of two since. One thread learns it.
 bool is_news(std::atomic<std::uint64_t>& known, std::uint64_t now) {
@@ -27,15 +31,26 @@ void add_news(std::string& news, const std::string& text) {
 
 }  // namespace
 
-Client::Core::Core(Sender given, ClientOptions given_options, std::vector<std::string> given_servers)
-    : sender(std::move(given)), options(std::move(given_options)) {
-  for (auto& server : given_servers) servers.emplace_back(std::move(server));
+Client::Core::Core(Sender given, ClientOptions given_options, const SenderOptions& sender_options)
+    : sender(std::move(given)),
+      options(std::move(given_options)),
+      quiet(kQuietRetries * std::max(sender_options.retry_interval, std::chrono::milliseconds(1))) {
+  for (const auto& server : sender_options.servers) servers.emplace_back(server);
   if (options.hostname.empty()) options.hostname = mmstats::host_name();
   spare.reserve(kSpareStates);
 }
 
 Client::Core::~Core() {
   for (MonitorState* state : spare) delete state;
+  // What came back last is met by no further packet.
+  const mmstats::GuestCall guest;
+  try {
+    std::string news;
+    sender.flush();
+    tell_of_servers(news);
+    log(news);
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): there is nobody to tell
+  }
 }
 
 void Client::Core::tell(std::atomic<std::uint64_t>& count, std::uint64_t more, std::string_view what,
@@ -53,14 +68,42 @@ void Client::Core::tell_of_servers(std::string& news) {
     const SenderCounts counts = sender.counts(i);
     Server& server = servers[i];
     if (is_news(server.not_found, counts.not_found)) {
+      server.is_unfound = true;
       add_news(news, fmt::format("server {}: its name is not found; {} datagrams wait",
                                  mmstats::printable(server.name), counts.queued));
+    } else if (counts.not_found == 0 && counts.addresses != 0 && server.is_unfound &&
+               server.is_unfound.exchange(false)) {
+      add_news(news, fmt::format("server {}: its name is found again", mmstats::printable(server.name)));
     }
-    if (is_news(server.refused, counts.refused)) {
+    if (counts.refused < server.forgiven) server.forgiven = 0;  // a child of fork() counts anew
+    const std::uint64_t refused = counts.refused - server.forgiven;
+    if (refused == 0) continue;
+    if (is_news(server.refused, refused)) {
+      server.is_refusing = true;
       add_news(news, fmt::format("server {}: {} datagrams came back", mmstats::printable(server.name),
                                  counts.refused));
     }
+    if (server.is_refusing) tell_of_recovery(server, counts, news);
   }
+}
+
+void Client::Core::tell_of_recovery(Server& server, const SenderCounts& counts, std::string& news) {
+  const std::unique_lock lock(news_mutex, std::try_to_lock);
+  if (!lock) return;
+  const auto now = Clock::now();
+  if (counts.refused != server.last_refused) {
+    server.last_refused = counts.refused;
+    server.sent_then = counts.sent;
+    server.quiet_since = now;
+    return;
+  }
+  // The last of the packets may still come back.
+  if (now < server.quiet_since + quiet || counts.sent < server.sent_then + 2) return;
+  server.forgiven = counts.refused;
+  server.refused = 0;
+  server.is_refusing = false;
+  add_news(news, fmt::format("server {}: takes datagrams again; {} came back",
+                             mmstats::printable(server.name), counts.refused));
 }
 
 bool Client::Core::send(Encoder& encoder, const Request& request, std::string& news) {
@@ -74,12 +117,12 @@ bool Client::Core::send(Encoder& encoder, const Request& request, std::string& n
   return lost == 0;
 }
 
-mmstats::Expected<Client> Client::make(SenderOptions servers, ClientOptions options) {
+mmstats::Expected<Client> Client::make(
+    SenderOptions servers, ClientOptions options) {  // NOLINT(performance-unnecessary-value-param)
   const mmstats::GuestCall guest;
-  auto names = servers.servers;
-  auto sender = Sender::make(std::move(servers));
+  auto sender = Sender::make(servers);
   if (!sender) return tl::unexpected(std::move(sender.error()));
-  return Client(std::make_shared<Core>(std::move(*sender), std::move(options), std::move(names)));
+  return Client(std::make_shared<Core>(std::move(*sender), std::move(options), servers));
 }
 
 Sender& Client::sender() const { return core_->sender; }

@@ -52,12 +52,25 @@ void RequestMonitor::finish() noexcept {
   }
 }
 
-void RequestMonitor::set_script_name(std::string_view name) { state_->set(&Request::script_name, name); }
+void RequestMonitor::set_script_name(std::string_view name) {
+  const std::lock_guard lock(state_->mutex);
+  state_->request.script_name = name;
+  state_->has_script_name = true;
+}
 void RequestMonitor::set_hostname(std::string_view name) { state_->set(&Request::hostname, name); }
 void RequestMonitor::set_server_name(std::string_view name) { state_->set(&Request::server_name, name); }
 void RequestMonitor::set_schema(std::string_view name) { state_->set(&Request::schema, name); }
 void RequestMonitor::set_status(std::uint32_t status) { state_->set(&Request::status, status); }
-void RequestMonitor::set_document_size(std::uint64_t bytes) { state_->set(&Request::document_size, bytes); }
+void RequestMonitor::set_document_size(std::uint64_t bytes) {
+  const std::lock_guard lock(state_->mutex);
+  state_->request.document_size = bytes;
+  state_->has_document_size = true;
+}
+void RequestMonitor::answered(std::uint64_t body_bytes, std::string_view route) {
+  const std::lock_guard lock(state_->mutex);
+  if (!state_->has_document_size) state_->request.document_size = body_bytes;
+  if (!state_->has_script_name && !route.empty()) state_->request.script_name = route;
+}
 void RequestMonitor::set_memory_peak(std::uint64_t bytes) { state_->set(&Request::memory_peak, bytes); }
 void RequestMonitor::set_memory_footprint(std::uint64_t bytes) {
   state_->set(&Request::memory_footprint, bytes);

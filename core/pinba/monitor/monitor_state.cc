@@ -43,6 +43,7 @@ void MonitorState::begin(std::shared_ptr<Client::Core> given, std::string_view s
   request.add_tags(core->options.tags);
   enabled = core->options.enabled;
   ended = false;
+  has_script_name = has_document_size = false;
   left_out = 0;
   start();
 }

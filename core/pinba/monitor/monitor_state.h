@@ -103,6 +103,8 @@ class MonitorState {
   bool running = false;
   bool enabled = true;
   bool ended = true;
+  bool has_script_name = false;  // since it began
+  bool has_document_size = false;
 
  private:
   [[nodiscard]] Rusage usage() const;

@@ -48,6 +48,7 @@ void Destination::become_child() {
   drop_all();
   sent_.clear();
   burst_end_ = {};
+  last_sent_at_ = {};
   counts_ = {};
   resolving_ = false;
   reopen_at_ = {};
@@ -57,6 +58,7 @@ void Destination::become_child() {
 SenderCounts Destination::counts() const {
   SenderCounts counts = counts_;
   counts.queued = queue_.count();
+  counts.addresses = addresses_.size();
   return counts;
 }
 
@@ -145,10 +147,11 @@ void Destination::refused() {
   }
   ++counts_.refused;
   sent_.clear();
+  last_sent_at_ = {};
 }
 
-void Destination::take_refusals() {
-  while (socket_ && (unasked_ || !sent_.empty())) {
+void Destination::take_refusals(bool again) {
+  while (socket_ && (unasked_ || !sent_.empty() || std::exchange(again, false))) {
     unasked_ = false;
     int error = 0;
     socklen_t length = sizeof error;
@@ -157,6 +160,7 @@ void Destination::take_refusals() {
     if (error == EMSGSIZE) {
       // Too large for a router, which is no reason to leave the address.
       ++counts_.refused;
+      last_sent_at_ = {};
       sent_.clear();
     } else {
       refused();
@@ -172,8 +176,9 @@ bool Destination::came_back() const {
          ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) == 0;
 }
 
-bool Destination::may_come_back(Clock::time_point now) const {
-  return !sent_.empty() && now < sent_at_ + kRefusal;
+bool Destination::may_come_back(Clock::time_point now, Clock::duration refusal) const {
+  if (!sent_.empty() && now < sent_at_ + kRefusal) return true;
+  return socket_ && last_sent_at_ != Clock::time_point() && now < last_sent_at_ + refusal;
 }
 
 void Destination::resolve_soon() {
@@ -303,7 +308,8 @@ bool Destination::drain() {
     tries = 0;
     if (std::exchange(too_large_, false)) ++counts_.refused;  // it was an earlier one
     ++counts_.calls;
-    if (used_since_ == Clock::time_point()) used_since_ = Clock::now();
+    last_sent_at_ = Clock::now();
+    if (used_since_ == Clock::time_point()) used_since_ = last_sent_at_;
     const auto last = static_cast<std::size_t>(sent) - 1;
     keep(batch.bytes(last), batch.packets(last));
     for (std::size_t i = 0; i <= last; ++i) {

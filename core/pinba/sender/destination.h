@@ -26,12 +26,13 @@ class Destination {
   // Sends what waits. True if nothing waits any more, else send_at() says when to try again.
   bool drain();
   // Counts, or sends to the next address, what came back since the last call: the next one that sends would
-  // be told of it, which there may never be.
-  void take_refusals();
+  // be told of it, which there may never be. Asks the system after something was sent, or `again`.
+  void take_refusals(bool again);
   // Whether something waits for nothing but the end of a burst.
   [[nodiscard]] bool is_pausing(Clock::time_point now) const;
-  // Whether an address may still refuse what could be sent to the next one.
-  [[nodiscard]] bool may_come_back(Clock::time_point now) const;
+  // Whether an address may still refuse what could be sent to the next one, or what was sent in the last
+  // `refusal`.
+  [[nodiscard]] bool may_come_back(Clock::time_point now, Clock::duration refusal) const;
 
   // Of a name. Nothing found: the old addresses may still do, and retry_interval goes by.
   void look_up_begins();
@@ -87,7 +88,8 @@ class Destination {
   std::vector<std::byte> sent_;
   std::size_t sent_size_ = 0;
   Clock::time_point sent_at_;
-  bool unasked_ = false;  // something was sent of whose refusal nobody asked yet
+  bool unasked_ = false;            // something was sent of whose refusal nobody asked yet
+  Clock::time_point last_sent_at_;  // what may still come back; zero: nothing
   SenderCounts counts_;
 };
 

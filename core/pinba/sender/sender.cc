@@ -105,16 +105,16 @@ bool Sender::flush() noexcept {
   return state_->drain_all();
 }
 
-bool Sender::flush(std::chrono::milliseconds at_most) noexcept {
+bool Sender::flush(std::chrono::milliseconds at_most, std::chrono::milliseconds refusal) noexcept {
   const mmstats::GuestCall guest;
   using Clock = Destination::Clock;
   const auto deadline = Clock::now() + at_most;
   std::unique_lock lock(state_->mutex);
   for (;;) {
-    const bool all = state_->drain_all();
+    const bool all = state_->drain_all(refusal.count() > 0);
     const auto now = Clock::now();
-    const bool may_come_back =
-        std::ranges::any_of(state_->servers, [now](const auto& server) { return server.may_come_back(now); });
+    const bool may_come_back = std::ranges::any_of(
+        state_->servers, [&](const auto& server) { return server.may_come_back(now, refusal); });
     if (now >= deadline || (all && !may_come_back)) return all;
     state_->wake.wait_until(lock, std::min(deadline, now + std::chrono::milliseconds(all ? 5 : 1)));
   }
@@ -131,6 +131,7 @@ SenderCounts Sender::counts() const {
     sum.queued += one.queued;
     sum.calls += one.calls;
     sum.not_found += one.not_found;
+    sum.addresses += one.addresses;
   }
   return sum;
 }

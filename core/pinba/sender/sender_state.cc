@@ -112,12 +112,12 @@ bool Sender::State::drain(Destination& server) {
   return all;
 }
 
-bool Sender::State::drain_all() {
+bool Sender::State::drain_all(bool ask_again) {
   bool all = true;
   for (Destination& server : servers) {
     all &= drain(server);
     const auto resolve_at = server.resolve_at();
-    server.take_refusals();
+    server.take_refusals(ask_again);
     if (server.resolve_at() != resolve_at) need_worker();
   }
   return all;

@@ -24,7 +24,7 @@ struct __attribute__((visibility("hidden"))) Sender::State : std::enable_shared_
   void start();  // takes the mutex; once, when all servers are there
   void close();  // takes the mutex; sends what can be sent at once
   bool drain(Destination& server);
-  bool drain_all();
+  bool drain_all(bool ask_again = false);  // see Destination::take_refusals()
   bool need_worker();
   void become_child();  // after fork()
 

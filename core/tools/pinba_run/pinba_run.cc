@@ -35,7 +35,8 @@ using pinba_run::Signals;
 
 constexpr std::uint32_t kStatusGood = 200;
 constexpr std::uint32_t kStatusBad = 500;
-constexpr double kLongestWait = 60;  // seconds
+constexpr double kLongestWait = 60;                 // seconds
+constexpr std::chrono::milliseconds kRefusal{200};  // that may come from far away
 
 struct Options {
   std::vector<std::string> servers;
@@ -85,7 +86,8 @@ std::string send(const Options& options, const Command& command, pinba::Sender& 
   pinba::Encoder encoder({.continue_timers = false});
   const auto datagrams = encoder.encode(request);
   sender.send(datagrams);
-  sender.flush(std::chrono::milliseconds(static_cast<std::int64_t>(options.wait * 1000)));
+  sender.flush(std::chrono::milliseconds(static_cast<std::int64_t>(options.wait * 1000)),
+               options.verbose ? kRefusal : std::chrono::milliseconds(0));
   std::string missed;
   std::string refused;
   for (std::size_t i = 0; i < options.servers.size(); ++i) {

@@ -114,6 +114,45 @@ TEST_CASE("a server that loses packets is told of once, and when it takes them a
   CHECK(delivery.is_all_sent());
 }
 
+TEST_CASE(
+    "what came back is told soon after it was sent, and a name that is not found soon after the start") {
+  CaughtErrors errors;
+  DaemonLog log;
+  Delivery delivery(log, false);
+  Config config;
+  config.servers = {"127.0.0.1:" + std::to_string(UdpReceiver().port())};
+  REQUIRE(delivery.configure(config));
+  pinba::Request request;
+  request.script_name = "/a";
+  log.begin_scan();
+  delivery.begin_scan();
+  delivery.take(request);
+  delivery.end_scan();
+  log.end_scan(0);
+  while (delivery.waits()) delivery.send_burst();
+  CHECK(errors.lines().empty());
+  CHECK(delivery.look_at());
+  delivery.look();
+  const auto lines = errors.lines();
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].starts_with("<4>server " + config.servers[0] + ": packets are lost: 1 came back"));
+  CHECK(!delivery.look_at());
+  delivery.look();
+  CHECK(errors.lines().empty());
+
+  config.servers = {"no-such-host.invalid"};
+  REQUIRE(delivery.configure(config));
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  Lines told;
+  while (told.empty() && std::chrono::steady_clock::now() < deadline) {
+    REQUIRE(delivery.look_at());
+    delivery.look();
+    told = errors.lines();
+  }
+  CHECK(told == Lines{"<4>server no-such-host.invalid: its name is not found; 0 packets wait"});
+  CHECK(!delivery.is_all_sent());
+}
+
 TEST_CASE("another spread is another sender") {
   UdpReceiver one;
   UdpReceiver two;
@@ -170,15 +209,15 @@ TEST_CASE("settings reach encoder and sender") {
   auto encode = mmstats::forward::encode_options(config);
   CHECK(encode.max_bytes == 1000);
   CHECK(encode.continue_timers);
-  CHECK(!encode.classic);
+  CHECK(encode.classic == pinba::ClassicEngine::kNone);
   config.server_kind = ServerKind::kClassic;
   encode = mmstats::forward::encode_options(config);
   CHECK(encode.continue_timers);
-  CHECK(encode.classic);
+  CHECK(encode.classic == pinba::ClassicEngine::kMaintained);
   config.server_kind = ServerKind::kCollectd;
   encode = mmstats::forward::encode_options(config);
   CHECK(!encode.continue_timers);
-  CHECK(!encode.classic);
+  CHECK(encode.classic == pinba::ClassicEngine::kNone);
   CHECK(mmstats::forward::sender_options(config).servers == config.servers);
   CHECK(mmstats::forward::sender_options(config).spread == pinba::SenderOptions::Spread::kAll);
   config.spread = pinba::SenderOptions::Spread::kByScript;

@@ -131,6 +131,7 @@ TEST_CASE("every mistake is named with file, line, key and what is allowed") {
       {"server = []", "file.toml:1: server: an array is not possible, it takes a text, or an array of texts"},
       {"server_kind = \"pinba\"",
        "file.toml:1: server_kind: \"pinba\" is not possible, it takes one of \"pinba2\", \"classic\", "
+       "\"original-classic\", "
        "\"collectd\""},
       {"spread = 1", "file.toml:1: spread: 1 is not possible, it takes one of \"all\", \"by-script\""},
       {"interval = 0",

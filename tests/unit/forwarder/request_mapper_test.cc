@@ -616,12 +616,16 @@ TEST_CASE("thousands of series arrive in many packets, each whole") {
   for (const auto& one : series) CHECK(sent.of(one.name).hits == one.total);
 }
 
-TEST_CASE("texts that the classic engine cuts are short enough for it") {
-  RequestMapper forwarder(mapping("[[group]]\nname = \"" + std::string(50, 'g') + "\"",
-                                  mmstats::forward::text_limits(mmstats::forward::ServerKind::kClassic)));
-  const Sent sent =
-      scan(forwarder, {counter(std::string(100, 'x') + "1", 1), counter(std::string(100, 'x') + "2", 2)});
-  CHECK(sent.requests[0].server_name().size() == 32);
-  CHECK(sent.timers.size() == 2);
-  for (const auto& text : sent.requests[0].dictionary()) CHECK(text.size() <= 64);
+TEST_CASE("texts that the classic engines cut are short enough for them") {
+  using mmstats::forward::ServerKind;
+  for (const auto& [kind, most] :
+       {std::pair(ServerKind::kClassic, 64U), {ServerKind::kOriginalClassic, 32U}}) {
+    RequestMapper forwarder(
+        mapping("[[group]]\nname = \"" + std::string(80, 'g') + "\"", mmstats::forward::text_limits(kind)));
+    const Sent sent =
+        scan(forwarder, {counter(std::string(100, 'x') + "1", 1), counter(std::string(100, 'x') + "2", 2)});
+    CHECK(sent.requests[0].server_name().size() == most);
+    CHECK(sent.timers.size() == 2);
+    for (const auto& text : sent.requests[0].dictionary()) CHECK(text.size() <= 64);
+  }
 }

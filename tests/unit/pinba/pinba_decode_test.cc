@@ -237,7 +237,7 @@ TEST_CASE("what each server would do wrong is said") {
       {changed([](auto& m) { m.clear_hostname(); }), "Pinba2 dropped, classic crash, collectd dropped"},
       {good.substr(6) + good.substr(0, 6), "Pinba2 dropped"},
       {changed([](auto& m) { *m.add_requests() = good_message(); }),
-       "Pinba2 partly lost, classic partly lost, collectd partly lost"},
+       "Pinba2 partly lost, collectd partly lost, original classic partly lost"},
       {changed([](auto& m) { m.set_timer_hit_count(0, 0); }), "Pinba2 dropped, classic partly lost"},
       {changed([](auto& m) {
          m.set_timer_tag_count(0, 0);
@@ -257,7 +257,10 @@ TEST_CASE("what each server would do wrong is said") {
       {changed([](auto& m) { m.set_timer_tag_count(0, 2); }), "Pinba2 dropped, classic crash"},
       {changed([](auto& m) { m.set_timer_tag_value(1, 2); }), "Pinba2 crash, classic partly lost"},
       {changed([](auto& m) { m.set_tag_value(0, 2); }), "Pinba2 crash, classic partly lost"},
-      {changed([](auto& m) { m.set_hostname(std::string(33, 'x')); }), "classic wrong"},
+      {changed([](auto& m) { m.set_hostname(std::string(33, 'x')); }), "original classic wrong"},
+      {changed([](auto& m) { m.set_server_name(std::string(64, 'x')); }), "original classic wrong"},
+      {changed([](auto& m) { m.set_server_name(std::string(65, 'x')); }),
+       "classic wrong, original classic wrong"},
       {changed([](auto& m) { m.set_hostname(std::string(32, 'x')); }), ""},
       {changed([](auto& m) { m.set_script_name(std::string(129, 'x')); }), "classic wrong"},
       {changed([](auto& m) { m.set_schema(std::string(17, 'x')); }), "classic wrong"},

@@ -357,15 +357,22 @@ TEST_CASE("what is too large for a datagram by itself is cut or dropped, and it 
 
 TEST_CASE("for the classic engine strings are cut where it would cut them") {
   Request request = shop_request();
-  request.hostname = std::string(40, 'h');
-  request.server_name = std::string(31, 's') + "\xC3\xA9";
+  request.hostname = std::string(70, 'h');
+  request.server_name = std::string(63, 's') + "\xC3\xA9";
   request.script_name = std::string(200, 'p');
   request.schema = std::string(17, 'z');
   request.add_timer(Tags{{"a", std::string(64, 'x') + "1"}}, 1, 1);
   request.add_timer(Tags{{"a", std::string(64, 'x') + "2"}}, 1, 1);
-  auto message = encoded(request, {.classic = true});
+  auto original = request;
+  original.server_name = std::string(31, 's') + "\xC3\xA9";
+  auto message = encoded(original, {.classic = pinba::ClassicEngine::kOriginal});
   CHECK(message.hostname() == std::string(32, 'h'));
   CHECK(message.server_name() == std::string(31, 's'));
+  CHECK(message.script_name() == std::string(128, 'p'));
+  CHECK(message.schema() == std::string(16, 'z'));
+  message = encoded(request, {.classic = pinba::ClassicEngine::kMaintained});
+  CHECK(message.hostname() == std::string(64, 'h'));
+  CHECK(message.server_name() == std::string(63, 's'));
   CHECK(message.script_name() == std::string(128, 'p'));
   CHECK(message.schema() == std::string(16, 'z'));
   std::map<TagTexts, TimerSum> sums;

@@ -387,6 +387,80 @@ TEST_CASE("the log tells of a server that is not found or refuses packets, long 
   CHECK(counts(0).queued == sent);
 }
 
+TEST_CASE("the log tells of the last packet's refusal when the client ends") {
+  std::vector<std::string> logged;
+  ClientOptions options;
+  options.log = [&](std::string_view message) { logged.emplace_back(message); };
+  const std::string nobody = "127.0.0.1:" + std::to_string(UdpReceiver().port());
+  {
+    const auto client = Client::make({.servers = {nobody}}, options);
+    REQUIRE(client);
+    RequestMonitor(*client, "/").send();
+    CHECK(logged.empty());
+  }
+  CHECK(logged == std::vector<std::string>{"server " + nobody + ": 1 datagrams came back"});
+}
+
+TEST_CASE("the log tells that a server takes packets again, and of the next time that it does not") {
+  std::optional<UdpReceiver> server(std::in_place);
+  const auto port = server->port();
+  const std::string place = server->server();
+  const auto is_known =
+      std::make_shared<std::atomic<bool>>(false);  // a look-up may last longer than all else
+  std::vector<std::string> logged;
+  ClientOptions options;
+  options.log = [&](std::string_view message) { logged.emplace_back(message); };
+  auto client = Client::make({.servers = {place, "pinba.example"},
+                              .retry_interval = 1ms,
+                              .resolve =
+                                  [is_known, port](auto&...) {
+                                    if (!*is_known) return std::vector<pinba::Address>{};
+                                    pinba::Address address;
+                                    auto& v4 = reinterpret_cast<sockaddr_in&>(address.storage);
+                                    v4.sin_family = AF_INET;
+                                    v4.sin_port = htons(port);
+                                    v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+                                    address.length = sizeof v4;
+                                    return std::vector{address};
+                                  }},
+                             options);
+  REQUIRE(client);
+  const auto tells = [&](const std::string& what) {
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    for (const auto before = logged.size();;) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      RequestMonitor(*client, "/").send();
+      for (auto i = before; i < logged.size(); ++i) {
+        if (logged[i].find(what) != std::string::npos) return true;
+      }
+      std::this_thread::sleep_for(1ms);
+    }
+  };
+  CHECK(tells("server pinba.example: its name is not found"));
+  *is_known = true;
+  CHECK(tells("server pinba.example: its name is found again"));
+  for (int round = 0; round < 2; ++round) {
+    server.reset();
+    // The first failure is news each time, whatever failed before.
+    const auto came_back = [&](int requests) {
+      const auto before = static_cast<std::ptrdiff_t>(logged.size());
+      for (int i = 0; i < requests; ++i) RequestMonitor(*client, "/").send();
+      return std::any_of(logged.begin() + before, logged.end(), [&](const std::string& line) {
+        const auto at = line.find("server " + place + ": ");
+        return at != std::string::npos && line.find("datagrams came back", at) != std::string::npos;
+      });
+    };
+    CHECK(came_back(2));
+    for (const auto enough = client->sender().counts(0).refused + 20;
+         client->sender().counts(0).refused < enough;) {
+      RequestMonitor(*client, "/").send();
+    }
+    server.emplace(AF_INET, port);
+    CHECK(tells("server " + place + ": takes datagrams again; "));
+    CHECK(!came_back(5));
+  }
+}
+
 TEST_CASE("the log may use the request that it is told of") {
   std::optional<RequestMonitor> request;
   ClientOptions options;

@@ -805,6 +805,16 @@ TEST_CASE(
       must(sender.counts().refused == refused && sender.counts().dropped == 0);
     }
     must(sender.counts().sent == 3 * refused / 2);
+    // Who ends waits for what comes back from far away, and no longer.
+    Sender last = made({.servers = {"127.0.0.1:30002"}});
+    last.send(bytes_of("last"));
+    {
+      OtherThread ends([&] { last.flush(20s, 20s); });
+      must(ends.waits());
+      send_back("last", ICMP_PKT_FILTERED);
+    }
+    must(last.counts().refused == 1);
+    must(last.flush(20s, 20s));
     // Nor does the system lose its way to send equal packets by one call.
     const auto take_all = [&] {
       std::array<char, 8> equal{};

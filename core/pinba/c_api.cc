@@ -197,6 +197,17 @@ pinba_scope* pinba_enter(pinba_request* request) {
   return guarded([&] { return new pinba_scope(request->monitor); });
 }
 
+pinba_request* pinba_current_request(void) {
+  return guarded([]() -> pinba_request* {
+    auto current = pinba::current_request();
+    return current ? new pinba_request{std::move(*current)} : nullptr;
+  });
+}
+
+void pinba_request_release(pinba_request* request) {
+  guarded([&] { delete request; });
+}
+
 void pinba_leave(pinba_scope* scope) {
   guarded([&] { delete scope; });
 }

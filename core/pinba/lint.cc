@@ -38,6 +38,14 @@ class Judge {
       add(Server::kCollectd, Effect::kPartial, inner.begin, "a nested request is ignored");
       if (!inner.hits.empty())
         add(Server::kOriginalClassic, Effect::kPartial, inner.begin, "a nested request loses its timers");
+      // Only the classic engine reads it.
+      Judge of_inner;
+      of_inner.judge(inner);
+      for (Finding& finding : of_inner.findings) {
+        if (finding.server == Server::kPinba2 || finding.server == Server::kCollectd) continue;
+        finding.message = "in a nested request, " + finding.message;
+        findings.push_back(std::move(finding));
+      }
     }
   }
 

@@ -126,7 +126,7 @@ class MMSTATS_API RequestTimer {
   void discard();
 
   // A function that calls `function`, measured by a clone each time, so that it may be called by itself
-  // and from several threads at once.
+  // and from several threads at once. It measures for this timer's request alone: pinba::wrap() does for any.
   template <class Function>
   [[nodiscard]] auto wrap(Function function) &&;
 
@@ -158,7 +158,8 @@ class [[nodiscard]] TimerScope {
   RequestTimer own_;  // stops by itself
 };
 
-// One request. All functions may be called from any thread at any time, so that threads may share it.
+// One request. All functions may be called from any thread at any time, so that threads may share it. Of one
+// that was moved from, all do nothing.
 class MMSTATS_API RequestMonitor {
  public:
   // Starts to measure.
@@ -243,6 +244,18 @@ MMSTATS_API std::optional<RequestMonitor> current_request();
 
 // A timer of the current request; an empty one where there is none.
 MMSTATS_API RequestTimer timer(std::initializer_list<Tags::Tag> tags);
+MMSTATS_API RequestTimer timer(const Tags& tags);
+
+// A function that calls `function`, measured with these tags for the request that is current then, if there
+// is one. It may be made at start-up, be const, and be called by several threads at once, as far as
+// `function` may.
+template <class Function>
+[[nodiscard]] auto wrap(Tags tags, Function function) {
+  return [tags = std::move(tags), function = std::move(function)](auto&&... args) -> decltype(auto) {
+    const TimerScope scope(timer(tags));
+    return std::invoke(function, std::forward<decltype(args)>(args)...);
+  };
+}
 
 // The same for a script or job: its name is the command line of this process.
 class MMSTATS_API ScriptMonitor : public RequestMonitor {
@@ -258,7 +271,7 @@ inline TimerScope RequestTimer::scope() && { return TimerScope(std::move(*this))
 template <class Function>
 auto RequestTimer::wrap(Function function) && {
   return [timer = std::make_shared<RequestTimer>(std::move(*this)),
-          function = std::move(function)](auto&&... args) mutable -> decltype(auto) {
+          function = std::move(function)](auto&&... args) -> decltype(auto) {
     const TimerScope scope(timer->clone());
     return std::invoke(function, std::forward<decltype(args)>(args)...);
   };

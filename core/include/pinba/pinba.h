@@ -93,6 +93,10 @@ MMSTATS_API void pinba_request_discard(pinba_request* request);
 /* Makes it the current request of this thread, until pinba_leave, which frees the scope; scopes nest. */
 MMSTATS_API pinba_scope* pinba_enter(pinba_request* request);
 MMSTATS_API void pinba_leave(pinba_scope* scope);
+/* The current request of this thread, to set what belongs to it wherever the code is; NULL if there is none.
+ * To be given to pinba_request_release, which frees the handle and leaves the request as it is. */
+MMSTATS_API pinba_request* pinba_current_request(void);
+MMSTATS_API void pinba_request_release(pinba_request* request);
 
 /* Starts a timer of `request`, or of the current one if that is NULL. NULL where there is none. */
 MMSTATS_API pinba_timer* pinba_timer_start(pinba_request* request, const pinba_tag* tags, size_t tag_count);

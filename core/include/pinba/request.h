@@ -248,8 +248,6 @@ template <class T, class Visit>
 void flatten(std::string_view name, const T& value, Visit&& visit) {
   if constexpr (Text<T>) {
     visit(name, view_of(value));
-  } else if constexpr (RangeOfItself<T>) {
-    visit(name, std::string_view(text_of(value)));
   } else if constexpr (std::invocable<const T&>) {
     if constexpr (requires { value == nullptr; }) {
       if (value == nullptr) return visit(name, std::string_view());
@@ -262,7 +260,7 @@ void flatten(std::string_view name, const T& value, Visit&& visit) {
     for (const auto& [key, element] : value) {
       flatten(std::string(name) + "." + text_of(key), element, visit);
     }
-  } else if constexpr (std::ranges::input_range<const T>) {
+  } else if constexpr (std::ranges::input_range<const T> && !RangeOfItself<T>) {
     for (const auto& element : value) flatten(name, element, visit);
   } else {
     visit(name, std::string_view(text_of(value)));

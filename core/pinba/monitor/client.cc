@@ -106,11 +106,29 @@ void Client::Core::tell_of_recovery(Server& server, const SenderCounts& counts, 
                              mmstats::printable(server.name), counts.refused));
 }
 
+void Client::Core::tell_of_changes(const Changes& changes, std::string_view script_name, std::string& news) {
+  std::string what;
+  const auto list = [&](std::uint32_t count, std::string_view name) {
+    if (count != 0) what += fmt::format("{}{} {}", what.empty() ? "" : ", ", count, name);
+  };
+  list(changes.escaped, "texts with NUL or not UTF-8");
+  list(changes.cut, "texts cut");
+  list(changes.numbers, "numbers that cannot be sent");
+  list(changes.untagged, "timers without tags");
+  list(changes.without_hits, "timers without hits");
+  list(changes.timers_dropped, "timers left out");
+  list(changes.tags_dropped, "tags left out");
+  tell(changed, 1,
+       fmt::format("requests were changed to be safe for servers; now that of script \"{}\": {}",
+                   mmstats::printable(script_name), what),
+       news);
+}
+
 bool Client::Core::send(Encoder& encoder, const Request& request, std::string& news) {
   const auto datagrams = encoder.encode(request);
   Changes changes = encoder.changes();
   changes.filled = 0;  // a name that was not set is nothing to tell
-  if (changes.any()) tell(changed, 1, "requests were changed to be safe for servers", news);
+  if (changes.any()) tell_of_changes(changes, request.script_name, news);
   const std::size_t lost = datagrams.size() - sender.send(datagrams, request.script_name);
   tell(dropped, lost, "datagrams were dropped", news);
   tell_of_servers(news);

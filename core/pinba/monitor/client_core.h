@@ -39,6 +39,8 @@ struct __attribute__((visibility("hidden"))) Client::Core {
   void fail_lost(bool lost) const {
     if (lost && options.raise_on_fail) throw MonitorError("a request was not sent: its datagram was dropped");
   }
+  // Adds to `news` what was changed of a request, now and then.
+  void tell_of_changes(const Changes& changes, std::string_view script_name, std::string& news);
   // Adds to `news` which servers are not found, or send packets back, and which do no more.
   void tell_of_servers(std::string& news);
   // False if a datagram was dropped. Adds what there is to log to `news`.

@@ -45,4 +45,9 @@ RequestTimer timer(std::initializer_list<Tags::Tag> tags) {
   return request ? request->timer(tags) : RequestTimer();
 }
 
+RequestTimer timer(const Tags& tags) {
+  const auto request = current_request();
+  return request ? request->timer(tags) : RequestTimer();
+}
+
 }  // namespace pinba

@@ -53,37 +53,51 @@ void RequestMonitor::finish() noexcept {
 }
 
 void RequestMonitor::set_script_name(std::string_view name) {
+  if (!state_) return;
   const std::lock_guard lock(state_->mutex);
   state_->request.script_name = name;
   state_->has_script_name = true;
 }
-void RequestMonitor::set_hostname(std::string_view name) { state_->set(&Request::hostname, name); }
-void RequestMonitor::set_server_name(std::string_view name) { state_->set(&Request::server_name, name); }
-void RequestMonitor::set_schema(std::string_view name) { state_->set(&Request::schema, name); }
-void RequestMonitor::set_status(std::uint32_t status) { state_->set(&Request::status, status); }
+void RequestMonitor::set_hostname(std::string_view name) {
+  if (state_) state_->set(&Request::hostname, name);
+}
+void RequestMonitor::set_server_name(std::string_view name) {
+  if (state_) state_->set(&Request::server_name, name);
+}
+void RequestMonitor::set_schema(std::string_view name) {
+  if (state_) state_->set(&Request::schema, name);
+}
+void RequestMonitor::set_status(std::uint32_t status) {
+  if (state_) state_->set(&Request::status, status);
+}
 void RequestMonitor::set_document_size(std::uint64_t bytes) {
+  if (!state_) return;
   const std::lock_guard lock(state_->mutex);
   state_->request.document_size = bytes;
   state_->has_document_size = true;
 }
 void RequestMonitor::answered(std::uint64_t body_bytes, std::string_view route) {
+  if (!state_) return;
   const std::lock_guard lock(state_->mutex);
   if (!state_->has_document_size) state_->request.document_size = body_bytes;
   if (!state_->has_script_name && !route.empty()) state_->request.script_name = route;
 }
-void RequestMonitor::set_memory_peak(std::uint64_t bytes) { state_->set(&Request::memory_peak, bytes); }
+void RequestMonitor::set_memory_peak(std::uint64_t bytes) {
+  if (state_) state_->set(&Request::memory_peak, bytes);
+}
 void RequestMonitor::set_memory_footprint(std::uint64_t bytes) {
-  state_->set(&Request::memory_footprint, bytes);
+  if (state_) state_->set(&Request::memory_footprint, bytes);
 }
 void RequestMonitor::add_tags(const Tags& tags) {
-  state_->locked([&] { state_->request.set_tags(tags); });
+  if (state_) state_->locked([&] { state_->request.set_tags(tags); });
 }
 void RequestMonitor::set_enabled(bool enabled) {
-  state_->locked([&] { state_->enabled = enabled; });
+  if (state_) state_->locked([&] { state_->enabled = enabled; });
 }
 
 RequestTimer RequestMonitor::timer(std::initializer_list<Tags::Tag> tags) const {
   RequestTimer made;  // outlives the lock
+  if (!state_) return made;
   const std::lock_guard lock(state_->mutex);
   const auto slot = state_->new_slot();
   if (!slot) return made;
@@ -98,6 +112,7 @@ RequestTimer RequestMonitor::timer(std::initializer_list<Tags::Tag> tags) const 
 
 RequestTimer RequestMonitor::timer(const Tags& tags) const {
   RequestTimer made;
+  if (!state_) return made;
   const std::lock_guard lock(state_->mutex);
   const auto slot = state_->new_slot();
   if (!slot) return made;
@@ -109,6 +124,7 @@ RequestTimer RequestMonitor::timer(const Tags& tags) const {
 }
 
 void RequestMonitor::add_timer(const Tags& tags, std::uint64_t hit_count, double seconds) {
+  if (!state_) return;
   const std::lock_guard lock(state_->mutex);
   if (state_->ended) return;
   if (state_->request.timers.size() >= state_->core->options.max_timers) {
@@ -119,6 +135,7 @@ void RequestMonitor::add_timer(const Tags& tags, std::uint64_t hit_count, double
 }
 
 void RequestMonitor::start() {
+  if (!state_) return;
   state_->core->fail(state_->locked([this]() -> const char* {
     if (state_->ended) return "a request was started after it was sent";
     if (state_->running) return "a request was started while it runs";
@@ -128,6 +145,7 @@ void RequestMonitor::start() {
 }
 
 void RequestMonitor::stop() {
+  if (!state_) return;
   state_->core->fail(state_->locked([this]() -> const char* {
     if (!state_->running) return "a request was stopped while it does not run";
     state_->stop();
@@ -136,16 +154,18 @@ void RequestMonitor::stop() {
 }
 
 bool RequestMonitor::started() const {
-  return state_->locked([this] { return state_->running; });
+  return state_ && state_->locked([this] { return state_->running; });
 }
 
 double RequestMonitor::elapsed() const {
+  if (!state_) return 0;
   const std::lock_guard lock(state_->mutex);
   return state_->running ? seconds(Clock::now() - state_->begin_time) : state_->request.request_time;
 }
 
 void RequestMonitor::flush() {
   const mmstats::GuestCall guest;
+  if (!state_) return;
   std::string news;
   bool lost = false;
   {
@@ -160,6 +180,7 @@ void RequestMonitor::flush() {
 
 bool RequestMonitor::send() {
   const mmstats::GuestCall guest;
+  if (!state_) return false;
   std::string news;
   bool sent = false;
   bool lost = false;
@@ -175,6 +196,7 @@ bool RequestMonitor::send() {
 }
 
 void RequestMonitor::discard() {
+  if (!state_) return;
   const std::lock_guard lock(state_->mutex);
   state_->running = false;
   state_->ended = true;

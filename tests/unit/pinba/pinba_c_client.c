@@ -24,6 +24,7 @@ int main(int count, char** arguments) {
   int i;
   pinba_client* client;
   pinba_request* request;
+  pinba_request* current;
   pinba_timer* timer;
   pinba_scope* scope;
   CHECK(count == 2);
@@ -71,7 +72,13 @@ int main(int count, char** arguments) {
   CHECK(timer != NULL);
   pinba_timer_stop(timer);
   pinba_timer_discard(pinba_timer_start(NULL, &app, 1));
+  current = pinba_current_request();
+  CHECK(current != NULL);
+  pinba_request_add_tag(current, "from", "below");
+  pinba_request_release(current);
   pinba_leave(scope);
+  CHECK(pinba_current_request() == NULL);
+  pinba_request_release(NULL);
   pinba_timer_add(request, tags, 2, 40, 2.5);
   CHECK(pinba_request_send(request) == 1);
 

@@ -25,7 +25,7 @@ TEST_CASE("a C program measures and sends requests") {
   CHECK(message.document_size() == 2048);
   CHECK(message.memory_peak() == 4096);
   CHECK(message.memory_footprint() == 8192);
-  CHECK(request_tags(message) == TagTexts{{"app", "shop"}, {"release", "12"}});
+  CHECK(request_tags(message) == TagTexts{{"app", "shop"}, {"release", "12"}, {"from", "below"}});
   std::map<TagTexts, TimerSum> timers;
   add_timers(message, timers);
   CHECK(timers.size() == 1);

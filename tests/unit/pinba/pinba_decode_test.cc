@@ -238,6 +238,12 @@ TEST_CASE("what each server would do wrong is said") {
       {good.substr(6) + good.substr(0, 6), "Pinba2 dropped"},
       {changed([](auto& m) { *m.add_requests() = good_message(); }),
        "Pinba2 partly lost, collectd partly lost, original classic partly lost"},
+      // Of what is in it, the classic engine alone reads anything.
+      {changed([](auto& m) {
+         *m.add_requests() = good_message();
+         m.mutable_requests(0)->set_timer_value(0, -1);
+       }),
+       "Pinba2 partly lost, classic wrong, collectd partly lost, original classic partly lost"},
       {changed([](auto& m) { m.set_timer_hit_count(0, 0); }), "Pinba2 dropped, classic partly lost"},
       {changed([](auto& m) {
          m.set_timer_tag_count(0, 0);

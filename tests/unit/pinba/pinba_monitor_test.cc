@@ -509,6 +509,83 @@ TEST_CASE("flush sends now and starts over, without the timers of before") {
   CHECK(message.dictionary_size() == 4);
 }
 
+TEST_CASE("a function that is wrapped at start-up is measured for whatever request is current") {
+  Site site;
+  int calls = 0;
+  const auto load = pinba::wrap({{"op", "load"}}, [&](int number) {
+    ++calls;
+    return 2 * number;
+  });
+  CHECK(load(1) == 2);  // there is no request
+  for (int i = 0; i < 2; ++i) {
+    {
+      const RequestMonitor request(*site.client, "/" + std::to_string(i));
+      const CurrentScope current(request);
+      CHECK(load(i) == 2 * i);
+      CHECK(load(5) == 10);
+    }
+    const auto message = site.received();
+    CHECK(message.script_name() == "/" + std::to_string(i));
+    Timers timers;
+    add_timers(message, timers);
+    CHECK(timers[{{"op", "load"}}].hits == 2);
+  }
+  CHECK(calls == 5);
+}
+
+TEST_CASE("a request that was moved from does nothing") {
+  Site site;
+  RequestMonitor from(*site.client, "/");
+  RequestMonitor to(std::move(from));
+  // NOLINTBEGIN(bugprone-use-after-move)
+  from.set_script_name("/from");
+  from.set_hostname("h");
+  from.set_server_name("s");
+  from.set_schema("x");
+  from.set_status(1);
+  from.set_document_size(1);
+  from.set_memory_peak(1);
+  from.set_memory_footprint(1);
+  from.add_tags({{"a", 1}});
+  from.set_enabled(true);
+  from.add_timer({{"a", 1}}, 1, 1);
+  from.timer({{"a", 1}}).start();
+  from.timer(Tags{{"a", 1}}).start();
+  from.start();
+  from.stop();
+  CHECK(!from.started());
+  CHECK(from.elapsed() == 0);
+  from.flush();
+  CHECK(!from.send());
+  from.discard();
+  {
+    const CurrentScope current(from);
+    pinba::timer({{"a", 1}}).start();
+    pinba::current_request()->set_status(1);
+  }
+  // NOLINTEND(bugprone-use-after-move)
+  CHECK(to.send());
+  const auto message = site.received();
+  CHECK(message.script_name() == "/");
+  CHECK(message.status() == 200);
+  CHECK(message.timer_hit_count_size() == 0);
+  CHECK(site.logged.empty());
+}
+
+TEST_CASE("the log says what was changed of which request") {
+  Site site;
+  {
+    RequestMonitor request(*site.client, "/cart");
+    request.set_hostname("a\xFF");
+    request.add_timer({}, 1, -1);
+  }
+  REQUIRE(site.logged.size() == 1);
+  CHECK(
+      site.logged[0] ==
+      "1 requests were changed to be safe for servers; now that of script \"/cart\": 1 texts with NUL or not "
+      "UTF-8, 1 numbers that cannot be sent, 1 timers without tags");
+}
+
 TEST_CASE("what is not enabled or discarded is not sent") {
   ClientOptions options;
   options.enabled = false;

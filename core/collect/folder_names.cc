@@ -52,6 +52,11 @@ std::uint64_t error_name(const dirent& entry) {
   return keyed_hash(keyed_hash(std::string_view(entry.d_name)), entry.d_type);
 }
 
+// What it is called among those that are refused.
+std::uint64_t refused_name(const dirent& entry) {
+  return keyed_hash(keyed_hash(std::string_view(entry.d_name)), entry.d_ino);
+}
+
 }  // namespace
 
 FolderNames::FolderNames(const DiscoveryLimits& limits, DiscoveredFiles& files)
@@ -130,6 +135,10 @@ bool FolderNames::list_names(WatchedFolder& folder, DIR* directory) {
 void FolderNames::see_name(WatchedFolder& folder, int fd, const dirent& entry) {
   // What had the name before, if anything, loses it.
   if (entry.d_type != DT_REG && entry.d_type != DT_UNKNOWN) return skip(folder, fd, entry);
+  if (is_refused(folder, entry)) {
+    leave_out(folder);
+    return;
+  }
   auto known = folder.names.find(std::string_view(entry.d_name));
   FileKey predecessor = kNoFile;
   if (known != folder.names.end() && known->second.file != kNoFile) {
@@ -149,6 +158,16 @@ void FolderNames::see_name(WatchedFolder& folder, int fd, const dirent& entry) {
   if (known == folder.names.end()) known = folder.names.try_emplace(entry.d_name).first;
   known->second = {file, listing_};
   files_.add_name(folder, known->first, file);
+}
+
+// Whether there is still no room for the file, so far as is known. Where one has very many, that is so for
+// most names: nothing else is looked up for them.
+bool FolderNames::is_refused(WatchedFolder& folder, const dirent& entry) {
+  if (folder.refused.empty()) return false;
+  const auto remembered = folder.refused.find(refused_name(entry));
+  if (remembered == folder.refused.end()) return false;
+  remembered->second.seen = listing_;
+  return !files_.make_room(remembered->second.owner) && !looks_.once_in(kListingsToDoubt);
 }
 
 // A name that matches and is no regular file. Allocates nothing if the last listing said the same.
@@ -187,12 +206,7 @@ FileKey FolderNames::open_new(WatchedFolder& folder, int fd, const dirent& entry
   // Its names are many; those that are known are enough.
   if (is_full(files_.find({folder.id.device, entry.d_ino}))) return kNoFile;
 
-  const std::uint64_t name = keyed_hash(keyed_hash(std::string_view(entry.d_name)), entry.d_ino);
-  if (const auto remembered = folder.refused.find(name); remembered != folder.refused.end()) {
-    remembered->second.seen = listing_;
-    if (!files_.make_room(remembered->second.owner) && !looks_.once_in(kListingsToDoubt))
-      return leave_out(folder);
-  }
+  const std::uint64_t name = refused_name(entry);
   if (!looks_.may_look(folder.owner)) return leave_out(folder);
   struct stat info{};
   // What does not fit is not opened.

@@ -42,6 +42,7 @@ class FolderNames {
  private:
   bool list_names(WatchedFolder& folder, DIR* directory);
   void see_name(WatchedFolder& folder, int fd, const dirent& entry);
+  bool is_refused(WatchedFolder& folder, const dirent& entry);
   void skip(WatchedFolder& folder, int fd, const dirent& entry);
   void complain(WatchedFolder& folder, int fd, const dirent& entry, Error error);
   FileKey open_new(WatchedFolder& folder, int fd, const dirent& entry);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <string_view>
+#include <utility>
 
 namespace mmstats {
 namespace {
@@ -25,7 +26,11 @@ system_clock::time_point to_time_point(const timespec& stamp) {
 }  // namespace
 
 bool WatchedFolder::matches(const char* name) const {
-  return literals.find(std::string_view(name)) != literals.end() ||
+  const std::string_view text = name;
+  const auto ends = [&](const std::string& ending) { return text.ends_with(ending); };
+  // A leading dot matches no wildcard.
+  if (!text.starts_with('.') && std::any_of(endings.begin(), endings.end(), ends)) return true;
+  return (!literals.empty() && literals.find(text) != literals.end()) ||
          std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
            return ::fnmatch(pattern.c_str(), name, FNM_PERIOD | FNM_PATHNAME) == 0;
          });
@@ -43,8 +48,11 @@ int WatchedFolder::open(Descriptor& opened) const {
 
 bool WatchedFolder::add_pattern(const std::string& pattern) {
   if (pattern.find_first_of("*?[\\") == std::string::npos) return literals.insert(pattern).second;
-  if (std::find(patterns.begin(), patterns.end(), pattern) != patterns.end()) return false;
-  patterns.push_back(pattern);
+  const bool is_ending = pattern.starts_with('*') && pattern.find_first_of("*?[\\", 1) == std::string::npos;
+  auto& known = is_ending ? endings : patterns;
+  std::string kept = is_ending ? pattern.substr(1) : pattern;
+  if (std::find(known.begin(), known.end(), kept) != known.end()) return false;
+  known.push_back(std::move(kept));
   return true;
 }
 

@@ -42,7 +42,9 @@ struct WatchedFolder {
   bool wild = false;  // found by wildcards: anybody may have made it
   // A shell makes thousands of literal names of one glob: they are looked up, not tried one by one.
   std::unordered_set<std::string, KeyedHash, std::equal_to<>> literals;
-  std::vector<std::string> patterns;
+  // What names end with that match a wildcard before it, as in *.mmstats: most globs are such.
+  std::vector<std::string> endings;
+  std::vector<std::string> patterns;  // the others
   // Of the folder that was opened last, only to look into it; none: it is opened for each use.
   Descriptor descriptor;
   FileId id;  // of that folder

@@ -382,6 +382,21 @@ TEST_CASE("a user's files leave room for another's, and are not opened again and
   CHECK(scan_now(discovery).beyond_limit == 0);
 }
 
+TEST_CASE("files for which there was no room are read as soon as there is") {
+  if (!may_give_away()) return;
+  const Ground ground;
+  for (int i = 0; i < 400; ++i) ground.make_file(std::to_string(i) + ".mmstats", kHostile);
+  Discovery discovery({ground.folder / "*.mmstats"}, {.max_files = 100});
+  for (int scans = 0; scans < 5; ++scans) scan_now(discovery);
+  for (int rounds = 0; rounds < 3; ++rounds) {
+    const auto read = names_of(discovery);
+    CHECK(read.size() == 75);
+    for (const std::string& name : read) fs::remove(ground.folder / name);
+    // The first scan finds that they are gone.
+    for (int scans = 0; scans < 2; ++scans) scan_now(discovery);
+  }
+}
+
 TEST_CASE("among more names than can be remembered a file is found in some scans, and each is cheap") {
   if (!may_give_away()) return;
   const Ground ground;

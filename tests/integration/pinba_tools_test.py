@@ -82,10 +82,14 @@ class Receiver:
     def __exit__(self, *_):
         self.socket.close()
 
-    def receive(self):
-        """The next packet; it is waited for."""
+    def receive_bytes(self):
+        """The next packet as it came; it is waited for."""
         self.socket.settimeout(SECONDS)
-        return pinba_packets.read(self.socket.recv(65536))
+        return self.socket.recv(65536)
+
+    def receive(self):
+        """The same, read."""
+        return pinba_packets.read(self.receive_bytes())
 
     def is_empty(self):
         self.socket.settimeout(0)
@@ -250,6 +254,27 @@ class DumpTest(unittest.TestCase):
                 out, err = process.communicate(timeout=SECONDS)
                 self.assertEqual((process.returncode, out), (0, b""))
                 self.assertEqual(err, b"pinba-dump: 2 packets, 0 damaged, 1 unsafe for some server, 0 lost\n")
+
+    def test_it_sends_packets_on_as_they_came(self):
+        packets = [data("php-timers.bin"), b"damaged", data("pynba-timers.bin")]
+        with Receiver() as one, Receiver() as other, dump("--forward", f"{one.address},{other.address}") as (process, port):
+            for packet in packets:
+                send(port, packet)
+                self.assertEqual(one.receive_bytes(), packet)
+                self.assertEqual(other.receive_bytes(), packet)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=SECONDS)
+            self.assertEqual(out.count(b"==> "), 3)
+            self.assertRegex(out, rb"==> 127\.0\.0\.1:\d+, \d+ bytes, \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\n")
+            self.assertEqual(err.count(b"\n"), 1, err)
+        with dump("--forward", "127.0.0.1:1") as (process, port):
+            send(port, packets[0])
+            process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            self.assertIn(b"127.0.0.1:1: 1 packets sent on, 1 came back", process.communicate(timeout=SECONDS)[1])
+        for wrong in ("a;b", "a,a", "[::1"):
+            result = subprocess.run([DUMP, "--forward", wrong], capture_output=True, timeout=SECONDS, check=False)
+            self.assertEqual(result.returncode, 2, wrong)
 
     def test_it_counts_what_the_system_had_no_room_for(self):
         def dropped():

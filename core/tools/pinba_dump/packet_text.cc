@@ -48,8 +48,10 @@ std::string as_text(const Packet& packet) {
   std::string text =
       fmt::format("==> {}, {} bytes", mmstats::printable(packet.origin.name), packet.bytes.size());
   if (packet.origin.time) {
-    const auto time = std::chrono::time_point_cast<std::chrono::seconds>(*packet.origin.time);
-    text += fmt::format(", {:%F %T}", fmt::localtime(std::chrono::system_clock::to_time_t(time)));
+    const auto time = std::chrono::time_point_cast<std::chrono::milliseconds>(*packet.origin.time);
+    const auto second = std::chrono::floor<std::chrono::seconds>(time);
+    text += fmt::format(", {:%F %T}.{:03}", fmt::localtime(std::chrono::system_clock::to_time_t(second)),
+                        (time - second).count());
   }
   text += "\n";
   if (packet.request) {

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,6 +18,7 @@
 
 #include "base/descriptor.h"
 #include "base/failure.h"
+#include "pinba/sender.h"
 #include "tools/pinba_dump/packet_listener.h"
 #include "tools/pinba_dump/shown_packet.h"
 #include "tools/shared/output.h"
@@ -90,8 +92,31 @@ bool show_files(const std::vector<std::string>& paths, Dump& dump) {
   return all;
 }
 
+// Sends packets on as they came; none where nothing is asked for. Such a list was found good before.
+std::optional<pinba::Sender> sender_to(const std::string& servers) {
+  if (servers.empty()) return std::nullopt;
+  // Nothing is held back: who sent the packets paced them.
+  auto sender = pinba::Sender::make({.servers = pinba::split_servers(servers), .burst_packets = 0});
+  if (!sender) return std::nullopt;
+  return std::move(*sender);
+}
+
+// Names of servers may still be looked up, and the last packet may come back.
+void end_forwarding(pinba::Sender& sender, const std::string& servers) {
+  sender.flush(std::chrono::seconds(1), std::chrono::milliseconds(100));
+  const auto names = pinba::split_servers(servers);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const auto counts = sender.counts(i);
+    if (counts.refused + counts.dropped + counts.queued == 0) continue;
+    mmstats::complain(kName, fmt::format("{}: {} packets sent on, {} came back, {} could not be sent",
+                                         mmstats::printable(names[i]), counts.sent, counts.refused,
+                                         counts.dropped + counts.queued));
+  }
+}
+
 // False if fewer packets came than were asked for.
-bool listen(const std::string& where, const Limits& limits, Dump& dump) {
+bool listen(const std::string& where, const std::string& forward, const Limits& limits, Dump& dump) {
+  auto sender = sender_to(forward);
   auto listener = pinba_dump::PacketListener::make(where);
   if (!listener) {
     mmstats::complain(kName, listener.error().text());
@@ -99,8 +124,10 @@ bool listen(const std::string& where, const Limits& limits, Dump& dump) {
   }
   mmstats::complain(kName, "listening on " + listener->address());
   const auto end = listener->run(limits, [&](std::string from, pinba::Datagram bytes) {
+    if (sender) sender->send(bytes);
     return dump.show({std::move(from), std::chrono::system_clock::now()}, bytes);
   });
+  if (sender) end_forwarding(*sender, forward);
   if (end == pinba_dump::PacketListener::End::kReaderLeft) dump.output.reader_left();
   if (!dump.output.failed()) {
     mmstats::complain(kName,
@@ -113,6 +140,7 @@ bool listen(const std::string& where, const Limits& limits, Dump& dump) {
 struct Options {
   std::vector<std::string> files;
   std::string where = "127.0.0.1";
+  std::string forward;
   bool json = false;
   Limits limits;
 };
@@ -120,6 +148,13 @@ struct Options {
 void add_options(CLI::App& app, Options& options) {
   app.add_option("--listen", options.where,
                  "HOST:PORT, [IPV6]:PORT, or :PORT for all addresses; default: 127.0.0.1:30002");
+  app.add_option("--forward", options.forward,
+                 "HOST:PORT to send each packet on to, as it came; several with commas")
+      ->check([](const std::string& list) {
+        const auto none = [](auto&...) { return std::vector<pinba::Address>(); };
+        const auto sender = pinba::Sender::make({.servers = pinba::split_servers(list), .resolve = none});
+        return sender ? "" : sender.error().message;
+      });
   app.add_flag("--json", options.json, "One JSON object in a line for each packet");
   app.add_option("--count", options.limits.packets, "End after so many packets")->check(CLI::PositiveNumber);
   app.add_option("--timeout", options.limits.seconds, "End after so many seconds")
@@ -129,8 +164,8 @@ void add_options(CLI::App& app, Options& options) {
 
 int run(Options& options) {
   Dump dump{.json = options.json, .output = {}};
-  const bool complete =
-      options.files.empty() ? listen(options.where, options.limits, dump) : show_files(options.files, dump);
+  const bool complete = options.files.empty() ? listen(options.where, options.forward, options.limits, dump)
+                                              : show_files(options.files, dump);
   const bool written = dump.output.finish(kName);
   return written && complete && dump.damaged == 0 ? kAllExact : kSomeBad;
 }

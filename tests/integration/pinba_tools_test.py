@@ -255,6 +255,33 @@ class DumpTest(unittest.TestCase):
                 self.assertEqual((process.returncode, out), (0, b""))
                 self.assertEqual(err, b"pinba-dump: 2 packets, 0 damaged, 1 unsafe for some server, 0 lost\n")
 
+    def test_it_shows_the_packets_that_are_asked_for(self):
+        paths = [os.path.join(DATA, name) for name in ("php-timers.bin", "pynba-timers.bin", "pynba-minimal.bin")]
+        damaged = self.file(b"damaged")
+
+        def names(*options):
+            out = self.run_dump("--json", *options, *paths, damaged, code=1).stdout
+            return [os.path.basename(json.loads(line)["file"]) for line in out.splitlines()]
+
+        every = json.loads(self.run_dump("--json", paths[0]).stdout)
+        self.assertEqual(len(names()), 4)
+        for option, field in (("--script", "script_name"), ("--host", "hostname"), ("--server-name", "server_name")):
+            self.assertIn("php-timers.bin", names(option, every[field]))
+            self.assertEqual(names(option, "no such"), [])
+        self.assertEqual(names("--script", every["script_name"], "--host", "no such"), [])
+        both = every["timers"][0]["tags"][0]
+        timers = json.loads(self.run_dump("--json", paths[1]).stdout)["timers"]
+        self.assertTrue(any(both in timer["tags"] for timer in timers))
+        name, value = next(tag for timer in every["timers"] for tag in timer["tags"]
+                           if not any(tag in timer["tags"] for timer in timers))
+        self.assertEqual(names("--tag", "=".join(both)), ["php-timers.bin", "pynba-timers.bin"])
+        self.assertEqual(names("--tag", f"{name}={value}"), ["php-timers.bin"])
+        self.assertEqual(names("--tag", "env=prod"), ["pynba-timers.bin"])  # of the request
+        self.assertEqual(names("--tag", f"{name}={value}", "--tag", "no=such"), [])
+        self.assertEqual(names("--tag", f"{name}={value}x"), [])
+        self.assertEqual(names("--findings"), ["pynba-timers.bin", "pynba-minimal.bin", os.path.basename(damaged)])
+        self.run_dump("--tag", "x", paths[0], code=2)
+
     def test_it_sends_packets_on_as_they_came(self):
         packets = [data("php-timers.bin"), b"damaged", data("pynba-timers.bin")]
         with Receiver() as one, Receiver() as other, dump("--forward", f"{one.address},{other.address}") as (process, port):

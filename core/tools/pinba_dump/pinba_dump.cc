@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -33,9 +34,39 @@ enum ExitStatus : int { kAllExact = 0, kSomeBad = 1, kUsage = 2 };
 constexpr std::string_view kName = "pinba-dump";
 constexpr double kLongestTimeout = 1e9;  // seconds
 
+// Which packets are shown: all where nothing is set.
+struct Filter {
+  std::string script;
+  std::string host;
+  std::string server_name;
+  std::vector<std::string> tags;  // NAME=VALUE, of the request or of any timer; all of them
+  bool findings = false;          // those with problems alone
+
+  [[nodiscard]] bool takes(const pinba_dump::Packet& packet) const {
+    if (findings && packet.findings.empty()) return false;
+    const bool any = script.empty() && host.empty() && server_name.empty() && tags.empty();
+    if (any || !packet.request) return any;
+    const pinba::Request& request = *packet.request;
+    return (script.empty() || request.script_name == script) && (host.empty() || request.hostname == host) &&
+           (server_name.empty() || request.server_name == server_name) &&
+           std::ranges::all_of(tags, [&](const std::string& tag) { return has_tag(request, tag); });
+  }
+
+ private:
+  static bool has_tag(const pinba::Request& request, std::string_view tag) {
+    const auto equals = tag.find('=');
+    const auto is_it = [&](const pinba::TagRef& ref) {
+      return request.dictionary[ref.name] == tag.substr(0, equals) &&
+             request.dictionary[ref.value] == tag.substr(equals + 1);
+    };
+    return std::ranges::any_of(request.tags, is_it) || std::ranges::any_of(request.timer_tags, is_it);
+  }
+};
+
 // Shows packets one by one, and counts them.
 struct Dump {
   bool json;
+  const Filter& filter;
   mmstats::Output output;
   std::uint64_t packets = 0;
   std::uint64_t damaged = 0;
@@ -47,6 +78,7 @@ struct Dump {
     ++packets;
     if (!packet.request) ++damaged;
     if (!packet.findings.empty()) ++unsafe;
+    if (!filter.takes(packet)) return true;
     output << (json ? as_json(packet) : as_text(packet));
     output.flush();
     return !output.failed();
@@ -142,6 +174,7 @@ struct Options {
   std::string where = "127.0.0.1";
   std::string forward;
   bool json = false;
+  Filter filter;
   Limits limits;
 };
 
@@ -155,6 +188,16 @@ void add_options(CLI::App& app, Options& options) {
         const auto sender = pinba::Sender::make({.servers = pinba::split_servers(list), .resolve = none});
         return sender ? "" : sender.error().message;
       });
+  app.add_option("--script", options.filter.script, "Show packets of this script name alone");
+  app.add_option("--host", options.filter.host, "Show packets of this host name alone");
+  app.add_option("--server-name", options.filter.server_name, "Show packets of this server name alone");
+  app.add_option("--tag", options.filter.tags,
+                 "NAME=VALUE: show packets with this tag alone; may be given again")
+      ->allow_extra_args(false)
+      ->check([](const std::string& tag) {
+        return tag.find('=') == std::string::npos ? std::string("must be NAME=VALUE") : std::string();
+      });
+  app.add_flag("--findings", options.filter.findings, "Show packets alone that a server would do wrong with");
   app.add_flag("--json", options.json, "One JSON object in a line for each packet");
   app.add_option("--count", options.limits.packets, "End after so many packets")->check(CLI::PositiveNumber);
   app.add_option("--timeout", options.limits.seconds, "End after so many seconds")
@@ -163,7 +206,7 @@ void add_options(CLI::App& app, Options& options) {
 }
 
 int run(Options& options) {
-  Dump dump{.json = options.json, .output = {}};
+  Dump dump{.json = options.json, .filter = options.filter, .output = {}};
   const bool complete = options.files.empty() ? listen(options.where, options.forward, options.limits, dump)
                                               : show_files(options.files, dump);
   const bool written = dump.output.finish(kName);

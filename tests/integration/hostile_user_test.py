@@ -52,7 +52,10 @@ HELD = [
     "links",
     "bools",
     "sparse",
+    "folders",
 ]
+# Seconds of processor time that so many looks at a folder take on a machine of 2026 where nothing else runs.
+PACE, PACE_CALLS = 0.00042, 200
 LABELS = 5  # counters of each, beside a gauge
 CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 1 << 18
 IN_OPEN, IN_ACCESS, IN_DELETE, IN_MOVED_FROM = 0x20, 0x1, 0x200, 0x40
@@ -141,13 +144,15 @@ class Watched:
 
 
 class Meter(threading.Thread):
-    """Looks at the daemon all the time: memory, descriptors, processor time of the threads that read."""
+    """Looks at the daemon all the time: memory, descriptors, processor time of the threads that read. And how
+    slow the machine is with all that runs on it now: a thread's processor time grows with that."""
 
     def __init__(self, pid):
         super().__init__(daemon=True)
         self._pid = pid
         self._ended = threading.Event()
         self.descriptors = 0
+        self._paces = []
         self.memory_before = self._status("VmRSS")
         with open(f"/proc/{pid}/clear_refs", "w") as file:
             file.write("5")  # the peak begins anew
@@ -171,6 +176,10 @@ class Meter(threading.Thread):
 
     def run(self):
         while not self._ended.wait(0.05):
+            began = time.thread_time()
+            for _ in range(PACE_CALLS):
+                os.stat("/tmp")
+            self._paces.append(time.thread_time() - began)
             try:
                 self.descriptors = max(self.descriptors, len(os.listdir(f"/proc/{self._pid}/fd")))
             except FileNotFoundError:
@@ -181,6 +190,7 @@ class Meter(threading.Thread):
         self.join()
         self.memory = self._status("VmHWM")
         self.processor_spent = self.processor() - self.processor_before
+        self.slowness = max(1, sum(self._paces) / len(self._paces) / PACE)
 
 
 class HostileUserTest(unittest.TestCase):
@@ -306,10 +316,11 @@ PostCacheChain "PostCache"
         name = self.attacks[0] if len(self.attacks) == 1 else f"{len(self.attacks)} at once"
         print(
             f"{'attack':<14}{'scans':>8}{'scan ms':>9}{'cpu ms':>9}{'MB rss':>8}{'before':>7}{'fds':>7}"
-            f"{'missing':>8}{'lines':>6}{'late s':>7}\n"
+            f"{'missing':>8}{'lines':>6}{'late s':>7}{'slow':>6}\n"
             f"{name:<14}{len(scans):>5}/{seconds / INTERVAL:<2.0f}{longest * 1000:>9.0f}{of_one * 1000:>9.0f}"
             f"{meter.memory / MEGABYTE:>8.0f}{meter.memory_before / MEGABYTE:>7.0f}{meter.descriptors:>7}"
-            f"{sum(missing.values()):>8}{lines:>6}{late:>7.1f}",
+            f"{sum(missing.values()):>8}{lines:>6}{late:>7.1f}"
+            f"{meter.slowness:>6.2f}",
             flush=True,
         )
 
@@ -319,7 +330,8 @@ PostCacheChain "PostCache"
         times = [began, *(when for when, _ in scans), ended]
         gap = max(after - before for before, after in zip(times, times[1:]))
         self.assertLessEqual(gap, 3 * INTERVAL * daemons.TIME_SCALE, "a scan came late")
-        self.assertLess(meter.processor_spent / len(scans), INTERVAL / 10 * daemons.TIME_SCALE)
+        most = INTERVAL / 10 * daemons.TIME_SCALE * meter.slowness
+        self.assertLess(meter.processor_spent / len(scans), most)
         self.assertLess(meter.memory, meter.memory_before + BUDGET)
         with open(f"/proc/{self.agent.pid}/limits") as file:
             limit = int(re.search(r"^Max open files\s+(\d+)", file.read(), re.M)[1])

@@ -27,6 +27,7 @@
 #include <thread>
 #include <vector>
 
+#include "forgotten_frames.h"
 #include "mmstats/fields.h"
 #include "mmstats/histogram.h"
 #include "mmstats/model.h"
@@ -35,10 +36,6 @@
 constexpr bool kSanitized = true;
 #else
 constexpr bool kSanitized = false;
-#endif
-
-#if defined(__SANITIZE_ADDRESS__)
-extern "C" void __asan_handle_no_return();
 #endif
 
 namespace {
@@ -101,15 +98,6 @@ void block_signal(int how) {
   ::sigaddset(&set, SIGUSR1);
   ::pthread_sigmask(how, &set, nullptr);
 }
-
-// Of a thread that is cancelled no frame returns: AddressSanitizer must hear that what was in them is free.
-struct ForgottenFrames {
-  ~ForgottenFrames() {
-#if defined(__SANITIZE_ADDRESS__)
-    __asan_handle_no_return();
-#endif
-  }
-};
 
 // Threads whose cancellation is pending when they write first, or comes amid it.
 void cancel_threads() {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "child_process.h"
+#include "forgotten_frames.h"
 
 struct GuestCase {
   const char* what;
@@ -28,6 +29,7 @@ void check_guest(Cases cases, const std::function<void()>& after = [] {}) {
     for (const GuestCase& guest : cases()) {
       Thread thread{&guest};
       const auto run = [](void* given) -> void* {
+        const ForgottenFrames forgotten;
         auto* const self = static_cast<Thread*>(given);
         ::pthread_cancel(::pthread_self());
         errno = 4711;

@@ -15,10 +15,9 @@ struct HostPort {
   std::optional<std::uint16_t> port;  // none: none was given
 };
 
-// Takes HOST, HOST:PORT, IPV6, [IPV6], [IPV6]:PORT and :PORT. Nothing is looked up, and a name is not judged, but
-// that it has no blanks, commas or semicolons.
-// Whether a missing host or port, or port 0, will do is up to the caller. Error: kInvalid, with the reason
-// alone.
+// Takes HOST, HOST:PORT, IPV6, [IPV6], [IPV6]:PORT and :PORT. Nothing is looked up, and a name is not judged,
+// but that it has no blanks, commas or semicolons. Whether a missing host or port, or port 0, will do is up
+// to the caller. Error: kInvalid, with the reason alone.
 Expected<HostPort> parse_host_port(std::string_view text);
 
 }  // namespace mmstats

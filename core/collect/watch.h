@@ -63,7 +63,7 @@ struct ScanReport {
   std::size_t removed = 0;           // stale files removed at this scan
   std::size_t left_out = 0;          // files that are not read, as there are too many
   std::size_t folders_left_out = 0;  // folders behind wildcards that are not looked into, for the same reason
-  std::size_t folders_put_off = 0;   // folders behind wildcards that a later scan looks at, for the same reason
+  std::size_t folders_put_off = 0;   // the same, that a later scan looks at
   std::size_t put_off = 0;           // files that a later scan reads, as this one had too much to do
   std::uint64_t work = 0;            // units (work.h) that reading took, of all files
   std::chrono::duration<double> elapsed{};

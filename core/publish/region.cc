@@ -254,11 +254,22 @@ Expected<void> Region::grow_file(std::size_t bytes, int fd) {
 
 bool Region::leads_to_file() const { return leads_to(path_, id_); }
 
-bool Region::is_published() const {
+// Of the file, if its name leads to it. Asked once for each decision: it may be deleted at any moment.
+std::optional<std::size_t> Region::size_under_name() const {
   struct stat there{};
-  return is_file() && ::lstat(path_.c_str(), &there) == 0 &&
-         FileId{.device = there.st_dev, .inode = there.st_ino} == id_ &&
-         static_cast<std::size_t>(there.st_size) >= file_bytes_;
+  if (!is_file() || ::lstat(path_.c_str(), &there) != 0) return std::nullopt;
+  if (FileId{.device = there.st_dev, .inode = there.st_ino} != id_) return std::nullopt;
+  return static_cast<std::size_t>(there.st_size);
+}
+
+bool Region::is_published() const {
+  const auto size = size_under_name();
+  return size && *size >= file_bytes_;
+}
+
+bool Region::is_cut() const {
+  const auto size = size_under_name();
+  return size && *size < file_bytes_;
 }
 
 bool Region::leave_cut_file() noexcept {

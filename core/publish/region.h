@@ -49,7 +49,7 @@ class Region {
   [[nodiscard]] bool is_published() const;
 
   // Whether somebody has cut the file: to touch what is missing ends the process, unless CutGuard saves it.
-  [[nodiscard]] bool is_cut() const { return is_file() && leads_to_file() && !is_published(); }
+  [[nodiscard]] bool is_cut() const;
   // Whether somebody has, so that it was left: what was in the missing pages is zeros.
   [[nodiscard]] bool lost_bytes() const { return cut_.load(std::memory_order_acquire) == Cut::kLeft; }
   // Of a file that was left: puts back what `image` has where there are zeros now.
@@ -109,6 +109,7 @@ class Region {
   Expected<void> take_name(const std::string& temporary, const std::string& wanted);
   void grow_private(std::size_t bytes);
   [[nodiscard]] bool leads_to_file() const;
+  [[nodiscard]] std::optional<std::size_t> size_under_name() const;
   [[nodiscard]] bool was_deleted() const;
   void advise_forks();
 

@@ -304,6 +304,8 @@ void Region::restore(std::span<const std::byte> image) {
   for (std::size_t at = lost_from_; at < image.size(); ++at) {
     if (address_[at] == std::byte{0} && image[at] != std::byte{0}) address_[at] = image[at];
   }
+  file_bytes_ = 0;
+  cut_ = Cut::kNo;
 }
 
 // Of a file whose name does not lead to it any more: whether it has none, as far as the system says.
@@ -353,7 +355,6 @@ Expected<void> Region::publish_again(const std::string& path, std::optional<unsi
   }
   id_ = id_of(file.get());
   file_bytes_ = bytes;
-  cut_ = Cut::kNo;
   advise_forks();
   return {};
 }
@@ -437,6 +438,7 @@ void Region::remove() {
 
 void Region::detach() {
   if (is_cut()) leave_cut_file();
+  if (lost_bytes()) restore({});
   if (!is_file()) return;
   // Threads go on writing meanwhile: to the file, and then to the copy. In between they wait, in the kernel.
   void* const copy = ::mmap(nullptr, file_bytes_, PROT_READ | PROT_WRITE,

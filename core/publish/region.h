@@ -52,7 +52,8 @@ class Region {
   [[nodiscard]] bool is_cut() const;
   // Whether somebody has, so that it was left: what was in the missing pages is zeros.
   [[nodiscard]] bool lost_bytes() const { return cut_.load(std::memory_order_acquire) == Cut::kLeft; }
-  // Of a file that was left: puts back what `image` has where there are zeros now.
+  // Of a file that was left: puts back what `image` has where there are zeros now. It is private memory as
+  // any other from then on.
   void restore(std::span<const std::byte> image);
 
   // For signal handlers, in any thread:

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): sigaction, siginfo_t
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -121,6 +122,30 @@ TEST_CASE("a file that was cut is seen before it is touched, without the guard, 
     must(model.reopen().has_value() && told == 1);
     count.incr(2);
     must(sum_of(content_of(folder.path()), "count") == 2);
+  });
+  CHECK(program.wait() == 0);
+}
+
+TEST_CASE("a cut is told once, also where the file cannot be made again yet") {
+  const TemporaryFolder folder;
+  ChildProcess program([&] {
+    int told = 0;
+    Model model(cut_options(folder, told));
+    Counter count(model, "count");
+    count.incr(3);
+    must(::truncate(model.paths()[0].c_str(), 0) == 0);
+    for (int i = 0; i < 3; ++i) {
+      rlimit before{};
+      must(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+      const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+      must(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+      must(!model.reopen());
+      must(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+      must(told == 1);
+    }
+    count.incr(4);
+    must(model.reopen().has_value() && told == 1);
+    must(sum_of(content_of(folder.path()), "count") == 4);
   });
   CHECK(program.wait() == 0);
 }

@@ -6,10 +6,8 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <cstdint>
 #include <cstdlib>
 #include <memory>
-#include <system_error>
 #include <utility>
 
 #include "base/failure.h"
@@ -133,33 +131,6 @@ std::vector<std::string> default_globs() {
     return {any_file_path(path) + "/*.mmstats"};
   }
   return {std::string(kRun) + "/*.mmstats", temporary_folder() + "/*.mmstats"};
-}
-
-std::vector<std::string> temporary_globs(const std::vector<std::string>& globs) {
-  std::vector<std::string> temporary;
-  for (const auto& glob : globs) {
-    const auto name = glob.rfind('/') + 1;  // 0 if there is no folder
-    temporary.push_back(glob.substr(0, name) + '.' + glob.substr(name) + ".*-*");
-  }
-  return temporary;
-}
-
-std::optional<std::uint64_t> maker_of_temporary(std::string_view name) {
-  const auto is_number = [](std::string_view text) {
-    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
-  };
-  const auto dot = name.rfind('.');
-  const auto dash = name.rfind('-');
-  if (!name.starts_with('.') || dot < 2 || dot == std::string_view::npos || dash == std::string_view::npos ||
-      dash < dot) {
-    return std::nullopt;
-  }
-  const auto pid = name.substr(dot + 1, dash - dot - 1);
-  if (!is_number(pid) || !is_number(name.substr(dash + 1))) return std::nullopt;
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(pid.data(), pid.data() + pid.size(), number);
-  if (error != std::errc{} || number == 0 || number > INT32_MAX) return std::nullopt;
-  return number;
 }
 
 }  // namespace mmstats

@@ -2,7 +2,6 @@
 // All read the environment: not while another thread changes it.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,14 +36,6 @@ Expected<std::optional<unsigned>> environment_mode();
 
 // A glob for what `path`, which may hold placeholders, becomes in any process.
 std::string any_file_path(std::string_view path);
-
-// Writers make a file under a name that no reader's glob matches, ".NAME.PID-NUMBER" in its folder, and
-// rename it within milliseconds; of one that is killed amid that it stays. The globs for these, of files that
-// `globs` match.
-std::vector<std::string> temporary_globs(const std::vector<std::string>& globs);
-
-// The PID in such a name, without its folder. None: it is not one.
-std::optional<std::uint64_t> maker_of_temporary(std::string_view name);
 
 // Where readers look when nothing is configured: MMSTATS_GLOB if it is set, else below MMSTATS_PATH
 // if that is set, else /run/mmstats/*.mmstats and *.mmstats in the temporary folder ($TMPDIR, else /tmp).

@@ -1,7 +1,6 @@
 #include "publish/region.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -12,7 +11,6 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -24,97 +22,19 @@
 
 #include "base/descriptor.h"
 #include "base/failure.h"
-#include "format/lease.h"
-#include "format/owner.h"
-#include "mmstats/format.h"
-#include "mmstats/parse.h"
+#include "format/unfinished.h"
 #include "mmstats/snapshot.h"
+#include "publish/take_name.h"
 
 namespace mmstats {
 namespace {
 
-constexpr int kMaxNumber = 100;  // of names that are tried for one file
-constexpr int kMaxNaps = 100;    // of a millisecond, until a lease is given back
-
-// "a/b.mmstats" -> "a/b.1.mmstats"
-std::string numbered(const std::string& path, int number) {
-  const auto name = path.rfind('/') + 1;  // 0 if there is none
-  const auto dot = path.rfind('.');
-  const auto at = dot != std::string::npos && dot > name ? dot : path.size();
-  return path.substr(0, at) + '.' + std::to_string(number) + path.substr(at);
-}
-
-// A name in the same folder that no reader's glob matches and nobody else takes: beginning with a dot.
-std::string temporary_name(const std::string& path) {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
-  return path.substr(0, path.rfind('/') + 1) + '.' + path.substr(path.rfind('/') + 1) + '.' +
-         std::to_string(::getpid()) + '-' + std::to_string(now);
-}
-
-// A rename that replaces nothing: errno is EEXIST if it would. Not every file system can do it in one call.
-bool rename_to_new(const std::string& from, const std::string& to) {
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return true;
-  if (errno != EINVAL && errno != ENOSYS) return false;
-  if (::link(from.c_str(), to.c_str()) != 0) return false;
-  ::unlink(from.c_str());
-  return true;
-}
+constexpr int kMaxNaps = 100;  // of a millisecond, until a lease is given back
 
 FileId id_of(int fd) {
   struct stat file{};
   ::fstat(fd, &file);
   return {.device = file.st_dev, .inode = file.st_ino};
-}
-
-bool leads_to(const std::string& path, FileId id) {
-  struct stat there{};
-  return ::lstat(path.c_str(), &there) == 0 && FileId{.device = there.st_dev, .inode = there.st_ino} == id;
-}
-
-// Differs if somebody has written to the file, or cut it.
-std::array<std::int64_t, 5> last_change(const struct stat& file) {
-  return {file.st_mtim.tv_sec, file.st_mtim.tv_nsec, file.st_ctim.tv_sec, file.st_ctim.tv_nsec, file.st_size};
-}
-
-// Whether it can be one of ours: of version 1, or not filled yet. Somebody's letters are not replaced.
-bool looks_like_mmstats(const OpenFile& file) {
-  std::byte first{};
-  const ssize_t got = file.read_at(0, {&first, 1});
-  return got == 0 || (got == 1 && (first == kVersion1 || first == std::byte{0}));
-}
-
-// Whether nobody will write the file again, which nobody has open for writing: that alone says nothing of one
-// who publishes by rename, or where the file system does not see mappings.
-bool is_abandoned(const OpenFile& file, const std::string& path) {
-  const Writers nobody{.any = HasWriter::kNo, .sees_mappings = sees_mappings(file.fd())};
-  const auto snapshot = read_snapshot(file, path);
-  if (!snapshot) return snapshot.error().kind == ErrorKind::kUnfinished && nobody.sees_mappings;
-  ParsedFile content;
-  parse(snapshot->bytes, content);
-  const Owner owner = owner_of(content);
-  // Without a name to ask for: of a program like this one, which had the file mapped.
-  if (owner.pid == 0) return nobody.sees_mappings;
-  OwnerMemory memory;
-  return Owners().of_file(owner, memory, true, std::chrono::steady_clock::now(), [&] { return nobody; }) ==
-         OwnerState::kDead;
-}
-
-// Puts `temporary` in the place of the file `path` if nobody writes that any more. Of two processes that
-// both find it abandoned, one replaces it: the lock is on the file, and counts while the name leads to it.
-// What it says is read before the lease is taken, which is held over the rename alone; it is read again if
-// somebody wrote it since.
-bool replace_abandoned(const std::string& temporary, const std::string& path) {
-  const auto file = OpenFile::open(AT_FDCWD, path.c_str(), path);
-  if (!file || !looks_like_mmstats(*file) || ::flock(file->fd(), LOCK_EX | LOCK_NB) != 0) return false;
-  // Most names that are taken are so by somebody who is there: those are not even read.
-  if (writers_of(file->fd()).any != HasWriter::kNo) return false;
-  struct stat before{};
-  struct stat now{};
-  if (::fstat(file->fd(), &before) != 0 || !is_abandoned(*file, path)) return false;
-  const WriterLease lease(file->fd());
-  return lease.has_writer() == HasWriter::kNo && leads_to(path, file->id()) &&
-         ::fstat(file->fd(), &now) == 0 && last_change(now) == last_change(before) &&
-         ::rename(temporary.c_str(), path.c_str()) == 0;
 }
 
 // Opens the file for writing. Whoever asks whether it is written holds a lease for microseconds, so opening
@@ -230,7 +150,7 @@ Expected<void> Region::make_file(std::span<const std::byte> image, const std::st
   if (result) result = grow_file(image.size(), file.get());
   if (result) {
     std::memcpy(address_, image.data(), image.size());
-    result = take_name(temporary, path);
+    result = take(temporary, path);
   }
   if (!result) {
     ::unlink(temporary.c_str());
@@ -339,7 +259,7 @@ Expected<void> Region::publish_again(const std::string& path, std::optional<unsi
   const NoSignals no_signals;
   if (result) {
     std::memcpy(copy, address_, bytes);
-    result = take_name(temporary, path);
+    result = take(temporary, path);
     if (!result) ::unlink(temporary.c_str());
   } else {
     ::unlink(temporary.c_str());
@@ -373,24 +293,11 @@ Expected<void> Region::reopen_and_grow(std::size_t bytes) {
   return grow_file(bytes, file.get());
 }
 
-// Gives the finished file its name, and takes none from anybody who is alive.
-Expected<void> Region::take_name(const std::string& temporary, const std::string& wanted) {
-  auto path = wanted;
-  for (int number = 1; number <= kMaxNumber; ++number) {
-    if (rename_to_new(temporary, path)) {
-      // Nobody had the name.
-    } else if (errno != EEXIST) {
-      return tl::unexpected(system_failure(wanted, "cannot be named"));
-    } else if (!replace_abandoned(temporary, path)) {
-      path = numbered(wanted, number);
-      continue;
-    }
-    path_ = std::move(path);
-    return {};
-  }
-  return tl::unexpected(system_failure(
-      wanted, "is in use, and so are the names with a number; remove those of processes that are gone",
-      EEXIST));
+Expected<void> Region::take(const std::string& temporary, const std::string& wanted) {
+  auto named = take_name(temporary, wanted);
+  if (!named) return tl::unexpected(std::move(named.error()));
+  path_ = std::move(*named);
+  return {};
 }
 
 Expected<void> Region::append(std::size_t offset, std::span<const std::byte> field) {

@@ -107,7 +107,7 @@ class Region {
                            std::optional<unsigned> mode);
   Expected<void> grow_file(std::size_t bytes, int fd);
   Expected<void> reopen_and_grow(std::size_t bytes);
-  Expected<void> take_name(const std::string& temporary, const std::string& wanted);
+  Expected<void> take(const std::string& temporary, const std::string& wanted);
   void grow_private(std::size_t bytes);
   [[nodiscard]] bool leads_to_file() const;
   [[nodiscard]] std::optional<std::size_t> size_under_name() const;

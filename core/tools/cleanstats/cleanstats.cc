@@ -25,8 +25,8 @@
 #include "format/file_name.h"
 #include "format/lease.h"
 #include "format/owner.h"
+#include "format/unfinished.h"
 #include "mmstats/error.h"
-#include "mmstats/format.h"
 #include "mmstats/parse.h"
 #include "mmstats/snapshot.h"
 #include "tools/cleanstats/duration_text.h"
@@ -129,7 +129,8 @@ class Cleaner {
     if (!file) return std::nullopt;
     const auto pid = mmstats::maker_of_temporary(file->name);
     struct stat info{};
-    if (!pid || !looks_begun(file->file) || ::fstat(file->file.fd(), &info) != 0) return std::nullopt;
+    if (!pid || !mmstats::may_be_mmstats(file->file) || ::fstat(file->file.fd(), &info) != 0)
+      return std::nullopt;
     const auto modified = system_clock::from_time_t(info.st_mtime);
     // It has its name for milliseconds. Who makes it may be in a container, where pids are others.
     if (system_clock::now() - modified < kTemporaryAge) return std::nullopt;
@@ -178,13 +179,6 @@ class Cleaner {
 
  private:
   static constexpr std::chrono::minutes kTemporaryAge{1};
-
-  // Whether it can be an mmstats file that is not finished.
-  static bool looks_begun(const mmstats::OpenFile& file) {
-    std::byte first{};
-    const auto got = file.read_at(0, {&first, 1});
-    return got == 0 || (got == 1 && (first == mmstats::kVersion1 || first == std::byte{0}));
-  }
 
   static Verdict invalid(const std::string& path) {
     return {.path = path, .reason = "invalid", .text = fmt::format("Invalid file: {}", printable(path))};

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "held_calls.h"
+#include "loopback_address.h"
 #include "other_thread.h"
 #include "pinba/monitor.h"
 #include "pinba/packet_check.h"
@@ -415,13 +416,7 @@ TEST_CASE("the log tells that a server takes packets again, and of the next time
                               .resolve =
                                   [is_known, port](auto&...) {
                                     if (!*is_known) return std::vector<pinba::Address>{};
-                                    pinba::Address address;
-                                    auto& v4 = reinterpret_cast<sockaddr_in&>(address.storage);
-                                    v4.sin_family = AF_INET;
-                                    v4.sin_port = htons(port);
-                                    v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-                                    address.length = sizeof v4;
-                                    return std::vector{address};
+                                    return std::vector{loopback_address(port)};
                                   }},
                              options);
   REQUIRE(client);

@@ -19,6 +19,7 @@
 
 #include "child_process.h"
 #include "held_calls.h"
+#include "loopback_address.h"
 #include "other_thread.h"
 #include "pinba/sender.h"
 #include "temporary_folder.h"
@@ -45,16 +46,6 @@ bool eventually(const std::function<bool()>& holds) {
     std::this_thread::sleep_for(1ms);
   }
   return true;
-}
-
-pinba::Address loopback(std::uint16_t port) {
-  pinba::Address address;
-  auto& v4 = reinterpret_cast<sockaddr_in&>(address.storage);
-  v4.sin_family = AF_INET;
-  v4.sin_port = htons(port);
-  v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.length = sizeof v4;
-  return address;
 }
 
 // Who knows names, until the end of a test: a look-up may last longer than its sender.
@@ -282,7 +273,7 @@ TEST_CASE("how often a name was not found is counted until it is") {
   UdpReceiver server;
   std::atomic<bool> known = false;
   const Names names(
-      [&] { return known ? std::vector{loopback(server.port())} : std::vector<pinba::Address>{}; });
+      [&] { return known ? std::vector{loopback_address(server.port())} : std::vector<pinba::Address>{}; });
   Sender sender = made(
       {.servers = {server.server(), "pinba.example"}, .retry_interval = 1ms, .resolve = names.resolve()});
   CHECK(eventually([&] { return sender.counts(1).not_found > 3; }));
@@ -298,7 +289,7 @@ TEST_CASE("a name that is not known yet holds packets back, and no more than the
   std::atomic<int> asked = 0;
   const Names names([&] {
     ++asked;
-    return known ? std::vector{loopback(server.port())} : std::vector<pinba::Address>{};
+    return known ? std::vector{loopback_address(server.port())} : std::vector<pinba::Address>{};
   });
   Sender sender =
       made({.servers = {"pinba.example:30002"},
@@ -438,7 +429,7 @@ TEST_CASE("a server that moved is found again") {
   UdpReceiver old_place;
   UdpReceiver new_place;
   std::atomic<std::uint16_t> port = old_place.port();
-  const Names names([&] { return std::vector{loopback(port)}; });
+  const Names names([&] { return std::vector{loopback_address(port)}; });
   Sender sender = made({.servers = {"pinba.example"}, .resolve_interval = 5ms, .resolve = names.resolve()});
   CHECK(sender.send(bytes_of("one")));
   CHECK(old_place.receive() == "one");
@@ -453,7 +444,7 @@ TEST_CASE("a server that moved is found again") {
 TEST_CASE("of several addresses of a name the one that answers is used") {
   UdpReceiver server;
   const auto nobody = free_port();
-  const Names names([&] { return std::vector{loopback(nobody), loopback(server.port())}; });
+  const Names names([&] { return std::vector{loopback_address(nobody), loopback_address(server.port())}; });
   Sender sender = made({.servers = {"pinba.example"}, .resolve = names.resolve()});
   CHECK(eventually([&] {
     sender.send(bytes_of("text"));
@@ -472,7 +463,9 @@ TEST_CASE("what an address of a name refuses is sent to the next, even if nothin
   UdpReceiver server;
   const auto first = free_port();
   const auto second = free_port();
-  const Names names([&] { return std::vector{loopback(first), loopback(second), loopback(server.port())}; });
+  const Names names([&] {
+    return std::vector{loopback_address(first), loopback_address(second), loopback_address(server.port())};
+  });
   const auto make = [&] {
     return made({.servers = {"pinba.example"}, .linger = 1h, .resolve = names.resolve()});
   };
@@ -519,7 +512,7 @@ TEST_CASE("what an address of a name refuses is sent to the next, even if nothin
 TEST_CASE("what all addresses of a name refuse is sent to each once") {
   for (const std::size_t addresses : {1U, 2U, 3U}) {
     std::vector<pinba::Address> nobody;
-    for (std::size_t i = 0; i < addresses; ++i) nobody.push_back(loopback(free_port()));
+    for (std::size_t i = 0; i < addresses; ++i) nobody.push_back(loopback_address(free_port()));
     Sender sender = made(
         {.servers = {"pinba.example"}, .linger = 1h, .retry_interval = 1h, .resolve = [nobody](auto&...) {
            return nobody;
@@ -663,7 +656,7 @@ TEST_CASE("after fork the child sends for itself, and nothing twice") {
                         .linger = 1h,
                         .retry_interval = 1ms,
                         .resolve = [known, port = server.port()](auto&...) {
-                          return *known ? std::vector{loopback(port)} : std::vector<pinba::Address>{};
+                          return *known ? std::vector{loopback_address(port)} : std::vector<pinba::Address>{};
                         }});
   sender.send(bytes_of("parent"));
   const pid_t child = ::fork();
@@ -696,7 +689,7 @@ TEST_CASE("a child looks names up by itself, though the parent does so at that m
   Sender sender = made({.servers = {"pinba.example"}, .resolve = [asked, port = server.port()](auto&...) {
                           asked->begun = true;
                           while (::getpid() == asked->parent && !asked->over) std::this_thread::yield();
-                          return std::vector{loopback(port)};
+                          return std::vector{loopback_address(port)};
                         }});
   CHECK(sender.send(bytes_of("parent")));
   REQUIRE(eventually([&] { return asked->begun.load(); }));
@@ -718,7 +711,7 @@ TEST_CASE("a child looks names up by itself, though it has addresses") {
   UdpReceiver new_place;
   const auto known = std::make_shared<std::atomic<std::uint16_t>>(old_place.port());
   Sender sender = made({.servers = {"pinba.example"}, .resolve_interval = 5ms, .resolve = [known](auto&...) {
-                          return std::vector{loopback(*known)};
+                          return std::vector{loopback_address(*known)};
                         }});
   CHECK(sender.send(bytes_of("parent")));
   CHECK(old_place.receive() == "parent");
@@ -750,7 +743,7 @@ TEST_CASE(
     std::strcpy(up.ifr_name, "lo");
     up.ifr_flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING;
     must(raw >= 0 && ::ioctl(server, SIOCSIFFLAGS, &up) == 0);
-    const auto place = loopback(30002);
+    const auto place = loopback_address(30002);
     const auto* address = reinterpret_cast<const sockaddr*>(&place.storage);
     must(::bind(server, address, place.length) == 0);
     // Takes a packet, and says that its way is forbidden, as firewalls do, or too narrow, as routers do.
@@ -832,7 +825,7 @@ TEST_CASE(
     must(together.counts().calls == 3 && together.counts().refused == 1 && together.counts().dropped == 0);
     // Of a name, what came back goes to the next address.
     const int other = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    const auto second = loopback(30003);
+    const auto second = loopback_address(30003);
     must(::bind(other, reinterpret_cast<const sockaddr*>(&second.storage), second.length) == 0);
     Sender named = made({.servers = {"pinba.example"}, .linger = 1h, .resolve = [&](auto&...) {
                            return std::vector{place, second};

@@ -152,9 +152,9 @@ double count_in(const std::string& path) { return FileContent(path).numbers["cou
 
 }  // namespace
 
-// The clock of this program, libraries included: names of temporary files are made with it. Otherwise it is
-// the C library's, which makes no system call: other tests count on that.
-extern "C" int clock_gettime(clockid_t clock, timespec* time) {
+// The clock of this program, libraries included (so it is visible): names of temporary files are made with
+// it. Otherwise it is the C library's, which makes no system call: other tests count on that.
+extern "C" [[gnu::visibility("default")]] int clock_gettime(clockid_t clock, timespec* time) {
   if (clock_stands) {
     *time = {1, 1};
     return 0;

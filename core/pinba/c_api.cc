@@ -85,6 +85,17 @@ pinba::EqualTimers equal_timers_of(const pinba_options& given) {
   }
 }
 
+pinba::ClassicEngine classic_of(const pinba_options& given) {
+  switch (given.classic) {
+    case PINBA_CLASSIC_MAINTAINED:
+      return pinba::ClassicEngine::kMaintained;
+    case PINBA_CLASSIC_ORIGINAL:
+      return pinba::ClassicEngine::kOriginal;
+    default:
+      return pinba::ClassicEngine::kNone;
+  }
+}
+
 pinba_client* new_client(const char* servers, const pinba_options& given, std::string& problem) {
   pinba::SenderOptions sender;
   sender.servers = pinba::split_servers(text(servers));
@@ -92,7 +103,9 @@ pinba_client* new_client(const char* servers, const pinba_options& given, std::s
   if (given.spread_by_script != 0) sender.spread = pinba::SenderOptions::Spread::kByScript;
   pinba::ClientOptions options;
   options.rusage = rusage_of(given);
+  options.timer_rusage = given.timer_rusage != 0;
   options.equal_timers = equal_timers_of(given);
+  options.encode.classic = classic_of(given);
   options.hostname = text(given.hostname);
   options.server_name = text(given.server_name);
   options.schema = text(given.schema);

@@ -35,6 +35,13 @@ typedef enum pinba_equal_timers {
   PINBA_TIMERS_ONE       /* one entry for all */
 } pinba_equal_timers;
 
+/* Cuts texts where the engine within MySQL and MariaDB that is called classic would, at whole characters. */
+typedef enum pinba_classic {
+  PINBA_CLASSIC_NONE,       /* another server: nothing is cut */
+  PINBA_CLASSIC_MAINTAINED, /* the fork that is maintained, 2.x: 64 bytes of host and server name */
+  PINBA_CLASSIC_ORIGINAL    /* 1.2 and before: 32 bytes of these */
+} pinba_classic;
+
 /* Begin with PINBA_OPTIONS, which sets `size`: so a program that was compiled with an older header keeps its
  * meaning when there are more members. All else may be 0. */
 typedef struct pinba_options {
@@ -53,10 +60,14 @@ typedef struct pinba_options {
   pinba_equal_timers equal_timers;
   unsigned linger_ms;   /* how long a packet may wait for others, to be sent with them; 0: not at all */
   int spread_by_script; /* each script name goes to one of the servers; 0: all get everything */
+  pinba_classic classic;
+  int timer_rusage; /* timers have processor time too, which costs each two system calls; 0: they have none */
 } pinba_options;
-#define PINBA_OPTIONS                                                                             \
-  {sizeof(pinba_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, PINBA_RUSAGE_THREAD, \
-   PINBA_TIMERS_BY_VALUE, 0,    0}
+/* clang-format off */
+#define PINBA_OPTIONS                                                                    \
+  {sizeof(pinba_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL,             \
+   PINBA_RUSAGE_THREAD, PINBA_TIMERS_BY_VALUE, 0, 0, PINBA_CLASSIC_NONE, 0}
+/* clang-format on */
 
 typedef struct pinba_counts {
   uint64_t sent, bytes, dropped, refused, queued; /* as SenderCounts in sender.h */

@@ -21,6 +21,7 @@ int main(int count, char** arguments) {
   pinba_options options = PINBA_OPTIONS;
   pinba_options old = {0};
   clock_t end;
+  char long_name[101] = "";
   int i;
   pinba_client* client;
   pinba_request* request;
@@ -100,6 +101,25 @@ int main(int count, char** arguments) {
   for (i = 0; i < 3; ++i) pinba_timer_add(request, tags, 2, 1, 1);
   CHECK(pinba_request_send(request) == 1);
   CHECK(pinba_client_counts(client).queued == 1);
+
+  /* Servers that cut names or do not, and timers with processor time. */
+  memset(long_name, 'x', sizeof long_name - 1);
+  options.rusage = PINBA_RUSAGE_THREAD;
+  options.linger_ms = 0;
+  options.server_name = long_name;
+  options.timer_rusage = 1;
+  for (i = 0; i < 3; ++i) {
+    pinba_client_free(client);
+    options.classic = (pinba_classic)i;
+    client = pinba_client_new(arguments[1], &options, NULL, 0);
+    request = pinba_request_start(client, "/classic");
+    timer = pinba_timer_start(request, tags, 2);
+    for (end = clock() + CLOCKS_PER_SEC / 50; clock() < end;) continue;
+    pinba_timer_stop(timer);
+    CHECK(pinba_request_send(request) == 1);
+  }
+  CHECK(logged == 2);
+  logged = 0;
 
   /* NULL everywhere. */
   pinba_request_set_status(NULL, 1);

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cstdlib>
+#include <utility>
 
 #include "pinba/packet_check.h"
 #include "udp_receiver.h"
@@ -11,7 +12,7 @@ TEST_CASE("a C program measures and sends requests") {
   const std::string command = std::string(PINBA_C_CLIENT) + " " + server.server();
   REQUIRE(std::system(command.c_str()) == 0);
   const auto packets = server.received();
-  REQUIRE(packets.size() == 4);
+  REQUIRE(packets.size() == 7);
   for (const auto& packet : packets) CHECK(broken_rule(std::as_bytes(std::span(packet))) == "");
   auto message = parsed(std::as_bytes(std::span(packets[0])));
   CHECK(message.script_name() == "/old");
@@ -39,4 +40,10 @@ TEST_CASE("a C program measures and sends requests") {
   CHECK(message.ru_utime() + message.ru_stime() == 0);
   CHECK(message.timer_hit_count_size() == 1);
   CHECK(message.timer_hit_count(0) == 3);
+  for (const auto& [i, size] : {std::pair(4, 100), {5, 64}, {6, 32}}) {
+    message = parsed(std::as_bytes(std::span(packets[static_cast<std::size_t>(i)])));
+    CHECK(message.server_name().size() == static_cast<std::size_t>(size));
+    REQUIRE(message.timer_ru_utime_size() == 1);
+    CHECK(message.timer_ru_utime(0) + message.timer_ru_stime(0) > 0);
+  }
 }

@@ -12,6 +12,10 @@
 //   wait, chance decides. So a file for which there is room is found at once where few names wait, and where
 //   many do, in about four times as many scans as max_files goes into them, wherever it stands in the
 //   listing;
+// - of very many names in a folder a part is listed in each scan (max_names), and the counts and errors of
+// the
+//   listing before are told until that is at its end. So a new file there is found in as many scans as half
+//   of max_names goes into all names, and one that is gone may be missed as late;
 // - who has very many folders behind wildcards has them looked at in turn: in each scan 1,000 of one owner's
 //   that hold files, 500 that hold none, and 500 names that led to no folder (turns.h, vain_names.h). So what
 //   is new in one is found in as many scans as those numbers go into all that he has, and in another's
@@ -46,6 +50,9 @@ struct DiscoveryLimits {
   std::size_t max_files = 20'000;
   // Files that are released and still there: their names are kept, some 200 bytes for each.
   std::size_t max_released = 20'000;
+  // Names that are listed in one scan in all folders of one owner, or 3 times max_files, if that is more. A
+  // folder takes at most half of what is left, and may always take 64. The first scan lists 16 times as many.
+  std::size_t max_names = 60'000;
   // Descriptors held, of files and of folders behind wildcards; the system's limit may set less.
   std::size_t max_held = 1U << 20U;
 };

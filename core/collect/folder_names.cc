@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
+#include <limits>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -22,14 +24,27 @@ namespace {
 constexpr std::size_t kMaxErrors = 2000;
 // Names that cannot be used, of which in one scan it is looked whose they are.
 constexpr std::size_t kErrorLooks = 200;
+// Names that are listed in a scan in the folders of one owner, for each file that may be read.
+constexpr std::size_t kNamesPerFile = 3;
+// Names of a folder that are listed in a scan, whatever was listed before.
+constexpr std::size_t kNamesOfEach = 64;
+// Times as many are listed at the first scan, to which all are new.
+constexpr std::size_t kFirst = 16;
 // Which error of a folder it is.
 constexpr unsigned kOfListing = 0;
 constexpr unsigned kOfNames = 1;
 constexpr unsigned kOfRoom = 2;
+constexpr unsigned kOfParts = 3;
 // Names that are known not to fit, for each file that does: so many are remembered.
 constexpr std::size_t kRefusedPerFile = 4;
 // What is remembered is made sure of now and then, as a number may be another file's by now.
 constexpr std::uint64_t kListingsToDoubt = 64;
+
+// Or the most that there is.
+std::size_t times(std::size_t a, std::size_t b) {
+  constexpr std::size_t kMost = std::numeric_limits<std::size_t>::max();
+  return a > kMost / b ? kMost : a * b;
+}
 
 // What a name is that is no regular file.
 const char* kind_of_name(unsigned char type) {
@@ -64,7 +79,17 @@ FolderNames::FolderNames(const DiscoveryLimits& limits, DiscoveredFiles& files)
       files_(files),
       looks_(Looks::per_scan(limits.max_files)),
       errors_looks_(kErrorLooks),
-      errors_(kMaxErrors) {}
+      errors_(kMaxErrors),
+      each_scan_(std::max(limits.max_names, times(limits.max_files, kNamesPerFile))) {}
+
+void FolderNames::begin_scan() {
+  ++scan_;
+  max_names_ = scan_ == 1 ? times(each_scan_, kFirst) : each_scan_;
+  for (auto entry = listed_.begin(); entry != listed_.end();)
+    entry = std::exchange(entry->second, 0) == 0 ? listed_.erase(entry) : std::next(entry);
+  looks_.begin_scan();
+  errors_looks_.begin_scan();
+}
 
 bool FolderNames::list(WatchedFolder& folder, int fd, const timespec& stamp,
                        std::chrono::system_clock::time_point now) {
@@ -74,35 +99,40 @@ bool FolderNames::list(WatchedFolder& folder, int fd, const timespec& stamp,
   const std::unique_ptr<DIR, decltype(close)> directory(listed ? ::fdopendir(listed.get()) : nullptr, close);
   if (directory == nullptr) return false;
   static_cast<void>(listed.release());
-  ++listing_;
-  untold_ = 0;
-  folder.begin_listing(stamp, now);
-  if (list_names(folder, directory.get())) {
-    for (auto entry = folder.names.begin(); entry != folder.names.end();) {
-      // A listing may miss a name that is renamed while it goes on; taking its file for gone would count it
-      // twice when it is seen again.
-      if (entry->second.seen == listing_ || files_.is_at(fd, entry->first.c_str(), entry->second.file)) {
-        ++entry;
-        continue;
-      }
-      files_.lose_name(entry->first, entry->second);
-      entry = folder.names.erase(entry);
-    }
-    refused_ -=
-        std::erase_if(folder.refused, [&](const auto& entry) { return entry.second.seen != listing_; });
+  if (folder.resume == 0) {
+    folder.begin_listing(++listing_, stamp, now);
   } else {
-    // What was not listed may still be there: keep it.
-    folder.errors.add_of_folder(errors_, folder.owner, kOfListing,
-                                system_failure(folder.where.path, "cannot list the folder to its end"));
-    folder.list_next_time = true;
+    // Where the file system's places do not last, names may be missed: end_listing() looks after them.
+    ::seekdir(directory.get(), folder.resume);
   }
-  if (untold_ != 0) {
+  switch (list_names(folder, directory.get())) {
+    case Listed::kPart:
+      folder.resume = ::telldir(directory.get());
+      folder.errors.add_of_folder(
+          errors_, folder.owner, kOfParts,
+          failure(ErrorKind::kLimit, folder.where.path,
+                  "has very many names, a part of which is listed at each scan: what is new is found later; "
+                  "remove those that are not used"));
+      return true;
+    case Listed::kWhole:
+      end_listing(folder, fd);
+      break;
+    case Listed::kFailed:
+      // What was not listed may still be there: keep it.
+      folder.errors.add_of_folder(errors_, folder.owner, kOfListing,
+                                  system_failure(folder.where.path, "cannot list the folder to its end"));
+      folder.list_next_time = true;
+  }
+  folder.resume = 0;
+  folder.counted = folder.counting;
+  if (folder.counted.untold != 0) {
     folder.errors.add_of_folder(
         errors_, folder.owner, kOfNames,
         failure(ErrorKind::kNotRegular, folder.where.path,
-                fmt::format("has {} more names that cannot be used; they are not told one by one", untold_)));
+                fmt::format("has {} more names that cannot be used; they are not told one by one",
+                            folder.counted.untold)));
   }
-  if (folder.beyond_limit != 0) {
+  if (folder.counted.beyond_limit != 0) {
     folder.errors.add_of_folder(errors_, folder.owner, kOfRoom,
                                 failure(ErrorKind::kLimit, folder.where.path,
                                         fmt::format("has files beyond the limit of {} for all folders; {}",
@@ -112,24 +142,45 @@ bool FolderNames::list(WatchedFolder& folder, int fd, const timespec& stamp,
   return true;
 }
 
+// What was not listed is lost.
+void FolderNames::end_listing(WatchedFolder& folder, int fd) {
+  for (auto entry = folder.names.begin(); entry != folder.names.end();) {
+    // A listing may miss a name that is renamed while it goes on; taking its file for gone would count it
+    // twice when it is seen again.
+    if (entry->second.seen == folder.listing || files_.is_at(fd, entry->first.c_str(), entry->second.file)) {
+      ++entry;
+      continue;
+    }
+    files_.lose_name(entry->first, entry->second);
+    entry = folder.names.erase(entry);
+  }
+  refused_ -=
+      std::erase_if(folder.refused, [&](const auto& entry) { return entry.second.seen != folder.listing; });
+}
+
 void FolderNames::lose_all(WatchedFolder& folder) {
   for (auto& [text, name] : folder.names) files_.lose_name(text, name);
   folder.names.clear();
   refused_ -= folder.refused.size();
   folder.refused.clear();
   lose_errors(folder);
-  folder.skipped = folder.unreadable = folder.beyond_limit = 0;
+  folder.counted = folder.counting = {};
+  folder.resume = 0;
 }
 
-// False, with errno: not to its end.
-bool FolderNames::list_names(WatchedFolder& folder, DIR* directory) {
+// kFailed: with errno.
+FolderNames::Listed FolderNames::list_names(WatchedFolder& folder, DIR* directory) {
   const int fd = ::dirfd(directory);
-  errno = 0;
-  while (const dirent* entry = ::readdir(directory)) {
-    if (folder.matches(entry->d_name)) see_name(folder, fd, *entry);
+  std::size_t& listed = listed_[folder.owner];
+  const std::size_t left_to_owner = max_names_ - std::min(listed, max_names_);
+  for (std::size_t left = std::max(left_to_owner / 2, kNamesOfEach); left > 0; --left) {
     errno = 0;
+    const dirent* const entry = ::readdir(directory);
+    if (entry == nullptr) return errno == 0 ? Listed::kWhole : Listed::kFailed;
+    ++listed;
+    if (folder.matches(entry->d_name)) see_name(folder, fd, *entry);
   }
-  return errno == 0;
+  return Listed::kPart;
 }
 
 void FolderNames::see_name(WatchedFolder& folder, int fd, const dirent& entry) {
@@ -146,7 +197,7 @@ void FolderNames::see_name(WatchedFolder& folder, int fd, const dirent& entry) {
     // On some file systems (overlays) the listing's inode number is not the file's own.
     if ((file.id.inode == entry.d_ino && !file.released) ||
         files_.is_at(fd, entry.d_name, known->second.file)) {
-      known->second.seen = listing_;
+      known->second.seen = folder.listing;
       return;
     }
     predecessor = known->second.file;
@@ -156,7 +207,7 @@ void FolderNames::see_name(WatchedFolder& folder, int fd, const dirent& entry) {
   if (file == kNoFile) return;
   if (predecessor != kNoFile) files_.replace(predecessor, file);
   if (known == folder.names.end()) known = folder.names.try_emplace(entry.d_name).first;
-  known->second = {file, listing_};
+  known->second = {file, folder.listing};
   files_.add_name(folder, known->first, file);
 }
 
@@ -166,16 +217,16 @@ bool FolderNames::is_refused(WatchedFolder& folder, const dirent& entry) {
   if (folder.refused.empty()) return false;
   const auto remembered = folder.refused.find(refused_name(entry));
   if (remembered == folder.refused.end()) return false;
-  remembered->second.seen = listing_;
+  remembered->second.seen = folder.listing;
   return !files_.make_room(remembered->second.owner) && !looks_.once_in(kListingsToDoubt);
 }
 
 // A name that matches and is no regular file. Allocates nothing if the last listing said the same.
 void FolderNames::skip(WatchedFolder& folder, int fd, const dirent& entry) {
-  ++folder.skipped;
+  ++folder.counting.skipped;
   if (folder.errors.see(error_name(entry))) return;
   if (!errors_looks_.may_look(folder.owner)) {
-    ++untold_;
+    ++folder.counting.untold;
     return;
   }
   struct stat info{};
@@ -183,7 +234,7 @@ void FolderNames::skip(WatchedFolder& folder, int fd, const dirent& entry) {
       ::fstatat(fd, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 ? info.st_uid : folder.owner;
   if (!folder.errors.may_add(errors_, owner)) {
     errors_looks_.in_vain(folder.owner);
-    ++untold_;
+    ++folder.counting.untold;
     return;
   }
   folder.errors.add(errors_, owner, error_name(entry),
@@ -196,7 +247,7 @@ void FolderNames::complain(WatchedFolder& folder, int fd, const dirent& entry, E
   struct stat info{};
   const uid_t owner =
       ::fstatat(fd, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 ? info.st_uid : folder.owner;
-  if (!folder.errors.add(errors_, owner, error_name(entry), std::move(error))) ++untold_;
+  if (!folder.errors.add(errors_, owner, error_name(entry), std::move(error))) ++folder.counting.untold;
 }
 
 FileKey FolderNames::open_new(WatchedFolder& folder, int fd, const dirent& entry) {
@@ -220,10 +271,10 @@ FileKey FolderNames::open_new(WatchedFolder& folder, int fd, const dirent& entry
     looks_.in_vain(folder.owner);
     if (opened.error().kind == ErrorKind::kNotFound) return kNoFile;  // gone since it was listed
     if (opened.error().kind == ErrorKind::kNotRegular) {
-      ++folder.skipped;
+      ++folder.counting.skipped;
     } else {
       // Permissions and limits may change without a trace on the folder.
-      ++folder.unreadable;
+      ++folder.counting.unreadable;
       folder.list_next_time = true;
     }
     complain(folder, fd, entry, std::move(opened.error()));
@@ -249,14 +300,14 @@ FileKey FolderNames::refuse(WatchedFolder& folder, std::uint64_t name, uid_t own
     remembered->second.owner = owner;
   } else if (refused_ / kRefusedPerFile < max_files_) {
     ++refused_;
-    folder.refused.insert({name, {owner, listing_}});
+    folder.refused.insert({name, {owner, folder.listing}});
   }
   return leave_out(folder);
 }
 
 FileKey FolderNames::leave_out(WatchedFolder& folder) {
   refusing_ = true;
-  ++folder.beyond_limit;
+  ++folder.counting.beyond_limit;
   folder.list_next_time = true;
   return kNoFile;
 }

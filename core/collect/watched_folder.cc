@@ -36,6 +36,13 @@ bool WatchedFolder::matches(const char* name) const {
          });
 }
 
+NameCounts WatchedFolder::counts() const {
+  return {.skipped = std::max(counted.skipped, counting.skipped),
+          .unreadable = std::max(counted.unreadable, counting.unreadable),
+          .beyond_limit = std::max(counted.beyond_limit, counting.beyond_limit),
+          .untold = counted.untold};
+}
+
 int WatchedFolder::open(Descriptor& opened) const {
   if (descriptor) return descriptor.get();
   struct stat info{};
@@ -59,11 +66,13 @@ bool WatchedFolder::add_pattern(const std::string& pattern) {
 bool WatchedFolder::must_list(const timespec& now_stamp, system_clock::time_point now) const {
   const bool same = now_stamp.tv_sec == stamp.tv_sec && now_stamp.tv_nsec == stamp.tv_nsec;
   const bool fresh = now >= listed_at && now - listed_at < kListAgain;
-  return !same || !fresh || list_next_time;
+  return !same || !fresh || list_next_time || resume != 0;
 }
 
-void WatchedFolder::begin_listing(const timespec& now_stamp, system_clock::time_point now) {
-  skipped = unreadable = beyond_limit = 0;
+void WatchedFolder::begin_listing(std::uint64_t number, const timespec& now_stamp,
+                                  system_clock::time_point now) {
+  listing = number;
+  counting = {};
   errors.begin();
   // A change right after this listing may leave the same stamp, so a recent stamp proves nothing.
   list_next_time = to_time_point(now_stamp) + kStampDoubt > now;

@@ -37,6 +37,14 @@ struct RefusedName {
   std::uint64_t seen = 0;  // number of the listing that saw it last
 };
 
+// Of the names in a folder that match.
+struct NameCounts {
+  std::size_t skipped = 0;
+  std::size_t unreadable = 0;
+  std::size_t beyond_limit = 0;
+  std::size_t untold = 0;  // that cannot be used, and have no error of their own
+};
+
 struct WatchedFolder {
   FolderPath where;
   bool wild = false;  // found by wildcards: anybody may have made it
@@ -54,6 +62,9 @@ struct WatchedFolder {
   timespec stamp{};                                 // the folder's, when it was last listed
   std::chrono::system_clock::time_point listed_at;  // when it was last listed
   bool list_next_time = true;                       // what the last listing said may not be all
+  // Of a listing that goes on at the next scan: the place where it does, as telldir says; 0: none does.
+  long resume = 0;
+  std::uint64_t listing = 0;  // number of the last listing, or of that one
   bool in_globs = true;
   Turn turn;  // of one that is wild
   struct Name {
@@ -63,11 +74,12 @@ struct WatchedFolder {
   std::unordered_map<std::string, Name, KeyedHash, std::equal_to<>> names;
   std::unordered_map<std::uint64_t, RefusedName, KeyedNumberHash> refused;  // by a keyed hash
   FolderErrors errors;                                                      // of the last listing
-  std::size_t skipped = 0;
-  std::size_t unreadable = 0;
-  std::size_t beyond_limit = 0;
+  NameCounts counted;   // by the last listing that came to an end
+  NameCounts counting;  // by the last listing
 
   [[nodiscard]] bool matches(const char* name) const;
+  // What is known of all its names: the last listing may not be at its end.
+  [[nodiscard]] NameCounts counts() const;
   // A descriptor of the folder that was listed: its own, or opened into `opened`; or -1, with errno. Throws
   // std::bad_alloc.
   int open(Descriptor& opened) const;
@@ -76,8 +88,9 @@ struct WatchedFolder {
 
   // Whether what it said when it was listed last may have changed: its stamp is `now_stamp` now.
   [[nodiscard]] bool must_list(const timespec& now_stamp, std::chrono::system_clock::time_point now) const;
-  // It is listed now.
-  void begin_listing(const timespec& now_stamp, std::chrono::system_clock::time_point now);
+  // It is listed from now on.
+  void begin_listing(std::uint64_t number, const timespec& now_stamp,
+                     std::chrono::system_clock::time_point now);
 };
 
 }  // namespace mmstats

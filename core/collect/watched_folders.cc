@@ -61,9 +61,10 @@ void WatchedFolders::scan(std::chrono::system_clock::time_point now, Found& foun
     }
   }
   for (const auto& [where, folder] : folders_) {
-    found.skipped += folder->skipped;
-    found.unreadable += folder->unreadable;
-    found.beyond_limit += folder->beyond_limit;
+    const NameCounts counts = folder->counts();
+    found.skipped += counts.skipped;
+    found.unreadable += counts.unreadable;
+    found.beyond_limit += counts.beyond_limit;
   }
   // What concerns many files comes first.
   for (const auto& one : errors_) found.errors.push_back({&one.error, one.owner});
@@ -299,6 +300,7 @@ void WatchedFolders::look_into(WatchedFolder& folder, std::chrono::system_clock:
   if (folder.id != FileId{info.st_dev, info.st_ino}) {
     drop_descriptor(folder);
     folder.list_next_time = true;
+    folder.resume = 0;
   }
   if (!folder.must_list(info.st_mtim, now)) {
     ++found.folders_listed;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <random>
 #include <set>
 #include <string>
 #include <utility>
@@ -408,6 +409,91 @@ TEST_CASE("among more names than can be remembered a file is found in some scans
   ground.make_file("honest.mmstats", kHonest);
   for (int scans = 0; scans < 500 && discovery.files().size() < 76; ++scans) scan_now(discovery);
   CHECK(names_of(discovery).contains("honest.mmstats"));
+}
+
+TEST_CASE("of very many names in a folder a part is listed at each scan, and other folders do not wait") {
+  const Ground ground;
+  ground.make_folder("few");
+  for (int i = 0; i < 10; ++i) ground.make_file("known" + std::to_string(i) + ".mmstats");
+  Discovery discovery({ground.folder / "*.mmstats", ground.folder / "few/*.mmstats"},
+                      {.max_files = 100, .max_names = 1000});
+  const auto is_told = [](const Found& found) {
+    return std::ranges::any_of(found.errors, [](const FoundError& error) {
+      return error->message.find("very many names") != std::string::npos;
+    });
+  };
+  CHECK_FALSE(is_told(scan_now(discovery)));
+  CHECK(discovery.files().size() == 10);
+  constexpr int kLinks = 3000;
+  for (int i = 0; i < kLinks; ++i)
+    fs::create_symlink("nowhere", ground.folder / (std::to_string(i) + ".mmstats"));
+  // Half of the names at each scan.
+  constexpr int kScans = kLinks / 500 + 1;
+  for (int scans = 0; scans < kScans; ++scans) {
+    const std::string name = "few" + std::to_string(scans) + ".mmstats";
+    ground.make_file("few/" + name);
+    CHECK(is_told(scan_now(discovery)));
+    CHECK(names_of(discovery).contains(name));
+    CHECK(names_of(discovery).contains("known9.mmstats"));
+  }
+  for (int scans = 0; scans < 2 * kScans; ++scans) CHECK(scan_now(discovery).skipped >= kLinks);
+  ground.make_file("new.mmstats");
+  fs::remove(ground.folder / "known9.mmstats");
+  // The listing that goes on may be past the one and before the other.
+  int scans = 0;
+  while (!names_of(discovery).contains("new.mmstats") || names_of(discovery).contains("known9.mmstats")) {
+    REQUIRE(++scans <= 2 * kScans + 2);
+    scan_now(discovery);
+  }
+  // At first all is listed.
+  Discovery other({ground.folder / "*.mmstats"}, {.max_files = 100, .max_names = 1000});
+  CHECK_FALSE(is_told(scan_now(other)));
+  CHECK(names_of(other).contains("new.mmstats"));
+  for (int i = 0; i < kLinks; ++i) fs::remove(ground.folder / (std::to_string(i) + ".mmstats"));
+  for (int end = 0; end < kScans; ++end) scan_now(discovery);
+  CHECK_FALSE(is_told(scan_now(discovery)));
+  CHECK(scan_now(discovery).skipped == 0);
+}
+
+TEST_CASE(
+    "a file that stays is known as long as its folder is listed in parts, whatever else happens there") {
+  std::mt19937 dice(4711);
+  const Ground ground;
+  const auto name_of = [](int number) { return std::to_string(number) + ".mmstats"; };
+  std::set<std::string> there;
+  std::set<std::string> staying;  // known, and not touched
+  for (int i = 0; i < 3000; ++i)
+    fs::create_symlink("nowhere", ground.folder / ("link" + std::to_string(i) + ".mmstats"));
+  // 900 names at each scan.
+  Discovery discovery({ground.folder / "*.mmstats"}, {.max_files = 600, .max_names = 0, .max_held = 5});
+  const auto settle = [&] {
+    for (int scans = 0; scans < 12; ++scans) scan_now(discovery);
+    CHECK(names_of(discovery) == there);
+    staying = there;
+  };
+  for (int round = 0; round < 300; ++round) {
+    if (round % 50 == 49) settle();
+    for (int change = 0; change < 20; ++change) {
+      const std::string name = name_of(static_cast<int>(dice() % 400));
+      const std::string other = name_of(static_cast<int>(dice() % 400));
+      staying.erase(name);
+      if (!there.contains(name)) {
+        ground.make_file(name);
+        there.insert(name);
+      } else if (dice() % 2 == 0 && name != other) {
+        fs::rename(ground.folder / name, ground.folder / other);
+        there.erase(name);
+        there.insert(other);
+        staying.erase(other);
+      } else {
+        fs::remove(ground.folder / name);
+        there.erase(name);
+      }
+    }
+    scan_now(discovery);
+    CHECK(std::ranges::includes(names_of(discovery), staying));
+  }
+  settle();
 }
 
 TEST_CASE("files that cannot be opened are told for a part, all counted, and looked at only so often") {

@@ -55,6 +55,8 @@ struct DiscoveryLimits {
   std::size_t max_names = 60'000;
   // Descriptors held, of files and of folders behind wildcards; the system's limit may set less.
   std::size_t max_held = 1U << 20U;
+  // Which users have more IDs than one, in the form of /etc/subuid. Read once.
+  std::string subuids = "/etc/subuid";
 };
 
 // What could not be used, and whose it is: the owner of what is there, or of the folder that it is in.
@@ -110,7 +112,9 @@ class Discovery {
   // collect/folder_path.h.
   [[nodiscard]] std::size_t fixed_part(FileKey file) const;
   [[nodiscard]] FileId id(FileKey file) const;
-  // The user whose file it was when it was opened first: as fstat says of what was opened.
+  // The user whose file it was when it was opened first, as fstat says of what was opened; of one who has
+  // many IDs, the first that he was given beside his own: in its share the file is counted
+  // (subordinate_ids.h).
   [[nodiscard]] uid_t owner(FileKey file) const;
   [[nodiscard]] bool is_held(FileKey file) const;
   [[nodiscard]] std::size_t held() const;  // descriptors held

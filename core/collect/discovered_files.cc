@@ -134,7 +134,8 @@ void DiscoveredFiles::leave_active(DiscoveredFile& file) {
 }
 
 FileKey DiscoveredFiles::add(OpenFile opened, std::string path) {
-  if (!make_room(opened.owner()) || !room_.places.take(opened.owner(), 1)) return kNoFile;
+  const uid_t owner = payer(opened.owner());
+  if (!make_room(owner) || !room_.places.take(owner, 1)) return kNoFile;
   FileKey key = 0;
   if (free_keys_.empty()) {
     key = static_cast<FileKey>(files_.size());
@@ -145,7 +146,7 @@ FileKey DiscoveredFiles::add(OpenFile opened, std::string path) {
   }
   DiscoveredFile& file = files_[key];
   file.id = opened.id();
-  file.owner = opened.owner();
+  file.owner = owner;
   file.path = std::move(path);
   file.position = static_cast<std::uint32_t>(active_.size());
   if (room_.descriptors.take(file.owner, 1)) {

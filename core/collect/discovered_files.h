@@ -66,6 +66,8 @@ class DiscoveredFiles {
   // Whether `name`, of the folder `fd`, is the file `key` still.
   [[nodiscard]] bool is_at(int fd, const char* name, FileKey key) const;
 
+  // As SubordinateIds::payer.
+  [[nodiscard]] uid_t payer(uid_t owner) const { return room_.ids.payer(owner); }
   // Whether one more file of `owner` can be read. Releases others for it.
   bool make_room(uid_t owner);
   // A file that is not known. kNoFile: there is no room. It needs a name in this scan.

@@ -30,7 +30,8 @@ int raise_descriptor_limit(std::size_t wanted) {
 }  // namespace
 
 DiscoveryRoom::DiscoveryRoom(const DiscoveryLimits& limits)
-    : ceiling(raise_descriptor_limit(std::min(limits.max_files, limits.max_held))),
+    : ids(limits.subuids),
+      ceiling(raise_descriptor_limit(std::min(limits.max_files, limits.max_held))),
       places(limits.max_files),
       descriptors(std::min<std::size_t>(
           limits.max_held, static_cast<std::size_t>(std::max(ceiling - kFirstHighDescriptor, 0)))) {}

@@ -231,7 +231,7 @@ void FolderNames::skip(WatchedFolder& folder, int fd, const dirent& entry) {
   }
   struct stat info{};
   const uid_t owner =
-      ::fstatat(fd, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 ? info.st_uid : folder.owner;
+      ::fstatat(fd, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 ? files_.payer(info.st_uid) : folder.owner;
   if (!folder.errors.may_add(errors_, owner)) {
     errors_looks_.in_vain(folder.owner);
     ++folder.counting.untold;
@@ -246,7 +246,7 @@ void FolderNames::skip(WatchedFolder& folder, int fd, const dirent& entry) {
 void FolderNames::complain(WatchedFolder& folder, int fd, const dirent& entry, Error error) {
   struct stat info{};
   const uid_t owner =
-      ::fstatat(fd, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 ? info.st_uid : folder.owner;
+      ::fstatat(fd, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 ? files_.payer(info.st_uid) : folder.owner;
   if (!folder.errors.add(errors_, owner, error_name(entry), std::move(error))) ++folder.counting.untold;
 }
 
@@ -263,7 +263,8 @@ FileKey FolderNames::open_new(WatchedFolder& folder, int fd, const dirent& entry
   // What does not fit is not opened.
   if (refusing_ && ::fstatat(fd, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode)) {
     const bool is_known = files_.find({info.st_dev, info.st_ino}) != kNoFile;
-    if (!is_known && !files_.make_room(info.st_uid)) return refuse(folder, name, info.st_uid);
+    const uid_t owner = files_.payer(info.st_uid);
+    if (!is_known && !files_.make_room(owner)) return refuse(folder, name, owner);
   }
   auto path = join_path(folder.where.path, entry.d_name);
   auto opened = OpenFile::open(fd, entry.d_name, path);
@@ -285,7 +286,7 @@ FileKey FolderNames::open_new(WatchedFolder& folder, int fd, const dirent& entry
     looks_.in_vain(folder.owner);
     return kNoFile;
   }
-  const uid_t owner = opened->owner();
+  const uid_t owner = files_.payer(opened->owner());
   const FileKey added = files_.add(std::move(*opened), std::move(path));
   if (added == kNoFile) return refuse(folder, name, owner);
   refused_ -= folder.refused.erase(name);

@@ -49,6 +49,7 @@ void FolderSearch::tell_link(uid_t owner) {
 }
 
 void FolderSearch::tell(Error error, uid_t owner) {
+  owner = ids_.payer(owner);
   if (errors_room_.take(owner, 1)) errors_.push_back({std::move(error), owner});
 }
 
@@ -76,6 +77,7 @@ bool FolderSearch::below(int folder, std::size_t part) {
     return false;
   }
   static_cast<void>(listed.release());
+  const uid_t owner = ids_.payer(info.st_uid);
   bool led = false;
   const std::size_t size = at_.path.size();
   errno = 0;
@@ -85,13 +87,13 @@ bool FolderSearch::below(int folder, std::size_t part) {
     if (may_be_folder && name != "." && name != ".." &&
         ::fnmatch(pattern.c_str(), entry->d_name, FNM_PERIOD) == 0) {
       append(name);
-      led = look_at(folder, entry->d_name, entry->d_ino, part, info.st_uid) || led;
+      led = look_at(folder, entry->d_name, entry->d_ino, part, owner) || led;
       at_.path.resize(size);
     }
     errno = 0;
   }
   if (errno != 0) unknown("cannot list the folder", errno, info.st_uid);
-  if (led) asked_.listed(at_, info.st_uid);
+  if (led) asked_.listed(at_, owner);
   return led;
 }
 
@@ -106,7 +108,7 @@ bool FolderSearch::look_at(int folder, const char* name, ino_t inode, std::size_
   }
   if (enter(folder, name, part, false)) return true;
   const auto refused = std::exchange(refused_, {});
-  const uid_t owner = refused ? refused->owner : owner_of(folder, name);
+  const uid_t owner = ids_.payer(refused ? refused->owner : owner_of(folder, name));
   vain_.was_in_vain(hash, folder_owner, owner, refused && refused->no_room);
   return false;
 }

@@ -15,6 +15,7 @@
 #include "base/keyed_hash.h"
 #include "collect/folder_path.h"
 #include "collect/shares.h"
+#include "collect/subordinate_ids.h"
 #include "collect/vain_names.h"
 #include "mmstats/error.h"
 
@@ -41,7 +42,9 @@ class FolderSearch {
     std::function<Answer(const FolderPath&, const struct stat& info)> found;
   };
 
-  FolderSearch(VainNames& vain, Asked asked) : vain_(vain), asked_(std::move(asked)) {}
+  // `ids` and `vain` live longer.
+  FolderSearch(const SubordinateIds& ids, VainNames& vain, Asked asked)
+      : ids_(ids), vain_(vain), asked_(std::move(asked)) {}
 
   // Tells what `glob` leads to. A part that begins with a dot matches only a pattern that does. From the
   // first wildcard on no link is followed: anybody may have put one there. What does not exist is no error.
@@ -69,6 +72,7 @@ class FolderSearch {
   void tell(Error error, uid_t owner);
   void append(std::string_view name);
 
+  const SubordinateIds& ids_;
   VainNames& vain_;
   Asked asked_;
   const FolderGlob* glob_ = nullptr;

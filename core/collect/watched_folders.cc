@@ -102,22 +102,22 @@ void WatchedFolders::find_wild(Found& found) {
   take_turns(found);
   const Glob* now = nullptr;
   std::size_t refused = 0;
-  FolderSearch search(vain_, {.is_known =
-                                  [&](const FolderPath& where) {
-                                    return above_.contains(where.path) || folders_.contains(where);
-                                  },
-                              .waits = [&](const FolderPath& where) { return waits(where); },
-                              .listed =
-                                  [&](const FolderPath& where, uid_t owner) {
-                                    const auto above = above_.find(where.path);
-                                    if (above != above_.end()) above->second.lister = owner;
-                                  },
-                              .found =
-                                  [&](const FolderPath& where, const struct stat& info) {
-                                    const auto answer = find(*now, where, info);
-                                    if (answer == FolderSearch::Answer::kNoRoom) ++refused;
-                                    return answer;
-                                  }});
+  FolderSearch search(
+      room_.ids, vain_,
+      {.is_known =
+           [&](const FolderPath& where) { return above_.contains(where.path) || folders_.contains(where); },
+       .waits = [&](const FolderPath& where) { return waits(where); },
+       .listed =
+           [&](const FolderPath& where, uid_t owner) {
+             const auto above = above_.find(where.path);
+             if (above != above_.end()) above->second.lister = owner;
+           },
+       .found =
+           [&](const FolderPath& where, const struct stat& info) {
+             const auto answer = find(*now, where, info);
+             if (answer == FolderSearch::Answer::kNoRoom) ++refused;
+             return answer;
+           }});
   std::size_t left_out = 0;
   for (const Glob& glob : globs_) {
     now = &glob;
@@ -201,10 +201,11 @@ bool WatchedFolders::may_add(uid_t owner) {
 FolderSearch::Answer WatchedFolders::find(const Glob& glob, const FolderPath& where,
                                           const struct stat& info) {
   const auto known = folders_.find(where);
-  if (known == folders_.end() || known->second->owner != info.st_uid) {
-    if (room_.places.room(info.st_uid) == 0) return FolderSearch::Answer::kNoRoom;
-    if (known == folders_.end() && !may_add(info.st_uid)) return FolderSearch::Answer::kLater;
-    static_cast<void>(room_.places.take(info.st_uid, 1));
+  const uid_t owner = room_.ids.payer(info.st_uid);
+  if (known == folders_.end() || known->second->owner != owner) {
+    if (room_.places.room(owner) == 0) return FolderSearch::Answer::kNoRoom;
+    if (known == folders_.end() && !may_add(owner)) return FolderSearch::Answer::kLater;
+    static_cast<void>(room_.places.take(owner, 1));
     if (known != folders_.end()) room_.places.give(known->second->owner, 1);
   }
   WatchedFolder& folder = known == folders_.end() ? add(where) : *known->second;
@@ -213,7 +214,7 @@ FolderSearch::Answer WatchedFolders::find(const Glob& glob, const FolderPath& wh
     folder.turn.looked = scan_;
     count_above(where, true);
   }
-  set_owner(folder, info.st_uid);
+  set_owner(folder, owner);
   folder.in_globs = true;
   folder.found_id = {info.st_dev, info.st_ino};
   folder.found_stamp = info.st_mtim;
@@ -295,7 +296,7 @@ void WatchedFolders::look_into(WatchedFolder& folder, std::chrono::system_clock:
       seen = ::stat(folder.where.path.c_str(), &info) == 0;
     }
     if (!seen) return is_missing() ? leave(folder) : fail(folder, "cannot look at the folder", found);
-    if (!folder.wild) set_owner(folder, info.st_uid);
+    if (!folder.wild) set_owner(folder, room_.ids.payer(info.st_uid));
   }
   if (folder.id != FileId{info.st_dev, info.st_ino}) {
     drop_descriptor(folder);
@@ -315,7 +316,7 @@ void WatchedFolders::look_into(WatchedFolder& folder, std::chrono::system_clock:
     }
     folder.id = {now_open.st_dev, now_open.st_ino};
     // Another one took its place just now: whose it is will be known at the next scan.
-    if (folder.wild && now_open.st_uid != folder.owner) return;
+    if (folder.wild && room_.ids.payer(now_open.st_uid) != folder.owner) return;
     info.st_mtim = now_open.st_mtim;
     fd = hold(folder, opened);
   }

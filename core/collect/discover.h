@@ -50,9 +50,9 @@ struct DiscoveryLimits {
   std::size_t max_files = 20'000;
   // Files that are released and still there: their names are kept, some 200 bytes for each.
   std::size_t max_released = 20'000;
-  // Names that are listed in one scan in all folders of one owner, or 3 times max_files, if that is more. A
+  // Names that are listed in one scan in all folders of one owner, or twice max_files, if that is more. A
   // folder takes at most half of what is left, and may always take 64. The first scan lists 16 times as many.
-  std::size_t max_names = 60'000;
+  std::size_t max_names = 40'000;
   // Descriptors held, of files and of folders behind wildcards; the system's limit may set less.
   std::size_t max_held = 1U << 20U;
   // Which users have more IDs than one, in the form of /etc/subuid. Read once.

@@ -25,7 +25,7 @@ constexpr std::size_t kMaxErrors = 2000;
 // Names that cannot be used, of which in one scan it is looked whose they are.
 constexpr std::size_t kErrorLooks = 200;
 // Names that are listed in a scan in the folders of one owner, for each file that may be read.
-constexpr std::size_t kNamesPerFile = 3;
+constexpr std::size_t kNamesPerFile = 2;
 // Names of a folder that are listed in a scan, whatever was listed before.
 constexpr std::size_t kNamesOfEach = 64;
 // Times as many are listed at the first scan, to which all are new.

@@ -465,7 +465,7 @@ TEST_CASE(
   for (int i = 0; i < 3000; ++i)
     fs::create_symlink("nowhere", ground.folder / ("link" + std::to_string(i) + ".mmstats"));
   // 900 names at each scan.
-  Discovery discovery({ground.folder / "*.mmstats"}, {.max_files = 600, .max_names = 0, .max_held = 5});
+  Discovery discovery({ground.folder / "*.mmstats"}, {.max_files = 900, .max_names = 0, .max_held = 5});
   const auto settle = [&] {
     for (int scans = 0; scans < 12; ++scans) scan_now(discovery);
     CHECK(names_of(discovery) == there);

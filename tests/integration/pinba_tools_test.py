@@ -243,6 +243,7 @@ class DumpTest(unittest.TestCase):
         self.assertEqual(self.run_dump(self.file(b"\x0a" * 65507), code=1).stderr, b"")
 
     def test_it_shows_packets_at_once_and_sums_up_when_it_is_ended(self):
+        size = sum(len(data(name)) for name in ("php-timers.bin", "pynba-timers.bin"))
         for number in (signal.SIGINT, signal.SIGTERM):
             with self.subTest(number), dump("--json") as (process, port):
                 for name in ("php-timers", "pynba-timers"):
@@ -253,7 +254,10 @@ class DumpTest(unittest.TestCase):
                 process.send_signal(number)
                 out, err = process.communicate(timeout=SECONDS)
                 self.assertEqual((process.returncode, out), (0, b""))
-                self.assertEqual(err, b"pinba-dump: 2 packets, 0 damaged, 1 unsafe for some server, 0 lost\n")
+                self.assertEqual(err, b"pinba-dump: 2 packets, 0 damaged, 1 unsafe for some server, 0 lost\n"
+                                      b"pinba-dump: %d bytes, 2 requests, 4 timers\n"
+                                      b"pinba-dump: problems with Pinba2: 1 wrong\n"
+                                      b"pinba-dump: problems with classic: 1 wrong\n" % size)
 
     def test_it_shows_the_packets_that_are_asked_for(self):
         paths = [os.path.join(DATA, name) for name in ("php-timers.bin", "pynba-timers.bin", "pynba-minimal.bin")]
@@ -293,7 +297,8 @@ class DumpTest(unittest.TestCase):
             out, err = process.communicate(timeout=SECONDS)
             self.assertEqual(out.count(b"==> "), 3)
             self.assertRegex(out, rb"==> 127\.0\.0\.1:\d+, \d+ bytes, \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\n")
-            self.assertEqual(err.count(b"\n"), 1, err)
+            # The summary alone: packets, sizes, and the problems of three servers.
+            self.assertEqual((err.count(b"\n"), err.count(b"problems with "), err.count(b"sent on")), (5, 3, 0), err)
         with dump("--forward", "127.0.0.1:1") as (process, port):
             send(port, packets[0])
             process.stdout.readline()

@@ -69,6 +69,7 @@ std::string as_json(const Packet& packet) {
     object["time"] =
         static_cast<double>(std::chrono::duration_cast<std::chrono::milliseconds>(since).count()) / 1e3;
     object["from"] = packet.origin.name;
+    if (packet.origin.captured && packet.origin.way) object["to"] = packet.origin.way->to.text();
   } else {
     object["file"] = packet.origin.name;
   }
@@ -79,6 +80,7 @@ std::string as_json(const Packet& packet) {
     object["damage"] = {{"offset", packet.request.error().offset},
                         {"message", packet.request.error().message}};
   }
+  if (packet.missing > 0) object["missing"] = packet.missing;
   Json findings = Json::array();
   for (const pinba::Finding& finding : packet.findings) {
     findings.push_back({{"server", pinba::name_of(finding.server)},

@@ -2,16 +2,11 @@
 
 #include <fmt/format.h>
 #include <netdb.h>
-#include <poll.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cmath>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -23,7 +18,6 @@
 namespace pinba_dump {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using mmstats::Descriptor;
 
 constexpr int kReceiveBuffer = 4 << 20;  // bytes; the system gives what it allows
@@ -78,18 +72,9 @@ mmstats::Expected<Descriptor> listen_at(const std::string& where) {
   return tl::unexpected(mmstats::system_failure({}, what));
 }
 
-Descriptor ending_signals() {
-  sigset_t ending;
-  ::sigemptyset(&ending);
-  ::sigaddset(&ending, SIGINT);
-  ::sigaddset(&ending, SIGTERM);
-  ::pthread_sigmask(SIG_BLOCK, &ending, nullptr);
-  return Descriptor(::signalfd(-1, &ending, SFD_CLOEXEC));
-}
-
 }  // namespace
 
-PacketListener::PacketListener(Descriptor socket) : socket_(std::move(socket)), signals_(ending_signals()) {}
+PacketListener::PacketListener(Descriptor socket) : socket_(std::move(socket)) {}
 
 mmstats::Expected<PacketListener> PacketListener::make(const std::string& where) {
   auto socket = listen_at(where);
@@ -104,27 +89,19 @@ std::string PacketListener::address() const {
   return address_text(address, length);
 }
 
-PacketListener::End PacketListener::run(const Limits& limits, const Show& show) {
-  const auto begin = Clock::now();
-  std::uint64_t packets = 0;
-  std::array<pollfd, 3> waits{
-      {{socket_.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}, {STDOUT_FILENO, 0, 0}}};
-  while (packets < limits.packets) {
-    int timeout = -1;
-    if (limits.seconds) {
-      const double left = *limits.seconds - std::chrono::duration<double>(Clock::now() - begin).count();
-      if (left <= 0) break;
-      timeout = static_cast<int>(std::min(std::ceil(left * 1000), 1e9));
-    }
-    if (::poll(waits.data(), waits.size(), timeout) < 0) continue;
-    if ((waits[1].revents & POLLIN) != 0) break;
-    if ((waits[2].revents & POLLERR) != 0) return End::kReaderLeft;
-    if ((waits[0].revents & (POLLIN | POLLERR)) != 0 && !receive(show, packets)) break;
+Ending::Event PacketListener::run(Ending& ending, const Show& show) {
+  sockaddr_storage own{};
+  socklen_t length = sizeof own;
+  ::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&own), &length);
+  const Endpoint to = endpoint_of(own);
+  for (;;) {
+    const auto event = ending.wait(socket_.get());
+    if (event != Ending::Event::kReady) return event;
+    if (!receive(to, show)) return Ending::Event::kEnded;
   }
-  return End::kDone;
 }
 
-bool PacketListener::receive(const Show& show, std::uint64_t& packets) {
+bool PacketListener::receive(const Endpoint& to, const Show& show) {
   sockaddr_storage from{};
   iovec vector{buffer_.data(), buffer_.size()};
   alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof lost_)> control{};
@@ -141,8 +118,9 @@ bool PacketListener::receive(const Show& show, std::uint64_t& packets) {
       message != nullptr && message->cmsg_level == SOL_SOCKET && message->cmsg_type == SO_RXQ_OVFL) {
     std::memcpy(&lost_, CMSG_DATA(message), sizeof lost_);
   }
-  ++packets;
-  return show(address_text(from, header.msg_namelen),
+  return show({.name = address_text(from, header.msg_namelen),
+               .time = std::chrono::system_clock::now(),
+               .way = Way{endpoint_of(from), to}},
               std::span(buffer_).first(static_cast<std::size_t>(got)));
 }
 

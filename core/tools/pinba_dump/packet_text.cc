@@ -45,8 +45,9 @@ void add_request(std::string& text, const pinba::Request& request, const std::st
 }  // namespace
 
 std::string as_text(const Packet& packet) {
-  std::string text =
-      fmt::format("==> {}, {} bytes", mmstats::printable(packet.origin.name), packet.bytes.size());
+  std::string text = "==> " + mmstats::printable(packet.origin.name);
+  if (packet.origin.captured && packet.origin.way) text += " > " + packet.origin.way->to.text();
+  text += fmt::format(", {} bytes", packet.bytes.size());
   if (packet.origin.time) {
     const auto time = std::chrono::time_point_cast<std::chrono::milliseconds>(*packet.origin.time);
     const auto second = std::chrono::floor<std::chrono::seconds>(time);
@@ -58,6 +59,10 @@ std::string as_text(const Packet& packet) {
     add_request(text, *packet.request, "  ");
   } else {
     text += fmt::format("  damaged: {}\n", packet.request.error().message);
+  }
+  if (packet.missing > 0) {
+    text += fmt::format("  missing: {} request{} of this sender before this one\n", packet.missing,
+                        packet.missing == 1 ? "" : "s");
   }
   for (const pinba::Finding& finding : packet.findings) {
     text += fmt::format("  {}: {}, byte {}: {}\n", pinba::name_of(finding.server),

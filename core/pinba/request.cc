@@ -173,11 +173,19 @@ Tags::Braced::Braced(std::initializer_list<Braced> elements) {
   }
 }
 
-Tags::Tag::Tag(std::string_view name, std::initializer_list<Braced> elements) : name_(name), is_one_(false) {
+Tags::Tag::Tag(std::string_view name, std::initializer_list<Braced> elements) : name_(name) {
+  auto pairs = std::make_unique<Pairs>();
   for (auto& [rest, value] : Braced(elements).pairs_) {
-    pairs_.emplace_back(std::string(name) + rest, std::move(value));
+    pairs->emplace_back(std::string(name) + rest, std::move(value));
   }
+  hold(std::move(pairs));
 }
+
+Tags::Tag::Tag(const Tag& other) : name_(other.name_), data_(other.data_), size_(other.size_) {
+  if (size_ == kPairs) hold(std::make_unique<Pairs>(other.pairs()));
+}
+
+void Tags::Tag::drop() { delete static_cast<const Pairs*>(data_); }
 
 Tags::Tags(std::initializer_list<Tag> tags) {
   pairs_.reserve(tags.size());

@@ -296,27 +296,33 @@ void send(benchmark::State& state) {
   state.counters["vs_sendto"] = one / batch;
 }
 
+void requests_of(const pinba::Client& client, std::size_t count) {
+  const std::array<const char*, 10> operations{"select0", "select1", "select2", "select3", "select4",
+                                               "select5", "select6", "select7", "select8", "select9"};
+  for (std::size_t i = 0; i < count; ++i) {
+    const pinba::RequestMonitor request(client, "/checkout/confirm");
+    const pinba::CurrentScope current(request);
+    for (const char* operation : operations) {
+      const auto timed = pinba::timer({{"group", "mysql"}, {"op", operation}, {"server", "db1"}}).scope();
+    }
+  }
+}
+
 void monitored_request(benchmark::State& state) {
   constexpr std::size_t kRequests = 1000;
   UdpReceiver server;
   const Drain drain(server);
-  const auto client = pinba::Client::make({.servers = {server.server()}, .burst_packets = 0},
-                                          {.tags = pinba::Tags{{"app", "shop"}, {"release", 12}}});
+  const pinba::ClientOptions options{.tags = pinba::Tags{{"app", "shop"}, {"release", 12}}};
+  pinba::ClientOptions disabled = options;
+  disabled.enabled = false;
+  const auto client = pinba::Client::make({.servers = {server.server()}, .burst_packets = 0}, options);
+  const auto off = pinba::Client::make({.servers = {server.server()}}, disabled);
   auto plain = pinba::Sender::make({.servers = {server.server()}, .burst_packets = 0});
   const std::vector<std::byte> packet(600);
-  std::vector<double> requests, sends;
-  const std::array<const char*, 10> operations{"select0", "select1", "select2", "select3", "select4",
-                                               "select5", "select6", "select7", "select8", "select9"};
+  std::vector<double> requests, sends, disabled_requests;
   for (auto _ : state) {
-    requests.push_back(processor_seconds_of([&] {
-      for (std::size_t i = 0; i < kRequests; ++i) {
-        const pinba::RequestMonitor request(*client, "/checkout/confirm");
-        const pinba::CurrentScope current(request);
-        for (const char* operation : operations) {
-          const auto timed = pinba::timer({{"group", "mysql"}, {"op", operation}, {"server", "db1"}}).scope();
-        }
-      }
-    }));
+    requests.push_back(processor_seconds_of([&] { requests_of(*client, kRequests); }));
+    disabled_requests.push_back(processor_seconds_of([&] { requests_of(*off, kRequests); }));
     sends.push_back(processor_seconds_of([&] {
       for (std::size_t i = 0; i < kRequests; ++i) plain->send(packet);
     }));
@@ -327,6 +333,8 @@ void monitored_request(benchmark::State& state) {
   state.counters["ns_request"] = request * 1e9 / kRequests;
   state.counters["ns_sending"] = send * 1e9 / kRequests;
   state.counters["share_of_sending"] = send / request;
+  state.counters["ns_disabled"] = median(disabled_requests) * 1e9 / kRequests;
+  state.counters["share_of_disabled"] = median(disabled_requests) / request;
 }
 
 BENCHMARK(encode)->UseManualTime()->Unit(benchmark::kMicrosecond);

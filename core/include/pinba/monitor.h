@@ -13,6 +13,7 @@
 // Nothing here throws at the application, but with raise_on_fail; misuse is told to the log function.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -43,7 +44,8 @@ struct ClientOptions {
   std::string schema = {};       // of requests that set none
   std::string prefix = {};       // put before each script name
   Tags tags = {};                // of each request
-  bool enabled = true;           // false: requests are measured, but not sent
+  // False: requests measure and send nothing, at next to no cost, until RequestMonitor::set_enabled(true).
+  bool enabled = true;
 
   // Whose processor time a request has.
   enum class Rusage : std::uint8_t {
@@ -107,11 +109,17 @@ class MMSTATS_API RequestTimer {
   RequestTimer() = default;
   RequestTimer(RequestTimer&& other) noexcept = default;
   RequestTimer& operator=(RequestTimer&& other) noexcept;
-  ~RequestTimer() { release(); }
+  ~RequestTimer() {
+    if (state_) release();
+  }
 
   // Starting twice, or stopping what does not run, is an error and changes nothing.
-  void start();
-  void stop();
+  void start() {
+    if (state_) start_it();
+  }
+  void stop() {
+    if (state_) stop_it();
+  }
   [[nodiscard]] bool started() const;
   // Seconds from the last start to its stop, or to now; nothing if it never ran.
   [[nodiscard]] std::optional<double> elapsed() const;
@@ -135,6 +143,8 @@ class MMSTATS_API RequestTimer {
   friend class TimerScope;
   RequestTimer(std::shared_ptr<MonitorState> state, std::uint32_t slot)
       : state_(std::move(state)), slot_(slot) {}
+  void start_it();
+  void stop_it();
   void stop_if_running() noexcept;
   void release() noexcept;
 
@@ -157,6 +167,27 @@ class [[nodiscard]] TimerScope {
   RequestTimer* timer_ = nullptr;
   RequestTimer own_;  // stops by itself
 };
+
+namespace detail {
+
+// What a scope tells of its request without a call: in programs that measure nothing, timers cost no more.
+struct CurrentTop {
+  std::atomic<bool> over = false;            // the scope ended in another thread
+  const std::atomic<bool>* is_on = nullptr;  // whether the request measures; null: there is none
+};
+// The innermost scope of this thread; null if there is none.
+MMSTATS_API extern constinit thread_local const CurrentTop* current_top;
+
+inline bool may_measure() {
+  const CurrentTop* top = current_top;
+  if (top == nullptr) return false;
+  if (top->over.load(std::memory_order_relaxed)) return true;
+  return top->is_on != nullptr && top->is_on->load(std::memory_order_relaxed);
+}
+MMSTATS_API RequestTimer timer(std::initializer_list<Tags::Tag> tags);
+MMSTATS_API RequestTimer timer(const Tags& tags);
+
+}  // namespace detail
 
 // One request. All functions may be called from any thread at any time, so that threads may share it. Of one
 // that was moved from, all do nothing.
@@ -181,7 +212,9 @@ class MMSTATS_API RequestMonitor {
   // gets the new value.
   void add_tags(std::initializer_list<Tags::Tag> tags) { add_tags(Tags(tags)); }
   void add_tags(const Tags& tags);
-  void set_enabled(bool enabled);  // whether it will be sent
+  // Whether it will be sent. Where ClientOptions::enabled is false, it measures from the first `true` on;
+  // what was set before holds, timers that were made before stay empty.
+  void set_enabled(bool enabled);
 
   [[nodiscard]] RequestTimer timer(std::initializer_list<Tags::Tag> tags) const;
   [[nodiscard]] RequestTimer timer(const Tags& tags) const;
@@ -212,7 +245,8 @@ class MMSTATS_API RequestMonitor {
   friend bool end_http(RequestMonitor& request, std::uint32_t status, std::uint64_t body_bytes,
                        std::string_view route);
   friend std::optional<RequestMonitor> current_request();
-  friend RequestTimer timer(std::initializer_list<Tags::Tag> tags);
+  friend RequestTimer detail::timer(std::initializer_list<Tags::Tag> tags);
+  friend RequestTimer detail::timer(const Tags& tags);
   explicit RequestMonitor(std::shared_ptr<MonitorState> state, bool owner)
       : state_(std::move(state)), owner_(owner) {}
   void finish() noexcept;
@@ -236,15 +270,19 @@ class [[nodiscard]] CurrentScope {
   struct Entry;
 
  private:
-  std::shared_ptr<Entry> entry_;
+  Entry* entry_;
 };
 
 // The current request of this thread, to set names and tags; it does not send when this handle ends.
 MMSTATS_API std::optional<RequestMonitor> current_request();
 
 // A timer of the current request; an empty one where there is none.
-MMSTATS_API RequestTimer timer(std::initializer_list<Tags::Tag> tags);
-MMSTATS_API RequestTimer timer(const Tags& tags);
+inline RequestTimer timer(std::initializer_list<Tags::Tag> tags) {
+  return detail::may_measure() ? detail::timer(tags) : RequestTimer();
+}
+inline RequestTimer timer(const Tags& tags) {
+  return detail::may_measure() ? detail::timer(tags) : RequestTimer();
+}
 
 // A function that calls `function`, measured with these tags for the request that is current then, if there
 // is one. It may be made at start-up, be const, and be called by several threads at once, as far as

@@ -53,7 +53,7 @@ typedef struct pinba_options {
   const pinba_tag* tags;   /* of each request */
   size_t tag_count;
   size_t max_datagram;                          /* bytes; 0: below the usual MTU */
-  int disabled;                                 /* measures, but sends nothing */
+  int disabled;                                 /* measures and sends nothing, at next to no cost */
   void (*log)(void* user, const char* message); /* NULL, or told what went wrong, from any thread */
   void* user;
   pinba_rusage rusage;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <memory>
 #include <optional>
 #include <ranges>
 #include <span>
@@ -300,32 +301,59 @@ class MMSTATS_API Tags {
     Pairs pairs_;                     // of which the names follow the tag's
   };
 
-  // One argument; it may view the texts that it was made from, so it is not to be kept.
-  class Tag {
+  // One argument; it may view the texts that it was made from, so it is not to be kept. Small and quickly
+  // made, as programs that measure nothing make all of them.
+  class MMSTATS_API Tag {
    public:
     template <class T>
     Tag(std::string_view name, const T& value) : name_(name) {  // NOLINT(google-explicit-constructor)
-      if constexpr (detail::Text<T>) {
-        text_ = detail::view_of(value);
+      if constexpr (std::is_pointer_v<T> && detail::Text<T>) {
+        data_ = static_cast<const char*>(value);
+        size_ = value == nullptr ? 0 : kUntilNul;
+      } else if constexpr (detail::Text<T>) {
+        const std::string_view text = value;
+        data_ = text.data();
+        size_ = text.size();
       } else {
-        is_one_ = false;
+        auto pairs = std::make_unique<Pairs>();
         detail::flatten(name, value,
-                        [this](std::string_view n, std::string_view v) { pairs_.emplace_back(n, v); });
+                        [&](std::string_view n, std::string_view v) { pairs->emplace_back(n, v); });
+        hold(std::move(pairs));
       }
     }
     Tag(std::string_view name, std::initializer_list<Braced> elements);
+    Tag(const Tag& other);
+    Tag& operator=(const Tag&) = delete;
+    ~Tag() {
+      if (size_ == kPairs) drop();
+    }
 
     template <class Visit>
     void visit(Visit&& visit_pair) const {
-      if (is_one_) visit_pair(name_, text_);
-      for (const auto& [name, value] : pairs_) visit_pair(std::string_view(name), std::string_view(value));
+      if (size_ != kPairs) {
+        return visit_pair(name_,
+                          size_ == kUntilNul ? std::string_view(text()) : std::string_view(text(), size_));
+      }
+      for (const auto& [name, value] : pairs()) visit_pair(std::string_view(name), std::string_view(value));
     }
 
    private:
+    using Pairs = std::vector<std::pair<std::string, std::string>>;
+    // What no size of a text is.
+    static constexpr std::size_t kUntilNul = static_cast<std::size_t>(-1);  // counted where it is needed
+    static constexpr std::size_t kPairs = static_cast<std::size_t>(-2);     // no text, but Pairs, owned
+
+    [[nodiscard]] const char* text() const { return static_cast<const char*>(data_); }
+    [[nodiscard]] const Pairs& pairs() const { return *static_cast<const Pairs*>(data_); }
+    void hold(std::unique_ptr<Pairs> pairs) {
+      data_ = pairs.release();
+      size_ = kPairs;
+    }
+    void drop();
+
     std::string_view name_;
-    std::string_view text_;
-    bool is_one_ = true;
-    std::vector<std::pair<std::string, std::string>> pairs_;
+    const void* data_ = nullptr;
+    std::size_t size_ = 0;
   };
 
   Tags() = default;

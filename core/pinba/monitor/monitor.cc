@@ -42,8 +42,8 @@ RequestMonitor& RequestMonitor::operator=(RequestMonitor&& other) noexcept {
 }
 
 void RequestMonitor::finish() noexcept {
+  if (!state_ || !owner_ || (!state_->is_on() && end_if_off(state_))) return;
   const mmstats::GuestCall guest;
-  if (!state_ || !owner_) return;
   try {
     send();
   } catch (const std::exception&) {
@@ -54,7 +54,7 @@ void RequestMonitor::finish() noexcept {
 
 void RequestMonitor::set_script_name(std::string_view name) {
   if (!state_) return;
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->changing();
   state_->request.script_name = name;
   state_->has_script_name = true;
 }
@@ -72,13 +72,13 @@ void RequestMonitor::set_status(std::uint32_t status) {
 }
 void RequestMonitor::set_document_size(std::uint64_t bytes) {
   if (!state_) return;
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->changing();
   state_->request.document_size = bytes;
   state_->has_document_size = true;
 }
 void RequestMonitor::answered(std::uint64_t body_bytes, std::string_view route) {
   if (!state_) return;
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->changing();
   if (!state_->has_document_size) state_->request.document_size = body_bytes;
   if (!state_->has_script_name && !route.empty()) state_->request.script_name = route;
 }
@@ -89,15 +89,20 @@ void RequestMonitor::set_memory_footprint(std::uint64_t bytes) {
   if (state_) state_->set(&Request::memory_footprint, bytes);
 }
 void RequestMonitor::add_tags(const Tags& tags) {
-  if (state_) state_->locked([&] { state_->request.set_tags(tags); });
+  if (!state_) return;
+  const auto lock = state_->changing();
+  state_->request.set_tags(tags);
 }
 void RequestMonitor::set_enabled(bool enabled) {
-  if (state_) state_->locked([&] { state_->enabled = enabled; });
+  if (!state_) return;
+  const auto lock = state_->changing();
+  if (enabled && !state_->ended && !state_->is_on()) state_->turn_on();
+  state_->enabled = enabled;
 }
 
 RequestTimer RequestMonitor::timer(std::initializer_list<Tags::Tag> tags) const {
   RequestTimer made;  // outlives the lock
-  if (!state_) return made;
+  if (!state_ || !state_->is_on()) return made;
   const std::lock_guard lock(state_->mutex);
   const auto slot = state_->new_slot();
   if (!slot) return made;
@@ -112,7 +117,7 @@ RequestTimer RequestMonitor::timer(std::initializer_list<Tags::Tag> tags) const 
 
 RequestTimer RequestMonitor::timer(const Tags& tags) const {
   RequestTimer made;
-  if (!state_) return made;
+  if (!state_ || !state_->is_on()) return made;
   const std::lock_guard lock(state_->mutex);
   const auto slot = state_->new_slot();
   if (!slot) return made;
@@ -124,7 +129,7 @@ RequestTimer RequestMonitor::timer(const Tags& tags) const {
 }
 
 void RequestMonitor::add_timer(const Tags& tags, std::uint64_t hit_count, double seconds) {
-  if (!state_) return;
+  if (!state_ || !state_->is_on()) return;
   const std::lock_guard lock(state_->mutex);
   if (state_->ended) return;
   if (state_->request.timers.size() >= state_->core->options.max_timers) {
@@ -136,21 +141,23 @@ void RequestMonitor::add_timer(const Tags& tags, std::uint64_t hit_count, double
 
 void RequestMonitor::start() {
   if (!state_) return;
-  state_->core->fail(state_->locked([this]() -> const char* {
+  state_->core->fail([this]() -> const char* {
+    const auto lock = state_->changing();
     if (state_->ended) return "a request was started after it was sent";
     if (state_->running) return "a request was started while it runs";
     state_->start();
     return nullptr;
-  }));
+  }());
 }
 
 void RequestMonitor::stop() {
   if (!state_) return;
-  state_->core->fail(state_->locked([this]() -> const char* {
+  state_->core->fail([this]() -> const char* {
+    const auto lock = state_->changing();
     if (!state_->running) return "a request was stopped while it does not run";
     state_->stop();
     return nullptr;
-  }));
+  }());
 }
 
 bool RequestMonitor::started() const {
@@ -160,7 +167,8 @@ bool RequestMonitor::started() const {
 double RequestMonitor::elapsed() const {
   if (!state_) return 0;
   const std::lock_guard lock(state_->mutex);
-  return state_->running ? seconds(Clock::now() - state_->begin_time) : state_->request.request_time;
+  return state_->running && state_->is_on() ? seconds(Clock::now() - state_->begin_time)
+                                            : state_->request.request_time;
 }
 
 void RequestMonitor::flush() {
@@ -170,7 +178,7 @@ void RequestMonitor::flush() {
   bool lost = false;
   {
     const std::lock_guard lock(state_->mutex);
-    if (state_->ended) return;
+    if (state_->ended || !state_->is_on()) return;
     lost = !state_->send(news) && state_->enabled;
     state_->start_over();
   }
@@ -185,8 +193,8 @@ bool RequestMonitor::send() {
   bool sent = false;
   bool lost = false;
   {
-    const std::lock_guard lock(state_->mutex);
-    if (std::exchange(state_->ended, true)) return false;
+    const auto lock = state_->changing();
+    if (std::exchange(state_->ended, true) || !state_->is_on()) return false;
     sent = state_->send(news);
     lost = !sent && state_->enabled;
   }
@@ -197,7 +205,7 @@ bool RequestMonitor::send() {
 
 void RequestMonitor::discard() {
   if (!state_) return;
-  const std::lock_guard lock(state_->mutex);
+  const auto lock = state_->changing();
   state_->running = false;
   state_->ended = true;
 }

@@ -13,6 +13,19 @@ namespace {
 
 constexpr std::size_t kSpareSlots = 256;  // that a state keeps
 
+// Of each thread, for the next request that measures nothing. Set at the thread's end, when requests may
+// still be there.
+constinit thread_local bool is_off_room_gone = false;
+struct OffRoom {
+  std::shared_ptr<MonitorState> spare;
+
+  OffRoom() = default;
+  OffRoom(const OffRoom&) = delete;
+  OffRoom& operator=(const OffRoom&) = delete;
+  ~OffRoom() { is_off_room_gone = true; }
+};
+thread_local OffRoom off_room;
+
 Rusage rusage_of(int who) {
   rusage usage{};
   ::getrusage(who, &usage);
@@ -35,21 +48,49 @@ void MonitorState::begin(std::shared_ptr<Client::Core> given, std::string_view s
   core = std::move(given);
   whose = core->options.rusage == ClientOptions::Rusage::kDefault ? usual : core->options.rusage;
   request.script_name = script_name;
-  request.hostname = core->options.hostname;
-  request.server_name = core->options.server_name;
-  if (!core->options.schema.empty()) request.schema = core->options.schema;
-  request.status = 200;
-  request.memory_footprint = 0;
-  request.add_tags(core->options.tags);
   enabled = core->options.enabled;
   ended = false;
   has_script_name = has_document_size = false;
   left_out = 0;
+  is_on_.store(enabled, std::memory_order_relaxed);
+  if (enabled) set_defaults();
   start();
+}
+
+void MonitorState::set_defaults() {
+  const ClientOptions& options = core->options;
+  if (request.hostname.empty()) request.hostname = options.hostname;
+  if (request.server_name.empty()) request.server_name = options.server_name;
+  if (!request.schema && !options.schema.empty()) request.schema = options.schema;
+  if (!request.status) request.status = 200;
+  if (!request.memory_footprint) request.memory_footprint = 0;
+  if (request.tags.empty()) return request.add_tags(options.tags);
+  const Tags own = own_tags();
+  request.tags.clear();
+  request.add_tags(options.tags);
+  request.set_tags(own);
+}
+
+Tags MonitorState::own_tags() const {
+  Tags tags;
+  for (const TagRef& tag : request.tags) {
+    tags.add(request.dictionary[tag.name], request.dictionary[tag.value]);
+  }
+  return tags;
+}
+
+void MonitorState::turn_on() {
+  // It may have served another client.
+  merge = TimerMerge(core->options.equal_timers);
+  encoder = Encoder(core->options.encode);
+  set_defaults();
+  is_on_.store(true, std::memory_order_relaxed);
+  if (running) start();
 }
 
 void MonitorState::reset() {
   core.reset();
+  is_changed_.store(false, std::memory_order_relaxed);
   request.clear();
   merge.clear();
   // Every timer gave its slot back, or this would not be called. Their memory serves again.
@@ -61,18 +102,20 @@ void MonitorState::reset() {
 
 void MonitorState::start() {
   running = true;
+  if (!is_on()) return;
   thread = std::this_thread::get_id();
   begin_usage = usage();
   begin_time = Clock::now();
 }
 
 void MonitorState::stop() {
+  running = false;
+  if (!is_on()) return;
   request.request_time = seconds(Clock::now() - begin_time);
   const bool same_thread = whose != ClientOptions::Rusage::kThread || thread == std::this_thread::get_id();
   const Rusage used = used_since(begin_usage, usage(), same_thread);
   request.ru_utime = used.user;
   request.ru_stime = used.system;
-  running = false;
   for (Slot& slot : slots) stop(slot);
 }
 
@@ -173,9 +216,7 @@ bool MonitorState::send(std::string& news) {
 }
 
 void MonitorState::start_over() {
-  Tags tags;
-  for (const TagRef& tag : request.tags)
-    tags.add(request.dictionary[tag.name], request.dictionary[tag.value]);
+  const Tags tags = own_tags();
   request.timers.clear();
   request.timer_tags.clear();
   request.tags.clear();
@@ -188,7 +229,9 @@ void MonitorState::start_over() {
 
 std::shared_ptr<MonitorState> new_state(const std::shared_ptr<Client::Core>& core) {
   std::unique_ptr<MonitorState> state;
-  {
+  if (!core->options.enabled) {
+    if (!is_off_room_gone && off_room.spare) return std::move(off_room.spare);
+  } else {
     const std::unique_lock lock(core->mutex, std::try_to_lock);
     if (lock && !core->spare.empty()) {
       state.reset(core->spare.back());
@@ -199,12 +242,35 @@ std::shared_ptr<MonitorState> new_state(const std::shared_ptr<Client::Core>& cor
   const auto give_back = [](MonitorState* used) {
     const std::shared_ptr<Client::Core> owner = std::move(used->core);
     std::unique_ptr<MonitorState> owned(used);
-    if (!owner) return;
+    if (!owner || !owner->options.enabled) return;
     owned->reset();
     const std::unique_lock lock(owner->mutex, std::try_to_lock);
     if (lock && owner->spare.size() < kSpareStates) owner->spare.push_back(owned.release());
   };
   return {state.release(), give_back};
+}
+
+bool end_if_off(std::shared_ptr<MonitorState>& state) {
+  // What nobody changed, and nobody can change any more, is as it was.
+  if (state.use_count() == 1 && !is_off_room_gone) {
+#if !defined(__SANITIZE_THREAD__)                         // it knows no fences
+    std::atomic_thread_fence(std::memory_order_acquire);  // after those who had it
+#endif
+    if (!state->is_changed()) {
+      state->core.reset();
+      off_room.spare = std::move(state);
+      return true;
+    }
+  }
+  {
+    const std::lock_guard lock(state->mutex);
+    if (state->is_on()) return false;
+    state->ended = true;
+    if (is_off_room_gone || state.use_count() != 1) return true;
+    state->reset();
+  }
+  off_room.spare = std::move(state);
+  return true;
 }
 
 }  // namespace pinba

@@ -1,6 +1,7 @@
 // All that is measured of one request, whoever holds a part of it.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -66,14 +67,25 @@ class MonitorState {
     const std::lock_guard lock(mutex);
     return call();
   }
+  // Takes the mutex, for who changes something.
+  [[nodiscard]] std::lock_guard<std::mutex> changing() {
+    is_changed_.store(true, std::memory_order_release);
+    return std::lock_guard(mutex);
+  }
   // Sets one field of the request; takes the mutex.
   template <class Field, class Value>
   void set(Field Request::* field, const Value& value) {
-    const std::lock_guard lock(mutex);
+    const auto lock = changing();
     request.*field = value;
   }
 
   void begin(std::shared_ptr<Client::Core> given, std::string_view script_name, ClientOptions::Rusage usual);
+  // Whether it measures: not so with a client that is not enabled, until turn_on(). Needs no mutex.
+  [[nodiscard]] bool is_on() const { return is_on_.load(std::memory_order_relaxed); }
+  [[nodiscard]] const std::atomic<bool>& on_flag() const { return is_on_; }
+  // Whether there was a changing() since reset(), for who alone has it. Needs no mutex.
+  [[nodiscard]] bool is_changed() const { return is_changed_.load(std::memory_order_relaxed); }
+  void turn_on();
   void reset();
   void start();
   void stop();
@@ -107,11 +119,20 @@ class MonitorState {
   bool has_document_size = false;
 
  private:
+  void set_defaults();  // what the client's options say of what was not set
+  [[nodiscard]] Tags own_tags() const;
   [[nodiscard]] Rusage usage() const;
+
+  std::atomic<bool> is_on_ = false;
+  std::atomic<bool> is_changed_ = false;
 };
 
 // A state from the spare ones, or a new one; it goes back there when nobody uses it any more. Nobody waits
 // for the mutex: after fork() it might never be free.
 std::shared_ptr<MonitorState> new_state(const std::shared_ptr<Client::Core>& core);
+
+// The end of one that measured nothing: it serves the next such request of this thread, if nobody else has
+// it. False, and nothing happened, if it was turned on meanwhile.
+bool end_if_off(std::shared_ptr<MonitorState>& state);
 
 }  // namespace pinba

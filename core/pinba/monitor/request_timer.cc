@@ -34,8 +34,7 @@ void RequestTimer::stop_if_running() noexcept {
   if (state_) state_->locked([this] { state_->stop(state_->slots[slot_]); });
 }
 
-void RequestTimer::start() {
-  if (!state_) return;
+void RequestTimer::start_it() {
   state_->core->fail(state_->locked([this]() -> const char* {
     Slot& slot = state_->slots[slot_];
     if (slot.running) return "a timer was started while it runs";
@@ -44,8 +43,7 @@ void RequestTimer::start() {
   }));
 }
 
-void RequestTimer::stop() {
-  if (!state_) return;
+void RequestTimer::stop_it() {
   state_->core->fail(state_->locked([this]() -> const char* {
     Slot& slot = state_->slots[slot_];
     if (!slot.running) return "a timer was stopped while it does not run";

@@ -121,6 +121,18 @@ int main(int count, char** arguments) {
   CHECK(logged == 2);
   logged = 0;
 
+  /* One that is disabled. */
+  pinba_client_free(client);
+  options.disabled = 1;
+  client = pinba_client_new(arguments[1], &options, NULL, 0);
+  request = pinba_request_start(client, "/disabled");
+  scope = pinba_enter(request);
+  timer = pinba_timer_start(NULL, tags, 2);
+  CHECK(timer != NULL && pinba_timer_stop(timer) == 0);
+  pinba_leave(scope);
+  CHECK(pinba_request_send(request) == 0);
+  CHECK(pinba_client_counts(client).sent == 0);
+
   /* NULL everywhere. */
   pinba_request_set_status(NULL, 1);
   pinba_request_set_script_name(NULL, NULL);

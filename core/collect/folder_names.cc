@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -95,19 +96,15 @@ bool FolderNames::list(WatchedFolder& folder, int fd, const timespec& stamp,
                        std::chrono::system_clock::time_point now) {
   // Opened for each listing: the buffer that goes with it is large.
   Descriptor listed(::openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK));
+  // Where the file system's places do not last, names may be missed: end_listing() looks after them.
+  if (listed && folder.resume != 0 && ::lseek(listed.get(), folder.resume, SEEK_SET) < 0) folder.resume = 0;
   const auto close = [](DIR* directory) { ::closedir(directory); };
   const std::unique_ptr<DIR, decltype(close)> directory(listed ? ::fdopendir(listed.get()) : nullptr, close);
   if (directory == nullptr) return false;
   static_cast<void>(listed.release());
-  if (folder.resume == 0) {
-    folder.begin_listing(++listing_, stamp, now);
-  } else {
-    // Where the file system's places do not last, names may be missed: end_listing() looks after them.
-    ::seekdir(directory.get(), folder.resume);
-  }
+  if (folder.resume == 0) folder.begin_listing(++listing_, stamp, now);
   switch (list_names(folder, directory.get())) {
     case Listed::kPart:
-      folder.resume = ::telldir(directory.get());
       folder.errors.add_of_folder(
           errors_, folder.owner, kOfParts,
           failure(ErrorKind::kLimit, folder.where.path,
@@ -168,7 +165,7 @@ void FolderNames::lose_all(WatchedFolder& folder) {
   folder.resume = 0;
 }
 
-// kFailed: with errno.
+// kPart: resume says where it goes on. kFailed: with errno.
 FolderNames::Listed FolderNames::list_names(WatchedFolder& folder, DIR* directory) {
   const int fd = ::dirfd(directory);
   std::size_t& listed = listed_[folder.owner];
@@ -178,6 +175,7 @@ FolderNames::Listed FolderNames::list_names(WatchedFolder& folder, DIR* director
     const dirent* const entry = ::readdir(directory);
     if (entry == nullptr) return errno == 0 ? Listed::kWhole : Listed::kFailed;
     ++listed;
+    folder.resume = entry->d_off;
     if (folder.matches(entry->d_name)) see_name(folder, fd, *entry);
   }
   return Listed::kPart;

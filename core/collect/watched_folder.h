@@ -62,8 +62,8 @@ struct WatchedFolder {
   timespec stamp{};                                 // the folder's, when it was last listed
   std::chrono::system_clock::time_point listed_at;  // when it was last listed
   bool list_next_time = true;                       // what the last listing said may not be all
-  // Of a listing that goes on at the next scan: the place where it does, as telldir says; 0: none does.
-  long resume = 0;
+  // Of a listing that goes on at the next scan: the place where it does, as dirent::d_off says; 0: none does.
+  off_t resume = 0;
   std::uint64_t listing = 0;  // number of the last listing, or of that one
   bool in_globs = true;
   Turn turn;  // of one that is wild

@@ -18,12 +18,11 @@
 
 class UdpReceiver {
  public:
-  // Port 0: any that is free.
-  explicit UdpReceiver(int family = AF_INET, std::uint16_t port = 0) {
+  // Port 0: any that is free. `buffer`: half of the bytes that the system reckons with.
+  explicit UdpReceiver(int family = AF_INET, std::uint16_t port = 0, int buffer = 8 << 20) {
     socket_ = ::socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     require(socket_ >= 0);
     // The system's limit for others than root is no more than some hundred packets, on most machines.
-    const int buffer = 8 << 20;
     if (::setsockopt(socket_, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer) != 0) {
       ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
     }

@@ -15,6 +15,7 @@
 #include "mmstats/format.h"
 #include "mmstats/parse.h"
 #include "pinba/packet_check.h"
+#include "pinba/pinba_server.h"
 
 namespace {
 
@@ -251,6 +252,34 @@ TEST_CASE("a counter of bytes is hits, or a size, where the configuration says s
     CHECK(sent.requests[0].document_size() == (is_field ? 3'000'000'000 : 0));
     CHECK(forwarder.take_problems().empty());
   }
+}
+
+TEST_CASE("what counters of bytes add in a server's window does not wrap there") {
+  // Six scans of a window: of bytes, and of a counter that jumps.
+  const auto report_of = [](RequestMapper forwarder) {
+    std::vector<Series> series{counter("bytes_sent", 0, "0"), counter("jumps", 0, "0")};
+    series[0].unit = "bytes";
+    PinbaReport report;
+    for (int i = 0; i < 30; ++i) {  // what is too much for a scan comes with the next
+      for (Series& each : series) move(each, i < 6 ? 5'200'000'000 : 0);
+      for (const auto& request : scan(forwarder, series).requests) report.add(request);
+    }
+    return report;
+  };
+  const PinbaReport usual = report_of(RequestMapper(with_metric("match = 'bytes_sent|jumps'")));
+  for (const auto* metric : {"bytes_sent", "jumps"}) {
+    CAPTURE(metric);
+    REQUIRE(usual.rows.contains({{"metric", metric}}));
+    CHECK(usual.rows.at({{"metric", metric}}).hits == 6);
+    CHECK(usual.rows.at({{"metric", metric}}).value == doctest::Approx(6 * 5200.0).epsilon(1e-6));
+  }
+  // As a size it is exact; as hits, which somebody may want, it is what servers make of it.
+  const std::string of_requests = "match = 'bytes_sent|jumps'\nas = \"";
+  const PinbaReport size =
+      report_of(RequestMapper(with_metric(of_requests + "request_field\"\nfield = \"document_size\"")));
+  CHECK(size.document_size == std::uint64_t{2} * 6 * 5'200'000'000);
+  const PinbaReport hits = report_of(RequestMapper(with_metric(of_requests + "timer\"")));
+  CHECK(hits.rows.at({{"metric", "bytes_sent"}}).hits == std::uint64_t{6} * 5'200'000'000 % (kMostHits + 1));
 }
 
 TEST_CASE("counts of more than 32 bits arrive whole, if need be over several scans") {

@@ -63,6 +63,8 @@ def shown(text):
 
 def php_can_send():
     """Debian 12 has the extension, 13 has not."""
+    if not shutil.which("php"):
+        return False
     folder = subprocess.run(["php", "-n", "-r", "echo ini_get('extension_dir');"], capture_output=True, text=True, check=True)
     return os.path.exists(os.path.join(folder.stdout, "pinba.so"))
 

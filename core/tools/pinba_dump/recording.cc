@@ -14,7 +14,7 @@
 namespace pinba_dump {
 namespace {
 
-constexpr std::byte kUdp{17};
+constexpr std::byte kUdpProtocol{17};
 constexpr std::size_t kUdpHeader = 8;
 
 // Appends numbers, the highest byte first, as packets have them. A file's may have any order, which readers
@@ -71,7 +71,7 @@ void put_packet(std::vector<std::byte>& buffer, const Way& way, pinba::Datagram 
   if (v6) {
     writer.number32(0x60000000);
     writer.number16(size);
-    writer.byte(kUdp);
+    writer.byte(kUdpProtocol);
     writer.byte(kHops);
   } else {
     const std::size_t begin = buffer.size();
@@ -79,7 +79,7 @@ void put_packet(std::vector<std::byte>& buffer, const Way& way, pinba::Datagram 
     writer.number16(20 + size);
     writer.number32(0);
     writer.byte(kHops);
-    writer.byte(kUdp);
+    writer.byte(kUdpProtocol);
     Checksum header;
     header.add(std::span(buffer).subspan(begin));
     header.add(from);

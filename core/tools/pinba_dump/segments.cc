@@ -64,6 +64,7 @@ std::vector<pinba::Datagram> segments_of(pinba::Datagram datagram) {
   }
   if (datagram.size() - begins.back() > size) return {datagram};
   std::vector<pinba::Datagram> pieces;
+  pieces.reserve(begins.size());
   for (const std::size_t begin : begins) {
     pieces.push_back(datagram.subspan(begin, std::min(size, datagram.size() - begin)));
   }

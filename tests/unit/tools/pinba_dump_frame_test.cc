@@ -16,7 +16,7 @@ namespace {
 
 using pinba_dump::Frame;
 using pinba_dump::LinkType;
-using Kind = pinba_dump::Frame::Kind;
+using FrameKind = pinba_dump::Frame::Kind;
 
 std::vector<std::byte> bytes_of(std::string_view hex) {
   std::vector<std::byte> bytes;
@@ -45,7 +45,7 @@ struct FrameRow {
   std::string_view name;
   LinkType type;
   std::string frame;
-  Kind kind = Kind::kDatagram;
+  FrameKind kind = FrameKind::kDatagram;
   bool v6 = false;
   std::size_t lacking = 0;  // bytes that the capture left out at the end
 };
@@ -54,20 +54,20 @@ const std::vector<FrameRow> kFrameRows = {
     {"Ethernet", LinkType::kEthernet, kMacs + "0800" + kIpv4},
     {"Ethernet with its filling", LinkType::kEthernet,
      kMacs + "0800" + kIpv4 + "000000000000000000000000000000"},
-    {"Ethernet, IPv6", LinkType::kEthernet, kMacs + "86dd" + kIpv6, Kind::kDatagram, true},
+    {"Ethernet, IPv6", LinkType::kEthernet, kMacs + "86dd" + kIpv6, FrameKind::kDatagram, true},
     {"a VLAN", LinkType::kEthernet, kMacs + "8100 0064 0800" + kIpv4},
-    {"a VLAN in a VLAN", LinkType::kEthernet, kMacs + "88a8 0001 8100 0064 86dd" + kIpv6, Kind::kDatagram,
-     true},
+    {"a VLAN in a VLAN", LinkType::kEthernet, kMacs + "88a8 0001 8100 0064 86dd" + kIpv6,
+     FrameKind::kDatagram, true},
     {"cooked", LinkType::kLinuxCooked, kCooked + "0800" + kIpv4},
-    {"cooked, IPv6", LinkType::kLinuxCooked, kCooked + "86dd" + kIpv6, Kind::kDatagram, true},
+    {"cooked, IPv6", LinkType::kLinuxCooked, kCooked + "86dd" + kIpv6, FrameKind::kDatagram, true},
     {"cooked, a VLAN", LinkType::kLinuxCooked, kCooked + "8100 0064 0800" + kIpv4},
     {"cooked 2", LinkType::kLinuxCooked2, "0800" + kCooked2 + kIpv4},
-    {"cooked 2, IPv6", LinkType::kLinuxCooked2, "86dd" + kCooked2 + kIpv6, Kind::kDatagram, true},
+    {"cooked 2, IPv6", LinkType::kLinuxCooked2, "86dd" + kCooked2 + kIpv6, FrameKind::kDatagram, true},
     {"raw", LinkType::kRaw, kIpv4},
-    {"raw, IPv6", LinkType::kRaw, kIpv6, Kind::kDatagram, true},
+    {"raw, IPv6", LinkType::kRaw, kIpv6, FrameKind::kDatagram, true},
     {"loopback, one order", LinkType::kLoopback, "02000000" + kIpv4},
     {"loopback, the other", LinkType::kLoopback, "00000002" + kIpv4},
-    {"loopback, IPv6", LinkType::kLoopback, "1e000000" + kIpv6, Kind::kDatagram, true},
+    {"loopback, IPv6", LinkType::kLoopback, "1e000000" + kIpv6, FrameKind::kDatagram, true},
 
     {"IPv4 with options", LinkType::kRaw,
      "4700 0027 0000 0000 4011 0000 0a000001 0a000002 0101010101010100" + kUdp},
@@ -78,60 +78,61 @@ const std::vector<FrameRow> kFrameRows = {
          "3c00010400000000 2b01010c000000000000000000000000 3300000000000000"
          "2c04000000000001000000020102030405060708090a0b0c 1100000000000001" +
          kUdp,
-     Kind::kDatagram, true},
+     FrameKind::kDatagram, true},
     {"UDP of no length", LinkType::kRaw,
      "4500 001f 0000 4000 4011 0000 0a000001 0a000002 9c40 7532 0000 0000 616263"},
 
-    {"ARP", LinkType::kEthernet, kMacs + "0806 0001 0800 0604", Kind::kOther},
-    {"a length in place of a type", LinkType::kEthernet, kMacs + "0026 4242 03" + kIpv4, Kind::kOther},
-    {"nothing", LinkType::kEthernet, "", Kind::kOther},
-    {"half a header", LinkType::kEthernet, "0200 0000", Kind::kOther},
-    {"TCP", LinkType::kRaw, "4500 001f 0000 4000 4006 0000 0a000001 0a000002" + kUdp, Kind::kOther},
-    {"TCP over IPv6", LinkType::kRaw, "60000000 000b 06 40" + kV6Ends + kUdp, Kind::kOther},
-    {"no IP", LinkType::kRaw, "00" + kIpv4, Kind::kOther},
-    {"IPv6 said to be IPv4", LinkType::kEthernet, kMacs + "0800" + kIpv6, Kind::kOther},
+    {"ARP", LinkType::kEthernet, kMacs + "0806 0001 0800 0604", FrameKind::kOther},
+    {"a length in place of a type", LinkType::kEthernet, kMacs + "0026 4242 03" + kIpv4, FrameKind::kOther},
+    {"nothing", LinkType::kEthernet, "", FrameKind::kOther},
+    {"half a header", LinkType::kEthernet, "0200 0000", FrameKind::kOther},
+    {"TCP", LinkType::kRaw, "4500 001f 0000 4000 4006 0000 0a000001 0a000002" + kUdp, FrameKind::kOther},
+    {"TCP over IPv6", LinkType::kRaw, "60000000 000b 06 40" + kV6Ends + kUdp, FrameKind::kOther},
+    {"no IP", LinkType::kRaw, "00" + kIpv4, FrameKind::kOther},
+    {"IPv6 said to be IPv4", LinkType::kEthernet, kMacs + "0800" + kIpv6, FrameKind::kOther},
     {"another port", LinkType::kRaw,
-     "4500 001f 0000 4000 4011 0000 0a000001 0a000002 9c40 7533 000b 0000 616263", Kind::kOther},
+     "4500 001f 0000 4000 4011 0000 0a000001 0a000002 9c40 7533 000b 0000 616263", FrameKind::kOther},
     {"what the port answers", LinkType::kRaw,
-     "4500 001f 0000 4000 4011 0000 0a000001 0a000002 7532 9c40 000b 0000 616263", Kind::kOther},
+     "4500 001f 0000 4000 4011 0000 0a000001 0a000002 7532 9c40 000b 0000 616263", FrameKind::kOther},
 
     {"a first fragment", LinkType::kRaw,
-     "4500 001f 0001 2000 4011 0000 0a000001 0a000002 9c40 7532 2000 0000 616263", Kind::kFragmented},
+     "4500 001f 0001 2000 4011 0000 0a000001 0a000002 9c40 7532 2000 0000 616263", FrameKind::kFragmented},
     {"a first fragment for another port", LinkType::kRaw,
-     "4500 001f 0001 2000 4011 0000 0a000001 0a000002 9c40 7533 2000 0000 616263", Kind::kOther},
+     "4500 001f 0001 2000 4011 0000 0a000001 0a000002 9c40 7533 2000 0000 616263", FrameKind::kOther},
     {"a later fragment", LinkType::kRaw, "4500 001f 0001 0001 4011 0000 0a000001 0a000002" + kUdp,
-     Kind::kOther},
+     FrameKind::kOther},
     {"a first fragment of IPv6", LinkType::kRaw, "60000000 0013 2c 40" + kV6Ends + "1100000100000001" + kUdp,
-     Kind::kFragmented, true},
+     FrameKind::kFragmented, true},
     {"a later fragment of IPv6", LinkType::kRaw, "60000000 0013 2c 40" + kV6Ends + "1100000800000001" + kUdp,
-     Kind::kOther},
+     FrameKind::kOther},
 
-    {"a capture without the last byte", LinkType::kRaw, kIpv4.substr(0, kIpv4.size() - 2), Kind::kCut, false,
-     1},
+    {"a capture without the last byte", LinkType::kRaw, kIpv4.substr(0, kIpv4.size() - 2), FrameKind::kCut,
+     false, 1},
     {"a capture of half a UDP header", LinkType::kRaw,
-     "4500 001f 0000 4000 4011 0000 0a000001 0a000002 9c40 75", Kind::kCut, false, 8},
-    {"a capture of half an Ethernet header", LinkType::kEthernet, "0200 0000", Kind::kCut, false, 40},
+     "4500 001f 0000 4000 4011 0000 0a000001 0a000002 9c40 75", FrameKind::kCut, false, 8},
+    {"a capture of half an Ethernet header", LinkType::kEthernet, "0200 0000", FrameKind::kCut, false, 40},
     {"a cut capture of TCP", LinkType::kRaw, "4500 001f 0000 4000 4006 0000 0a000001 0a000002 9c40",
-     Kind::kOther, false, 9},
-    {"a cut capture of filling alone", LinkType::kEthernet, kMacs + "0800" + kIpv4 + "00", Kind::kDatagram,
-     false, 9},
+     FrameKind::kOther, false, 9},
+    {"a cut capture of filling alone", LinkType::kEthernet, kMacs + "0800" + kIpv4 + "00",
+     FrameKind::kDatagram, false, 9},
 
     {"longer than its frame", LinkType::kRaw, "4500 0020 0000 4000 4011 0000 0a000001 0a000002" + kUdp,
-     Kind::kDamaged},
+     FrameKind::kDamaged},
     {"shorter than its header", LinkType::kRaw, "4500 0013 0000 4000 4011 0000 0a000001 0a000002" + kUdp,
-     Kind::kDamaged},
+     FrameKind::kDamaged},
     {"a header of four bytes", LinkType::kRaw, "4100 001f 0000 4000 4011 0000 0a000001 0a000002" + kUdp,
-     Kind::kDamaged},
-    {"IPv6 longer than its frame", LinkType::kRaw, "60000000 000c 11 40" + kV6Ends + kUdp, Kind::kDamaged},
+     FrameKind::kDamaged},
+    {"IPv6 longer than its frame", LinkType::kRaw, "60000000 000c 11 40" + kV6Ends + kUdp,
+     FrameKind::kDamaged},
     {"an extension header longer than its packet", LinkType::kRaw,
-     "60000000 0013 00 40" + kV6Ends + "11ff010400000000" + kUdp, Kind::kDamaged},
+     "60000000 0013 00 40" + kV6Ends + "11ff010400000000" + kUdp, FrameKind::kDamaged},
     {"UDP longer than IP", LinkType::kRaw,
-     "4500 001f 0000 4000 4011 0000 0a000001 0a000002 9c40 7532 000c 0000 616263", Kind::kDamaged},
+     "4500 001f 0000 4000 4011 0000 0a000001 0a000002 9c40 7532 000c 0000 616263", FrameKind::kDamaged},
     {"UDP longer than IP, with filling", LinkType::kEthernet,
      kMacs + "0800 4500 001f 0000 4000 4011 0000 0a000001 0a000002 9c40 7532 000c 0000 616263 0000",
-     Kind::kDamaged},
+     FrameKind::kDamaged},
     {"UDP shorter than its header", LinkType::kRaw,
-     "4500 001f 0000 4000 4011 0000 0a000001 0a000002 9c40 7532 0007 0000 616263", Kind::kDamaged},
+     "4500 001f 0000 4000 4011 0000 0a000001 0a000002 9c40 7532 0007 0000 616263", FrameKind::kDamaged},
 };
 
 // As a capture has it: nothing behind the last byte belongs to us.
@@ -156,7 +157,7 @@ TEST_CASE("a datagram is found in frames of every kind, and nothing in others") 
     const auto frame = bytes_of(row.frame);
     const Frame found = pinba_dump::read_frame(row.type, frame, frame.size() + row.lacking, 30002);
     CHECK(found.kind == row.kind);
-    if (found.kind != Kind::kDatagram) {
+    if (found.kind != FrameKind::kDatagram) {
       CHECK(found.payload.empty());
       continue;
     }
@@ -169,19 +170,20 @@ TEST_CASE("a datagram is found in frames of every kind, and nothing in others") 
 
 TEST_CASE("a frame that is cut anywhere is said to be cut, and one that ended there is not read on") {
   for (const auto& row : kFrameRows) {
-    if (row.kind != Kind::kDatagram || row.lacking != 0) continue;
+    if (row.kind != FrameKind::kDatagram || row.lacking != 0) continue;
     const auto frame = bytes_of(row.frame);
     for (std::size_t size = 0; size < frame.size(); ++size) {
       CAPTURE(row.name);
       CAPTURE(size);
       const auto part = std::span(frame).first(size);
-      const Kind cut = read_exactly(row.type, part, frame.size()).kind;
+      const FrameKind cut = read_exactly(row.type, part, frame.size()).kind;
       // Only the filling may be missing.
-      CHECK((cut == Kind::kCut || (cut == Kind::kDatagram && row.name == "Ethernet with its filling")));
-      const Kind ended = read_exactly(row.type, part, size).kind;
+      CHECK((cut == FrameKind::kCut ||
+             (cut == FrameKind::kDatagram && row.name == "Ethernet with its filling")));
+      const FrameKind ended = read_exactly(row.type, part, size).kind;
       const bool no_length = row.name == "UDP of no length" || row.name == "IPv4 of no length";
-      CHECK((ended == Kind::kOther || ended == Kind::kDamaged || (ended == cut && cut == Kind::kDatagram) ||
-             no_length));
+      CHECK((ended == FrameKind::kOther || ended == FrameKind::kDamaged ||
+             (ended == cut && cut == FrameKind::kDatagram) || no_length));
     }
   }
 }

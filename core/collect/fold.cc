@@ -14,7 +14,17 @@ constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 30U;  // offsets in 
 constexpr unsigned kMaxDoublings =
     7;  // of the time for which one is believed who writes though he is dead: an hour
 
+// What the largest file takes while it is read, as times of its size: its bytes, and the list of its fields.
+constexpr std::size_t kReadingTimes = 2 + 25;
+
 using std::chrono::steady_clock;
+
+// What is left for all that is kept.
+std::size_t memory_to_keep(const FoldLimits& limits) {
+  const std::size_t half = limits.max_memory / 2;
+  return limits.max_memory -
+         (limits.max_file_size < half / kReadingTimes ? limits.max_file_size * kReadingTimes : half);
+}
 
 }  // namespace
 
@@ -22,7 +32,7 @@ Fold::Impl::Impl(Rules rules_, FoldLimits limits_, OwnerOf owner_of_)
     : rules(std::move(rules_)),
       limits(limits_),
       owner_of(std::move(owner_of_)),
-      memory(limits.max_memory),
+      memory(memory_to_keep(limits)),
       table(limits.max_series, limits.reuse_series, memory),
       layouts(memory) {
   limits.max_file_size = std::min(limits.max_file_size, kMaxFileBytes);

@@ -83,9 +83,9 @@ struct FoldLimits {
   // that they lost and lives that are away. Series take half of it at most. Where there is no room, the
   // user's lives that are away are forgotten, the oldest first, and the counters that his files lost; then
   // what is new is refused.
-  // Not in it is what the largest file takes while it is read: twice its size for its bytes, and 25 times its
-  // size for the list of its fields, at worst, or 110 MB by default. The list is given back when it has been
-  // read, the rest after a scan without such a file, but for 1 MB of each.
+  // In it is what the largest file takes while it is read, or half of all, if that is less: twice its size
+  // for its bytes, and 25 times its size for the list of its fields, at worst, or 108 MB by default. The list
+  // is given back when it has been read, the rest after a scan without such a file, but for 1 MB of each.
   std::size_t max_memory = kDefaultMaxMemory;
   // Series that no file has had for ten minutes make room for new ones that would be refused: the longest
   // gone first. Should one come back it begins at 0, as after a restart. For sinks that look at generations.

@@ -60,7 +60,7 @@ TEST_CASE("all files together take so much memory at most, and that of a file th
   for (int i = 0; i < kFields; ++i) made.buffered("c" + std::to_string(i), "1024Q", Items{});
   MemoryFile file;
   file.bytes = made.padded();
-  Fold fold({}, {.max_memory = kMemory}, [](const Fold::OwnerQuestion&) { return OwnerState::kAlive; });
+  Fold fold({}, {.max_memory = 2 * kMemory}, [](const Fold::OwnerQuestion&) { return OwnerState::kAlive; });
   fold.begin({});
   FileKey most_files = 0;
   while (fold.read(most_files, "file", file) == nullptr) {

@@ -40,7 +40,7 @@ constexpr std::size_t kMiB = std::size_t{1} << 20U;
 
 TEST_CASE("what files lost is counted, and one user's leave room for others'") {
   // 40 files of 1,000 labels that shrink keep 40 * 1,000 * 72 bytes, 2.9 MB, if nobody counts them.
-  World world({}, {.max_memory = 2 * kMiB});
+  World world({}, {.max_memory = 4 * kMiB});
   for (FileKey key = 0; key < 40; ++key) {
     put_of(world, key, kGreedy, many(1000 + key, "c", 1000));
     world.scan();
@@ -58,7 +58,7 @@ TEST_CASE("what files lost is counted, and one user's leave room for others'") {
 }
 
 TEST_CASE("what one user has no memory for is one complaint, and others' files are read") {
-  World world({}, {.max_memory = kMiB});
+  World world({}, {.max_memory = 2 * kMiB});
   // Each has another shape.
   for (FileKey key = 0; key < 40; ++key)
     put_of(world, key, kGreedy, many(1000 + key, "a" + std::to_string(key), 100));
@@ -96,7 +96,7 @@ TEST_CASE("what one user has no memory for is one complaint, and others' files a
 }
 
 TEST_CASE("lives that are away are forgotten before a file is refused, the user's own alone") {
-  World world({}, {.max_memory = kMiB});
+  World world({}, {.max_memory = 2 * kMiB});
   put_of(world, 100, kHonest, worker(10, 100, 3));
   world.names[100] = "honest";
   world.scan();
@@ -252,7 +252,7 @@ TEST_CASE("nothing is counted when all files are gone, whatever became of them")
     std::mt19937 random(seed);
     Rules rules;
     if (seed % 2 != 0) rules.aggregate(Aggregate::kNone);
-    World world(std::move(rules), {.max_series = 150, .max_memory = kMiB / 4, .reuse_series = true});
+    World world(std::move(rules), {.max_series = 150, .max_memory = kMiB / 2, .reuse_series = true});
     for (int step = 0; step < 60; ++step) {
       for (int change = 0; change < 3; ++change) {
         const auto key = static_cast<FileKey>(random() % 12);

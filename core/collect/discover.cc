@@ -31,7 +31,7 @@ struct Discovery::Impl {
         folders(std::move(globs), limits, room, names) {}
 };
 
-Discovery::Discovery(std::vector<std::string> globs, DiscoveryLimits limits)
+Discovery::Discovery(std::vector<std::string> globs, const DiscoveryLimits& limits)
     : impl_(std::make_unique<Impl>(std::move(globs), limits)) {}
 Discovery::Discovery(Discovery&&) noexcept = default;
 Discovery& Discovery::operator=(Discovery&&) noexcept = default;

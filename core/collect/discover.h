@@ -87,7 +87,7 @@ class Discovery {
  public:
   // `globs`: as in the shell, in every part of the path; a name that starts with a dot matches only
   // a pattern that does.
-  explicit Discovery(std::vector<std::string> globs, DiscoveryLimits limits = {});
+  explicit Discovery(std::vector<std::string> globs, const DiscoveryLimits& limits = {});
   Discovery(Discovery&&) noexcept;
   Discovery& operator=(Discovery&&) noexcept;
   ~Discovery();

@@ -35,6 +35,14 @@ class Reader {
     return std::move(message_);
   }
 
+  // Bytes of the field that is next; none: it is none, or cut.
+  std::optional<std::size_t> field_size() {
+    const std::uint64_t begin = here();
+    std::uint64_t key = 0;
+    if (!varint(key) || !skip(begin, key >> 3U, static_cast<unsigned>(key & 7U))) return std::nullopt;
+    return at_;
+  }
+
  private:
   [[nodiscard]] tl::unexpected<mmstats::Error> missing(wire::Field field) const {
     return tl::unexpected(damaged({here(), fmt::format("the required field {} is missing", name_of(field))}));
@@ -239,6 +247,8 @@ const std::vector<Number>& indices_of(const Message& message, wire::Field field)
 }
 
 }  // namespace
+
+std::optional<std::size_t> field_size(Datagram bytes) { return Reader(bytes, 0, 0).field_size(); }
 
 mmstats::Expected<Message> read_message(Datagram datagram) { return Reader(datagram, 0, 0).read(); }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -56,6 +57,9 @@ inline mmstats::Error damaged(mmstats::Damage damage) {
 
 // Error: kDamaged, with the byte and the reason, if these bytes are no message; see decode().
 mmstats::Expected<Message> read_message(Datagram datagram);
+
+// How many bytes the field takes that `bytes` begin with, whatever is in it. None: it is none, or cut.
+std::optional<std::size_t> field_size(Datagram bytes);
 
 // Whether the lists of timers, and of request tags, differ in length.
 std::optional<mmstats::Damage> uneven_timers(const Message& message);

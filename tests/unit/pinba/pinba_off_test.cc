@@ -15,6 +15,7 @@
 
 #include "child_process.h"
 #include "pinba/monitor.h"
+#include "pinba/only_packet.h"
 #include "pinba/packet_check.h"
 #include "single_step.h"
 #include "udp_receiver.h"
@@ -56,14 +57,6 @@ void usual_work(const Client& client, std::size_t timers) {
   const RequestMonitor request(client, "/checkout/confirm");
   const CurrentScope current(request);
   time_operations(timers);
-}
-
-pinba_wire::Request only_packet(UdpReceiver& server) {
-  const auto packets = server.received();
-  REQUIRE(packets.size() == 1);
-  const auto bytes = std::as_bytes(std::span(packets[0]));
-  CHECK(broken_rule(bytes) == "");
-  return parsed(bytes);
 }
 
 }  // namespace

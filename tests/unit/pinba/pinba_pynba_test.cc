@@ -7,6 +7,7 @@
 #include <string>
 
 #include "pinba/monitor.h"
+#include "pinba/only_packet.h"
 #include "pinba/packet_check.h"
 #include "udp_receiver.h"
 
@@ -43,11 +44,7 @@ pinba_wire::Request packet_of(const App& app, pinba::ClientOptions options = {})
   const auto client = Client::make({.servers = {server.server()}}, std::move(options));
   REQUIRE(client);
   app(*client);
-  const auto packets = server.received();
-  REQUIRE(packets.size() == 1);
-  const auto bytes = std::as_bytes(std::span(packets[0]));
-  CHECK(broken_rule(bytes) == "");
-  return parsed(bytes);
+  return only_packet(server);
 }
 
 }  // namespace

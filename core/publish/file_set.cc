@@ -10,9 +10,11 @@
 #include <utility>
 
 #include "base/failure.h"
+#include "format/bucket_field.h"
 #include "format/file_name.h"
 #include "format/owner.h"
 #include "mmstats/format.h"
+#include "publish/bucket_table.h"
 #include "publish/known_fields.h"
 
 namespace mmstats {
@@ -26,6 +28,7 @@ constexpr std::size_t kMetadataMore = 4096;        // when that is used up
 constexpr std::size_t kMaxMetadataLines = 60'000;  // bytes in one sys.metadata
 constexpr std::size_t kSystemFields = 8192;        // bytes that they take at most, without lines and prefixes
 constexpr std::size_t kMaxSystemFields = 32;       // with all sys.metadata that a full file can have
+constexpr std::size_t kMaxRoom = 9'000'000;        // bytes of one: its type has seven digits
 constexpr std::size_t kCacheLine = 64;
 constexpr std::size_t kMaxHead = kCacheLine + 16;  // bytes of a field beside its label and values
 
@@ -37,6 +40,13 @@ std::string metadata_line(const std::string& label, Kind kind, const About& abou
   if (!about.unit.empty() || !about.help.empty()) line += '\t' + one_line(about.unit);
   if (!about.help.empty()) line += '\t' + one_line(about.help);
   line += '\n';
+  return line.size() > kMaxMetadataLines ? std::string{} : line;
+}
+
+// What the file says of a histogram. Empty if no line can.
+std::string histogram_line(const std::string& stem, unsigned bits, const About& about) {
+  auto line = stem + '\t' + std::string(kHistogramKind) + '\t' + one_line(about.unit) + '\t' +
+              one_line(about.help) + '\t' + bucket_scheme(bits) + '\n';
   return line.size() > kMaxMetadataLines ? std::string{} : line;
 }
 
@@ -85,10 +95,10 @@ Encoded encode(const FieldSpec& spec, std::string_view label, std::size_t offset
 
 const std::byte FileSet::kFirstByte = kVersion1;
 
-// Whether a field fits, and `line` of metadata with it: without that it might be taken for another kind.
-// What is added for alignment is counted in full.
-bool FileSet::has_room(const FieldSpec& spec, std::string_view label, std::string_view line) const {
-  std::size_t end = image_.size() + kMaxHead + label.size() + 2 * spec.size;
+// Whether a field of so many bytes fits, and `line` of metadata with it: without that it might be taken for
+// another kind. What is added for alignment is counted in full.
+bool FileSet::has_room(std::size_t field, std::string_view line) const {
+  std::size_t end = image_.size() + room_wanted_ + kMaxHead + field;
   if (!complete_) {
     end += kSystemFields + kMaxSystemFields * options_.label_prefix.size() + metadata_.size() + line.size();
   } else if (metadata_at_ + line.size() > metadata_end_) {
@@ -101,7 +111,7 @@ std::optional<std::uint32_t> FileSet::publish(const FieldSpec& spec, const std::
                                               const About& about, std::vector<Error>& errors) {
   const Kind kind = about.kind.value_or(spec.kind);
   const auto line = options_.system_fields ? metadata_line(label, kind, about) : "";
-  if (!has_room(spec, label, line)) return std::nullopt;
+  if (!has_room(label.size() + 2 * spec.size, line)) return std::nullopt;
   if (!line.empty()) describe(line, errors);
   const auto offset = append(spec, label, errors);
   const bool is_fact = kind == Kind::kProperty && !spec.buffered;
@@ -139,6 +149,55 @@ std::optional<std::uint32_t> FileSet::add_memory(std::size_t size, bool kept) {
   for (Region* region : regions_) region->provide_memory(end);
   if (!kept) fresh_.add_memory(size_.file + memory_, end - memory_);
   return static_cast<std::uint32_t>(size_.file + std::exchange(memory_, end));
+}
+
+std::optional<std::uint32_t> FileSet::add_buckets(const std::string& stem, unsigned bits, const About& about,
+                                                  std::vector<Error>& errors) {
+  const auto line = histogram_line(stem, bits, about);
+  const std::size_t room = room_bytes(stem, bits);
+  if (!options_.system_fields || line.empty() || room_wanted_ + room > kMaxRoom) return std::nullopt;
+  if (!has_room(room + kMaxHead + with_prefix(options_, kRoomLabel).size(), line)) return std::nullopt;
+  std::optional<std::uint32_t> room_at = room_at_;
+  if (!room_at || complete_) room_at = add_memory(sizeof(Room), true);
+  const auto at = add_memory(table_bytes(stem), true);
+  if (!room_at || !at) return std::nullopt;
+  describe(line, errors);
+  const Table table{.at = *at, .stem = stem, .bits = bits};
+  if (complete_) {
+    add_room({table}, *room_at, errors);
+  } else {
+    without_room_.push_back(table);
+    room_wanted_ += room;
+    room_at_ = room_at;
+  }
+  return at;
+}
+
+// Appends one room for the tables. `at`: of its Room.
+void FileSet::add_room(const std::vector<Table>& tables, std::uint32_t at, std::vector<Error>& errors) {
+  // A field ends at a multiple of eight: so its write buffer byte is at one, and the word before that.
+  std::size_t bytes = sizeof(std::uint64_t) - 1;
+  for (const Table& table : tables) bytes += room_bytes(table.stem, table.bits);
+  const auto type = room_type(bytes);
+  const FieldSpec spec{
+      .label = kRoomLabel, .type = type, .size = bytes, .buffered = false, .kind = Kind::kProperty};
+  const std::size_t write_buffer = append(spec, with_prefix(options_, kRoomLabel), errors);
+  const auto distance = [](std::size_t from, std::size_t to) {
+    return static_cast<std::int32_t>(static_cast<std::int64_t>(to) - static_cast<std::int64_t>(from));
+  };
+  begin_memory(at, room_image(distance(at, write_buffer - sizeof(std::uint64_t)), bytes));
+  for (const Table& table : tables)
+    begin_memory(table.at, table_image(table.stem, table.bits, distance(table.at, at)));
+}
+
+void FileSet::begin_memory(std::uint32_t at, std::vector<std::byte> image) {
+  for (Region* region : regions_) std::memcpy(region->address() + at, image.data(), image.size());
+  memory_images_.emplace_back(at, std::move(image));
+}
+
+void FileSet::begin_memory(Region& region) const {
+  for (const auto& [at, image] : memory_images_)
+    std::memcpy(region.address() + at, image.data(), image.size());
 }
 
 // Adds to the last sys.metadata, as far as there is room, else to one more.
@@ -186,6 +245,9 @@ void FileSet::complete(std::vector<Error>& errors) {
   }
   append_metadata(metadata_, metadata_.size() + kMetadataSpare, errors);
   metadata_.clear();
+  if (room_at_) add_room(without_room_, *room_at_, errors);
+  without_room_.clear();
+  room_wanted_ = 0;
 }
 
 Region* FileSet::take_left(std::int64_t tid) {
@@ -231,6 +293,7 @@ Expected<void> FileSet::fill(Region& region, std::string_view thread, std::int64
       region.fill(image, published_ ? file_path(options_.path, options_.file_name, thread) : std::string{},
                   options_.mode);
   region.provide_memory(memory_);  // without a file all began anew
+  begin_memory(region);
   regions_.push_back(&region);
   return filled;
 }
@@ -256,6 +319,7 @@ Expected<void> FileSet::publish_again(Region& region, std::string_view thread) {
   if (region.is_cut()) static_cast<void>(region.leave_cut_file());
   if (region.lost_bytes()) {
     region.restore(image_for(is_left(&region) ? 0 : ::gettid()));
+    begin_memory(region);
     cut_ = failure(ErrorKind::kChanged, region.path(),
                    "was cut by somebody: values are lost, and the fields began anew");
   }

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "mmstats/error.h"
@@ -30,6 +31,11 @@ class FileSet {
   // As Model::add_memory says; or, if `kept`, the next thread begins with what the one before it left. None:
   // there is no room.
   std::optional<std::uint32_t> add_memory(std::size_t size, bool kept);
+
+  // The table of a histogram's buckets (bucket_table.h) beside each file, and room for them in it. `stem`:
+  // its label with the prefix. None: there is no room, or no metadata that could tell of them.
+  std::optional<std::uint32_t> add_buckets(const std::string& stem, unsigned bits, const About& about,
+                                           std::vector<Error>& errors);
 
   // Makes `region` one of these files, for the thread that {TID} stands for. Error: why it is no file.
   Expected<void> fill(Region& region, std::string_view thread, std::int64_t tid, std::vector<Error>& errors);
@@ -68,8 +74,8 @@ class FileSet {
   [[nodiscard]] const std::vector<Region*>& regions() const { return regions_; }
 
  private:
-  [[nodiscard]] bool has_room(const detail::FieldSpec& spec, std::string_view label,
-                              std::string_view line) const;
+  [[nodiscard]] bool has_room(std::size_t field, std::string_view line) const;
+  void begin_memory(Region& region) const;
   [[nodiscard]] Region* find(const std::byte* address) const;
   [[nodiscard]] bool is_left(const Region* region) const { return left_set_.contains(region); }
   // What a file begins with, in this process.
@@ -81,6 +87,13 @@ class FileSet {
                               const void* value, std::vector<Error>& errors);
   void complete(std::vector<Error>& errors);
   void describe(std::string_view line, std::vector<Error>& errors);
+  struct Table {
+    std::uint32_t at;  // behind the file
+    std::string stem;
+    unsigned bits;
+  };
+  void add_room(const std::vector<Table>& tables, std::uint32_t at, std::vector<Error>& errors);
+  void begin_memory(std::uint32_t at, std::vector<std::byte> image);
   void append_metadata(std::string_view lines, std::size_t size, std::vector<Error>& errors);
 
   const ModelOptions& options_;
@@ -97,6 +110,11 @@ class FileSet {
   std::size_t metadata_at_ = 0;  // where the next line goes, in the last sys.metadata
   std::size_t metadata_end_ = 0;
   std::size_t memory_ = 0;  // bytes given away of each region's private memory
+  // What parts of that begin with, if not with zeros.
+  std::vector<std::pair<std::uint32_t, std::vector<std::byte>>> memory_images_;
+  std::vector<Table> without_room_;       // as no file was made yet: they share one
+  std::size_t room_wanted_ = 0;           // by them
+  std::optional<std::uint32_t> room_at_;  // of its Room
   std::vector<Region*> regions_;
   std::vector<Region*> left_;  // of threads that have ended
   std::unordered_set<const Region*> left_set_;

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cmath>
+#include <functional>
 #include <string>
 #include <utility>
 
 #include "base/buckets.h"
+#include "publish/bucket_table.h"
 #include "publish/thread_memory.h"
 
 namespace mmstats {
@@ -93,10 +96,69 @@ struct Counts {
   }
 };
 
+// Of all values of a thread, beside its buckets.
 struct Everything {
-  Counts counts;
   double min, max;
+  bool any;
+  std::uint64_t refresh_at;  // when count is this
 };
+
+// With so many values the percentiles in the file are put right again after a 32nd of them, or after 256.
+constexpr std::uint64_t kShare = 32;
+constexpr std::uint64_t kMostLag = 256;
+
+// Moves `known` to `value` if that is beyond it; a handler may do so as well.
+template <class Beyond>
+bool extend(double& known, double value, Beyond&& beyond) {
+  const std::atomic_ref place(known);
+  double before = place.load(std::memory_order_relaxed);
+  while (beyond(value, before)) {
+    if (place.compare_exchange_weak(before, value, std::memory_order_relaxed)) return true;
+  }
+  return false;
+}
+
+// The thread's table. Null: there is none.
+BucketTable* table_at(detail::Place place) noexcept {
+  std::byte* const memory = place.in_thread();
+  return is_nowhere(memory) ? nullptr : reinterpret_cast<BucketTable*>(memory);
+}
+
+void add_one(std::uint64_t& counter) {
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+  // One instruction: nothing is lost if a signal's handler adds as well.
+  asm volatile("incq %0" : "+m"(counter) : : "cc");
+#else
+  const std::atomic_ref atomic(counter);
+  atomic.store(atomic.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+#endif
+}
+
+// The buckets of the percentiles of all values in the table.
+std::array<std::uint32_t, kPerMille.size()> find_marks(const BucketTable& table, unsigned bits) {
+  std::array<std::uint64_t, buckets::kPowers> sums{};
+  std::uint64_t total = 0;
+  for (std::uint32_t power = 0; power < buckets::kPowers; ++power) {
+    const std::uint64_t* const counters = table.known(power);
+    if (counters == nullptr) continue;
+    for (std::uint32_t part = 0; part < 1U << bits; ++part) sums[power] += counters[part];
+    total += sums[power];
+  }
+  std::array<std::uint32_t, kPerMille.size()> marks{};
+  std::uint64_t below = 0;
+  std::uint32_t power = 0;
+  for (std::size_t i = 0; i < marks.size() && total > 0; ++i) {
+    // Which one it is, of the values in their order, counted from 1.
+    std::uint64_t rank = (total / 1000) * kPerMille[i] + (total % 1000 * kPerMille[i] + 999) / 1000;
+    for (; below + sums[power] < rank; ++power) below += sums[power];
+    rank -= below;
+    const std::uint64_t* const counters = table.known(power);
+    std::uint32_t part = 0;
+    for (; part + 1 < 1U << bits && counters[part] < rank; ++part) rank -= counters[part];
+    marks[i] = (power << bits) + part;
+  }
+  return marks;
+}
 
 // Followed by the buckets of the last values.
 struct Recent {
@@ -128,7 +190,7 @@ struct Window {
 
 namespace detail {
 
-// Makes the eight fields of a distribution. All belong together: none is that of another class by chance.
+// Makes the fields of a distribution. All belong together: none is that of another class by chance.
 struct Distribution::Maker {
   Model& model;
   std::string_view label;
@@ -137,74 +199,102 @@ struct Distribution::Maker {
   std::size_t parameter;
 
   template <Number T>
-  [[nodiscard]] Added make(std::string_view ending, Kind kind, std::size_t memory = 0) const {
-    const char code = code_of<T>();
-    const auto whole = std::string(label) + std::string(ending);
-    const FieldSpec spec{.label = whole,
-                         .type = {&code, 1},
-                         .size = sizeof(T),
-                         .kind = kind,
-                         .memory = memory,
-                         .made_by = made_by,
-                         .parameter = parameter};
-    // How many values there were has no unit.
-    return model.add_field(
-        spec, std::is_same_v<T, std::uint64_t> ? About{.unit = {}, .help = about.help, .kind = {}} : about);
+  [[nodiscard]] FieldSpec spec(std::string_view whole, Kind kind) const {
+    static constexpr char kCode = code_of<T>();
+    return {.label = whole,
+            .type = {&kCode, 1},
+            .size = sizeof(T),
+            .kind = kind,
+            .made_by = made_by,
+            .parameter = parameter};
   }
-  [[nodiscard]] Cell<double> gauge(std::string_view ending) const {
-    return Cell<double>(make<double>(ending, Kind::kGauge));
+  [[nodiscard]] Added count(std::size_t memory, unsigned bits) const {
+    const auto whole = std::string(label) + ".count";
+    auto field = spec<std::uint64_t>(whole, Kind::kCounter);
+    field.memory = memory;
+    field.bucket_bits = bits;
+    return model.add_field(field, about);
+  }
+  [[nodiscard]] Cell<double> number(std::string_view ending, Kind kind) const {
+    const auto whole = std::string(label) + std::string(ending);
+    return Cell<double>(model.add_field(spec<double>(whole, kind), about));
   }
 };
 
 Distribution::Distribution(Model& model, std::string_view label, const About& about, std::string_view made_by,
-                           std::size_t parameter, std::size_t memory)
-    : Distribution(Maker{model, label, about, made_by, parameter},
-                   Maker{model, label, about, made_by, parameter}.make<std::uint64_t>(
-                       ".count", Kind::kCounter, memory)) {}
+                           std::size_t parameter, std::size_t memory, unsigned precision)
+    : Distribution(Maker{model, label, about, made_by, parameter}, memory, bits_of(precision)) {}
 
-Distribution::Distribution(const Maker& maker, const Added& count)
+Distribution::Distribution(const Maker& maker, std::size_t memory, unsigned bits)
+    : Distribution(maker, maker.count(memory, bits), bits) {}
+
+Distribution::Distribution(const Maker& maker, const Added& count, unsigned bits)
     : state_(count.memory),
+      buckets_(count.buckets),
+      bits_(bits),
       count_(count),
-      sum_(maker.make<double>(".sum", Kind::kCounter)),
-      min_(maker.gauge(".min")),
-      max_(maker.gauge(".max")),
-      percentiles_{maker.gauge(".p50"), maker.gauge(".p90"), maker.gauge(".p99"), maker.gauge(".p999")} {}
+      sum_(maker.number(".sum", Kind::kCounter)),
+      min_(maker.number(".min", Kind::kGauge)),
+      max_(maker.number(".max", Kind::kGauge)),
+      percentiles_{maker.number(".p50", Kind::kGauge), maker.number(".p90", Kind::kGauge),
+                   maker.number(".p99", Kind::kGauge), maker.number(".p999", Kind::kGauge)} {}
 
-void Distribution::publish(double min, double max, const Buckets& percentiles) const noexcept {
+unsigned Distribution::bits_of(unsigned precision) noexcept {
+  return static_cast<unsigned>(std::bit_width(std::clamp(precision, kLeastPrecision, kMostPrecision))) - 1;
+}
+
+void Distribution::publish(double min, double max, const Marks& marks, unsigned bits) const noexcept {
   min_.store(min);
   max_.store(max);
-  for (std::size_t i = 0; i < percentiles.size(); ++i) {
-    percentiles_[i].store(std::clamp(middle(percentiles[i]), min, max));
-  }
+  for (std::size_t i = 0; i < marks.size(); ++i)
+    percentiles_[i].store(std::clamp(middle(marks[i], bits), min, max));
+}
+
+bool Distribution::record(double value) const noexcept {
+  BucketTable* const table = table_at(buckets_);
+  if (table == nullptr) return false;
+  const std::uint32_t bucket = buckets::of(value, bits_);
+  std::uint64_t* const counters = table->counters(bucket >> bits_, bits_);
+  if (counters == nullptr) [[unlikely]]
+    return false;
+  add_one(counters[bucket & ((1U << bits_) - 1)]);
+  sum_.add(value);
+  count_.add(1);
+  return true;
 }
 
 }  // namespace detail
 
-Histogram::Histogram(Model& model, std::string_view label, const About& about)
-    : Distribution(model, label, about, "Histogram", 0, sizeof(Everything)) {}
+Histogram::Histogram(Model& model, std::string_view label, const About& about, unsigned precision)
+    : Distribution(model, label, about, "Histogram", 0, sizeof(Everything), precision) {}
 
 void Histogram::add(double value) const noexcept {
   auto* const state = state_at<Everything>(state_);
-  if (state == nullptr || !std::isfinite(value)) return;
-  Counts& counts = state->counts;
-  counts.add(buckets::of(value));
-  bool changed = counts.move_marks();
-  if (counts.total == 1 || value < state->min) {
-    state->min = value;
-    changed = true;
+  if (state == nullptr || !std::isfinite(value) || !record(value)) return;
+  if (!state->any) [[unlikely]] {
+    state->min = state->max = value;
+    state->any = true;
+    state->refresh_at = 0;
   }
-  if (counts.total == 1 || value > state->max) {
-    state->max = value;
-    changed = true;
-  }
-  if (changed) publish(state->min, state->max, counts.marks);
-  sum_.add(value);
-  count_.add(1);
+  extend(state->min, value, std::less<>());
+  extend(state->max, value, std::greater<>());
+  if (count_.load() >= state->refresh_at) [[unlikely]]
+    refresh();
 }
 
-MovingHistogram::MovingHistogram(Model& model, std::string_view label, const About& about, std::size_t size)
+void Histogram::refresh() const noexcept {
+  auto* const state = state_at<Everything>(state_);
+  const BucketTable* const table = table_at(buckets_);
+  if (state == nullptr || table == nullptr || !state->any) return;
+  const std::uint64_t count = count_.load();
+  state->refresh_at = count + std::clamp<std::uint64_t>(count / kShare, 1, kMostLag);
+  publish(state->min, state->max, find_marks(*table, bits_), bits_);
+}
+
+MovingHistogram::MovingHistogram(Model& model, std::string_view label, const About& about, std::size_t size,
+                                 unsigned precision)
     : Distribution(model, label, about, "MovingHistogram", bounded_size(size),
-                   sizeof(Recent) + bounded_size(size) * sizeof(std::uint16_t)),
+                   sizeof(Recent) + bounded_size(size) * sizeof(std::uint16_t), precision),
       size_(bounded_size(size)) {}
 
 void MovingHistogram::add(double value) const noexcept {
@@ -219,14 +309,14 @@ void MovingHistogram::add(double value) const noexcept {
   oldest = bucket;
   recent->next = recent->next + 1 == size_ ? 0 : recent->next + 1;
   counts.move_marks();
-  publish(middle(counts.lowest), middle(counts.highest), counts.marks);
-  sum_.add(value);
-  count_.add(1);
+  publish(middle(counts.lowest), middle(counts.highest), counts.marks, buckets::kMostBits);
+  record(value);
 }
 
 WindowHistogram::WindowHistogram(Model& model, std::string_view label, const About& about,
-                                 std::size_t seconds)
-    : Distribution(model, label, about, "WindowHistogram", bounded_seconds(seconds), sizeof(Window)),
+                                 std::size_t seconds, unsigned precision)
+    : Distribution(model, label, about, "WindowHistogram", bounded_seconds(seconds), sizeof(Window),
+                   precision),
       seconds_(bounded_seconds(seconds)) {}
 
 void WindowHistogram::add(double value, Clock::time_point now) const noexcept {
@@ -239,9 +329,9 @@ void WindowHistogram::add(double value, Clock::time_point now) const noexcept {
   if (slice > window->newest) window->move_on(slice);
   ++window->slices[window->newest % kSlices][bucket];
   window->counts.move_marks();
-  publish(middle(window->counts.lowest), middle(window->counts.highest), window->counts.marks);
-  sum_.add(value);
-  count_.add(1);
+  publish(middle(window->counts.lowest), middle(window->counts.highest), window->counts.marks,
+          buckets::kMostBits);
+  record(value);
 }
 
 }  // namespace mmstats

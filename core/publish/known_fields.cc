@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/utf8.h"
+#include "format/bucket_field.h"
 #include "format/owner.h"
 #include "mmstats/parse.h"
 
@@ -18,8 +19,8 @@ constexpr std::size_t kMaxSize = UINT16_MAX;  // of a label, a type, a text
 constexpr std::size_t kMaxPrefix = 1024;
 
 // What the library writes itself, and readers find by the end of a label.
-constexpr std::string_view kReserved[] = {"sys.pid",     "sys.tid",      "sys.uid",   "sys.gid",
-                                          "sys.created", kMetadataLabel, kWriterLabel};
+constexpr std::string_view kReserved[] = {"sys.pid",     "sys.tid",      "sys.uid",    "sys.gid",
+                                          "sys.created", kMetadataLabel, kWriterLabel, kRoomLabel};
 
 std::string_view fact_of(const FieldSpec& spec) {
   if (spec.buffered || spec.kind != Kind::kProperty || spec.initial == nullptr) return {};
@@ -55,8 +56,8 @@ std::string quoted_field(std::string_view label) {
 
 bool KnownField::is(const FieldSpec& spec, Kind its_kind) const {
   return type == spec.type && made_by == spec.made_by && size == spec.size && memory == spec.memory &&
-         parameter == spec.parameter && buffered == spec.buffered && shared == spec.shared &&
-         kind == its_kind;
+         parameter == spec.parameter && bucket_bits == spec.bucket_bits && buffered == spec.buffered &&
+         shared == spec.shared && kind == its_kind;
 }
 
 KnownField* KnownFields::find(const FieldSpec& spec, const std::string& label, Kind kind) {
@@ -100,6 +101,7 @@ void KnownFields::add(const FieldSpec& spec, const std::string& label, Kind kind
                    .size = spec.size,
                    .memory = spec.memory,
                    .parameter = spec.parameter,
+                   .bucket_bits = spec.bucket_bits,
                    .buffered = spec.buffered,
                    .shared = spec.shared,
                    .kind = kind,

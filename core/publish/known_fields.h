@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -33,6 +34,7 @@ struct KnownField {
   std::size_t size;
   std::size_t memory;
   std::size_t parameter;
+  std::optional<unsigned> bucket_bits;
   bool buffered;
   bool shared;
   Kind kind;

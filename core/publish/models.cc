@@ -13,7 +13,9 @@
 
 #include "base/failure.h"
 #include "base/guest_call.h"
+#include "format/bucket_field.h"
 #include "format/file_name.h"
+#include "publish/bucket_table.h"
 #include "publish/cut_guard.h"
 #include "publish/file_set.h"
 #include "publish/known_fields.h"
@@ -42,11 +44,12 @@ std::optional<Error> other_fact(KnownField& known, const detail::FieldSpec& spec
                  quoted_field(label) + "is there already with another value, which stays");
 }
 
-Error no_room(const FileSet& files, std::string_view label) {
+// `what`: of it, "" for all.
+Error no_room(const FileSet& files, std::string_view label, std::string_view what = {}) {
   Error error =
       failure(ErrorKind::kLimit, {},
-              quoted_field(label) +
-                  "is not published: the file has no room for it; raise ModelOptions::max_file_bytes, or use "
+              std::string(what) + quoted_field(label) + (what.empty() ? "is" : "are") +
+                  " not published: the file has no room for it; raise ModelOptions::max_file_bytes, or use "
                   "several Models");
   error.offset = files.file_bytes();
   return error;
@@ -197,8 +200,23 @@ Added Models::add_field(Impl& model, std::uint32_t number, const detail::FieldSp
                   (kAlignment - 1);
   }
   if (spec.memory > 0) added.memory = add_memory(model, number, {.size = spec.memory}, errors);
+  if (spec.bucket_bits) {
+    added.buckets =
+        add_buckets(model, number, label, *spec.bucket_bits, about, published.has_value(), errors);
+  }
   model.known.add(spec, label, kind, added, published.has_value());
   return added;
+}
+
+// Of the histogram whose field STEM.count is `label`.
+Place Models::add_buckets(Impl& model, std::uint32_t number, std::string_view label, unsigned bits,
+                          const About& about, bool published, std::vector<Error>& errors) {
+  const std::string stem(histogram_stem(label));
+  if (published && model.options.system_fields) {
+    if (const auto at = model.per_thread.add_buckets(stem, bits, about, errors)) return place_of(number, *at);
+    errors.push_back(no_room(model.per_thread, label, "the buckets of "));
+  }
+  return add_memory(model, number, {.size = private_table_bytes(bits), .kept = true}, errors);
 }
 
 Place Models::add_memory(Impl& model, std::uint32_t number, const Memory& wanted,

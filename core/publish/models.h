@@ -85,6 +85,9 @@ class Models {
   detail::Place add_memory(Impl& model, std::uint32_t number, const Memory& wanted,
                            std::vector<Error>& errors);
 
+  detail::Place add_buckets(Impl& model, std::uint32_t number, std::string_view label, unsigned bits,
+                            const About& about, bool published, std::vector<Error>& errors);
+
   std::byte* enter_thread(detail::Place place);
   // As their namesakes in fields.h.
   std::atomic<std::byte*>* find_shared(detail::Place place);

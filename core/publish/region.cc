@@ -84,6 +84,15 @@ class NoSignals {
   sigset_t before_;
 };
 
+// Copies to bytes that are zeros: what is zeros is not touched, as memory costs when it is.
+void copy_to_zeros(std::byte* into, std::span<const std::byte> image) {
+  for (std::size_t at = 0; at < image.size(); at += kPage) {
+    const auto page = image.subspan(at, std::min(kPage, image.size() - at));
+    if (std::any_of(page.begin(), page.end(), [](std::byte byte) { return byte != std::byte{0}; }))
+      std::memcpy(into + at, page.data(), page.size());
+  }
+}
+
 // Puts fresh memory at addresses that are ours.
 void map_memory(std::byte* address, std::size_t bytes) {
   if (::mmap(address, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
@@ -134,7 +143,7 @@ Expected<void> Region::fill(std::span<const std::byte> image, const std::string&
   if (!path.empty()) result = make_file(image, path, mode);
   if (!is_file()) {
     grow_private(image.size());
-    std::memcpy(address_, image.data(), image.size());
+    copy_to_zeros(address_, image);
   }
   return result;
 }
@@ -149,7 +158,7 @@ Expected<void> Region::make_file(std::span<const std::byte> image, const std::st
   id_ = id_of(file.get());
   if (result) result = grow_file(image.size(), file.get());
   if (result) {
-    std::memcpy(address_, image.data(), image.size());
+    copy_to_zeros(address_, image);
     result = take(temporary, path);
   }
   if (!result) {

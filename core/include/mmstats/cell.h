@@ -109,10 +109,12 @@ class Place {
   }
 };
 
-// Where a field is: its write buffer byte, which its values follow, aligned to their size; and its memory.
+// Where a field is: its write buffer byte, which its values follow, aligned to their size; its memory; and
+// its table of buckets.
 struct Added {
   Place field;
   Place memory;
+  Place buckets;
 };
 
 // Tells, once for each Model, that an amount adds nothing: see Counter::incr.
@@ -222,6 +224,16 @@ class Cell {
     // One instruction: nothing is lost if a signal's handler adds as well.
     if constexpr (std::is_integral_v<T> && sizeof(T) == 8) {
       asm volatile("addq %1, %0" : "+m"(value) : "er"(amount) : "cc");
+      return;
+    }
+    // For signal handlers as well: no other processor is asked.
+    if constexpr (std::is_same_v<T, double>) {
+      double before = value;
+      bool stored = false;
+      while (!stored) {
+        const double sum = before + amount;
+        asm volatile("cmpxchgq %3, %1" : "=@ccz"(stored), "+m"(value), "+a"(before) : "r"(sum) : "memory");
+      }
       return;
     }
 #endif

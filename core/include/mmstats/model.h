@@ -143,6 +143,8 @@ struct FieldSpec {
   // Fields of one label are one if the class that made them and what it was given are the same, too.
   std::string_view made_by = {};
   std::size_t parameter = 0;
+  // Of the field STEM.count of a histogram: that has buckets, 2^bucket_bits of each power of two.
+  std::optional<unsigned> bucket_bits = {};
 };
 
 }  // namespace detail

@@ -12,6 +12,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "collect/file_buckets.h"
 #include "collect/layout.h"
 #include "collect/ledger.h"
 #include "collect/shares.h"
@@ -26,6 +27,7 @@ struct Life {
   std::shared_ptr<const Layout> layout;  // none: no life yet
   LifeMark mark;
   Ledger ledger;
+  FileBuckets buckets;
   Held held;  // what it takes of its owner's share of memory, beside the layout
   OwnerMemory owner_memory;
   OwnerState owner = OwnerState::kUnknown;

@@ -47,17 +47,57 @@ void FileReading::end_scan() {
   most_bytes_ = most_values_ = 0;
 }
 
-bool FileReading::read(const Layout& layout, const LifeMark& mark, ByteSource& source) {
-  const std::size_t wanted = layout.wanted();
-  reserve(wanted);
-  const ssize_t got = source.read_at(0, {bytes.data(), wanted});
-  work += work::of_bytes(wanted);
-  return got >= 0 && layout.matches(bytes.data(), static_cast<std::size_t>(got)) &&
-         layout.agrees(mark, bytes.data());
+bool FileReading::read(const Layout& layout, const FileBuckets& buckets, const LifeMark& mark,
+                       ByteSource& source) {
+  reserve(layout.wanted());
+  std::size_t end = 0;
+  return read_ranges(layout, buckets, source, bytes.data(), end) && layout.matches(bytes.data(), end) &&
+         buckets.match(bytes.data()) && layout.agrees(mark, bytes.data());
 }
 
-FileReading::Outcome FileReading::take(const Layout& layout, const LifeMark& mark, const Ledger& ledger,
-                                       ByteSource& source, std::uint64_t& unstable) {
+// Reads the window, but for what is room in it. `end`: where the file, or the window, ends.
+bool FileReading::read_ranges(const Layout& layout, const FileBuckets& buckets, ByteSource& source,
+                              std::byte* into, std::size_t& end) {
+  const FileRange whole{.begin = 0, .end = static_cast<std::uint32_t>(layout.wanted())};
+  const auto parts = buckets.ranges();
+  for (const FileRange& range : parts.empty() ? std::span(&whole, 1) : parts) {
+    const std::size_t size = range.end - range.begin;
+    const ssize_t got = source.read_at(range.begin, {into + range.begin, size});
+    work += work::of_bytes(size) + (range.begin > 0 ? work::kFile / 4 : 0);
+    if (got < 0) return false;
+    end = range.begin + static_cast<std::size_t>(got);
+    if (end < range.end && &range != &parts.back() && !parts.empty()) return false;
+  }
+  return true;
+}
+
+// A second reading, of what holds values. False: it is not as long as the first. `same`: nor is any byte
+// another one.
+bool FileReading::read_again(const Layout& layout, const FileBuckets& buckets, ByteSource& source,
+                             bool& same) {
+  reserve_bytes(second_bytes_, layout.wanted());
+  read_thrice_ = false;
+  const auto equal = [&](std::size_t begin, std::size_t end) {
+    return std::memcmp(bytes.data() + begin, second_bytes_.data() + begin, end - begin) == 0;
+  };
+  if (!buckets.ranges().empty()) {
+    std::size_t end = 0;
+    if (!read_ranges(layout, buckets, source, second_bytes_.data(), end)) return false;
+    same = std::all_of(buckets.ranges().begin(), buckets.ranges().end(), [&](const FileRange& range) {
+      return equal(range.begin, std::min<std::size_t>(range.end, end));
+    });
+    return layout.matches(second_bytes_.data(), end);
+  }
+  const std::size_t hot = layout.hot_end() - layout.hot_begin();
+  const ssize_t got = source.read_at(layout.hot_begin(), {second_bytes_.data() + layout.hot_begin(), hot});
+  work += work::of_bytes(hot);
+  if (got != static_cast<ssize_t>(hot)) return false;
+  same = equal(layout.hot_begin(), layout.hot_end());
+  return true;
+}
+
+FileReading::Outcome FileReading::take(const Layout& layout, const FileBuckets& buckets, const LifeMark& mark,
+                                       const Ledger& ledger, ByteSource& source, std::uint64_t& unstable) {
   const auto plans = layout.plans();
   values.resize(plans.size());
   most_values_ = std::max(most_values_, plans.size());
@@ -74,18 +114,15 @@ FileReading::Outcome FileReading::take(const Layout& layout, const LifeMark& mar
     difference = 0;
     for (std::size_t i = 0; i < plans.size(); ++i) difference |= values[i] ^ ledger.last[i];
   }
-  changed = difference != 0;
+  work += buckets.counters();
+  changed = difference != 0 || buckets.changed(bytes.data());
   if (!changed && ledger.all_good) return Outcome::kUnchanged;
 
-  reserve_bytes(second_bytes_, layout.wanted());
   unsettled.clear();
-  const std::size_t hot = layout.hot_end() - layout.hot_begin();
-  const ssize_t got = source.read_at(layout.hot_begin(), {second_bytes_.data() + layout.hot_begin(), hot});
-  work += work::of_bytes(hot) + work::kValue * plans.size();
-  if (got != static_cast<ssize_t>(hot)) return Outcome::kReload;
+  work += work::kValue * plans.size() + buckets.counters();
+  bool same = false;
+  if (!read_again(layout, buckets, source, same)) return Outcome::kReload;
   second_.resize(plans.size());
-  const bool same =
-      std::memcmp(bytes.data() + layout.hot_begin(), second_bytes_.data() + layout.hot_begin(), hot) == 0;
   if (same) {
     std::copy(values.begin(), values.end(), second_.begin());
   } else {
@@ -100,14 +137,14 @@ FileReading::Outcome FileReading::take(const Layout& layout, const LifeMark& mar
   for (std::size_t i = layout.whole_counters(); i < layout.counters(); ++i) {
     fell |= !(plans[i].number(values[i]) >= plans[i].number(ledger.last[i]));
   }
-  if ((!same || fell) && !settle(layout, mark, ledger, source, unstable)) return Outcome::kReload;
+  if ((!same || fell) && !settle(layout, buckets, mark, ledger, source, unstable)) return Outcome::kReload;
   return Outcome::kTaken;
 }
 
 // Reads what did not stand still until it does, or is proved otherwise; `values` then holds what
 // to accept. False: the file is not what it was.
-bool FileReading::settle(const Layout& layout, const LifeMark& mark, const Ledger& ledger, ByteSource& source,
-                         std::uint64_t& unstable) {
+bool FileReading::settle(const Layout& layout, const FileBuckets& buckets, const LifeMark& mark,
+                         const Ledger& ledger, ByteSource& source, std::uint64_t& unstable) {
   const auto plans = layout.plans();
   enum class Verdict : std::uint8_t { kAccept, kLookAgain };
   // `older` and `newer` are two readings, one after the other. Equal ones are a value that was there.
@@ -138,7 +175,8 @@ bool FileReading::settle(const Layout& layout, const LifeMark& mark, const Ledge
       unsettled.push_back(static_cast<std::uint32_t>(i));
   }
   for (int readings = 2; readings < kMostReadings && !unsettled.empty(); ++readings) {
-    if (!read(layout, mark, source)) return false;
+    if (!read(layout, buckets, mark, source)) return false;
+    read_thrice_ = true;
     work += work::kValue * unsettled.size();
     std::erase_if(unsettled, [&](std::uint32_t i) {
       const std::uint64_t newest = plans[i].load(bytes.data());

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "collect/file_buckets.h"
 #include "collect/fold.h"
 #include "collect/layout.h"
 #include "collect/ledger.h"
@@ -37,19 +38,26 @@ struct FileReading {
   // Gives back what only larger files needed than those since the last call.
   void end_scan();
 
-  // Reads the file into `bytes`; true if it is the same life in the same shape.
-  bool read(const Layout& layout, const LifeMark& mark, ByteSource& source);
+  // Reads the file into `bytes`; true if it is the same life in the same shape, with the same buckets.
+  bool read(const Layout& layout, const FileBuckets& buckets, const LifeMark& mark, ByteSource& source);
 
   // Takes the values that `bytes` hold, after a second reading if some changed. Adds to `unstable` the number
   // of values that did not settle. kReload: the file is not what it was.
-  Outcome take(const Layout& layout, const LifeMark& mark, const Ledger& ledger, ByteSource& source,
-               std::uint64_t& unstable);
+  Outcome take(const Layout& layout, const FileBuckets& buckets, const LifeMark& mark, const Ledger& ledger,
+               ByteSource& source, std::uint64_t& unstable);
+  // After kTaken: the bytes of two readings, for what `values` has not.
+  [[nodiscard]] const std::byte* older() const { return read_thrice_ ? second_bytes_.data() : bytes.data(); }
+  [[nodiscard]] const std::byte* newer() const { return read_thrice_ ? bytes.data() : second_bytes_.data(); }
 
  private:
-  bool settle(const Layout& layout, const LifeMark& mark, const Ledger& ledger, ByteSource& source,
-              std::uint64_t& unstable);
+  bool read_ranges(const Layout& layout, const FileBuckets& buckets, ByteSource& source, std::byte* into,
+                   std::size_t& end);
+  bool read_again(const Layout& layout, const FileBuckets& buckets, ByteSource& source, bool& same);
+  bool settle(const Layout& layout, const FileBuckets& buckets, const LifeMark& mark, const Ledger& ledger,
+              ByteSource& source, std::uint64_t& unstable);
 
   std::vector<std::byte> second_bytes_;
+  bool read_thrice_ = false;
   std::vector<std::uint64_t> second_;
   std::size_t most_bytes_ = 0;  // of a file, since the last end_scan()
   std::size_t most_values_ = 0;

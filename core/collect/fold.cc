@@ -34,6 +34,7 @@ Fold::Impl::Impl(Rules rules_, FoldLimits limits_, OwnerOf owner_of_)
       owner_of(std::move(owner_of_)),
       memory(memory_to_keep(limits)),
       table(limits.max_series, limits.reuse_series, memory),
+      distributions(memory, table),
       layouts(memory) {
   limits.max_file_size = std::min(limits.max_file_size, kMaxFileBytes);
 }
@@ -42,8 +43,8 @@ void Fold::Impl::read(FileKey key, const std::string& path, ByteSource& bytes, b
   File& file = files[key];
   file.settled_dead = false;
   reading.work += work::kFile;
-  auto outcome =
-      file.layout && reading.read(*file.layout, file.mark, bytes) ? take(file, bytes) : Outcome::kReload;
+  auto outcome = file.layout && reading.read(*file.layout, file.buckets, file.mark, bytes) ? take(file, bytes)
+                                                                                           : Outcome::kReload;
   bool changed = outcome == Outcome::kTaken && reading.changed;
   // A file that changes its shape in every reading has one more chance at the next scan.
   if (outcome == Outcome::kReload) {
@@ -99,7 +100,7 @@ void Fold::Impl::ask_owner(FileKey key, ByteSource& bytes, bool changed) {
   } else {
     file.dead_since = now;
     // What it wrote between our reading and its death.
-    if (reading.read(*file.layout, file.mark, bytes)) take(file, bytes);
+    if (reading.read(*file.layout, file.buckets, file.mark, bytes)) take(file, bytes);
     leave_slot(file);
   }
 }
@@ -145,7 +146,7 @@ void Fold::Impl::leave_slot(File& file) {
 }
 
 void Fold::Impl::bind_own(File& file) {
-  auto series = std::make_shared<BoundSeries>(table, file.user);
+  auto series = std::make_shared<BoundSeries>(table, distributions, file.user);
   bind_series(*file.layout, file.bound, *series);
   file.series = std::move(series);
 }
@@ -159,6 +160,49 @@ void Fold::Impl::bind_series(const Layout& layout, std::int32_t slot, BoundSerie
     ++stats.series_refused;
     ++into.refused;
   }
+  into.histograms.resize(layout.histograms().size());
+  for (const bool make : {false, true}) {
+    for (std::size_t i = 0; i < into.histograms.size(); ++i) {
+      if (bind_histogram(layout, i, slot, into, make) || !make) continue;
+      ++stats.series_refused;
+      ++into.refused;
+    }
+  }
+}
+
+// Whether it has all its series then; as bind_plan.
+bool Fold::Impl::bind_histogram(const Layout& layout, std::size_t i, std::int32_t slot, BoundSeries& into,
+                                bool make) {
+  const HistogramBinding& histogram = layout.histograms()[i];
+  BoundSeries::Histogram& bound = into.histograms[i];
+  const auto is_apart = [](const Binding& binding) { return binding.aggregate == Aggregate::kNone; };
+  bound.parts.resize(histogram.parts.size(), kNoSeries);
+  bool all = true;
+  for (std::size_t part = 0; part < bound.parts.size(); ++part) {
+    if (bound.parts[part] != kNoSeries) continue;
+    reading.work += work::kBound / 2;
+    const Binding& binding = histogram.parts[part].binding;
+    bound.parts[part] = table.bind(binding, is_apart(binding) ? slot : WorkerSlots::kNone, into.owner, make);
+    all = all && bound.parts[part] != kNoSeries;
+  }
+  if (!make) return all;
+  const auto bind = [&](bool apart, std::uint32_t& index) {
+    auto series = bound.parts;
+    bool any = histogram.whole.used && is_apart(histogram.whole) == apart;
+    for (std::size_t part = 0; part < series.size(); ++part) {
+      if (is_apart(histogram.parts[part].binding) != apart) series[part] = kNoSeries;
+      any = any || series[part] != kNoSeries;
+    }
+    if (!any) return;
+    const std::uint32_t made =
+        distributions.bind(histogram, apart ? slot : WorkerSlots::kNone, into.owner, series);
+    if (index != DistributionTable::kNone) distributions.unbind(index);
+    index = made;
+    all = all && made != DistributionTable::kNone;
+  };
+  bind(false, bound.together);
+  bind(true, bound.apart);
+  return all;
 }
 
 // Whether it has a series then; one is made if there is none and `make`.
@@ -183,14 +227,28 @@ void Fold::Impl::bind_refused(const File& file) {
     if (!bind_plan(*file.layout, i, file.bound, series, true)) return;
     --series.refused;
   }
+  for (std::size_t i = 0; i < series.histograms.size(); ++i) {
+    if (!bind_histogram(*file.layout, i, file.bound, series, true)) return;
+  }
+  series.refused = 0;
 }
 
 // Takes the values of the newest reading into the ledger, and what they add into their series.
 FileReading::Outcome Fold::Impl::take(File& file, ByteSource& bytes) {
-  const auto outcome = reading.take(*file.layout, file.mark, file.ledger, bytes, stats.unstable);
-  if (outcome == Outcome::kTaken) {
-    file.ledger.accept(*file.layout, file.series->indices, reading.values, reading.unsettled, table, stats);
-  }
+  const auto outcome =
+      reading.take(*file.layout, file.buckets, file.mark, file.ledger, bytes, stats.unstable);
+  if (outcome != Outcome::kTaken) return outcome;
+  file.ledger.accept(*file.layout, file.series->indices, reading.values, reading.unsettled, table, stats);
+  // Values that were there before anybody looked came who knows when.
+  const bool in_interval = has_scanned && (std::exchange(file.was_read, true) || !file.was_kept);
+  const auto add = [&](std::uint32_t histogram, std::uint32_t power, unsigned bits,
+                       const std::uint64_t* added) {
+    const BoundSeries::Histogram& bound = file.series->histograms[histogram];
+    for (const std::uint32_t index : {bound.together, bound.apart}) {
+      if (index != DistributionTable::kNone) distributions.add(index, power, bits, added, in_interval);
+    }
+  };
+  stats.unstable += file.buckets.accept(reading.older(), reading.newer(), stats.resets, add);
   return outcome;
 }
 
@@ -216,6 +274,7 @@ void Fold::begin(steady_clock::time_point now) {
   FoldStats& stats = impl_->stats;
   stats.files = stats.damaged = stats.dead = stats.series = 0;
   impl_->table.begin(now);
+  impl_->distributions.begin(now);
   impl_->departed.expire(now);
   impl_->layouts.sweep([&](const Layout* layout) {
     auto& all = impl_->shared_series;
@@ -232,6 +291,7 @@ const Error* Fold::read(FileKey key, const std::string& path, ByteSource& bytes)
 const Error* Fold::keep(FileKey key, const std::string& path) {
   auto& file = impl_->file(key);
   file.settled_dead = false;
+  file.was_kept = file.was_kept || !file.layout;
   const bool good = !file.error || file.error->kind == ErrorKind::kDamaged;
   if (file.layout && good && file.owner != OwnerState::kDead) {
     file.ledger.add_gauges(*file.layout, file.series->indices, impl_->table);
@@ -245,7 +305,11 @@ std::uint64_t Fold::work() const { return impl_->reading.work + impl_->layouts.w
 std::optional<std::uint64_t> Fold::usual_work(FileKey key) const {
   if (key >= impl_->files.size() || !impl_->files[key].layout) return std::nullopt;
   const Layout& layout = *impl_->files[key].layout;
-  return work::kFile + 2 * work::of_bytes(layout.wanted()) + 2 * work::kValue * layout.plans().size();
+  const FileBuckets& buckets = impl_->files[key].buckets;
+  std::uint64_t reading = buckets.ranges().empty() ? work::of_bytes(layout.wanted()) : 0;
+  for (const FileRange& range : buckets.ranges())
+    reading += work::of_bytes(range.end - range.begin) + (range.begin > 0 ? work::kFile / 4 : 0);
+  return work::kFile + 2 * reading + 2 * work::kValue * layout.plans().size() + 2 * buckets.counters();
 }
 
 void Fold::end_life(FileKey key, const std::string& path, ByteSource* bytes, bool replaced) {
@@ -259,6 +323,8 @@ void Fold::finish() {
   impl_->reserved.clear(impl_->slots);
   impl_->ended_series.clear();
   FoldStats& stats = impl_->stats;
+  impl_->distributions.finish();
+  impl_->has_scanned = true;
   stats.series = impl_->table.finish();
   stats.series_reused = impl_->table.reused;
   stats.generations = impl_->table.generations;
@@ -267,6 +333,9 @@ void Fold::finish() {
 }
 
 std::span<const Series> Fold::series() const { return impl_->table.series; }
+std::span<const std::unique_ptr<Distribution>> Fold::distributions() const {
+  return impl_->distributions.all();
+}
 const FoldStats& Fold::stats() const { return impl_->stats; }
 
 std::optional<steady_clock::time_point> Fold::dead_since(FileKey key) const {

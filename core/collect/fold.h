@@ -14,6 +14,10 @@
 // last good value stands and `unstable` counts it. A counter is believed to have fallen only when
 // two whole readings agree and the file is still the same life.
 //
+// Histograms. Buckets are counters of the ledger: added up over threads, processes and lives. What they grew
+// by since the last scan is the distribution of the interval, over all workers: of this are the percentiles.
+// A file that is there at the first scan counts in totals alone, as nobody knows when its values came.
+//
 // Pure but for the ledger: bytes come through ByteSource, owners through OwnerOf, time as an
 // argument. One thread at a time. A scan allocates nothing once it has seen the files.
 #pragma once
@@ -109,6 +113,8 @@ struct FoldStats {
   std::size_t series_memory = 0;      // of these, by series
 };
 
+struct Distribution;
+
 class Fold {
  public:
   struct OwnerQuestion {
@@ -149,6 +155,9 @@ class Fold {
   void finish();
 
   [[nodiscard]] std::span<const Series> series() const;
+  // What histograms add up to, by an index that stays; null: it made room. Their series (LABEL.count,
+  // LABEL.min, LABEL.p99 and so on) are among series(), too.
+  [[nodiscard]] std::span<const std::unique_ptr<Distribution>> distributions() const;
   [[nodiscard]] const FoldStats& stats() const;
 
   // Units of work (work.h) that all calls took, ever.

@@ -17,6 +17,17 @@ constexpr std::uint64_t kFirstRead = 16384;  // bytes of a file that is not know
 // this time, as it may have less by now.
 constexpr std::chrono::minutes kRefused{1};
 
+// Keeps no long list of fields longer than it lives.
+struct GiveBack {
+  std::vector<Field>& fields;
+  explicit GiveBack(std::vector<Field>& fields_) : fields(fields_) {}
+  GiveBack(const GiveBack&) = delete;
+  GiveBack& operator=(const GiveBack&) = delete;
+  ~GiveBack() {
+    if (fields.capacity() > kSmallBuffer / sizeof(Field)) give_back_all(fields);
+  }
+};
+
 }  // namespace
 
 // Reads as much of the file as its list of fields takes into reading.bytes, and parses it.
@@ -61,13 +72,13 @@ bool Fold::Impl::read_whole(File& file, ByteSource& bytes, std::size_t& got) {
 bool Fold::Impl::load(FileKey key, const std::string& path, ByteSource& bytes) {
   File& file = files[key];
   std::size_t got = 0;
+  const GiveBack give_back{content.fields};
   file.error.reset();
   file.refused.reset();
   file.user = bytes.owner();
   if (!read_whole(file, bytes, got)) return false;
   std::size_t needed = 0;
   auto layout = find_layout(file.user, got, needed);
-  if (content.fields.capacity() > kSmallBuffer / sizeof(Field)) give_back_all(content.fields);
   if (!layout) return refuse(file, bytes, needed);
   needed = memory_for(*layout);
   if (needed > file.held.amount() && !make_room(file.user, needed - file.held.amount())) {
@@ -91,7 +102,7 @@ bool Fold::Impl::load(FileKey key, const std::string& path, ByteSource& bytes) {
   }
   if (mark.pid != 0) file.mark.pid = mark.pid;
   if (mark.created != 0) file.mark.created = mark.created;
-  return adopt(key, std::move(layout)) || refuse(file, bytes, needed);
+  return adopt(key, std::move(layout), got) || refuse(file, bytes, needed);
 }
 
 // The shape of the file that was read last; null if the user may not have the memory that it needs.
@@ -112,6 +123,7 @@ bool Fold::Impl::make_room(uid_t user, std::size_t bytes) {
        loser = losers.erase(loser)) {
     File& file = files[loser->second];
     file.ledger.forget_lost();
+    file.buckets.forget_lost();
     static_cast<void>(file.held.hold(memory_of(file)));
   }
   return memory.room(user) >= bytes;
@@ -143,12 +155,13 @@ bool Fold::Impl::refuse(File& file, ByteSource& bytes, std::size_t needed) {
 // What a file of this shape takes, if it lost nothing.
 std::size_t Fold::Impl::memory_for(const Layout& layout) {
   return kFileMemory + Ledger::memory(layout.plans().size()) +
-         (layout.apart() ? layout.plans().size() * sizeof(std::uint32_t) : 0);
+         (layout.apart() ? BoundSeries::memory(layout) : 0);
 }
 
 // What the file takes, beside its layout.
 std::size_t Fold::Impl::memory_of(const File& file) {
-  return memory_for(*file.layout) + file.ledger.memory() - Ledger::memory(file.layout->plans().size());
+  return memory_for(*file.layout) + file.ledger.memory() - Ledger::memory(file.layout->plans().size()) +
+         file.buckets.memory();
 }
 
 // Holds what the file takes now. What it lost is forgotten if there is no room for it.
@@ -160,16 +173,17 @@ bool Fold::Impl::hold(FileKey key) {
     return (needed <= held || make_room(file.user, needed - held)) && file.held.hold(needed);
   };
   if (take()) {
-    if (file.ledger.lost() > 0) losers.emplace(file.user, key);
+    if (file.ledger.lost() + file.buckets.lost() > 0) losers.emplace(file.user, key);
     return true;
   }
   file.ledger.forget_lost();
+  file.buckets.forget_lost();
   losers.erase({file.user, key});
   return take();
 }
 
 // Gives the file its new shape. False: there is no room, and it has none.
-bool Fold::Impl::adopt(FileKey key, std::shared_ptr<const Layout> layout) {
+bool Fold::Impl::adopt(FileKey key, std::shared_ptr<const Layout> layout, std::size_t got) {
   File& file = files[key];
   const bool same = file.layout == layout;
   if (!same) file.ledger.reshape(file.layout.get(), *layout);
@@ -177,6 +191,9 @@ bool Fold::Impl::adopt(FileKey key, std::shared_ptr<const Layout> layout) {
     reading.work += work::kBound / 4 * (file.layout->plans().size() + layout->plans().size());
   if (file.layout != nullptr) layouts.look();
   file.layout = std::move(layout);
+  file.buckets =
+      FileBuckets::find(*file.layout, content, {reading.bytes.data(), got}, std::move(file.buckets));
+  reading.work += work::kBound / 4 * file.buckets.fields();
   if (file.held.owner() != file.user || file.held.amount() == 0) file.held = Held(memory, file.user);
   if (!hold(key)) {
     leave_slot(file);
@@ -189,7 +206,7 @@ bool Fold::Impl::adopt(FileKey key, std::shared_ptr<const Layout> layout) {
     auto& shared = shared_series[{file.layout.get(), file.user}];
     auto series = shared.lock();
     if (!series) {
-      series = std::make_shared<BoundSeries>(table, file.user);
+      series = std::make_shared<BoundSeries>(table, distributions, file.user);
       bind_series(*file.layout, WorkerSlots::kNone, *series);
       shared = series;
     }

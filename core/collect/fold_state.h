@@ -13,7 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include "collect/bound_series.h"
 #include "collect/departed.h"
+#include "collect/distributions.h"
 #include "collect/file_reading.h"
 #include "collect/fold.h"
 #include "collect/layout.h"
@@ -39,6 +41,8 @@ struct Fold::Impl {
     };
     std::optional<Refused> refused;
     bool owner_asked = false;
+    bool was_kept = false;  // before it was read for the first time
+    bool was_read = false;
     // Found dead at each scan since.
     std::optional<std::chrono::steady_clock::time_point> dead_since;
     bool settled_dead = false;  // at this scan and an earlier one, and nothing changed between
@@ -56,6 +60,8 @@ struct Fold::Impl {
   std::chrono::steady_clock::time_point now{};
   Shares memory;  // before all that takes of it
   SeriesTable table;
+  DistributionTable distributions;
+  bool has_scanned = false;  // once
   LayoutCache layouts;
   // Of all files of one user with one layout, as long as there are any.
   std::map<std::pair<const Layout*, uid_t>, std::weak_ptr<BoundSeries>> shared_series;
@@ -91,7 +97,8 @@ struct Fold::Impl {
   static std::size_t memory_for(const Layout& layout);
   static std::size_t memory_of(const File& file);
   bool hold(FileKey key);
-  bool adopt(FileKey key, std::shared_ptr<const Layout> layout);
+  // `got`: bytes of the reading that the shape is of.
+  bool adopt(FileKey key, std::shared_ptr<const Layout> layout, std::size_t got);
   Outcome take(File& file, ByteSource& bytes);
   void end(FileKey key, const std::string& path, const FileId& id, bool replaced);
   void go_on(File& file, Life&& life);
@@ -99,6 +106,7 @@ struct Fold::Impl {
   void leave_slot(File& file);
   void bind_own(File& file);
   void bind_series(const Layout& layout, std::int32_t slot, BoundSeries& into);
+  bool bind_histogram(const Layout& layout, std::size_t i, std::int32_t slot, BoundSeries& into, bool make);
   bool bind_plan(const Layout& layout, std::size_t i, std::int32_t slot, BoundSeries& into, bool make);
   void bind_refused(const File& file);
   const Error* end_read(const File& file, const std::string& path);

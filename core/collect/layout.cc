@@ -7,6 +7,7 @@
 
 #include "base/keyed_hash.h"
 #include "collect/work.h"
+#include "format/bucket_field.h"
 #include "format/struct_codes.h"
 
 namespace mmstats {
@@ -20,6 +21,8 @@ constexpr std::uint64_t kDamageWindow = 64;
 
 // A repeated value with more items is data, not a set of metrics.
 constexpr std::uint64_t kMaxItems = 1024;
+
+constexpr std::size_t kHistogramMemory = sizeof(HistogramBinding) + 120;  // the last: its entry by label
 
 // Whether two byte strings differ where the mask has bits. `size` is a multiple of a block's.
 // Compiled twice: this is the one loop over all bytes of all files in every scan.
@@ -81,6 +84,26 @@ std::size_t items_of(const Field& field) {
   return field.type.item_size == 0 || field.type.items > kMaxItems ? 0 : field.type.items;
 }
 
+bool is_of_run(const Field& field) {
+  return bucket_field(field) || (!field.buffered && label_has_suffix(field.label, kRoomLabel));
+}
+
+// Fields of buckets and rooms for them that lie one behind the other.
+std::vector<FileRange> runs_of(const ParsedFile& content) {
+  std::vector<FileRange> runs;
+  for (const Field& field : content.fields) {
+    if (!is_of_run(field)) continue;
+    const auto begin = static_cast<std::uint32_t>(field.offset);
+    const auto end = static_cast<std::uint32_t>(field.write_buffer_offset + 1 + field.type.size);
+    if (!runs.empty() && runs.back().end == begin) {
+      runs.back().end = end;
+    } else {
+      runs.push_back({begin, end});
+    }
+  }
+  return runs;
+}
+
 FieldPlan plan_item(const Field& field, std::uint64_t item) {
   FieldPlan plan;
   plan.at = static_cast<std::uint32_t>(field.write_buffer_offset + 1 + field.type.first_item +
@@ -103,7 +126,12 @@ std::uint64_t Layout::hash(const ParsedFile& content, std::span<const std::byte>
   };
   const Window window = window_of(content, bytes.size());
   hasher.add(window.size * 2 + (window.exact ? 1 : 0));
+  for (const FileRange& run : runs_of(content)) {
+    hasher.add(run.begin);
+    hasher.add(run.end);
+  }
   for (const Field& field : content.fields) {
+    if (is_of_run(field)) continue;
     // The numbers make sure that one sequence of bytes is one list of fields.
     hasher.add(field.write_buffer_offset * 2 + (field.buffered ? 1 : 0));
     add(field.offset, field.write_buffer_offset);
@@ -128,12 +156,21 @@ std::size_t Layout::most_memory(const ParsedFile& content, std::size_t size, con
     const std::size_t texts = rules.most_text(label) + known.unit.size() + known.help.size();
     bytes += items * (sizeof(FieldPlan) + sizeof(std::string) + 2 * label + sizeof(Binding) + texts);
   }
+  for (const auto& [stem, known] : metadata.histograms()) {
+    const std::size_t texts =
+        rules.most_text(stem.size() + kMostAdded) + known.unit.size() + known.help.size();
+    bytes += kHistogramMemory + stem.size() +
+             most_histogram_bindings(rules) * (sizeof(HistogramBinding::Part) + texts);
+  }
   return bytes;
 }
 
-std::uint64_t Layout::most_work(const ParsedFile& content, std::size_t size, const Rules& rules) {
+std::uint64_t Layout::most_work(const ParsedFile& content, std::size_t size, const Rules& rules,
+                                const MetadataIndex& metadata) {
   std::uint64_t units = work::of_bytes(2 * size);
   for (const Field& field : content.fields) units += items_of(field) * rules.most_work(field.label.size());
+  for (const auto& histogram : metadata.histograms())
+    units += most_histogram_bindings(rules) * rules.most_work(histogram.label.size());
   return units;
 }
 
@@ -143,11 +180,8 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
   const Window window = window_of(content, bytes.size());
   window_ = window.size;
   exact_ = window.exact;
-  pattern_.assign(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(window_));
-  pattern_.resize(round_up(window_), std::byte{0});
-  mask_.assign(window_, std::byte{0xFF});
-  mask_.resize(round_up(window_), std::byte{0});
-
+  set_window(content, bytes);
+  add_histograms(rules, metadata);
   for (const Field& field : content.fields) {
     if (!is_metadata_text(field)) continue;
     mapped_ = mapped_ || says_mapped(field.label, metadata_text(field));
@@ -184,8 +218,13 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
   plain_counters_ = count_to(0);
   whole_counters_ = count_to(1);
   counters_ = count_to(2);
-  apart_ = std::any_of(bindings_.begin(), bindings_.end(),
-                       [](const Binding& binding) { return binding.aggregate == Aggregate::kNone; });
+  const auto is_apart = [](const Binding& binding) { return binding.aggregate == Aggregate::kNone; };
+  apart_ = std::any_of(bindings_.begin(), bindings_.end(), is_apart) ||
+           std::any_of(histograms_.begin(), histograms_.end(), [&](const HistogramBinding& histogram) {
+             return is_apart(histogram.whole) ||
+                    std::any_of(histogram.parts.begin(), histogram.parts.end(),
+                                [&](const auto& part) { return is_apart(part.binding); });
+           });
   hot_begin_ = plans_.empty() ? 0 : window_;
   for (const FieldPlan& plan : plans_) {
     hot_begin_ = std::min<std::size_t>(hot_begin_, plan.flag_at);
@@ -194,19 +233,66 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
   hot_end_ = std::min(hot_end_, window_);
   memory_ = sizeof *this + pattern_.size() + mask_.size() + plans_.size() * sizeof(FieldPlan);
   for (const std::string& label : labels_) memory_ += sizeof(std::string) + 2 * label.size();
-  for (const Binding& binding : bindings_) {
+  const auto count = [&](const Binding& binding) {
     memory_ += sizeof(Binding) + binding.name.size() + binding.sink_type.size() + binding.unit.size() +
                binding.help.size();
     for (const std::string& group : binding.groups) memory_ += sizeof(std::string) + group.size();
+  };
+  std::for_each(bindings_.begin(), bindings_.end(), count);
+  for (const HistogramBinding& histogram : histograms_) {
+    memory_ += kHistogramMemory;
+    count(histogram.whole);
+    for (const auto& part : histogram.parts) {
+      memory_ += sizeof part - sizeof(Binding);
+      count(part.binding);
+    }
   }
 }
 
-// Takes bytes out of the comparison.
+void Layout::set_window(const ParsedFile& content, std::span<const std::byte> bytes) {
+  runs_ = runs_of(content);
+  const auto add = [&](std::size_t begin, std::size_t end) {
+    if (begin == end) return;
+    parts_.push_back({{static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)}, pattern_.size()});
+    const auto part = bytes.subspan(begin, end - begin);
+    pattern_.insert(pattern_.end(), part.begin(), part.end());
+    mask_.resize(pattern_.size(), std::byte{0xFF});
+    pattern_.resize(round_up(pattern_.size()), std::byte{0});
+    mask_.resize(pattern_.size(), std::byte{0});
+  };
+  std::size_t begin = 0;
+  for (const FileRange& run : runs_) {
+    add(begin, run.begin);
+    begin = run.end;
+  }
+  add(begin, window_);
+}
+
+void Layout::add_histograms(const Rules& rules, const MetadataIndex& metadata) {
+  for (const auto& [label, known] : metadata.histograms()) {
+    by_label_.emplace(label, static_cast<std::uint32_t>(histograms_.size()));
+    histograms_.push_back(bind_histogram(rules, label, known));
+  }
+}
+
+std::optional<std::uint32_t> Layout::histogram(std::string_view label) const {
+  if (by_label_.empty()) return std::nullopt;
+  const auto known = by_label_.find(std::string(label));
+  return known == by_label_.end() ? std::nullopt : std::optional(known->second);
+}
+
+// Takes bytes out of the comparison. They are of one part.
 void Layout::exempt(std::uint64_t offset, std::uint64_t size) {
-  std::fill_n(mask_.begin() + static_cast<std::ptrdiff_t>(offset), size, std::byte{0});
+  const auto behind =
+      std::upper_bound(parts_.begin(), parts_.end(), offset,
+                       [](std::uint64_t at, const Part& part) { return at < part.bytes.begin; });
+  const Part& part = *(behind - 1);
+  std::fill_n(mask_.begin() + static_cast<std::ptrdiff_t>(part.pattern + offset - part.bytes.begin), size,
+              std::byte{0});
 }
 
 void Layout::add_field(const Field& field, const Rules& rules, const MetadataIndex& metadata) {
+  if (is_of_run(field)) return;
   const std::uint64_t copies = field.buffered ? 2 : 1;
   // What is not a value over time may change unseen.
   if (!is_metadata(field)) exempt(field.write_buffer_offset + 1, copies * field.type.size);
@@ -219,6 +305,8 @@ void Layout::add_field(const Field& field, const Rules& rules, const MetadataInd
   }
   const std::uint64_t items = items_of(field);
   if (items == 0) return;
+  // Buckets tell it.
+  if (const auto stem = histogram_stem(field.label); !stem.empty() && histogram(stem)) return;
   const auto known = metadata.find(field.label);
   for (std::uint64_t item = 0; item < items; ++item) {
     std::string label(field.label);
@@ -236,7 +324,10 @@ void Layout::add_field(const Field& field, const Rules& rules, const MetadataInd
 
 bool Layout::matches(const std::byte* bytes, std::size_t got) const {
   if (exact_ ? got != window_ : got < window_) return false;
-  return !differs(bytes, pattern_.data(), mask_.data(), pattern_.size());
+  return std::none_of(parts_.begin(), parts_.end(), [&](const Part& part) {
+    return differs(bytes + part.bytes.begin, pattern_.data() + part.pattern, mask_.data() + part.pattern,
+                   round_up(part.bytes.end - part.bytes.begin));
+  });
 }
 
 LifeMark Layout::mark(const std::byte* bytes) const {

@@ -10,8 +10,12 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
+#include "base/keyed_hash.h"
+#include "collect/histogram_binding.h"
 #include "collect/rules.h"
 #include "format/metadata_index.h"
 #include "format/owner.h"
@@ -76,6 +80,13 @@ struct LifeMark {
   bool operator==(const LifeMark&) const = default;
 };
 
+// Bytes of a file.
+struct FileRange {
+  std::uint32_t begin = 0;
+  std::uint32_t end = 0;
+  bool operator==(const FileRange&) const = default;
+};
+
 class Layout {
  public:
   // `content` was parsed from `bytes`, which hold the whole file or, where the list of fields ends
@@ -90,13 +101,14 @@ class Layout {
                                  const MetadataIndex& metadata);
 
   // At most so many units of work (work.h) it takes to build it.
-  static std::uint64_t most_work(const ParsedFile& content, std::size_t size, const Rules& rules);
+  static std::uint64_t most_work(const ParsedFile& content, std::size_t size, const Rules& rules,
+                                 const MetadataIndex& metadata);
 
   // The keyed hash of all bytes that matches() compares: files share a layout if they share it, and nobody
   // can make others that do.
   static std::uint64_t hash(const ParsedFile& content, std::span<const std::byte> bytes);
 
-  // How many bytes to read to be sure, and whether `got` of them at `bytes` look as they did.
+  // How many bytes to read to be sure, and whether `got` of them at `bytes` look as they did: all but runs().
   [[nodiscard]] std::size_t wanted() const { return window_ + (exact_ ? 2 : 0); }
   [[nodiscard]] bool matches(const std::byte* bytes, std::size_t got) const;
 
@@ -124,6 +136,12 @@ class Layout {
   [[nodiscard]] bool apart() const { return apart_; }  // some series are kept apart by process
   [[nodiscard]] const std::optional<Damage>& damage() const { return damage_; }
 
+  // Where fields of buckets and room for them are: each file of this shape has other ones there.
+  [[nodiscard]] std::span<const FileRange> runs() const { return runs_; }
+  // Histograms that the file tells of, by number; and the number of the one with that label.
+  [[nodiscard]] std::span<const HistogramBinding> histograms() const { return histograms_; }
+  [[nodiscard]] std::optional<std::uint32_t> histogram(std::string_view label) const;
+
   // Bytes that it takes, what its bindings hold included, about.
   [[nodiscard]] std::size_t memory() const { return memory_; }
 
@@ -133,10 +151,21 @@ class Layout {
 
  private:
   void add_field(const Field& field, const Rules& rules, const MetadataIndex& metadata);
+  void add_histograms(const Rules& rules, const MetadataIndex& metadata);
   void exempt(std::uint64_t offset, std::uint64_t size);
+  void set_window(const ParsedFile& content, std::span<const std::byte> bytes);
 
-  std::vector<std::byte> pattern_;  // both are a multiple of the compared width long
+  // What is compared: bytes between the runs, each part of the pattern a multiple of the compared width long.
+  struct Part {
+    FileRange bytes;
+    std::size_t pattern;
+  };
+  std::vector<Part> parts_;
+  std::vector<std::byte> pattern_;
   std::vector<std::byte> mask_;
+  std::vector<FileRange> runs_;
+  std::vector<HistogramBinding> histograms_;
+  std::unordered_map<std::string, std::uint32_t, KeyedHash> by_label_;  // of histograms
   std::size_t window_ = 0;
   bool exact_ = false;  // the file ends where the window does
   std::vector<FieldPlan> plans_;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "collect/bound_series.h"
 #include "collect/layout.h"
 #include "collect/shares.h"
 #include "collect/work.h"
@@ -35,7 +36,7 @@ class LayoutCache {
     const MetadataIndex metadata(content);
     needed = Layout::most_memory(content, bytes.size(), rules, metadata);
     if (needed > memory_.room(owner)) return nullptr;
-    work += Layout::most_work(content, bytes.size(), rules);
+    work += Layout::most_work(content, bytes.size(), rules, metadata);
     Entry entry{std::make_shared<const Layout>(content, bytes, rules, metadata), {}};
     auto used = use(entry, owner, needed);
     if (used) layouts_.emplace(hash, std::move(entry));
@@ -88,7 +89,7 @@ class LayoutCache {
       if (const auto use = mine->second.lock()) return {use, use->layout.get()};
     }
     auto use = std::make_shared<Use>(entry.layout, Held(memory_, owner));
-    needed = entry.layout->memory() + entry.layout->plans().size() * sizeof(std::uint32_t);  // and its series
+    needed = entry.layout->memory() + BoundSeries::memory(*entry.layout);  // and its series
     if (!use->held.hold(needed)) return nullptr;
     if (mine == entry.uses.end()) mine = entry.uses.insert(mine, {owner, {}});
     mine->second = use;

@@ -81,11 +81,7 @@ void Ledger::accept(const Layout& layout, std::span<const std::uint32_t> targets
       const std::uint64_t now = plan.counter(values[i]);
       if (now < before) ++stats.resets;
       const std::uint64_t added = now < before ? now : now - before;
-      if (plan.scale == 1.0) {
-        table.series[target].total += added;
-      } else {
-        table.fractions[target] += static_cast<double>(added) * plan.scale;
-      }
+      table.count(target, added, plan.scale);
     } else {
       const Counted* const from = resumed(i);
       const double before = from != nullptr ? from->fraction : plan.number(last[i]);

@@ -68,6 +68,7 @@ std::optional<Aggregate> parse_aggregate(std::string_view word) {
 struct Rules::Impl {
   std::string prefix;
   Aggregate aggregate = Aggregate::kByKind;
+  std::vector<Percentile> percentiles = default_percentiles();
   std::vector<LabelPattern> include;
   std::vector<LabelPattern> ignore;
   std::vector<CompiledRule> rules;
@@ -102,6 +103,20 @@ Rules::~Rules() = default;
 
 void Rules::strip_prefix(std::string prefix) { impl_->prefix = std::move(prefix); }
 void Rules::aggregate(Aggregate aggregate) { impl_->aggregate = aggregate; }
+void Rules::percentiles(std::vector<Percentile> percentiles) { impl_->percentiles = std::move(percentiles); }
+
+const std::vector<Percentile>& Rules::percentiles(std::int32_t rule) const {
+  if (rule == kNoRule) return impl_->percentiles;
+  const auto& own = impl_->rules[static_cast<std::size_t>(rule)].rule.percentiles;
+  return own ? *own : impl_->percentiles;
+}
+
+std::size_t Rules::most_percentiles() const {
+  std::size_t most = impl_->percentiles.size();
+  for (const auto& compiled : impl_->rules)
+    most = std::max(most, compiled.rule.percentiles ? compiled.rule.percentiles->size() : 0);
+  return most;
+}
 
 Expected<void> Rules::include(const std::string& pattern) {
   return compile(pattern).map([&](LabelPattern compiled) { impl_->include.push_back(std::move(compiled)); });

@@ -13,6 +13,7 @@
 
 #include "collect/label_pattern.h"
 #include "collect/pattern_use.h"
+#include "collect/percentile.h"
 #include "mmstats/error.h"
 #include "mmstats/metadata.h"
 #include "mmstats/parse.h"
@@ -54,6 +55,8 @@ struct Rule {
   double scale = 1.0;                  // values are multiplied by it
   bool ignore = false;                 // such labels become nothing
   bool keep_groups = false;            // for texts of the sink's own: see Series::groups
+  // Of histograms whose label matches, else the set's.
+  std::optional<std::vector<Percentile>> percentiles = {};
 };
 
 // Error: kInvalid; the rule makes a counter of labels, and puts processes together as no counter can be.
@@ -90,6 +93,8 @@ class Rules {
   // are kept whole.
   void strip_prefix(std::string prefix);
   void aggregate(Aggregate aggregate);
+  // Of histograms, unless a rule says otherwise: default_percentiles() at first.
+  void percentiles(std::vector<Percentile> percentiles);
 
   // Each adds one; errors are kInvalid with RE2's reason, and leave the rules as they were.
   Expected<void> include(const std::string& pattern);  // with any, only labels that match one are used
@@ -104,6 +109,10 @@ class Rules {
   // `known`: what the field's file says of it. Texts and values without exactly one number are never used.
   // `label` is normally field.label; elements of a repeated value come with their own.
   [[nodiscard]] Binding bind(std::string_view label, const Field& field, const FieldMetadata& known) const;
+
+  // Those of a histogram whose label `rule` decides (Binding::rule). Valid until rules are added.
+  [[nodiscard]] const std::vector<Percentile>& percentiles(std::int32_t rule) const;
+  [[nodiscard]] std::size_t most_percentiles() const;  // in one list
 
   // The most bytes that name, groups and sink_type of a binding take, if its label has `label_size`.
   [[nodiscard]] std::size_t most_text(std::size_t label_size) const;

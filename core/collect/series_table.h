@@ -52,6 +52,15 @@ struct SeriesTable {
   // Whether bind() may do now what it refused.
   [[nodiscard]] bool may_have_room(uid_t owner) const;
 
+  // A counter of whole numbers grew.
+  void count(std::uint32_t index, std::uint64_t added, double scale) {
+    if (scale == 1.0) {
+      series[index].total += added;
+    } else {
+      fractions[index] += static_cast<double>(added) * scale;
+    }
+  }
+
   void begin(std::chrono::steady_clock::time_point now);  // a scan
   std::size_t finish();  // computes every value; returns how many series have one
 
@@ -95,24 +104,6 @@ struct SeriesTable {
   std::size_t idle_entries_ = 0;
   std::uint64_t unbound_ = 0;  // series, ever
   std::chrono::steady_clock::time_point now_{};
-};
-
-// The series of a file's plans, or of all files of one user with the same shape: bound for as long as it is
-// there.
-struct BoundSeries {
-  SeriesTable& table;
-  uid_t owner;
-  std::vector<std::uint32_t> indices{};  // by plan; kNoSeries: it was refused
-  std::size_t refused = 0;
-
-  BoundSeries(SeriesTable& table_, uid_t owner_) : table(table_), owner(owner_) {}
-  BoundSeries(const BoundSeries&) = delete;
-  BoundSeries& operator=(const BoundSeries&) = delete;
-  ~BoundSeries() {
-    for (const std::uint32_t index : indices) {
-      if (index != kNoSeries) table.unbind(index);
-    }
-  }
 };
 
 }  // namespace mmstats

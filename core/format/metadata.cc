@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 
+#include "format/bucket_field.h"
 #include "format/metadata_index.h"
 
 namespace mmstats {
@@ -33,6 +35,14 @@ FieldMetadata read_line(std::string_view rest) {
   found.unit = next_part(rest, '\t');
   found.help = next_part(rest, '\t');
   return found;
+}
+
+// Whether the line `rest` is that of a histogram with buckets that are known here.
+bool is_histogram(std::string_view rest) {
+  if (next_part(rest, '\t') != kHistogramKind) return false;
+  next_part(rest, '\t');
+  next_part(rest, '\t');
+  return is_bucket_scheme(next_part(rest, '\t'));
 }
 
 }  // namespace
@@ -77,11 +87,15 @@ MetadataIndex::MetadataIndex(const ParsedFile& content) {
   for (const Field& field : content.fields) {
     if (field.type.item_size != 0) lines_.try_emplace(field.label);
   }
+  std::unordered_set<std::string_view, KeyedHash> told;
   for (const Field& field : content.fields) {
     if (!is_metadata_text(field)) continue;
     for (auto text = metadata_text(field); !text.empty();) {
       auto rest = next_part(text, '\n');
-      const auto known = lines_.find(next_part(rest, '\t'));
+      const auto label = next_part(rest, '\t');
+      if (rest.starts_with(kHistogramKind) && is_histogram(rest) && told.insert(label).second)
+        histograms_.push_back({.label = label, .known = read_line(rest)});
+      const auto known = lines_.find(label);
       if (known == lines_.end() || known->second.data() != nullptr) continue;
       known->second = rest;
     }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "base/keyed_hash.h"
 #include "mmstats/metadata.h"
@@ -27,12 +28,21 @@ class MetadataIndex {
   // is known.
   [[nodiscard]] FieldMetadata find(std::string_view label) const;
 
+  // A histogram whose buckets can be read: its label, which is no field's.
+  struct Histogram {
+    std::string_view label;
+    FieldMetadata known;
+  };
+  // Each once, in the order of their lines.
+  [[nodiscard]] const std::vector<Histogram>& histograms() const { return histograms_; }
+
   // How many labels find() may compare at most: it looks at one bucket.
   [[nodiscard]] std::size_t longest_search() const;
 
  private:
   // By label: what is in its line behind the label. Data is null: there is no line.
   std::unordered_map<std::string_view, std::string_view, KeyedHash> lines_;
+  std::vector<Histogram> histograms_;
 };
 
 }  // namespace mmstats

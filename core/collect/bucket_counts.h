@@ -1,0 +1,51 @@
+// How many values there were in each bucket (base/buckets.h), of those powers of two that had any.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/buckets.h"
+
+namespace mmstats {
+
+// One thread at a time.
+class BucketCounts {
+ public:
+  struct Power {
+    std::uint32_t number = 0;  // from 0 for 2^buckets::kLowestExponent
+    std::array<std::uint64_t, buckets::kMostParts> parts{};
+  };
+  // Bytes of one power.
+  static constexpr std::size_t kPowerMemory = sizeof(Power);
+
+  [[nodiscard]] bool has(std::uint32_t power) const { return index_[power] != 0; }
+  // The counts of a power, which is there from now on. Precondition: power < buckets::kPowers. Valid until
+  // the next power is new.
+  std::uint64_t* parts(std::uint32_t power);
+  // As if `number` values had come: whoever adds to parts() says so here.
+  void count(std::uint64_t number) { count_ += number; }
+  // All counts are 0; the powers stay.
+  void clear();
+
+  [[nodiscard]] std::uint64_t count() const { return count_; }
+  // Ascending.
+  [[nodiscard]] const std::vector<Power>& powers() const { return powers_; }
+
+  // The middle of the bucket that holds the value which so many per cent (0 to 100) of all are not above, as
+  // the nearest rank; so off by 1/64 of it at most. Precondition, for all that follow: count() > 0.
+  [[nodiscard]] double percentile(double percent) const;
+  [[nodiscard]] double min() const { return percentile(0); }
+  [[nodiscard]] double max() const { return percentile(100); }
+  [[nodiscard]] double mean() const;
+  // How many values are in buckets below `bound`, which is the least value of a bucket.
+  [[nodiscard]] std::uint64_t below(double bound) const;
+
+ private:
+  std::vector<Power> powers_;
+  std::array<std::uint8_t, buckets::kPowers> index_{};  // in powers_, and one more; 0: it is not there
+  std::uint64_t count_ = 0;
+};
+
+}  // namespace mmstats

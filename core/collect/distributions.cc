@@ -1,0 +1,129 @@
+#include "collect/distributions.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace mmstats {
+
+std::uint32_t DistributionTable::bind(const HistogramBinding& histogram, std::int32_t slot, uid_t owner,
+                                      std::span<const std::uint32_t> series) {
+  const Binding& whole = histogram.whole;
+  std::string key = whole.sink_type;
+  key.append(1, '\0').append(std::to_string(slot)).append(1, '\0').append(whole.name);
+  std::uint32_t index = kNone;
+  if (const auto found = by_key_.find(key); found != by_key_.end()) {
+    index = found->second;
+  } else {
+    Held held(memory_, owner);
+    if (!held.hold(sizeof(Distribution) + sizeof(Known) + 2 * key.size() + whole.unit.size() +
+                   whole.help.size() + histogram.parts.size() * sizeof(Target) + 200)) {
+      return kNone;
+    }
+    index = static_cast<std::uint32_t>(all_.size());
+    if (free_.empty()) {
+      all_.emplace_back();
+      known_.emplace_back();
+    } else {
+      index = free_.back();
+      free_.pop_back();
+    }
+    all_[index] = std::make_unique<Distribution>(Distribution{.name = whole.name,
+                                                              .groups = whole.groups,
+                                                              .sink_type = whole.sink_type,
+                                                              .unit = whole.unit,
+                                                              .help = whole.help,
+                                                              .rule = whole.rule,
+                                                              .slot = slot,
+                                                              .scale = whole.scale,
+                                                              .shown = false,
+                                                              .total = {},
+                                                              .interval = {}});
+    known_[index] = Known{};
+    known_[index].held = std::move(held);
+    known_[index].key = &by_key_.emplace(std::move(key), index).first->first;
+  }
+  Known& known = known_[index];
+  ++known.bound;
+  const bool apart = whole.aggregate == Aggregate::kNone;
+  if (whole.used && apart == (slot != -1)) all_[index]->shown = true;
+  for (std::size_t i = 0; i < histogram.parts.size(); ++i) {
+    if (series[i] == kNoSeries) continue;
+    const auto& part = histogram.parts[i];
+    const std::uint32_t generation = series_.series[series[i]].generation;
+    std::erase_if(known.targets, [&](const Target& target) {
+      return target.series == series[i] && target.generation != generation;
+    });
+    const bool has = std::any_of(known.targets.begin(), known.targets.end(),
+                                 [&](const Target& target) { return target.series == series[i]; });
+    if (has) continue;
+    known.targets.push_back({.series = series[i],
+                             .generation = generation,
+                             .counts = part.counts,
+                             .percent = part.percent,
+                             .scale = part.binding.scale});
+  }
+  return index;
+}
+
+void DistributionTable::unbind(std::uint32_t index) {
+  if (--known_[index].bound == 0) known_[index].unbound = now_;
+}
+
+void DistributionTable::begin(std::chrono::steady_clock::time_point now) {
+  now_ = now;
+  for (std::uint32_t index = 0; index < all_.size(); ++index) {
+    Known& known = known_[index];
+    if (!all_[index]) continue;
+    known.added = 0;
+    all_[index]->interval.clear();
+    if (known.bound > 0 || !series_.reuses || now - known.unbound <= SeriesTable::kKept) continue;
+    by_key_.erase(by_key_.find(*known.key));
+    all_[index].reset();
+    known = {};
+    free_.push_back(index);
+  }
+}
+
+// Whether there is memory for a power of two of both its counts.
+bool DistributionTable::has_power(std::uint32_t index, std::uint32_t power) {
+  if (all_[index]->total.has(power)) return true;
+  Held& held = known_[index].held;
+  return held.hold(held.amount() + 2 * BucketCounts::kPowerMemory);
+}
+
+void DistributionTable::add(std::uint32_t index, std::uint32_t power, unsigned bits,
+                            const std::uint64_t* added, bool in_interval) {
+  const std::uint32_t parts = 1U << bits;
+  std::uint64_t sum = 0;
+  for (std::uint32_t i = 0; i < parts; ++i) sum += added[i];
+  known_[index].added += sum;
+  if (!has_power(index, power)) return;
+  // What is less precise counts in the middle.
+  const unsigned coarse = buckets::kMostBits - bits;
+  const std::uint32_t middle = (1U << coarse) / 2;
+  const auto put = [&](BucketCounts& counts) {
+    std::uint64_t* const into = counts.parts(power);
+    for (std::uint32_t i = 0; i < parts; ++i) into[(i << coarse) + middle] += added[i];
+    counts.count(sum);
+  };
+  put(all_[index]->total);
+  if (in_interval) put(all_[index]->interval);
+}
+
+void DistributionTable::finish() {
+  for (std::uint32_t index = 0; index < all_.size(); ++index) {
+    if (!all_[index]) continue;
+    const BucketCounts& interval = all_[index]->interval;
+    for (const Target& target : known_[index].targets) {
+      if (series_.series[target.series].generation != target.generation) continue;
+      if (target.counts) {
+        series_.count(target.series, known_[index].added, target.scale);
+      } else if (interval.count() > 0) {
+        accumulate(series_.accumulators[target.series], series_.aggregates[target.series],
+                   interval.percentile(target.percent) * target.scale);
+      }
+    }
+  }
+}
+
+}  // namespace mmstats

@@ -1,0 +1,90 @@
+// Distributions: what the buckets of all files with one histogram add up to, ever and between two scans, and
+// the series that are computed of them.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/keyed_hash.h"
+#include "collect/bucket_counts.h"
+#include "collect/histogram_binding.h"
+#include "collect/series_table.h"
+#include "collect/shares.h"
+
+namespace mmstats {
+
+// One histogram over all workers, or over those of one process.
+struct Distribution {
+  std::string name;  // as Series::name: of the label that its series' labels begin with
+  std::vector<std::string> groups;
+  std::string sink_type;
+  std::string unit;
+  std::string help;
+  std::int32_t rule = kNoRule;  // which decided about its label
+  std::int32_t slot = -1;       // of the process; -1: all workers
+  double scale = 1;             // values are to be multiplied by it
+  bool shown = false;           // rules want it, not only series made of it
+  BucketCounts total;           // of all values ever: never falls
+  // Of those between the last scan and the one before it. Empty at the first scan: when values came that are
+  // there already is not known.
+  BucketCounts interval;
+};
+
+class DistributionTable {
+ public:
+  static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+
+  // `memory`: bytes; lives longer, as does `series`.
+  DistributionTable(Shares& memory, SeriesTable& series) : memory_(memory), series_(series) {}
+
+  // The one of `histogram`, whose files are `owner`'s, which is bound once more. `series`: by part of the
+  // histogram, those that are computed from it, kNoSeries: this one is not. kNone: he may have no more.
+  std::uint32_t bind(const HistogramBinding& histogram, std::int32_t slot, uid_t owner,
+                     std::span<const std::uint32_t> series);
+  void unbind(std::uint32_t index);
+
+  void begin(std::chrono::steady_clock::time_point now);  // a scan
+  // So many values more in each of 2^bits parts of a power of two. `in_interval`: they came since the last
+  // scan.
+  void add(std::uint32_t index, std::uint32_t power, unsigned bits, const std::uint64_t* added,
+           bool in_interval);
+  // Gives its series their values.
+  void finish();
+
+  // By index. Null: it made room.
+  [[nodiscard]] const std::vector<std::unique_ptr<Distribution>>& all() const { return all_; }
+
+ private:
+  struct Target {
+    std::uint32_t series;
+    std::uint32_t generation;  // of the series: another one has the index otherwise
+    bool counts;
+    double percent;
+    double scale;
+  };
+  struct Known {
+    std::vector<Target> targets;
+    std::uint64_t added = 0;  // in this scan
+    std::uint32_t bound = 0;
+    std::chrono::steady_clock::time_point unbound{};
+    Held held{};
+    const std::string* key = nullptr;
+  };
+  bool has_power(std::uint32_t index, std::uint32_t power);
+
+  Shares& memory_;
+  SeriesTable& series_;
+  std::vector<std::unique_ptr<Distribution>> all_;
+  std::vector<Known> known_;
+  std::vector<std::uint32_t> free_;
+  std::unordered_map<std::string, std::uint32_t, KeyedHash> by_key_;
+  std::chrono::steady_clock::time_point now_{};
+};
+
+}  // namespace mmstats

@@ -1,0 +1,42 @@
+#include "collect/histogram_binding.h"
+
+#include <string>
+
+namespace mmstats {
+namespace {
+
+constexpr std::size_t kFixedParts = 3;  // count, min, max
+
+Field number_of_type(char code) {
+  Field field{};
+  field.type.items = 1;
+  field.type.code = code;
+  field.type.size = field.type.item_size = 8;
+  return field;
+}
+
+}  // namespace
+
+HistogramBinding bind_histogram(const Rules& rules, std::string_view label, const FieldMetadata& known) {
+  HistogramBinding bound;
+  const auto bind = [&](std::string_view whole, char code, Kind kind, std::string_view unit) {
+    return rules.bind(whole, number_of_type(code), {.kind = kind, .unit = unit, .help = known.help});
+  };
+  bound.whole = bind(label, 'Q', Kind::kCounter, known.unit);
+  const auto add = [&](std::string_view ending, HistogramBinding::Part part) {
+    const auto whole = std::string(label) + '.' + std::string(ending);
+    part.binding =
+        part.counts ? bind(whole, 'Q', Kind::kCounter, {}) : bind(whole, 'd', Kind::kGauge, known.unit);
+    if (part.binding.used) bound.parts.push_back(std::move(part));
+  };
+  add("count", {.binding = {}, .counts = true});
+  add("min", {.binding = {}, .percent = 0});
+  for (const Percentile& percentile : rules.percentiles(bound.whole.rule))
+    add(percentile.ending, {.binding = {}, .percent = percentile.percent});
+  add("max", {.binding = {}, .percent = 100});
+  return bound;
+}
+
+std::size_t most_histogram_bindings(const Rules& rules) { return 1 + kFixedParts + rules.most_percentiles(); }
+
+}  // namespace mmstats

@@ -1,0 +1,30 @@
+// What becomes of one histogram: a series that holds its buckets, and those that are made of them.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "collect/rules.h"
+#include "mmstats/metadata.h"
+
+namespace mmstats {
+
+struct HistogramBinding {
+  // A series that is computed from the buckets: LABEL.count, LABEL.min, LABEL.max, LABEL.p99.
+  struct Part {
+    Binding binding;
+    bool counts = false;  // how many values, ever; else a percentile of the last interval
+    double percent = 0;   // 0: the least value; 100: the largest
+  };
+  Binding whole;  // of LABEL itself; unused: nobody wants the buckets
+  std::vector<Part> parts;
+};
+
+// `label`: the histogram's. Each series is bound as if a field had its label.
+HistogramBinding bind_histogram(const Rules& rules, std::string_view label, const FieldMetadata& known);
+
+// Bytes that it takes at most beside its texts, and how many bindings it has.
+std::size_t most_histogram_bindings(const Rules& rules);
+
+}  // namespace mmstats

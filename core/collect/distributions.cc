@@ -6,7 +6,7 @@
 namespace mmstats {
 
 std::uint32_t DistributionTable::bind(const HistogramBinding& histogram, std::int32_t slot, uid_t owner,
-                                      std::span<const std::uint32_t> series) {
+                                      std::span<const std::uint32_t> series, std::uint32_t sum) {
   const Binding& whole = histogram.whole;
   std::string key = whole.sink_type;
   key.append(1, '\0').append(std::to_string(slot)).append(1, '\0').append(whole.name);
@@ -36,6 +36,7 @@ std::uint32_t DistributionTable::bind(const HistogramBinding& histogram, std::in
                                                               .slot = slot,
                                                               .scale = whole.scale,
                                                               .shown = false,
+                                                              .sum = -1,
                                                               .total = {},
                                                               .interval = {}});
     known_[index] = Known{};
@@ -46,8 +47,16 @@ std::uint32_t DistributionTable::bind(const HistogramBinding& histogram, std::in
   ++known.bound;
   const bool apart = whole.aggregate == Aggregate::kNone;
   if (whole.used && apart == (slot != -1)) all_[index]->shown = true;
+  const auto belongs = [&](std::uint32_t one) {
+    series_.series[one].distribution = static_cast<std::int32_t>(index);
+  };
+  if (sum != kNoSeries) {
+    all_[index]->sum = static_cast<std::int32_t>(sum);
+    belongs(sum);
+  }
   for (std::size_t i = 0; i < histogram.parts.size(); ++i) {
     if (series[i] == kNoSeries) continue;
+    belongs(series[i]);
     const auto& part = histogram.parts[i];
     const std::uint32_t generation = series_.series[series[i]].generation;
     std::erase_if(known.targets, [&](const Target& target) {
@@ -77,11 +86,18 @@ void DistributionTable::begin(std::chrono::steady_clock::time_point now) {
     known.added = 0;
     all_[index]->interval.clear();
     if (known.bound > 0 || !series_.reuses || now - known.unbound <= SeriesTable::kKept) continue;
-    by_key_.erase(by_key_.find(*known.key));
-    all_[index].reset();
-    known = {};
-    free_.push_back(index);
+    drop(index);
   }
+}
+
+void DistributionTable::drop(std::uint32_t index) {
+  for (Series& one : series_.series) {
+    if (one.distribution == static_cast<std::int32_t>(index)) one.distribution = -1;
+  }
+  by_key_.erase(by_key_.find(*known_[index].key));
+  all_[index].reset();
+  known_[index] = {};
+  free_.push_back(index);
 }
 
 // Whether there is memory for a power of two of both its counts.

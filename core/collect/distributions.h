@@ -30,6 +30,7 @@ struct Distribution {
   std::int32_t slot = -1;       // of the process; -1: all workers
   double scale = 1;             // values are to be multiplied by it
   bool shown = false;           // rules want it, not only series made of it
+  std::int32_t sum = -1;        // of all values ever: the index of that series; -1: there is none
   BucketCounts total;           // of all values ever: never falls
   // Of those between the last scan and the one before it. Empty at the first scan: when values came that are
   // there already is not known.
@@ -44,9 +45,10 @@ class DistributionTable {
   DistributionTable(Shares& memory, SeriesTable& series) : memory_(memory), series_(series) {}
 
   // The one of `histogram`, whose files are `owner`'s, which is bound once more. `series`: by part of the
-  // histogram, those that are computed from it, kNoSeries: this one is not. kNone: he may have no more.
+  // histogram, those that are computed from it, kNoSeries: this one is not; `sum`: that of its sum, likewise.
+  // kNone: he may have no more.
   std::uint32_t bind(const HistogramBinding& histogram, std::int32_t slot, uid_t owner,
-                     std::span<const std::uint32_t> series);
+                     std::span<const std::uint32_t> series, std::uint32_t sum);
   void unbind(std::uint32_t index);
 
   void begin(std::chrono::steady_clock::time_point now);  // a scan
@@ -77,6 +79,7 @@ class DistributionTable {
     const std::string* key = nullptr;
   };
   bool has_power(std::uint32_t index, std::uint32_t power);
+  void drop(std::uint32_t index);
 
   Shares& memory_;
   SeriesTable& series_;

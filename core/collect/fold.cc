@@ -194,8 +194,10 @@ bool Fold::Impl::bind_histogram(const Layout& layout, std::size_t i, std::int32_
       any = any || series[part] != kNoSeries;
     }
     if (!any) return;
-    const std::uint32_t made =
-        distributions.bind(histogram, apart ? slot : WorkerSlots::kNone, into.owner, series);
+    const auto plan = layout.sum(i);
+    const bool has_sum = plan && is_apart(layout.binding(layout.plans()[*plan])) == apart;
+    const std::uint32_t made = distributions.bind(histogram, apart ? slot : WorkerSlots::kNone, into.owner,
+                                                  series, has_sum ? into.indices[*plan] : kNoSeries);
     if (index != DistributionTable::kNone) distributions.unbind(index);
     index = made;
     all = all && made != DistributionTable::kNone;

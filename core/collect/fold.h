@@ -67,12 +67,13 @@ struct Series {
   std::string unit;
   std::string help;
   Kind kind = Kind::kGauge;
-  std::int32_t rule = kNoRule;  // which made it, in the order in which they were added
-  std::int32_t slot = -1;       // worker slot of a series that is kept apart; -1: all workers
-  bool integral = false;        // of a counter: `total` is exact, else `value` holds the sum
-  bool present = false;         // has a value at this scan; a counter keeps its total for ever
-  std::uint64_t total = 0;      // of an integral counter with scale 1; modulo 2^64
-  double value = 0;             // of everything else
+  std::int32_t rule = kNoRule;     // which made it, in the order in which they were added
+  std::int32_t distribution = -1;  // of a histogram's: its index in Fold::distributions()
+  std::int32_t slot = -1;          // worker slot of a series that is kept apart; -1: all workers
+  bool integral = false;           // of a counter: `total` is exact, else `value` holds the sum
+  bool present = false;            // has a value at this scan; a counter keeps its total for ever
+  std::uint64_t total = 0;         // of an integral counter with scale 1; modulo 2^64
+  double value = 0;                // of everything else
   // Odd: the series at this index made room (FoldLimits::reuse_series), and there is none now. Even again,
   // and larger: it is another one.
   std::uint32_t generation = 0;

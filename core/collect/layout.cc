@@ -22,7 +22,7 @@ constexpr std::uint64_t kDamageWindow = 64;
 // A repeated value with more items is data, not a set of metrics.
 constexpr std::uint64_t kMaxItems = 1024;
 
-constexpr std::size_t kHistogramMemory = sizeof(HistogramBinding) + 120;  // the last: its entry by label
+constexpr std::size_t kHistogramMemory = sizeof(HistogramBinding) + 136;  // the last: its entry by label
 
 // Whether two byte strings differ where the mask has bits. `size` is a multiple of a block's.
 // Compiled twice: this is the one loop over all bytes of all files in every scan.
@@ -219,6 +219,7 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
   whole_counters_ = count_to(1);
   counters_ = count_to(2);
   const auto is_apart = [](const Binding& binding) { return binding.aggregate == Aggregate::kNone; };
+  find_sums();
   apart_ = std::any_of(bindings_.begin(), bindings_.end(), is_apart) ||
            std::any_of(histograms_.begin(), histograms_.end(), [&](const HistogramBinding& histogram) {
              return is_apart(histogram.whole) ||
@@ -272,6 +273,16 @@ void Layout::add_histograms(const Rules& rules, const MetadataIndex& metadata) {
   for (const auto& [label, known] : metadata.histograms()) {
     by_label_.emplace(label, static_cast<std::uint32_t>(histograms_.size()));
     histograms_.push_back(bind_histogram(rules, label, known));
+  }
+}
+
+void Layout::find_sums() {
+  constexpr std::string_view kSum = ".sum";
+  sums_.resize(histograms_.size());
+  for (std::size_t i = 0; i < counters_ && !histograms_.empty(); ++i) {
+    if (!labels_[i].ends_with(kSum)) continue;
+    const auto known = histogram(std::string_view(labels_[i]).substr(0, labels_[i].size() - kSum.size()));
+    if (known) sums_[*known] = i;
   }
 }
 

@@ -141,6 +141,8 @@ class Layout {
   // Histograms that the file tells of, by number; and the number of the one with that label.
   [[nodiscard]] std::span<const HistogramBinding> histograms() const { return histograms_; }
   [[nodiscard]] std::optional<std::uint32_t> histogram(std::string_view label) const;
+  // The plan of a histogram's LABEL.sum, if the file has that counter.
+  [[nodiscard]] std::optional<std::size_t> sum(std::size_t histogram) const { return sums_[histogram]; }
 
   // Bytes that it takes, what its bindings hold included, about.
   [[nodiscard]] std::size_t memory() const { return memory_; }
@@ -152,6 +154,7 @@ class Layout {
  private:
   void add_field(const Field& field, const Rules& rules, const MetadataIndex& metadata);
   void add_histograms(const Rules& rules, const MetadataIndex& metadata);
+  void find_sums();
   void exempt(std::uint64_t offset, std::uint64_t size);
   void set_window(const ParsedFile& content, std::span<const std::byte> bytes);
 
@@ -165,6 +168,7 @@ class Layout {
   std::vector<std::byte> mask_;
   std::vector<FileRange> runs_;
   std::vector<HistogramBinding> histograms_;
+  std::vector<std::optional<std::size_t>> sums_;                        // by histogram
   std::unordered_map<std::string, std::uint32_t, KeyedHash> by_label_;  // of histograms
   std::size_t window_ = 0;
   bool exact_ = false;  // the file ends where the window does

@@ -352,6 +352,9 @@ std::optional<UnusedPatterns> Watch::unused_patterns() {
 }
 
 std::span<const Series> Watch::series() const { return impl_->fold.series(); }
+std::span<const std::unique_ptr<Distribution>> Watch::distributions() const {
+  return impl_->fold.distributions();
+}
 const FoldStats& Watch::stats() const { return impl_->fold.stats(); }
 std::size_t Watch::files() const { return impl_->discovery.files().size(); }
 

@@ -94,6 +94,8 @@ class Watch {
   std::optional<UnusedPatterns> unused_patterns();
 
   [[nodiscard]] std::span<const Series> series() const;  // valid until the next scan
+  // As Fold::distributions(), likewise.
+  [[nodiscard]] std::span<const std::unique_ptr<Distribution>> distributions() const;
   [[nodiscard]] const FoldStats& stats() const;
   [[nodiscard]] std::size_t files() const;  // known
 

@@ -44,6 +44,7 @@ struct Options {
   std::vector<std::string> globs;
   std::vector<std::string> addresses{"127.0.0.1:5002"};
   std::vector<std::string> hosts;
+  std::string buckets = "4";
   std::string page_folder = MMASH_PAGE;
   std::string javascript = MMASH_JAVASCRIPT;
   bool access_log = false;
@@ -71,6 +72,11 @@ void add_options(CLI::App& app, Options& options) {
                  "Seconds that a client has to send a request, or to take a piece of an answer")
       ->capture_default_str()
       ->check(CLI::Range(0.1, 3600.0));
+  app.add_option("--buckets", options.buckets,
+                 "Buckets of a histogram in /metrics: so many a power of two (1, 2, 4, 8, 16),\n"
+                 "all of them, or their bounds, as 0.1,0.5,2")
+      ->capture_default_str()
+      ->take_last();
   app.add_flag("--access-log", options.access_log, "A line on standard output for each answer");
   app.add_option("--page", options.page_folder, "The folder with the page's files")
       ->capture_default_str()
@@ -84,9 +90,12 @@ int run(Options& options) {
   options.server.patience = std::chrono::milliseconds(static_cast<std::int64_t>(options.patience * 1e3));
   auto page = mmash::Page::load(options.page_folder, options.javascript);
   if (!page) return fail(page.error());
+  auto bounds = mmash::parse_bucket_bounds(options.buckets);
+  if (!bounds) return fail(bounds.error());
   if (options.globs.empty()) options.globs = mmstats::default_globs();
   mmash::Site site(options.globs, mmash::HostNames(host_names(std::move(options.hosts), options.addresses)),
-                   std::move(*page), [](std::string_view text) { mmstats::complain("mmash", text); });
+                   std::move(*page), std::move(*bounds),
+                   [](std::string_view text) { mmstats::complain("mmash", text); });
   mmash::Server server(
       options.server, [&](const mmash::Request& request) { return site.answer(request); },
       options.access_log ? mmash::write_line : std::function<void(std::string_view)>());

@@ -4,13 +4,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <unordered_set>
 #include <vector>
 
+#include "collect/distributions.h"
 #include "collect/fold.h"
+#include "mmstats/error.h"
 
 namespace mmash {
 
@@ -30,18 +33,27 @@ struct MetricName {
 class MetricNames {
  public:
   // A family of the server's own, which no label gets. Before any series.
-  void reserve(std::string_view family, mmstats::Kind kind) { take(family, kind); }
+  void reserve(std::string_view family, mmstats::Kind kind) { take(family, endings_of(kind)); }
 
-  // Names those series that have none yet.
-  void extend(std::span<const mmstats::Series> series);
+  using Distributions = std::span<const std::unique_ptr<mmstats::Distribution>>;
+
+  // Names those series and distributions that have none yet. What a histogram tells is no family of its own:
+  // it gets no name.
+  void extend(std::span<const mmstats::Series> series, Distributions distributions = {});
+  [[nodiscard]] const MetricName& histogram(std::size_t distribution) const {
+    return histograms_[distribution];
+  }
   [[nodiscard]] const MetricName& operator[](std::size_t series) const { return names_[series]; }
   [[nodiscard]] std::size_t size() const { return names_.size(); }
 
  private:
-  MetricName choose(const mmstats::Series& series, std::size_t index);
-  bool take(std::string_view family, mmstats::Kind kind);
+  using Endings = std::span<const std::string_view>;  // of samples, other than none
+  static Endings endings_of(mmstats::Kind kind);
+  MetricName choose(std::string_view label, std::string_view unit, Endings endings, std::size_t index);
+  bool take(std::string_view family, Endings endings);
 
   std::vector<MetricName> names_;
+  std::vector<MetricName> histograms_;
   std::unordered_set<std::uint64_t> taken_;  // hashes
 };
 
@@ -49,6 +61,21 @@ class MetricNames {
 // counter whose value none can have (NaN, negative).
 void write_family(MetricsFormat format, const MetricName& name, std::string_view help,
                   const mmstats::Series& series, std::string& into);
+
+// Where the buckets of a histogram end that are shown.
+struct BucketBounds {
+  // So many a power of two, all of the range in use: 1, 2, 4, 8, 16 or 32.
+  unsigned per_power = 4;
+  // These instead, if there are any: ascending.
+  std::vector<double> listed = {};
+};
+
+// "4", "all" (32 a power of two), or bounds as "0.1,0.5,2". Error: kInvalid.
+mmstats::Expected<BucketBounds> parse_bucket_bounds(std::string_view text);
+
+// Appends a histogram; `sum`: of its values, if it is known.
+void write_histogram(MetricsFormat format, const MetricName& name, const mmstats::Distribution& distribution,
+                     const mmstats::Series* sum, const BucketBounds& bounds, std::string& into);
 
 // What a series says of itself: its help, or its label.
 std::string help_of(const mmstats::Series& series);

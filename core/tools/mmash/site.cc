@@ -70,7 +70,7 @@ Response redirect(unsigned status, std::string_view to) {
 
 }  // namespace
 
-Site::Site(const std::vector<std::string>& globs, HostNames hosts, Page page,
+Site::Site(const std::vector<std::string>& globs, HostNames hosts, Page page, BucketBounds bounds,
            std::function<void(std::string_view)> complain)
     : hosts_(std::move(hosts)),
       page_(std::move(page)),
@@ -79,6 +79,7 @@ Site::Site(const std::vector<std::string>& globs, HostNames hosts, Page page,
       files_(globs),
       live_(globs),
       stats_(files_, globs),
+      bounds_(std::move(bounds)),
       started_(steady_clock::now()) {
   for (const auto& own : kOwnMetrics) names_.reserve(own.family, own.kind);
 }
@@ -146,21 +147,31 @@ Response Site::metrics(const Request& request) {
     series.value = own.value(live_.watch().stats(), live_.report());
     write_family(format, {own.family, own.unit}, own.help, series, first);
   }
-  names_.extend(live_.watch().series());
+  names_.extend(live_.watch().series(), live_.watch().distributions());
   // A client that is slow gets values of a later scan in later pieces, but the same families.
   return in_pieces({.content_type = std::string(content_type(format)),
                     .headers = {{"Cache-Control", "no-store"}, {"Vary", "Accept"}},
                     .body = std::move(first)},
                    [this, format, at = std::size_t{0}, end = names_.size()]() mutable {
                      Piece piece;
-                     for (; at < end && piece.text.size() < kPiece; ++at) {
-                       const auto& series = live_.watch().series()[at];
-                       write_family(format, names_[at], help_of(series), series, piece.text);
-                     }
+                     for (; at < end && piece.text.size() < kPiece; ++at)
+                       write_series(format, at, piece.text);
                      piece.last = at == end;
                      if (piece.last && format == MetricsFormat::kOpenMetrics) piece.text += "# EOF\n";
                      return piece;
                    });
+}
+
+// A series, or instead of the count of a histogram all of that.
+void Site::write_series(MetricsFormat format, std::size_t at, std::string& into) const {
+  const auto all = live_.watch().series();
+  const auto& series = all[at];
+  if (series.distribution < 0) return write_family(format, names_[at], help_of(series), series, into);
+  const auto index = static_cast<std::size_t>(series.distribution);
+  const auto& one = live_.watch().distributions()[index];
+  if (series.kind != Kind::kCounter || one->sum == static_cast<std::int32_t>(at)) return;
+  const auto* const sum = one->sum < 0 ? nullptr : &all[static_cast<std::size_t>(one->sum)];
+  write_histogram(format, names_.histogram(index), *one, sum, bounds_, into);
 }
 
 void Site::scan_again(std::chrono::seconds quiet) {

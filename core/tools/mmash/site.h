@@ -20,7 +20,7 @@ namespace mmash {
 class Site {
  public:
   // `complain` is told of files that cannot be used, once each, and not too many in a minute.
-  Site(const std::vector<std::string>& globs, HostNames hosts, Page page,
+  Site(const std::vector<std::string>& globs, HostNames hosts, Page page, BucketBounds bounds,
        std::function<void(std::string_view)> complain);
   Site(const Site&) = delete;
   Site& operator=(const Site&) = delete;
@@ -36,6 +36,7 @@ class Site {
   Response route(const Request& request);
   Response health();
   Response metrics(const Request& request);
+  void write_series(MetricsFormat format, std::size_t at, std::string& into) const;
   void scan();
 
   HostNames hosts_;
@@ -45,6 +46,7 @@ class Site {
   Live live_;
   Stats stats_;
   MetricNames names_;
+  BucketBounds bounds_;
   std::chrono::steady_clock::time_point started_;
 };
 

@@ -1,12 +1,15 @@
 // Series as text for Prometheus: names without collisions, and the formats' letters.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "base/buckets.h"
 #include "base/hash.h"
 #include "tools/mmash/metrics.h"
 
@@ -269,4 +272,78 @@ TEST_CASE("OpenMetrics is for those who ask for it") {
   CHECK(metrics_format("text/plain;version=0.0.4") == MetricsFormat::kPrometheus);
   CHECK(metrics_format("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5") ==
         MetricsFormat::kOpenMetrics);
+}
+
+namespace {
+
+mmstats::Distribution distribution_of(std::initializer_list<double> values) {
+  mmstats::Distribution made;
+  made.name = "web.latency";
+  made.unit = "seconds";
+  made.help = "Time to answer";
+  for (const double value : values) {
+    const auto bucket = mmstats::buckets::of(value);
+    ++made.total.parts(bucket / 32)[bucket % 32];
+    made.total.count(1);
+  }
+  return made;
+}
+
+std::string histogram_text(MetricsFormat format, const mmstats::Distribution& one, std::string_view buckets,
+                           const Series* sum = nullptr) {
+  std::string text;
+  const auto bounds = parse_bucket_bounds(buckets);
+  REQUIRE(bounds.has_value());
+  write_histogram(format, {"web_latency_seconds", "seconds"}, one, sum, *bounds, text);
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("a histogram has buckets up to each bound, a sum and a count") {
+  auto sum = series("web.latency.sum", Kind::kCounter, "seconds");
+  sum.value = 6.5;
+  CHECK(histogram_text(MetricsFormat::kOpenMetrics, distribution_of({1.0, 1.5, 4.0}), "1,2,8", &sum) ==
+        "# TYPE web_latency_seconds histogram\n"
+        "# UNIT web_latency_seconds seconds\n"
+        "# HELP web_latency_seconds Time to answer\n"
+        "web_latency_seconds_bucket{le=\"1.0\"} 0\n"
+        "web_latency_seconds_bucket{le=\"2.0\"} 2\n"
+        "web_latency_seconds_bucket{le=\"8.0\"} 3\n"
+        "web_latency_seconds_bucket{le=\"+Inf\"} 3\n"
+        "web_latency_seconds_sum 6.5\n"
+        "web_latency_seconds_count 3\n");
+}
+
+TEST_CASE("by default a histogram has four buckets a power of two, of the range in use") {
+  const auto lines = [](const std::string& text) { return std::ranges::count(text, '\n'); };
+  // 2^0 to 2^2 lie in one block of four powers; head, infinity and count are four more lines.
+  CHECK(lines(histogram_text(MetricsFormat::kPrometheus, distribution_of({4.0, 7.0, 9.0}), "4")) == 16 + 4);
+  CHECK(lines(histogram_text(MetricsFormat::kPrometheus, distribution_of({4.0, 7.0, 9.0}), "all")) ==
+        128 + 4);
+  CHECK(lines(histogram_text(MetricsFormat::kPrometheus, distribution_of({}), "4")) == 4);
+  const auto text = histogram_text(MetricsFormat::kPrometheus, distribution_of({4.0, 7.0, 9.0}), "4");
+  CHECK(text.find("_bucket{le=\"5.0\"} 1\n") != std::string::npos);
+  CHECK(text.find("_bucket{le=\"8.0\"} 2\n") != std::string::npos);
+  CHECK(text.find("_bucket{le=\"10.0\"} 3\n") != std::string::npos);
+}
+
+TEST_CASE("what a histogram tells is no family of its own, and its names are no other's") {
+  std::vector<std::unique_ptr<mmstats::Distribution>> distributions;
+  distributions.push_back(std::make_unique<mmstats::Distribution>(distribution_of({1.0})));
+  distributions[0]->unit.clear();
+  std::vector<Series> all{series("web.latency.count", Kind::kCounter),
+                          series("web.latency_bucket", Kind::kGauge)};
+  all[0].distribution = 0;
+  MetricNames names;
+  names.extend(all, distributions);
+  CHECK(names.histogram(0).family == "web_latency");
+  CHECK(names[0].family.empty());
+  CHECK(names[1].family.starts_with("web_latency_bucket_"));
+}
+
+TEST_CASE("bounds of buckets that make no sense are refused") {
+  for (const char* wrong : {"", "3", "64", "0", "x", "1,1", "2,1", "0.0,1", "nan,1", "1.0.0", "-1,2", ",1"})
+    CHECK_FALSE(parse_bucket_bounds(wrong).has_value());
+  CHECK(parse_bucket_bounds("0.1,0.5,2")->listed == std::vector{0.1, 0.5, 2.0});
 }

@@ -24,7 +24,7 @@ struct Served {
   Site site;
 
   Served()
-      : site({folder / "*.mmstats"}, HostNames({}), page(),
+      : site({folder / "*.mmstats"}, HostNames({}), page(), {},
              [this](std::string_view text) { complaints.emplace_back(text); }) {}
 
   Page page() const {
@@ -141,7 +141,7 @@ TEST_CASE("a folder that cannot be listed is counted among mmash's own metrics")
   const TemporaryFolder folder;
   REQUIRE(::symlink("circle", (folder / "circle").c_str()) == 0);
   Served served;
-  Site site({served.folder / "*.mmstats", folder / "circle/*.mmstats"}, HostNames({}), served.page(),
+  Site site({served.folder / "*.mmstats", folder / "circle/*.mmstats"}, HostNames({}), served.page(), {},
             [](std::string_view) {});
   Request request;
   REQUIRE(read_target("/metrics", request));

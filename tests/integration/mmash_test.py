@@ -3,8 +3,10 @@
 import contextlib
 import http.client
 import json
+import math
 import os
 import pathlib
+import random
 import re
 import resource
 import select
@@ -330,28 +332,18 @@ class MmashTest(unittest.TestCase):
         )
         self.assertEqual((result.returncode, result.stdout, result.stderr), (0, b"", b""), text.decode())
 
-    def test_prometheus_scrapes_it(self):
-        metadata = "web.requests\tcounter\t\tRequests \"answered\"\nweb.latency\tgauge\tseconds\tFrom accept to \\ answer\n"
-        self.publish(
-            "web.mmstats",
-            writer.counter("web.requests", 2**53 + 7),
-            writer.gauge("web.latency", 0.25),
-            writer.counter("web.odd label", 9),
-            writer.counter("one.two", 1),
-            writer.counter("one_two", 2),
-            writer.text("sys.metadata", metadata, 256),
-        )
-        server = self.start()
-        self.check_metrics(server)
+    def prometheus(self, *servers):
+        """A running Prometheus that scrapes them, as a function that asks its API."""
         port = daemons.free_port()
         config = os.path.join(self.folder, "prometheus.yml")
+        targets = ", ".join(f'"127.0.0.1:{server.port}"' for server in servers)
         with open(config, "w") as file:
             file.write(
                 f"""\
 global: {{scrape_interval: 1s, scrape_timeout: 1s}}
 scrape_configs:
 - job_name: mmash
-  static_configs: [{{targets: ["127.0.0.1:{server.port}"]}}]
+  static_configs: [{{targets: [{targets}]}}]
 """
             )
         prometheus = daemons.Daemon(
@@ -374,34 +366,91 @@ scrape_configs:
                 return False
 
         prometheus.ready = ready
+        prometheus.__enter__()
+        self.addCleanup(prometheus.__exit__, None, None, None)
 
         def ask(path, **query):
             url = f"http://127.0.0.1:{port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
             with opener.open(url, timeout=SECONDS) as answer:
                 return json.load(answer)["data"]
 
+        return ask
+
+    def test_prometheus_adds_histograms_of_two_hosts(self):
+        random_ = random.Random(5)
+        values = [
+            [random_.lognormvariate(-3, 1) for _ in range(900)],
+            [random_.lognormvariate(-1, 0.3) for _ in range(100)],
+        ]
+        truth = sorted(values[0] + values[1])
+        for buckets, width in (("4", 0.25), ("all", 1 / 32)):
+            servers, files = [], []
+            for host in range(2):
+                folder = os.path.join(self.folder, f"{buckets}-{host}")
+                os.mkdir(folder)
+                # First with a value of the range, so that the bounds are there when the others come.
+                path = os.path.join(folder, "a.mmstats")
+                writer.MmstatsFile(path, writer.histogram("web.latency", [0.001, 8.0]), created=100).close()
+                files.append(path)
+                servers.append(self.start("--buckets", buckets, globs=[os.path.join(folder, "*.mmstats")]))
+                self.check_metrics(servers[-1])
+            ask = self.prometheus(*servers)
+
+            def value(query):
+                result = ask("query", query=query)["result"]
+                return float(result[0]["value"][1]) if len(result) == 1 else None
+
+            count = "sum(web_latency_seconds_count)"
+            daemons.wait_until(lambda: value(count) == 4, "both hosts are scraped", 60)
+            for path, added in zip(files, values):
+                writer.MmstatsFile(path, writer.histogram("web.latency", [0.001, 8.0] + added), created=100).close()
+            daemons.wait_until(lambda: value(count) == 1004, "all values are scraped", 60)
+            self.assertAlmostEqual(value("sum(web_latency_seconds_sum)"), sum(truth) + 2 * 8.001, places=6)
+            for percent in (50, 90, 99):
+                # What was there at the first scrape is no increase.
+                sought = "sum by (le) (increase(web_latency_seconds_bucket[5m]))"
+                got = value(f"histogram_quantile({percent / 100}, {sought})")
+                exact = truth[math.ceil(len(truth) * percent / 100) - 1]
+                self.assertLessEqual(abs(got - exact), width * exact, (buckets, percent, got, exact))
+            for server in servers:
+                self.check_metrics(server)
+
+    def test_prometheus_scrapes_it(self):
+        metadata = "web.requests\tcounter\t\tRequests \"answered\"\nweb.latency\tgauge\tseconds\tFrom accept to \\ answer\n"
+        self.publish(
+            "web.mmstats",
+            writer.counter("web.requests", 2**53 + 7),
+            writer.gauge("web.latency", 0.25),
+            writer.counter("web.odd label", 9),
+            writer.counter("one.two", 1),
+            writer.counter("one_two", 2),
+            writer.text("sys.metadata", metadata, 256),
+        )
+        server = self.start()
+        self.check_metrics(server)
+        ask = self.prometheus(server)
+
         def value(name):
             result = ask("query", query=name)["result"]
             return float(result[0]["value"][1]) if len(result) == 1 else None
 
-        with prometheus:
-            daemons.wait_until(lambda: value("web_requests_total") == 2**53 + 8, "Prometheus has the value", 60)
-            self.assertEqual(value("web_latency_seconds"), 0.25)
-            self.assertEqual(value('{__name__=~"web_odd_label_[0-9a-f]{12}_total"}'), 9)
-            both = {value("one_two_total"), value('{__name__=~"one_two_[0-9a-f]{12}_total"}')}
-            self.assertEqual(both, {1, 2})
-            self.assertEqual(value("up"), 1)
-            self.assertEqual(value("mmash_files"), 1)
-            about = ask("metadata")
-            self.assertEqual(
-                about["web_requests"], [{"type": "counter", "unit": "", "help": 'Requests "answered"'}]
-            )
-            self.assertEqual(
-                about["web_latency_seconds"],
-                [{"type": "gauge", "unit": "seconds", "help": "From accept to \\ answer"}],
-            )
-            targets = ask("targets")["activeTargets"]
-            self.assertEqual([(one["health"], one["lastError"]) for one in targets], [("up", "")])
+        daemons.wait_until(lambda: value("web_requests_total") == 2**53 + 8, "Prometheus has the value", 60)
+        self.assertEqual(value("web_latency_seconds"), 0.25)
+        self.assertEqual(value('{__name__=~"web_odd_label_[0-9a-f]{12}_total"}'), 9)
+        both = {value("one_two_total"), value('{__name__=~"one_two_[0-9a-f]{12}_total"}')}
+        self.assertEqual(both, {1, 2})
+        self.assertEqual(value("up"), 1)
+        self.assertEqual(value("mmash_files"), 1)
+        about = ask("metadata")
+        self.assertEqual(
+            about["web_requests"], [{"type": "counter", "unit": "", "help": 'Requests "answered"'}]
+        )
+        self.assertEqual(
+            about["web_latency_seconds"],
+            [{"type": "gauge", "unit": "seconds", "help": "From accept to \\ answer"}],
+        )
+        targets = ask("targets")["activeTargets"]
+        self.assertEqual([(one["health"], one["lastError"]) for one in targets], [("up", "")])
 
     def test_the_end_of_open_metrics_is_told(self):
         self.publish("a.mmstats", writer.counter("a", 1))

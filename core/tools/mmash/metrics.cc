@@ -197,7 +197,8 @@ mmstats::Expected<BucketBounds> parse_bucket_bounds(std::string_view text) {
 
 void write_histogram(MetricsFormat format, const MetricName& name, const mmstats::Distribution& distribution,
                      const Series* sum, const BucketBounds& bounds, std::string& into) {
-  using namespace mmstats::buckets;
+  namespace buckets = mmstats::buckets;
+  using buckets::kMostParts;
   const std::string& family = name.family;
   const auto& total = distribution.total;
   into += fmt::format("# TYPE {} histogram\n", family);
@@ -222,7 +223,7 @@ void write_histogram(MetricsFormat format, const MetricName& name, const mmstats
       if (power != total.powers().end() && power->number == at / kMostParts) {
         for (std::uint32_t part = 0; part < step; ++part) below += power->parts[at % kMostParts + part];
       }
-      bucket(lower(at + step), below);
+      bucket(buckets::lower(at + step), below);
     }
   }
   into += fmt::format("{}_bucket{{le=\"+Inf\"}} {}\n", family, total.count());

@@ -317,12 +317,13 @@ TEST_CASE("a histogram has buckets up to each bound, a sum and a count") {
 
 TEST_CASE("by default a histogram has four buckets a power of two, of the range in use") {
   const auto lines = [](const std::string& text) { return std::ranges::count(text, '\n'); };
-  // 2^0 to 2^2 lie in one block of four powers; head, infinity and count are four more lines.
+  // 2^2 and 2^3 lie in one block of four powers; head, infinity and count are four more lines.
   CHECK(lines(histogram_text(MetricsFormat::kPrometheus, distribution_of({4.0, 7.0, 9.0}), "4")) == 16 + 4);
   CHECK(lines(histogram_text(MetricsFormat::kPrometheus, distribution_of({4.0, 7.0, 9.0}), "all")) ==
         128 + 4);
   CHECK(lines(histogram_text(MetricsFormat::kPrometheus, distribution_of({}), "4")) == 4);
   const auto text = histogram_text(MetricsFormat::kPrometheus, distribution_of({4.0, 7.0, 9.0}), "4");
+  CAPTURE(text);
   CHECK(text.find("_bucket{le=\"5.0\"} 1\n") != std::string::npos);
   CHECK(text.find("_bucket{le=\"8.0\"} 2\n") != std::string::npos);
   CHECK(text.find("_bucket{le=\"10.0\"} 3\n") != std::string::npos);

@@ -5,7 +5,7 @@
 
 namespace mmstats {
 
-std::uint64_t* BucketCounts::parts(std::uint32_t power) {
+BucketCounts::Power& BucketCounts::at(std::uint32_t power) {
   if (!has(power)) {
     const auto place = std::partition_point(powers_.begin(), powers_.end(),
                                             [&](const Power& one) { return one.number < power; });
@@ -13,29 +13,50 @@ std::uint64_t* BucketCounts::parts(std::uint32_t power) {
     for (std::size_t i = 0; i < powers_.size(); ++i)
       index_[powers_[i].number] = static_cast<std::uint8_t>(i + 1);
   }
-  return powers_[index_[power] - 1U].parts.data();
+  return powers_[index_[power] - 1U];
+}
+
+void BucketCounts::add(std::uint32_t power, unsigned bits, const std::uint64_t* added) {
+  Power& into = at(power);
+  const unsigned coarse = buckets::kMostBits - bits;
+  const std::uint32_t middle = (1U << coarse) / 2;
+  std::uint64_t sum = 0;
+  for (std::uint32_t i = 0; i < 1U << bits; ++i) {
+    into.parts[(i << coarse) + middle] += added[i];
+    sum += added[i];
+  }
+  into.sum += sum;
+  count_ += sum;
+}
+
+void BucketCounts::add(double value) {
+  const std::uint32_t bucket = buckets::of(value);
+  Power& into = at(bucket >> buckets::kMostBits);
+  ++into.parts[bucket % buckets::kMostParts];
+  ++into.sum;
+  ++count_;
 }
 
 void BucketCounts::clear() {
-  for (Power& power : powers_) power.parts.fill(0);
+  for (Power& power : powers_) power = Power{.number = power.number};
   count_ = 0;
 }
 
 double BucketCounts::percentile(double percent) const {
-  const double place = std::ceil(percent / 100 * static_cast<double>(count_));
+  // But for roundings: 99.9 % of 1,000 is 999.
+  const double place = std::ceil(percent / 100 * static_cast<double>(count_) * (1 - 1e-12));
   // Which one it is, of the values in their order, counted from 1.
   auto rank = std::clamp<std::uint64_t>(place < 1 ? 1 : static_cast<std::uint64_t>(place), 1, count_);
-  std::uint32_t last = 0;
   for (const Power& power : powers_) {
-    for (std::uint32_t part = 0; part < buckets::kMostParts; ++part) {
-      const std::uint64_t here = power.parts[part];
-      if (here == 0) continue;
-      last = (power.number << buckets::kMostBits) + part;
-      if (rank <= here) return buckets::middle(last);
-      rank -= here;
+    if (rank > power.sum) {
+      rank -= power.sum;
+      continue;
     }
+    std::uint32_t part = 0;
+    for (; rank > power.parts[part]; ++part) rank -= power.parts[part];
+    return buckets::middle((power.number << buckets::kMostBits) + part);
   }
-  return buckets::middle(last);
+  return 0;
 }
 
 double BucketCounts::mean() const {

@@ -15,17 +15,18 @@ class BucketCounts {
  public:
   struct Power {
     std::uint32_t number = 0;  // from 0 for 2^buckets::kLowestExponent
+    std::uint64_t sum = 0;     // of its parts
     std::array<std::uint64_t, buckets::kMostParts> parts{};
   };
   // Bytes of one power.
   static constexpr std::size_t kPowerMemory = sizeof(Power);
 
   [[nodiscard]] bool has(std::uint32_t power) const { return index_[power] != 0; }
-  // The counts of a power, which is there from now on. Precondition: power < buckets::kPowers. Valid until
-  // the next power is new.
-  std::uint64_t* parts(std::uint32_t power);
-  // As if `number` values had come: whoever adds to parts() says so here.
-  void count(std::uint64_t number) { count_ += number; }
+  // So many values more in each of 2^bits parts of a power, which is there from now on; of parts that are
+  // wider than a bucket, in the middle. Precondition: power < buckets::kPowers.
+  void add(std::uint32_t power, unsigned bits, const std::uint64_t* added);
+  // One value more.
+  void add(double value);
   // All counts are 0; the powers stay.
   void clear();
 
@@ -43,6 +44,8 @@ class BucketCounts {
   [[nodiscard]] std::uint64_t below(double bound) const;
 
  private:
+  Power& at(std::uint32_t power);
+
   std::vector<Power> powers_;
   std::array<std::uint8_t, buckets::kPowers> index_{};  // in powers_, and one more; 0: it is not there
   std::uint64_t count_ = 0;

@@ -1,6 +1,7 @@
 #include "collect/distributions.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 namespace mmstats {
@@ -109,21 +110,10 @@ bool DistributionTable::has_power(std::uint32_t index, std::uint32_t power) {
 
 void DistributionTable::add(std::uint32_t index, std::uint32_t power, unsigned bits,
                             const std::uint64_t* added, bool in_interval) {
-  const std::uint32_t parts = 1U << bits;
-  std::uint64_t sum = 0;
-  for (std::uint32_t i = 0; i < parts; ++i) sum += added[i];
-  known_[index].added += sum;
+  known_[index].added += std::accumulate(added, added + (std::size_t{1} << bits), std::uint64_t{0});
   if (!has_power(index, power)) return;
-  // What is less precise counts in the middle.
-  const unsigned coarse = buckets::kMostBits - bits;
-  const std::uint32_t middle = (1U << coarse) / 2;
-  const auto put = [&](BucketCounts& counts) {
-    std::uint64_t* const into = counts.parts(power);
-    for (std::uint32_t i = 0; i < parts; ++i) into[(i << coarse) + middle] += added[i];
-    counts.count(sum);
-  };
-  put(all_[index]->total);
-  if (in_interval) put(all_[index]->interval);
+  all_[index]->total.add(power, bits, added);
+  if (in_interval) all_[index]->interval.add(power, bits, added);
 }
 
 void DistributionTable::finish() {

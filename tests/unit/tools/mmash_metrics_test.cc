@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "base/buckets.h"
 #include "base/hash.h"
 #include "tools/mmash/metrics.h"
 
@@ -281,11 +280,7 @@ mmstats::Distribution distribution_of(std::initializer_list<double> values) {
   made.name = "web.latency";
   made.unit = "seconds";
   made.help = "Time to answer";
-  for (const double value : values) {
-    const auto bucket = mmstats::buckets::of(value);
-    ++made.total.parts(bucket / 32)[bucket % 32];
-    made.total.count(1);
-  }
+  for (const double value : values) made.total.add(value);
   return made;
 }
 

@@ -1,4 +1,4 @@
-// The example in core/doc/format.md is a file, and says what the parser says.
+// Each example in core/doc/format.md is a file, and says what the parser says.
 #include <doctest/doctest.h>
 
 #include <cstddef>
@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "format/bucket_field.h"
 #include "mmstats/format.h"
 #include "mmstats/metadata.h"
 #include "mmstats/parse.h"
@@ -46,28 +47,33 @@ void add_row(const std::string& line, std::vector<Row>& rows) {
   if (texts[0] != "label" && texts[0] != "---") rows.push_back({texts[0], texts[1], texts[2], texts[3]});
 }
 
-Example read_example() {
+// In their order. The table of an example ends with the next line that is none.
+std::vector<Example> read_examples() {
   std::ifstream in(TEST_DATA "/../../core/doc/format.md");
   REQUIRE(in);
-  Example example;
-  enum { kBefore, kHex, kAfter } where = kBefore;
+  std::vector<Example> examples;
+  enum { kBefore, kHex, kAfter, kInTable } where = kBefore;
   for (std::string line; std::getline(in, line);) {
-    if (where == kBefore && line == "```hex") {
-      where = kHex;
-    } else if (where == kHex && line == "```") {
+    const bool is_row = line.starts_with("|");
+    if (where == kHex && line == "```") {
       where = kAfter;
     } else if (where == kHex) {
-      add_bytes(line, example.bytes);
-    } else if (where == kAfter && line.starts_with("|")) {
-      add_row(line, example.rows);
+      add_bytes(line, examples.back().bytes);
+    } else if (line == "```hex") {
+      where = kHex;
+      examples.emplace_back();
+    } else if (where == kAfter || where == kInTable) {
+      if (is_row) add_row(line, examples.back().rows);
+      where = is_row ? kInTable : where == kInTable ? kBefore : kAfter;
     }
   }
-  return example;
+  return examples;
 }
 
 std::string text_of(const mmstats::Field& field) {
   std::ostringstream out;
   for (const auto& item : mmstats::decode(field.type_text, field.value)) {
+    if (out.tellp() > 0) out << ' ';
     std::visit(
         [&](const auto& value) {
           if constexpr (!std::is_same_v<std::decay_t<decltype(value)>, std::monostate>) out << value;
@@ -77,11 +83,7 @@ std::string text_of(const mmstats::Field& field) {
   return out.str();
 }
 
-}  // namespace
-
-TEST_CASE("the documented example parses to the documented fields") {
-  const Example example = read_example();
-  mmstats::ParsedFile file;
+void check(const Example& example, mmstats::ParsedFile& file) {
   mmstats::parse(example.bytes, file);
   CHECK(!file.damage);
   CHECK(file.terminated);
@@ -97,9 +99,31 @@ TEST_CASE("the documented example parses to the documented fields") {
     CHECK((field.buffered ? "yes" : "no") == row.buffered);
     CHECK(text_of(field) == row.value);
   }
+}
+
+}  // namespace
+
+TEST_CASE("the documented examples parse to the documented fields") {
+  const auto examples = read_examples();
+  REQUIRE(examples.size() == 2);
+  mmstats::ParsedFile file;
+  check(examples[0], file);
+  const auto offset = [&](const char* in) {
+    return in - reinterpret_cast<const char*>(examples[0].bytes.data());
+  };
+  // As the text says: the room's count is one aligned word, and the counters are aligned.
+  CHECK(file.fields[2].label.ends_with(mmstats::kRoomLabel));
+  CHECK(offset(file.fields[2].type_text.data() + file.fields[2].type_text.size()) % 8 == 0);
+  const auto buckets = mmstats::bucket_field(file.fields[3]);
+  REQUIRE(buckets);
+  CHECK(buckets->stem == "app.size");
+  CHECK(buckets->power == 3);
+  CHECK(offset(reinterpret_cast<const char*>(file.fields[3].value.data())) % 8 == 0);
+
+  check(examples[1], file);
 
   // As the text above it says: the first value is aligned, the second is not.
-  const auto lies_at = [&](std::size_t i) { return file.fields[i].value.data() - example.bytes.data(); };
+  const auto lies_at = [&](std::size_t i) { return file.fields[i].value.data() - examples[1].bytes.data(); };
   CHECK(lies_at(0) == 24);
   CHECK(lies_at(1) % 8 != 0);
 

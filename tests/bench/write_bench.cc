@@ -21,6 +21,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/buckets.h"
 #include "mmstats/fields.h"
 #include "mmstats/histogram.h"
 #include "mmstats/model.h"
@@ -188,27 +189,42 @@ void compare_texts(mmstats::Model& model) {
   row("200 bytes, not ASCII", cyrillic);
 }
 
+// What a histogram that has no file does: it finds the bucket, and adds twice in memory.
+struct BareHistogram {
+  std::vector<std::uint64_t> counts = std::vector<std::uint64_t>(mmstats::buckets::kCount);
+  double sum = 0;
+
+  void add(double value) {
+    ++counts[mmstats::buckets::of(value)];
+    sum += value;
+    asm volatile("" : : : "memory");
+  }
+};
+
 void compare_values(mmstats::Model& model) {
   mmstats::Average average(model, "average");
   mmstats::MovingAverage moving_average(model, "moving_average");
   mmstats::Histogram histogram(model, "histogram");
+  mmstats::Histogram coarse_histogram(model, "coarse_histogram", {}, 4);
   mmstats::MovingHistogram moving_histogram(model, "moving_histogram");
   mmstats::WindowHistogram window_histogram(model, "window_histogram");
   mmstats::Timer timer(model, "timer");
 
-  std::vector<double> values(1U << 12U);
+  // A power of two, and few: neither finding the next nor reading it takes time.
+  constexpr std::size_t kValues = 1U << 10U;
+  std::vector<double> values(kValues);
   std::mt19937_64 random(1);
   std::lognormal_distribution<double> latencies(-6, 1);
   for (double& value : values) value = latencies(random);
   const auto each = [&values](auto field) {
     return [&values, field](std::size_t operations) mutable {
-      for (std::size_t i = 0; i < operations; ++i) field.add(values[i % values.size()]);
+      for (std::size_t i = 0; i < operations; ++i) field.add(values[i % kValues]);
     };
   };
   double sum = 0;
   const auto add_up = [&](std::size_t operations) {
     for (std::size_t i = 0; i < operations; ++i) {
-      sum += values[i % values.size()];
+      sum += values[i % kValues];
       asm volatile("" : "+x"(sum));
     }
   };
@@ -216,12 +232,18 @@ void compare_values(mmstats::Model& model) {
   compare("Average", "adding up", kMany, each(average), add_up);
   compare("MovingAverage", "adding up", kMany, each(moving_average), add_up);
   compare("Histogram", "adding up", kMany, each(histogram), add_up);
+  BareHistogram bare;
+  const auto add_bare = [&](std::size_t operations) {
+    for (std::size_t i = 0; i < operations; ++i) bare.add(values[i % kValues]);
+  };
+  compare("Histogram", "two additions in memory", kMany, each(histogram), add_bare);
+  compare("Histogram of precision 4", "two additions in memory", kMany, each(coarse_histogram), add_bare);
   compare("MovingHistogram", "adding up", kMany, each(moving_histogram), add_up);
   const auto now = std::chrono::steady_clock::now();
   compare(
       "WindowHistogram, without the clock", "adding up", kMany,
       [&, field = window_histogram](std::size_t operations) mutable {
-        for (std::size_t i = 0; i < operations; ++i) field.add(values[i % values.size()], now);
+        for (std::size_t i = 0; i < operations; ++i) field.add(values[i % kValues], now);
       },
       add_up);
   const auto two_reads = [] {

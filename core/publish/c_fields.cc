@@ -1,4 +1,5 @@
 // The C interface to counters, texts, averages and histograms, in the order of mmstats.h.
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -47,10 +48,16 @@ namespace {
 template <class Handle, class Field, class... Size>
 Handle* make_handle(mmstats_model* model, const char* label, const char* unit, const char* help,
                     Size... size) noexcept {
-  const Which which{.size = (std::uint64_t{0} + ... + size)};
+  std::uint64_t sizes = 0;
+  ((sizes = sizes << 8U ^ std::uint64_t{size}), ...);  // the second is a byte
+  const Which which{.size = sizes};
   return keep<Handle, Field>(model, label, which, [&](mmstats::Model& fields, const std::string& name) {
     return std::make_unique<Handle>(Handle{Field(fields, name, about(unit, help), size...)});
   });
+}
+
+unsigned bounded_precision(unsigned precision) {
+  return std::min(precision, mmstats::Histogram::kMostPrecision);
 }
 
 double seconds_since(std::uint64_t started) {
@@ -134,17 +141,40 @@ double mmstats_average_value(const mmstats_average* average) {
 
 mmstats_histogram* mmstats_histogram_new(mmstats_model* model, const char* label, const char* unit,
                                          const char* help) {
-  return make_handle<mmstats_histogram, mmstats::Histogram>(model, label, unit, help);
+  return mmstats_histogram_new_with_precision(model, mmstats::Histogram::kMostPrecision, label, unit, help);
 }
 
 mmstats_histogram* mmstats_moving_histogram_new(mmstats_model* model, std::size_t size, const char* label,
                                                 const char* unit, const char* help) {
-  return make_handle<mmstats_histogram, mmstats::MovingHistogram>(model, label, unit, help, size);
+  return mmstats_moving_histogram_new_with_precision(model, size, mmstats::Histogram::kMostPrecision, label,
+                                                     unit, help);
 }
 
 mmstats_histogram* mmstats_window_histogram_new(mmstats_model* model, std::size_t seconds, const char* label,
                                                 const char* unit, const char* help) {
-  return make_handle<mmstats_histogram, mmstats::WindowHistogram>(model, label, unit, help, seconds);
+  return mmstats_window_histogram_new_with_precision(model, seconds, mmstats::Histogram::kMostPrecision,
+                                                     label, unit, help);
+}
+
+mmstats_histogram* mmstats_histogram_new_with_precision(mmstats_model* model, unsigned precision,
+                                                        const char* label, const char* unit,
+                                                        const char* help) {
+  return make_handle<mmstats_histogram, mmstats::Histogram>(model, label, unit, help,
+                                                            bounded_precision(precision));
+}
+
+mmstats_histogram* mmstats_moving_histogram_new_with_precision(mmstats_model* model, std::size_t size,
+                                                               unsigned precision, const char* label,
+                                                               const char* unit, const char* help) {
+  return make_handle<mmstats_histogram, mmstats::MovingHistogram>(model, label, unit, help, size,
+                                                                  bounded_precision(precision));
+}
+
+mmstats_histogram* mmstats_window_histogram_new_with_precision(mmstats_model* model, std::size_t seconds,
+                                                               unsigned precision, const char* label,
+                                                               const char* unit, const char* help) {
+  return make_handle<mmstats_histogram, mmstats::WindowHistogram>(model, label, unit, help, seconds,
+                                                                  bounded_precision(precision));
 }
 
 void mmstats_histogram_add(mmstats_histogram* histogram, double value) {

@@ -186,7 +186,8 @@ MMSTATS_API void mmstats_average_add(mmstats_average* average, double value);
 MMSTATS_API double mmstats_average_add_since(mmstats_average* average, uint64_t started);
 MMSTATS_API double mmstats_average_value(const mmstats_average* average);
 
-/* Publishes LABEL.count .sum .min .max .p50 .p90 .p99 .p999; see histogram.h for errors and bounds. */
+/* Publishes LABEL.buckets.E and LABEL.count .sum .min .max .p50 .p90 .p99 .p999; see histogram.h for errors,
+ * memory and bounds. */
 typedef struct mmstats_histogram mmstats_histogram;
 
 MMSTATS_API mmstats_histogram* mmstats_histogram_new(mmstats_model* model, const char* label,
@@ -197,6 +198,20 @@ MMSTATS_API mmstats_histogram* mmstats_moving_histogram_new(mmstats_model* model
 MMSTATS_API mmstats_histogram* mmstats_window_histogram_new(mmstats_model* model, size_t seconds,
                                                             const char* label, const char* unit,
                                                             const char* help);
+/* `precision`: how many buckets a power of two has: 32, as above; or 16, 8 or 4, for less memory. */
+MMSTATS_API mmstats_histogram* mmstats_histogram_new_with_precision(mmstats_model* model, unsigned precision,
+                                                                    const char* label, const char* unit,
+                                                                    const char* help);
+MMSTATS_API mmstats_histogram* mmstats_moving_histogram_new_with_precision(mmstats_model* model, size_t size,
+                                                                           unsigned precision,
+                                                                           const char* label,
+                                                                           const char* unit,
+                                                                           const char* help);
+MMSTATS_API mmstats_histogram* mmstats_window_histogram_new_with_precision(mmstats_model* model,
+                                                                           size_t seconds, unsigned precision,
+                                                                           const char* label,
+                                                                           const char* unit,
+                                                                           const char* help);
 MMSTATS_API void mmstats_histogram_add(mmstats_histogram* histogram, double value);
 MMSTATS_API double mmstats_histogram_add_since(mmstats_histogram* histogram, uint64_t started);
 

@@ -1,6 +1,6 @@
 #include "publish/bucket_table.h"
 
-#include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstring>
 
@@ -61,6 +61,33 @@ void write_head(std::byte* into, std::size_t head, std::string_view before_power
   *into = std::byte{kUnbuffered};
 }
 
+// What Room::state holds.
+constexpr std::size_t kTableUnit = 64;
+constexpr unsigned kPowerBits = 7;
+static_assert(buckets::kPowers < 1U << kPowerBits);
+
+std::uint32_t taken_of(std::uint64_t state) { return static_cast<std::uint32_t>(state); }
+bool is_entering(std::uint64_t state) { return state >> 32U != 0; }
+
+std::uint64_t entering(std::uint32_t taken, std::size_t table, std::uint32_t power) {
+  return std::uint64_t{table / kTableUnit} << (32 + kPowerBits) | std::uint64_t{power} << 32U | taken;
+}
+
+std::byte* begin_of(Room& room) {  // behind the word and the write buffer byte
+  return reinterpret_cast<std::byte*>(&room) + room.word + kWord + 1;
+}
+
+// Enters the last field that was taken into its table. It may be entered already: this changes nothing then.
+void enter(Room& room, std::uint64_t state) {
+  const auto table_at = static_cast<std::size_t>(state >> (32 + kPowerBits)) * kTableUnit;
+  std::byte* const here = reinterpret_cast<std::byte*>(&room) + table_at;
+  auto& table = *reinterpret_cast<BucketTable*>(here);
+  const auto power = static_cast<std::uint32_t>(state >> 32U) & ((1U << kPowerBits) - 1);
+  std::byte* const counters = begin_of(room) + room.bytes - taken_of(state) + table.head;
+  table.at[power].store(static_cast<std::int32_t>(counters - here), std::memory_order_relaxed);
+  room.state.compare_exchange_strong(state, taken_of(state), std::memory_order_relaxed);
+}
+
 }  // namespace
 
 std::size_t bucket_field_bytes(std::string_view label, unsigned bits) {
@@ -68,8 +95,7 @@ std::size_t bucket_field_bytes(std::string_view label, unsigned bits) {
 }
 
 std::size_t room_bytes(std::string_view label, unsigned bits) {
-  // One more than there are powers: a handler may make the field that it interrupts.
-  return (buckets::kPowers + 1) * bucket_field_bytes(label, bits);
+  return buckets::kPowers * bucket_field_bytes(label, bits);
 }
 
 std::size_t table_bytes(std::string_view label) {
@@ -111,43 +137,64 @@ std::vector<std::byte> room_image(std::int32_t word, std::size_t bytes) {
 
 std::uint64_t* BucketTable::open(std::uint32_t power, unsigned bits) noexcept {
   auto* const here = reinterpret_cast<std::byte*>(this);
-  const std::size_t size = kWord << bits;
   if (room == 0) {
-    std::byte* const counters = here + sizeof *this + power * size;
-    at[power].store(static_cast<std::int32_t>(counters - here), std::memory_order_relaxed);
-    return reinterpret_cast<std::uint64_t*>(counters);
-  }
-  auto& from = *reinterpret_cast<Room*>(here + room);
-  auto* const word = reinterpret_cast<std::byte*>(&from) + from.word;
-  std::byte* const room_begin = word + kWord + 1;  // behind the word and the write buffer byte
-  from.takers.fetch_add(1, std::memory_order_relaxed);
-  const auto field = static_cast<std::uint32_t>(head + size);
-  const std::uint32_t taken = from.taken.fetch_add(field, std::memory_order_relaxed) + field;
-  std::int32_t distance = 0;
-  if (taken > from.bytes) {
-    from.taken.fetch_sub(field, std::memory_order_relaxed);
+    const std::size_t distance = sizeof *this + power * (kWord << bits);
+    at[power].store(static_cast<std::int32_t>(distance), std::memory_order_relaxed);
   } else {
-    std::byte* const begin = room_begin + from.bytes - taken;
-    char type[4] = {};
-    char* const type_end = std::to_chars(type, type + sizeof type - 1, 1U << bits).ptr;
-    *type_end = 'Q';
-    write_head(begin, head, reinterpret_cast<const char*>(this + 1),
-               buckets::kLowestExponent + static_cast<int>(power),
-               {type, static_cast<std::size_t>(type_end + 1 - type)});
-    const auto mine = static_cast<std::int32_t>(begin + head - here);
-    if (at[power].compare_exchange_strong(distance, mine, std::memory_order_relaxed)) distance = mine;
-  }
-  // Whoever is interrupted has a field that is not whole, before those of its handlers: he shows them all.
-  if (from.takers.fetch_sub(1, std::memory_order_relaxed) == 1) {
-    const std::atomic_ref left(*reinterpret_cast<std::uint64_t*>(word));
-    std::uint64_t before = left.load(std::memory_order_relaxed);
-    while (!left.compare_exchange_strong(before,
-                                         room_word(from.bytes - from.taken.load(std::memory_order_relaxed)),
-                                         std::memory_order_release)) {
+    auto& from = *reinterpret_cast<Room*>(here + room);
+    from.takers.fetch_add(1, std::memory_order_relaxed);
+    take(from, power, bits);
+    // Whoever is interrupted has a field that is not whole, before those of its handlers: he shows them all.
+    if (from.takers.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      const std::atomic_ref left(
+          *reinterpret_cast<std::uint64_t*>(reinterpret_cast<std::byte*>(&from) + from.word));
+      std::uint64_t before = left.load(std::memory_order_relaxed);
+      while (!left.compare_exchange_strong(
+          before, room_word(from.bytes - taken_of(from.state.load(std::memory_order_relaxed))),
+          std::memory_order_release)) {
+      }
     }
   }
-  if (distance == 0) return nullptr;
-  return reinterpret_cast<std::uint64_t*>(here + distance);
+  return reinterpret_cast<std::uint64_t*>(here + at[power].load(std::memory_order_relaxed));
+}
+
+void BucketTable::add_all_to(double& sum, double amount) noexcept {
+  if (may_add()) {
+    while (add_to(sum, amount)) {
+      amount = std::bit_cast<double>(sum_of_handlers.exchange(0, std::memory_order_relaxed));
+    }
+    return;
+  }
+  std::uint64_t before = sum_of_handlers.load(std::memory_order_relaxed);
+  while (!sum_of_handlers.compare_exchange_strong(
+      before, std::bit_cast<std::uint64_t>(std::bit_cast<double>(before) + amount),
+      std::memory_order_relaxed)) {
+  }
+}
+
+// Takes bytes for a field of that power, and writes what it begins with; unless there is one by now. There is
+// room for one of each.
+void BucketTable::take(Room& from, std::uint32_t power, unsigned bits) noexcept {
+  const auto field = static_cast<std::uint32_t>(head + (kWord << bits));
+  const auto distance = static_cast<std::size_t>(-static_cast<std::int64_t>(room));
+  std::uint64_t mine = 0;
+  for (std::uint64_t state = from.state.load(std::memory_order_relaxed);;) {
+    if (is_entering(state)) {
+      enter(from, state);
+      state = from.state.load(std::memory_order_relaxed);
+      continue;
+    }
+    if (at[power].load(std::memory_order_relaxed) != 0) return;
+    mine = entering(taken_of(state) + field, distance, power);
+    if (from.state.compare_exchange_strong(state, mine, std::memory_order_relaxed)) break;
+  }
+  enter(from, mine);
+  char type[4] = {};
+  char* const type_end = std::to_chars(type, type + sizeof type - 1, 1U << bits).ptr;
+  *type_end = 'Q';
+  write_head(begin_of(from) + from.bytes - taken_of(mine), head, reinterpret_cast<const char*>(this + 1),
+             buckets::kLowestExponent + static_cast<int>(power),
+             {type, static_cast<std::size_t>(type_end + 1 - type)});
 }
 
 }  // namespace mmstats

@@ -24,7 +24,11 @@ namespace mmstats {
 struct Room {
   std::int32_t word;    // from here to the word in the file
   std::uint32_t bytes;  // how many can be taken
-  std::atomic<std::uint32_t> taken;
+  // How many are taken (32 bits), and the last field among them, if its table does not know it yet: the power
+  // of two (7 bits), and the distance of the table, which lies behind, in units of 64 bytes. One word: who
+  // takes bytes says in the same moment what for. A handler that interrupts him enters the field in his
+  // stead, and no bytes are taken twice for the same power.
+  std::atomic<std::uint64_t> state;
   std::atomic<std::uint32_t> takers;  // this thread, and handlers that interrupted it
 };
 
@@ -34,8 +38,12 @@ struct BucketTable {
   std::atomic<std::int32_t> at[buckets::kPowers];  // from here to the counters of a power; 0: none yet
   std::int32_t room;                               // from here to its Room; 0: none
   std::uint32_t head;                              // bytes before the counters of a field
+  // The sum of the values is one more number of the thread. While it is added to, handlers add to another
+  // one.
+  std::atomic<std::uint64_t> sum_of_handlers;  // a double's bits
+  std::atomic<std::uint32_t> adding;
 
-  // This thread's counters of a power of two, 2^bits of them. Null: not one value can be taken any more.
+  // This thread's counters of a power of two, 2^bits of them.
   std::uint64_t* counters(std::uint32_t power, unsigned bits) noexcept {
     const std::int32_t distance = at[power].load(std::memory_order_relaxed);
     if (distance == 0) [[unlikely]]
@@ -43,14 +51,33 @@ struct BucketTable {
     return reinterpret_cast<std::uint64_t*>(reinterpret_cast<std::byte*>(this) + distance);
   }
   // The same, null if there was no value of that power.
-  [[nodiscard]] const std::uint64_t* known(std::uint32_t power) const noexcept {
+  [[nodiscard]] std::uint64_t* known(std::uint32_t power) noexcept {
     const std::int32_t distance = at[power].load(std::memory_order_relaxed);
-    if (distance == 0) return nullptr;
-    return reinterpret_cast<const std::uint64_t*>(reinterpret_cast<const std::byte*>(this) + distance);
+    if (distance == 0) [[unlikely]]
+      return nullptr;
+    return reinterpret_cast<std::uint64_t*>(reinterpret_cast<std::byte*>(this) + distance);
   }
 
+  // Adding to the sum, of which a handler that does the same amid it loses nothing. For any processor: an
+  // addition of doubles in one piece would take much longer. First, false: this is such a handler.
+  [[nodiscard]] bool may_add() const noexcept { return adding.load(std::memory_order_relaxed) == 0; }
+  // Then; true: there were handlers.
+  bool add_to(double& sum, double amount) noexcept {
+    volatile double& shown = sum;  // aligned: stored as a whole, and without a way through other registers
+    adding.store(1, std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    shown = shown + amount;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    adding.store(0, std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    return sum_of_handlers.load(std::memory_order_relaxed) != 0;
+  }
+  // Both, and what handlers added.
+  void add_all_to(double& sum, double amount) noexcept;
+
  private:
-  [[gnu::cold]] std::uint64_t* open(std::uint32_t power, unsigned bits) noexcept;
+  [[gnu::cold, gnu::noinline]] std::uint64_t* open(std::uint32_t power, unsigned bits) noexcept;
+  void take(Room& from, std::uint32_t power, unsigned bits) noexcept;
 };
 
 // Bytes of a field of buckets, of a room for all of a histogram, and of a table, in a file or without one.

@@ -16,6 +16,7 @@
 #include "mmstats/format.h"
 #include "publish/bucket_table.h"
 #include "publish/known_fields.h"
+#include "publish/no_signals.h"
 
 namespace mmstats {
 
@@ -144,7 +145,12 @@ std::size_t FileSet::append_property(std::string_view label, std::string_view ty
 }
 
 std::optional<std::uint32_t> FileSet::add_memory(std::size_t size, bool kept) {
-  if (size > size_.memory - memory_) return std::nullopt;
+  return add_memory(size, kept, size_.memory - for_tables_);
+}
+
+// `most`: of the memory that may be given away.
+std::optional<std::uint32_t> FileSet::add_memory(std::size_t size, bool kept, std::size_t most) {
+  if (memory_ > most || size > most - memory_) return std::nullopt;
   const std::size_t end = (memory_ + size + kCacheLine - 1) / kCacheLine * kCacheLine;
   for (Region* region : regions_) region->provide_memory(end);
   if (!kept) fresh_.add_memory(size_.file + memory_, end - memory_);
@@ -155,26 +161,27 @@ std::optional<std::uint32_t> FileSet::add_buckets(const std::string& stem, unsig
                                                   std::vector<Error>& errors) {
   const auto line = histogram_line(stem, bits, about);
   const std::size_t room = room_bytes(stem, bits);
-  if (!options_.system_fields || line.empty() || room_wanted_ + room > kMaxRoom) return std::nullopt;
+  if (!options_.system_fields || line.empty() || room > kMaxRoom) return std::nullopt;
   if (!has_room(room + kMaxHead + with_prefix(options_, kRoomLabel).size(), line)) return std::nullopt;
-  std::optional<std::uint32_t> room_at = room_at_;
-  if (!room_at || complete_) room_at = add_memory(sizeof(Room), true);
-  const auto at = add_memory(table_bytes(stem), true);
+  const bool shares = !without_room_.empty() && last_room_wanted_ + room <= kMaxRoom;
+  const auto room_at = shares ? without_room_.back().room_at : add_memory(sizeof(Room), true, size_.memory);
+  const auto at = add_memory(table_bytes(stem), true, size_.memory);
   if (!room_at || !at) return std::nullopt;
   describe(line, errors);
-  const Table table{.at = *at, .stem = stem, .bits = bits};
+  Table table{.at = *at, .room_at = *room_at, .stem = stem, .bits = bits};
   if (complete_) {
-    add_room({table}, *room_at, errors);
+    add_room({&table, 1}, errors);
   } else {
-    without_room_.push_back(table);
+    without_room_.push_back(std::move(table));
     room_wanted_ += room;
-    room_at_ = room_at;
+    last_room_wanted_ = shares ? last_room_wanted_ + room : room;
   }
   return at;
 }
 
-// Appends one room for the tables. `at`: of its Room.
-void FileSet::add_room(const std::vector<Table>& tables, std::uint32_t at, std::vector<Error>& errors) {
+// Appends one room for the tables, which share it.
+void FileSet::add_room(std::span<const Table> tables, std::vector<Error>& errors) {
+  const std::uint32_t at = tables.front().room_at;
   // A field ends at a multiple of eight: so its write buffer byte is at one, and the word before that.
   std::size_t bytes = sizeof(std::uint64_t) - 1;
   for (const Table& table : tables) bytes += room_bytes(table.stem, table.bits);
@@ -185,19 +192,29 @@ void FileSet::add_room(const std::vector<Table>& tables, std::uint32_t at, std::
   const auto distance = [](std::size_t from, std::size_t to) {
     return static_cast<std::int32_t>(static_cast<std::int64_t>(to) - static_cast<std::int64_t>(from));
   };
-  begin_memory(at, room_image(distance(at, write_buffer - sizeof(std::uint64_t)), bytes));
+  BucketRoom& room = rooms_.emplace_back(
+      BucketRoom{.begin = write_buffer - sizeof(std::uint64_t), .end = image_.size(), .memory = {}});
+  room.memory.emplace_back(at, room_image(distance(at, room.begin), bytes));
   for (const Table& table : tables)
-    begin_memory(table.at, table_image(table.stem, table.bits, distance(table.at, at)));
+    room.memory.emplace_back(table.at, table_image(table.stem, table.bits, distance(table.at, at)));
+  for (Region* region : regions_) begin_memory(*region, room);
 }
 
-void FileSet::begin_memory(std::uint32_t at, std::vector<std::byte> image) {
-  for (Region* region : regions_) std::memcpy(region->address() + at, image.data(), image.size());
-  memory_images_.emplace_back(at, std::move(image));
+void FileSet::begin_memory(Region& region, const BucketRoom& room) {
+  for (const auto& [at, image] : room.memory) std::memcpy(region.address() + at, image.data(), image.size());
 }
 
-void FileSet::begin_memory(Region& region) const {
-  for (const auto& [at, image] : memory_images_)
-    std::memcpy(region.address() + at, image.data(), image.size());
+// Of a file that was cut: what was lost begins anew. So do all buckets of a room of which a part was lost, as
+// its list of fields would end there.
+void FileSet::restore(Region& region) {
+  const NoSignals no_signals;  // a handler's additions belong before this, or behind
+  const std::size_t lost_from = region.lost_from();
+  region.restore(image_for(is_left(&region) ? 0 : ::gettid()));
+  for (const BucketRoom& room : rooms_) {
+    if (room.end <= lost_from) continue;
+    std::memcpy(region.address() + room.begin, image_.data() + room.begin, room.end - room.begin);
+    begin_memory(region, room);
+  }
 }
 
 // Adds to the last sys.metadata, as far as there is room, else to one more.
@@ -245,7 +262,13 @@ void FileSet::complete(std::vector<Error>& errors) {
   }
   append_metadata(metadata_, metadata_.size() + kMetadataSpare, errors);
   metadata_.clear();
-  if (room_at_) add_room(without_room_, *room_at_, errors);
+  for (std::span<const Table> left = without_room_; !left.empty();) {
+    const auto end = std::find_if(left.begin(), left.end(),
+                                  [&](const Table& table) { return table.room_at != left.front().room_at; });
+    const auto tables = left.first(static_cast<std::size_t>(end - left.begin()));
+    add_room(tables, errors);
+    left = left.subspan(tables.size());
+  }
   without_room_.clear();
   room_wanted_ = 0;
 }
@@ -293,7 +316,7 @@ Expected<void> FileSet::fill(Region& region, std::string_view thread, std::int64
       region.fill(image, published_ ? file_path(options_.path, options_.file_name, thread) : std::string{},
                   options_.mode);
   region.provide_memory(memory_);  // without a file all began anew
-  begin_memory(region);
+  for (const BucketRoom& room : rooms_) begin_memory(region, room);
   regions_.push_back(&region);
   return filled;
 }
@@ -318,8 +341,7 @@ Expected<void> FileSet::publish_again(Region& region, std::string_view thread) {
   if (!published_ || region.is_published()) return {};
   if (region.is_cut()) static_cast<void>(region.leave_cut_file());
   if (region.lost_bytes()) {
-    region.restore(image_for(is_left(&region) ? 0 : ::gettid()));
-    begin_memory(region);
+    restore(region);
     cut_ = failure(ErrorKind::kChanged, region.path(),
                    "was cut by somebody: values are lost, and the fields began anew");
   }

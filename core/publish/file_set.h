@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -20,8 +21,10 @@ namespace mmstats {
 // One thread at a time.
 class FileSet {
  public:
-  // `options` must outlive it. `size`: of each region; the sum is below 4 GiB.
-  FileSet(const ModelOptions& options, RegionSize size) : options_(options), size_(size) {}
+  // `options` must outlive it. `size`: of each region; the sum is below 4 GiB. `for_tables`: how much of the
+  // memory only add_buckets gives away.
+  FileSet(const ModelOptions& options, RegionSize size, std::size_t for_tables = 0)
+      : options_(options), size_(size), for_tables_(for_tables) {}
 
   // Appends a field, which KnownFields::check has passed, to all files, present and future. `label`: with its
   // prefix. What went wrong is added to `errors`. Returns the offset of its write buffer byte; none: there is
@@ -74,8 +77,8 @@ class FileSet {
   [[nodiscard]] const std::vector<Region*>& regions() const { return regions_; }
 
  private:
+  std::optional<std::uint32_t> add_memory(std::size_t size, bool kept, std::size_t most);
   [[nodiscard]] bool has_room(std::size_t field, std::string_view line) const;
-  void begin_memory(Region& region) const;
   [[nodiscard]] Region* find(const std::byte* address) const;
   [[nodiscard]] bool is_left(const Region* region) const { return left_set_.contains(region); }
   // What a file begins with, in this process.
@@ -88,16 +91,25 @@ class FileSet {
   void complete(std::vector<Error>& errors);
   void describe(std::string_view line, std::vector<Error>& errors);
   struct Table {
-    std::uint32_t at;  // behind the file
+    std::uint32_t at;       // behind the file
+    std::uint32_t room_at;  // likewise, of its Room
     std::string stem;
     unsigned bits;
   };
-  void add_room(const std::vector<Table>& tables, std::uint32_t at, std::vector<Error>& errors);
-  void begin_memory(std::uint32_t at, std::vector<std::byte> image);
+  struct BucketRoom {
+    std::size_t begin;  // of the word in its type, in the file
+    std::size_t end;
+    // What its parts of the private memory begin with.
+    std::vector<std::pair<std::uint32_t, std::vector<std::byte>>> memory;
+  };
+  void add_room(std::span<const Table> tables, std::vector<Error>& errors);
+  static void begin_memory(Region& region, const BucketRoom& room);
+  void restore(Region& region);
   void append_metadata(std::string_view lines, std::size_t size, std::vector<Error>& errors);
 
   const ModelOptions& options_;
   RegionSize size_;
+  std::size_t for_tables_;
   std::vector<std::byte> image_{kFirstByte};  // what a new file begins with: all fields so far
   bool complete_ = false;                     // has the sys.* fields: the first file was made
   bool published_ = true;
@@ -110,11 +122,10 @@ class FileSet {
   std::size_t metadata_at_ = 0;  // where the next line goes, in the last sys.metadata
   std::size_t metadata_end_ = 0;
   std::size_t memory_ = 0;  // bytes given away of each region's private memory
-  // What parts of that begin with, if not with zeros.
-  std::vector<std::pair<std::uint32_t, std::vector<std::byte>>> memory_images_;
-  std::vector<Table> without_room_;       // as no file was made yet: they share one
-  std::size_t room_wanted_ = 0;           // by them
-  std::optional<std::uint32_t> room_at_;  // of its Room
+  std::vector<BucketRoom> rooms_;
+  std::vector<Table> without_room_;   // as no file was made yet: they share rooms
+  std::size_t room_wanted_ = 0;       // by them
+  std::size_t last_room_wanted_ = 0;  // by those that share the last one
   std::vector<Region*> regions_;
   std::vector<Region*> left_;  // of threads that have ended
   std::unordered_set<const Region*> left_set_;

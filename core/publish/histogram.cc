@@ -5,19 +5,21 @@
 #include <atomic>
 #include <bit>
 #include <cmath>
-#include <functional>
+#include <initializer_list>
 #include <string>
 #include <utility>
 
 #include "base/buckets.h"
 #include "publish/bucket_table.h"
 #include "publish/thread_memory.h"
+#include "publish/thread_tables.h"
 
 namespace mmstats {
 
 namespace {
 
 using buckets::kCount;
+constexpr unsigned kFewestParts = detail::Distribution::kLeastPrecision;
 using buckets::middle;
 
 constexpr std::array<std::uint64_t, 4> kPerMille{500, 900, 990, 999};
@@ -96,32 +98,49 @@ struct Counts {
   }
 };
 
-// Of all values of a thread, beside its buckets.
+// A number that is in the order of doubles; 0 is before all of them.
+constexpr std::uint64_t kSign = std::uint64_t{1} << 63U;
+std::uint64_t order_of(std::uint64_t bits) { return (bits & kSign) != 0 ? ~bits : bits | kSign; }
+double in_order(std::uint64_t order) {
+  return std::bit_cast<double>((order & kSign) != 0 ? order & ~kSign : ~order);
+}
+
+// Moves what is known of an order to `order` if that is beyond it; a handler may do so as well.
+void extend(std::atomic<std::uint64_t>& known, std::uint64_t order) {
+  std::uint64_t before = known.load(std::memory_order_relaxed);
+  while (order > before && !known.compare_exchange_weak(before, order, std::memory_order_relaxed)) {
+  }
+}
+
+// Of all values of a thread, beside its buckets. All zeros is empty.
 struct Everything {
-  double min, max;
-  bool any;
-  std::uint64_t refresh_at;  // when count is this
+  std::atomic<std::uint64_t> above;  // the order of the greatest
+  std::atomic<std::uint64_t> below;  // of the least, from the other end
+  std::uint64_t refresh_at;          // when count is this
+
+  [[nodiscard]] bool any() const { return above.load(std::memory_order_relaxed) != 0; }
+  [[nodiscard]] double min() const { return in_order(~below.load(std::memory_order_relaxed)); }
+  [[nodiscard]] double max() const { return in_order(above.load(std::memory_order_relaxed)); }
+  [[nodiscard]] bool is_extended_by(std::uint64_t order) const {
+    return order > above.load(std::memory_order_relaxed) || ~order > below.load(std::memory_order_relaxed);
+  }
+  void extend_to(std::uint64_t order) {
+    // A handler that finds the first and not the second has both by then.
+    extend(below, ~order);
+    extend(above, order);
+  }
 };
 
 // With so many values the percentiles in the file are put right again after a 32nd of them, or after 256.
 constexpr std::uint64_t kShare = 32;
 constexpr std::uint64_t kMostLag = 256;
 
-// Moves `known` to `value` if that is beyond it; a handler may do so as well.
-template <class Beyond>
-bool extend(double& known, double value, Beyond&& beyond) {
-  const std::atomic_ref place(known);
-  double before = place.load(std::memory_order_relaxed);
-  while (beyond(value, before)) {
-    if (place.compare_exchange_weak(before, value, std::memory_order_relaxed)) return true;
-  }
-  return false;
-}
-
-// The thread's table. Null: there is none.
-BucketTable* table_at(detail::Place place) noexcept {
-  std::byte* const memory = place.in_thread();
-  return is_nowhere(memory) ? nullptr : reinterpret_cast<BucketTable*>(memory);
+// The file that they are all in, or behind. None: one that no thread knows.
+detail::Place file_of(std::initializer_list<detail::Place> places) {
+  const auto number = places.begin()->number();
+  const bool one = std::all_of(places.begin(), places.end(),
+                               [&](detail::Place place) { return place.number() == number; });
+  return place_of(one ? number : kNoNumber, 0);
 }
 
 void add_one(std::uint64_t& counter) {
@@ -134,19 +153,28 @@ void add_one(std::uint64_t& counter) {
 #endif
 }
 
-// The buckets of the percentiles of all values in the table.
-std::array<std::uint32_t, kPerMille.size()> find_marks(const BucketTable& table, unsigned bits) {
-  std::array<std::uint64_t, buckets::kPowers> sums{};
+// The buckets of the percentiles of all values in the table, which are from `min` to `max`.
+std::array<std::uint32_t, kPerMille.size()> find_marks(BucketTable& table, unsigned bits, double min,
+                                                       double max) {
+  std::array<std::uint64_t, buckets::kPowers> sums;
+  const std::uint32_t lowest = buckets::of(min, 0);
+  const std::uint32_t highest = buckets::of(max, 0);
   std::uint64_t total = 0;
-  for (std::uint32_t power = 0; power < buckets::kPowers; ++power) {
-    const std::uint64_t* const counters = table.known(power);
+  for (std::uint32_t at = lowest; at <= highest; ++at) {
+    sums[at] = 0;
+    const std::uint64_t* const counters = table.known(at);
     if (counters == nullptr) continue;
-    for (std::uint32_t part = 0; part < 1U << bits; ++part) sums[power] += counters[part];
-    total += sums[power];
+    std::array<std::uint64_t, 4> parts{};  // side by side: an addition need not wait for the one before
+    static_assert(kFewestParts == parts.size());
+    for (std::uint32_t part = 0; part < 1U << bits; part += parts.size()) {
+      for (std::uint32_t i = 0; i < parts.size(); ++i) parts[i] += counters[part + i];
+    }
+    sums[at] = parts[0] + parts[1] + parts[2] + parts[3];
+    total += sums[at];
   }
   std::array<std::uint32_t, kPerMille.size()> marks{};
   std::uint64_t below = 0;
-  std::uint32_t power = 0;
+  std::uint32_t power = lowest;
   for (std::size_t i = 0; i < marks.size() && total > 0; ++i) {
     // Which one it is, of the values in their order, counted from 1.
     std::uint64_t rank = (total / 1000) * kPerMille[i] + (total % 1000 * kPerMille[i] + 999) / 1000;
@@ -213,7 +241,9 @@ struct Distribution::Maker {
     auto field = spec<std::uint64_t>(whole, Kind::kCounter);
     field.memory = memory;
     field.bucket_bits = bits;
-    return model.add_field(field, about);
+    field.bucket_unit = about.unit;
+    // How many values there were has no unit.
+    return model.add_field(field, {.unit = {}, .help = about.help, .kind = {}});
   }
   [[nodiscard]] Cell<double> number(std::string_view ending, Kind kind) const {
     const auto whole = std::string(label) + std::string(ending);
@@ -231,9 +261,12 @@ Distribution::Distribution(const Maker& maker, std::size_t memory, unsigned bits
 Distribution::Distribution(const Maker& maker, const Added& count, unsigned bits)
     : state_(count.memory),
       buckets_(count.buckets),
-      bits_(bits),
+      bits_(static_cast<std::uint8_t>(bits)),
+      shift_(static_cast<std::uint8_t>(52 - bits)),
+      mask_((1U << bits) - 1),
       count_(count),
       sum_(maker.number(".sum", Kind::kCounter)),
+      file_(file_of({count_.place(), sum_.place(), state_, buckets_})),
       min_(maker.number(".min", Kind::kGauge)),
       max_(maker.number(".max", Kind::kGauge)),
       percentiles_{maker.number(".p50", Kind::kGauge), maker.number(".p90", Kind::kGauge),
@@ -250,17 +283,14 @@ void Distribution::publish(double min, double max, const Marks& marks, unsigned 
     percentiles_[i].store(std::clamp(middle(marks[i], bits), min, max));
 }
 
-bool Distribution::record(double value) const noexcept {
-  BucketTable* const table = table_at(buckets_);
-  if (table == nullptr) return false;
+void Distribution::record(double value) const noexcept {
+  auto* const table = state_at<BucketTable>(buckets_);
+  auto* const sum = state_at<double>(sum_.place());
+  if (table == nullptr || sum == nullptr) return;
   const std::uint32_t bucket = buckets::of(value, bits_);
-  std::uint64_t* const counters = table->counters(bucket >> bits_, bits_);
-  if (counters == nullptr) [[unlikely]]
-    return false;
-  add_one(counters[bucket & ((1U << bits_) - 1)]);
-  sum_.add(value);
+  add_one(table->counters(bucket >> bits_, bits_)[bucket & ((1U << bits_) - 1)]);
+  table->add_all_to(*sum, value);
   count_.add(1);
-  return true;
 }
 
 }  // namespace detail
@@ -268,27 +298,56 @@ bool Distribution::record(double value) const noexcept {
 Histogram::Histogram(Model& model, std::string_view label, const About& about, unsigned precision)
     : Distribution(model, label, about, "Histogram", 0, sizeof(Everything), precision) {}
 
+// Where all is beside one another and known, and nothing out of the ordinary, this calls nothing: for speed.
 void Histogram::add(double value) const noexcept {
+  std::byte* const file = file_.known_in_thread();
+  if (file == nullptr) [[unlikely]]
+    return add_anywhere(value);
+  auto* const state = reinterpret_cast<Everything*>(file + state_.offset());
+  auto* const table = reinterpret_cast<BucketTable*>(file + buckets_.offset());
+  const auto bits = std::bit_cast<std::uint64_t>(value);
+  // What is too small, too large, negative or no number is a power that there is not.
+  const std::uint64_t power = (bits >> 52U) - (1023 + buckets::kLowestExponent);
+  if (power >= buckets::kPowers) [[unlikely]]
+    return add_anywhere(value);
+  std::uint64_t* const counters = table->known(static_cast<std::uint32_t>(power));
+  if (counters == nullptr || !table->may_add()) [[unlikely]]
+    return add_anywhere(value);
+  add_one(counters[(bits >> shift_) & mask_]);
+  const bool was_interrupted = table->add_to(*reinterpret_cast<double*>(file + sum_.place().offset()), value);
+  auto& count = *reinterpret_cast<std::uint64_t*>(file + count_.place().offset());
+  const std::uint64_t before = count;
+  add_one(count);
+  if (was_interrupted || before + 1 >= state->refresh_at || state->is_extended_by(bits | kSign)) [[unlikely]]
+    catch_up(value);
+}
+
+void Histogram::add_anywhere(double value) const noexcept {
+  if (!std::isfinite(value)) return;
+  record(value);
+  catch_up(value);
+}
+
+// What add left to be done.
+void Histogram::catch_up(double value) const noexcept {
   auto* const state = state_at<Everything>(state_);
-  if (state == nullptr || !std::isfinite(value) || !record(value)) return;
-  if (!state->any) [[unlikely]] {
-    state->min = state->max = value;
-    state->any = true;
-    state->refresh_at = 0;
-  }
-  extend(state->min, value, std::less<>());
-  extend(state->max, value, std::greater<>());
-  if (count_.load() >= state->refresh_at) [[unlikely]]
-    refresh();
+  auto* const table = state_at<BucketTable>(buckets_);
+  auto* const sum = state_at<double>(sum_.place());
+  if (state == nullptr || table == nullptr || sum == nullptr) return;
+  table->add_all_to(*sum, 0);
+  state->extend_to(order_of(std::bit_cast<std::uint64_t>(value)));
+  if (count_.load() >= state->refresh_at) refresh();
 }
 
 void Histogram::refresh() const noexcept {
   auto* const state = state_at<Everything>(state_);
-  const BucketTable* const table = table_at(buckets_);
-  if (state == nullptr || table == nullptr || !state->any) return;
+  auto* const table = state_at<BucketTable>(buckets_);
+  if (state == nullptr || table == nullptr || !state->any()) return;
   const std::uint64_t count = count_.load();
   state->refresh_at = count + std::clamp<std::uint64_t>(count / kShare, 1, kMostLag);
-  publish(state->min, state->max, find_marks(*table, bits_), bits_);
+  const double min = state->min();
+  const double max = state->max();
+  publish(min, max, find_marks(*table, bits_, min, max), bits_);
 }
 
 MovingHistogram::MovingHistogram(Model& model, std::string_view label, const About& about, std::size_t size,

@@ -76,7 +76,7 @@ detail::Added Model::add_field(const detail::FieldSpec& spec, const About& about
   if (!lock) {
     lock.errors.push_back(failure(ErrorKind::kLimit, {},
                                   quoted_field(spec.label) + "is lost: " + Models::is_forking().message));
-    return {place_of(kNoNumber, 0), place_of(kNoNumber, 0)};
+    return {place_of(kNoNumber, 0), place_of(kNoNumber, 0), place_of(kNoNumber, 0)};
   }
   return Models::get().add_field(*impl_, number_, spec, about, lock.errors);
 }

@@ -35,10 +35,16 @@ struct Model::Impl {
   std::atomic<bool> told_amount = false;  // of one that adds nothing
   ReadyError refused_amount;              // that
 
+  // Memory for tables of buckets: less than an eighth of the room that these buckets take in the file.
+  static std::size_t tables_bytes(std::size_t file_bytes) { return whole_pages(file_bytes / 8); }
+
   // `options`: whose limits are possible.
   explicit Impl(ModelOptions options_)
       : options(std::move(options_)),
-        per_thread(options, {.file = options.max_file_bytes}),
+        per_thread(options,
+                   {.file = options.max_file_bytes,
+                    .memory = RegionSize{}.memory + tables_bytes(options.max_file_bytes)},
+                   tables_bytes(options.max_file_bytes)),
         shared(options, {.file = options.max_file_bytes}) {}
   // Has no files.
   Impl(OnError on_error, RegionSize size)

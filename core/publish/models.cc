@@ -201,8 +201,9 @@ Added Models::add_field(Impl& model, std::uint32_t number, const detail::FieldSp
   }
   if (spec.memory > 0) added.memory = add_memory(model, number, {.size = spec.memory}, errors);
   if (spec.bucket_bits) {
-    added.buckets =
-        add_buckets(model, number, label, *spec.bucket_bits, about, published.has_value(), errors);
+    added.buckets = add_buckets(model, number, label, *spec.bucket_bits,
+                                {.unit = std::string(spec.bucket_unit), .help = about.help, .kind = {}},
+                                published.has_value(), errors);
   }
   model.known.add(spec, label, kind, added, published.has_value());
   return added;

@@ -11,7 +11,6 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -24,6 +23,7 @@
 #include "base/failure.h"
 #include "format/unfinished.h"
 #include "mmstats/snapshot.h"
+#include "publish/no_signals.h"
 #include "publish/take_name.h"
 
 namespace mmstats {
@@ -65,24 +65,6 @@ Expected<void> allocate(int fd, std::size_t had, std::size_t wanted, const std::
   if (failed == 0) return {};
   return tl::unexpected(system_failure(path, "cannot be given " + std::to_string(wanted) + " bytes", failed));
 }
-
-// While it lives, no handler of a signal interrupts this thread: what it adds to bytes that are being copied
-// would be lost.
-class NoSignals {
- public:
-  NoSignals() {
-    sigset_t all;
-    ::sigfillset(&all);
-    ::sigdelset(&all, SIGBUS);  // see CutGuard
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~NoSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  NoSignals(const NoSignals&) = delete;
-  NoSignals& operator=(const NoSignals&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 // Copies to bytes that are zeros: what is zeros is not touched, as memory costs when it is.
 void copy_to_zeros(std::byte* into, std::span<const std::byte> image) {

@@ -52,6 +52,8 @@ class Region {
   [[nodiscard]] bool is_cut() const;
   // Whether somebody has, so that it was left: what was in the missing pages is zeros.
   [[nodiscard]] bool lost_bytes() const { return cut_.load(std::memory_order_acquire) == Cut::kLeft; }
+  // From which of its bytes on something may be missing then.
+  [[nodiscard]] std::size_t lost_from() const { return lost_from_; }
   // Of a file that was left: puts back what `image` has where there are zeros now. It is private memory as
   // any other from then on.
   void restore(std::span<const std::byte> image);

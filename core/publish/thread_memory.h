@@ -15,9 +15,11 @@ bool is_nowhere(const std::byte* address) noexcept;
 
 // This thread's T at `place`, all zeros at first. Null: there is none.
 template <class T>
-  requires std::is_trivially_copyable_v<T>
 T* state_at(detail::Place place) noexcept {
-  std::byte* const memory = place.in_thread();
+  // What is in the thread's table is memory.
+  if (std::byte* const memory = place.known_in_thread()) [[likely]]
+    return reinterpret_cast<T*>(memory);
+  std::byte* const memory = detail::enter_thread(place);
   return is_nowhere(memory) ? nullptr : reinterpret_cast<T*>(memory);
 }
 

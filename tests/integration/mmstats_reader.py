@@ -28,7 +28,8 @@ def read(data):
         buffer = data[at]
         size = struct.calcsize(type_text)
         published = 0 if buffer == UNBUFFERED else buffer ^ 1
-        (value,) = struct.unpack_from(type_text, data, at + 1 + published * size)
+        items = struct.unpack_from(type_text, data, at + 1 + published * size)
+        value = items[0] if len(items) == 1 else list(items)
         if isinstance(value, bytes):
             value = value.split(b"\0")[0].decode()
         at += 1 + size * (1 if buffer == UNBUFFERED else 2)

@@ -11,16 +11,14 @@
 #include "mmstats/format.h"
 #include "mmstats/parse.h"
 
-// The published value, of one item. No number is infinite or NaN in JSON.
-inline nlohmann::json told(const mmstats::Field& field) {
-  const auto items = mmstats::decode(field.type_text, field.value);
-  REQUIRE(items.size() == 1);
+// No number is infinite or NaN in JSON.
+inline nlohmann::json told(const mmstats::Scalar& item) {
   return std::visit(
       [](const auto& value) -> nlohmann::json {
-        using Item = std::decay_t<decltype(value)>;
-        if constexpr (std::is_same_v<Item, std::monostate>) {
+        using Value = std::decay_t<decltype(value)>;
+        if constexpr (std::is_same_v<Value, std::monostate>) {
           return nullptr;
-        } else if constexpr (std::is_same_v<Item, double>) {
+        } else if constexpr (std::is_same_v<Value, double>) {
           if (std::isnan(value)) return "nan";
           if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
           return value;
@@ -28,5 +26,15 @@ inline nlohmann::json told(const mmstats::Field& field) {
           return value;
         }
       },
-      items[0]);
+      item);
+}
+
+// The published value; a list, if it has several items.
+inline nlohmann::json told(const mmstats::Field& field) {
+  const auto items = mmstats::decode(field.type_text, field.value);
+  REQUIRE(!items.empty());
+  if (items.size() == 1) return told(items[0]);
+  auto list = nlohmann::json::array();
+  for (const auto& item : items) list.push_back(told(item));
+  return list;
 }

@@ -64,14 +64,17 @@ class MMSTATS_API Distribution {
   ~Distribution() = default;
   // For those who know no buckets. `bits`: of the marks.
   void publish(double min, double max, const Marks& marks, unsigned bits) const noexcept;
-  // Counts a value. False: there is no memory for it.
-  bool record(double value) const noexcept;
+  // Counts a value, if there is memory for it.
+  void record(double value) const noexcept;
 
   Place state_;
-  Place buckets_;  // their table
-  unsigned bits_;  // a power of two has 2^bits_ of them
+  Place buckets_;       // their table
+  std::uint8_t bits_;   // a power of two has 2^bits_ of them
+  std::uint8_t shift_;  // of a double's bits: then the bucket is in the first bits_
+  std::uint32_t mask_;  // those
   Cell<std::uint64_t> count_;
   Cell<double> sum_;
+  Place file_;  // that all of these are in
 
  private:
   struct Maker;
@@ -108,6 +111,8 @@ class MMSTATS_API Histogram : public detail::Distribution {
   [[nodiscard]] double max() const noexcept { return refresh(), Distribution::max(); }
 
  private:
+  void add_anywhere(double value) const noexcept;
+  void catch_up(double value) const noexcept;
   void refresh() const noexcept;
 };
 

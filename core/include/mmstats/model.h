@@ -46,16 +46,18 @@
 //
 // Signal handlers may write in a thread that has its file (see Model::open()), and write to:
 //   Counter            x86-64: an addition is one instruction, and nothing is lost when a handler interrupts
-//   another one
-//                      of the same thread. Elsewhere it is a load, an addition and a store: what the handler
-//                      adds between these is lost. Use a SharedCounter for what must be exact.
-//   Gauge              set: whole on every architecture. add: as a Counter for whole numbers of eight bytes;
-//   of other
-//                      numbers, what the handler adds amid an addition is lost, on x86-64, too.
+//                      another one of the same thread. Elsewhere it is a load, an addition and a store: what
+//                      the handler adds between these is lost. Use a SharedCounter for what must be exact.
+//   Gauge              set: whole on every architecture. add: as a Counter for numbers of eight bytes, whole
+//                      or not; of smaller ones, what the handler adds amid an addition is lost, on x86-64,
+//                      too.
+//   Histogram          as a Counter: buckets, count and sum lose nothing on x86-64. The percentiles lag
+//   behind
+//                      as they always do.
 //   SharedCounter, SharedGauge, BoolField, ByteField, UByteField    nothing is lost, and nothing is torn
-// Not to texts, averages, histograms and their scopes: a handler that interrupts a write to the same field
-// damages its value. Neither may it make Models or fields, nor call total(), open(), flush(), remove() or
-// paths().
+// Not to texts, averages, MovingHistogram, WindowHistogram and scopes of these: a handler that interrupts a
+// write to the same field damages its value. Neither may it make Models or fields, nor call total(), open(),
+// flush(), remove() or paths().
 #pragma once
 
 #include <cstddef>
@@ -145,6 +147,7 @@ struct FieldSpec {
   std::size_t parameter = 0;
   // Of the field STEM.count of a histogram: that has buckets, 2^bucket_bits of each power of two.
   std::optional<unsigned> bucket_bits = {};
+  std::string_view bucket_unit = {};  // of its values
 };
 
 }  // namespace detail

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "format/bucket_field.h"
 #include "mmstats/metadata.h"
 #include "published.h"
 
@@ -80,7 +81,8 @@ double nearest_rank(const std::vector<double>& sorted, std::size_t per_mille) {
 }
 
 // Compares percentiles with those of `values`. min and max of Histogram are exact, and bound its percentiles.
-void check_percentiles(const detail::Distribution& histogram, std::vector<double> values, bool exact_bounds) {
+template <class AnyHistogram>
+void check_percentiles(const AnyHistogram& histogram, std::vector<double> values, bool exact_bounds) {
   std::sort(values.begin(), values.end());
   const double min = values.front();
   const double max = values.back();
@@ -110,8 +112,11 @@ void check_percentiles(const detail::Distribution& histogram, std::vector<double
   }
 }
 
-// The eight fields, and nothing else of the histogram, say what its functions say.
-void check_fields(const Model& model, const std::string& label, const detail::Distribution& histogram) {
+// The eight fields say what its functions say, and its buckets say that there were as many values; nothing
+// else is of the histogram.
+template <class AnyHistogram>
+void check_fields(const Model& model, const std::string& label, const AnyHistogram& histogram) {
+  static_cast<void>(histogram.p50());  // which the file lags behind
   const Published file(model);
   const struct {
     const char* suffix;
@@ -126,9 +131,18 @@ void check_fields(const Model& model, const std::string& label, const detail::Di
     CHECK(file.type(label + suffix) == "d");
     CHECK(file.field(label + suffix).buffered);
   }
-  const auto mine = std::count_if(file.fields().begin(), file.fields().end(),
-                                  [&](const Field& field) { return field.label.starts_with(label); });
-  CHECK(mine == 8);
+  int others = 0;
+  std::uint64_t in_buckets = 0;
+  for (const Field& field : file.fields()) {
+    if (!field.label.starts_with(label)) continue;
+    if (!bucket_field(field)) {
+      ++others;
+      continue;
+    }
+    for (const std::uint64_t counted : file.value(field.label)) in_buckets += counted;
+  }
+  CHECK(others == 8);
+  CHECK(in_buckets == histogram.count());
 }
 
 // Looks often at first, and then now and then.

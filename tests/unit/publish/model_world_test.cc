@@ -11,10 +11,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <ctime>
 #include <deque>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <set>
@@ -242,7 +244,7 @@ TEST_CASE("on a full disk a program runs without a file") {
 TEST_CASE("fields that a full disk has no room for work, and those before them stay published") {
   const TemporaryFolder folder;
   ChildProcess child([&] {
-    mount_small(folder.path(), "64k");
+    mount_small(folder.path(), "128k");
     Program program(folder.path());
     must(program.writes());
     fill_up(folder / "filler");
@@ -306,8 +308,14 @@ TEST_CASE("a limit of file sizes ends no program") {
 
 TEST_CASE("a file may be as large as the limit of file sizes") {
   const TemporaryFolder folder;
+  std::uintmax_t size = 0;
+  {
+    Program program(folder.path());
+    CHECK(program.writes());
+    for (const auto& path : program.model.paths()) size = std::max(size, std::filesystem::file_size(path));
+  }
   ChildProcess child([&] {
-    set_limit(RLIMIT_FSIZE, 4096);
+    set_limit(RLIMIT_FSIZE, size);
     Program program(folder.path());
     must(program.writes());
     must(program.told.empty());

@@ -520,6 +520,25 @@ static void test_many_histograms(void) {
   mmstats_model_free(model);
 }
 
+static void test_precisions(void) {
+  told errors = {0};
+  mmstats_model* const model = new_model(NULL, &errors);
+  mmstats_histogram* const histograms[] = {
+      mmstats_histogram_new_with_precision(model, 8, "h", NULL, NULL),
+      mmstats_moving_histogram_new_with_precision(model, 10, 8, "hl", NULL, NULL),
+      mmstats_window_histogram_new_with_precision(model, 10, 8, "hw", NULL, NULL)};
+  CHECK(mmstats_histogram_new_with_precision(model, 8, "h", NULL, NULL) == histograms[0]);
+  for (int i = 0; i < 3; ++i) mmstats_histogram_add(histograms[i], 1.5);
+  read_all();
+  const uint64_t counts[8] = {0, 0, 0, 0, 1};
+  CHECK(has_bytes("h.buckets.0", "8Q", false, counts, sizeof counts));
+  CHECK(has_bytes("hl.buckets.0", "8Q", false, counts, sizeof counts));
+  CHECK(has_bytes("hw.buckets.0", "8Q", false, counts, sizeof counts));
+  CHECK(mmstats_histogram_new_with_precision(NULL, 8, "x", NULL, NULL) == NULL);
+  CHECK(errors.times == 0);
+  mmstats_model_free(model);
+}
+
 static void test_no_folder(void) {
   told errors = {0};
   mmstats_model* const model = new_model(NULL, &errors);
@@ -688,6 +707,7 @@ int main(void) {
   test_models();
   test_handles_made_again();
   test_many_histograms();
+  test_precisions();
   test_amounts_and_totals();
   test_no_folder();
   test_null();

@@ -1,8 +1,7 @@
 // Distributions in bounded memory: one field for the application, and for readers
 //
-//   LABEL.buckets.E  how many values there were in each 32nd part of [2^E, 2^(E+1)), since the file began:
-//   made
-//                    when the first value of that power of two comes. Readers add them up, over threads,
+//   LABEL.buckets.E  how many values there were in each 32nd part of [2^E, 2^(E+1)), since the file began;
+//                    made when the first value of that power of two comes. Readers add them up, over threads,
 //                    processes and time, and know the percentiles of any interval over all workers
 //   LABEL.count      how many values, since the file began: a counter
 //   LABEL.sum        their sum, likewise: a counter (for values that are never negative)

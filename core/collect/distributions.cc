@@ -63,12 +63,16 @@ std::uint32_t DistributionTable::bind(const HistogramBinding& histogram, std::in
     std::erase_if(known.targets, [&](const Target& target) {
       return target.series == series[i] && target.generation != generation;
     });
-    const bool has = std::any_of(known.targets.begin(), known.targets.end(),
-                                 [&](const Target& target) { return target.series == series[i]; });
+    const bool has = std::any_of(known.targets.begin(), known.targets.end(), [&](const Target& target) {
+      // One name may be given to several parts.
+      return target.series == series[i] && target.counted == part.counted;
+    });
     if (has) continue;
     known.targets.push_back({.series = series[i],
                              .generation = generation,
                              .counts = part.counts,
+                             .counted = part.counted,
+                             .added = 0,
                              .percent = part.percent,
                              .scale = part.binding.scale});
   }
@@ -84,7 +88,7 @@ void DistributionTable::begin(std::chrono::steady_clock::time_point now) {
   for (std::uint32_t index = 0; index < all_.size(); ++index) {
     Known& known = known_[index];
     if (!all_[index]) continue;
-    known.added = 0;
+    for (Target& target : known.targets) target.added = 0;
     all_[index]->interval.clear();
     if (known.bound > 0 || !series_.reuses || now - known.unbound <= SeriesTable::kKept) continue;
     drop(index);
@@ -110,7 +114,10 @@ bool DistributionTable::has_power(std::uint32_t index, std::uint32_t power) {
 
 void DistributionTable::add(std::uint32_t index, std::uint32_t power, unsigned bits,
                             const std::uint64_t* added, bool in_interval) {
-  known_[index].added += std::accumulate(added, added + (std::size_t{1} << bits), std::uint64_t{0});
+  const std::uint64_t sum = std::accumulate(added, added + (std::size_t{1} << bits), std::uint64_t{0});
+  for (Target& target : known_[index].targets) {
+    if (target.counts && target.counted.has(power)) target.added += sum;
+  }
   if (!has_power(index, power)) return;
   all_[index]->total.add(power, bits, added);
   if (in_interval) all_[index]->interval.add(power, bits, added);
@@ -123,7 +130,7 @@ void DistributionTable::finish() {
     for (const Target& target : known_[index].targets) {
       if (series_.series[target.series].generation != target.generation) continue;
       if (target.counts) {
-        series_.count(target.series, known_[index].added, target.scale);
+        series_.count(target.series, target.added, target.scale);
       } else if (interval.count() > 0) {
         accumulate(series_.accumulators[target.series], series_.aggregates[target.series],
                    interval.percentile(target.percent) * target.scale);

@@ -67,12 +67,13 @@ class DistributionTable {
     std::uint32_t series;
     std::uint32_t generation;  // of the series: another one has the index otherwise
     bool counts;
+    BucketRange counted;
+    std::uint64_t added;  // in this scan
     double percent;
     double scale;
   };
   struct Known {
     std::vector<Target> targets;
-    std::uint64_t added = 0;  // in this scan
     std::uint32_t bound = 0;
     std::chrono::steady_clock::time_point unbound{};
     Held held{};

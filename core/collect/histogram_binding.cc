@@ -1,5 +1,7 @@
 #include "collect/histogram_binding.h"
 
+#include <fmt/format.h>
+
 #include <string>
 
 namespace mmstats {
@@ -34,9 +36,20 @@ HistogramBinding bind_histogram(const Rules& rules, std::string_view label, cons
   for (const Percentile& percentile : rules.percentiles(bound.whole.rule))
     add(percentile.ending, {.binding = {}, .percent = percentile.percent});
   add("max", {.binding = {}, .percent = 100});
+  const BucketRange range = rules.buckets(bound.whole.rule);
+  for (std::uint32_t power = range.first; power < range.end; ++power) {
+    // The ends take in what lies beyond them: so all together are the count.
+    add(fmt::format("buckets.{:02}", power),
+        {.binding = {},
+         .counts = true,
+         .counted = {.first = power == range.first ? 0 : power,
+                     .end = power + 1 == range.end ? buckets::kPowers : power + 1}});
+  }
   return bound;
 }
 
-std::size_t most_histogram_bindings(const Rules& rules) { return 1 + kFixedParts + rules.most_percentiles(); }
+std::size_t most_histogram_bindings(const Rules& rules) {
+  return 1 + kFixedParts + rules.most_percentiles() + rules.most_buckets();
+}
 
 }  // namespace mmstats

@@ -11,11 +11,13 @@
 namespace mmstats {
 
 struct HistogramBinding {
-  // A series that is computed from the buckets: LABEL.count, LABEL.min, LABEL.max, LABEL.p99.
+  // A series that is computed from the buckets: LABEL.count, LABEL.buckets.30, LABEL.min, LABEL.max,
+  // LABEL.p99.
   struct Part {
     Binding binding;
-    bool counts = false;  // how many values, ever; else a percentile of the last interval
-    double percent = 0;   // 0: the least value; 100: the largest
+    bool counts = false;                // how many values, ever; else a percentile of the last interval
+    BucketRange counted = kAllBuckets;  // of these powers of two
+    double percent = 0;                 // 0: the least value; 100: the largest
   };
   Binding whole;  // of LABEL itself; unused: nobody wants the buckets
   std::vector<Part> parts;

@@ -69,6 +69,7 @@ struct Rules::Impl {
   std::string prefix;
   Aggregate aggregate = Aggregate::kByKind;
   std::vector<Percentile> percentiles = default_percentiles();
+  BucketRange buckets;
   std::vector<LabelPattern> include;
   std::vector<LabelPattern> ignore;
   std::vector<CompiledRule> rules;
@@ -105,6 +106,8 @@ void Rules::strip_prefix(std::string prefix) { impl_->prefix = std::move(prefix)
 void Rules::aggregate(Aggregate aggregate) { impl_->aggregate = aggregate; }
 void Rules::percentiles(std::vector<Percentile> percentiles) { impl_->percentiles = std::move(percentiles); }
 
+void Rules::buckets(BucketRange range) { impl_->buckets = range; }
+
 const std::vector<Percentile>& Rules::percentiles(std::int32_t rule) const {
   if (rule == kNoRule) return impl_->percentiles;
   const auto& own = impl_->rules[static_cast<std::size_t>(rule)].rule.percentiles;
@@ -115,6 +118,18 @@ std::size_t Rules::most_percentiles() const {
   std::size_t most = impl_->percentiles.size();
   for (const auto& compiled : impl_->rules)
     most = std::max(most, compiled.rule.percentiles ? compiled.rule.percentiles->size() : 0);
+  return most;
+}
+
+BucketRange Rules::buckets(std::int32_t rule) const {
+  if (rule == kNoRule) return impl_->buckets;
+  return impl_->rules[static_cast<std::size_t>(rule)].rule.buckets.value_or(impl_->buckets);
+}
+
+std::size_t Rules::most_buckets() const {
+  std::size_t most = impl_->buckets.size();
+  for (const auto& compiled : impl_->rules)
+    most = std::max(most, compiled.rule.buckets.value_or(BucketRange{}).size());
   return most;
 }
 

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "collect/bucket_range.h"
 #include "collect/label_pattern.h"
 #include "collect/pattern_use.h"
 #include "collect/percentile.h"
@@ -57,6 +58,7 @@ struct Rule {
   bool keep_groups = false;            // for texts of the sink's own: see Series::groups
   // Of histograms whose label matches, else the set's.
   std::optional<std::vector<Percentile>> percentiles = {};
+  std::optional<BucketRange> buckets = {};
 };
 
 // Error: kInvalid; the rule makes a counter of labels, and puts processes together as no counter can be.
@@ -95,6 +97,8 @@ class Rules {
   void aggregate(Aggregate aggregate);
   // Of histograms, unless a rule says otherwise: default_percentiles() at first.
   void percentiles(std::vector<Percentile> percentiles);
+  // Which counts of values become series of their own: none at first.
+  void buckets(BucketRange range);
 
   // Each adds one; errors are kInvalid with RE2's reason, and leave the rules as they were.
   Expected<void> include(const std::string& pattern);  // with any, only labels that match one are used
@@ -113,6 +117,8 @@ class Rules {
   // Those of a histogram whose label `rule` decides (Binding::rule). Valid until rules are added.
   [[nodiscard]] const std::vector<Percentile>& percentiles(std::int32_t rule) const;
   [[nodiscard]] std::size_t most_percentiles() const;  // in one list
+  [[nodiscard]] BucketRange buckets(std::int32_t rule) const;
+  [[nodiscard]] std::size_t most_buckets() const;  // in one range
 
   // The most bytes that name, groups and sink_type of a binding take, if its label has `label_size`.
   [[nodiscard]] std::size_t most_text(std::size_t label_size) const;

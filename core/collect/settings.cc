@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t kMaxCount = 1'000'000'000;
 constexpr std::size_t kMaxFileSize = std::size_t{1} << 30U;  // a file is read into memory as a whole
 
+constexpr std::size_t kMostPercentiles = 20;
+
 constexpr std::size_t kLeastMemory = std::size_t{1} << 20U;
 constexpr std::size_t kMaxMemory = std::size_t{1} << 40U;
 
@@ -186,6 +188,38 @@ Expected<std::string> read_pattern(const SettingValue& value) {
   const auto* pattern = std::get_if<std::string>(&value);
   if (pattern == nullptr) return takes("patterns of labels in quotes");
   return *pattern;
+}
+
+Expected<std::vector<Percentile>> read_percentiles(std::span<const SettingValue> values) {
+  if (values.empty() || values.size() > kMostPercentiles)
+    return takes(fmt::format("1 to {} numbers above 0 and below 100", kMostPercentiles));
+  std::vector<Percentile> all;
+  for (const SettingValue& value : values) {
+    std::string text = lower_text(value);
+    // Not in binary: 99.9 is "99.9".
+    if (const auto* number = std::get_if<double>(&value)) text = fmt::format("{:.9g}", *number);
+    auto one = parse_percentile(text);
+    if (!one) return tl::unexpected(std::move(one.error()));
+    if (std::find(all.begin(), all.end(), *one) != all.end())
+      return tl::unexpected(failure(ErrorKind::kInvalid, {}, fmt::format("{} is there twice", text)));
+    all.push_back(std::move(*one));
+  }
+  return all;
+}
+
+Expected<BucketRange> read_buckets(std::span<const SettingValue> values) {
+  if (values.size() == 1) {
+    if (const auto* flag = std::get_if<bool>(&values[0])) return *flag ? kUsualBuckets : BucketRange{};
+  }
+  const auto* least = values.size() == 2 ? std::get_if<double>(&values[0]) : nullptr;
+  const auto* most = values.size() == 2 ? std::get_if<double>(&values[1]) : nullptr;
+  if (least == nullptr || most == nullptr || !(*least >= buckets::lower(0, 0)) || !(*least < *most) ||
+      !(*most <= buckets::lower(buckets::kPowers, 0))) {
+    return takes("true, false, or two numbers, from 2^-30 to 2^50, of which the second is the larger");
+  }
+  const std::uint32_t last = buckets::of(*most, 0);
+  return BucketRange{.first = buckets::of(*least, 0),
+                     .end = *most > buckets::lower(last, 0) ? last + 1 : last};
 }
 
 std::span<const Setting<FilesSettings>> files_settings() { return kFilesSettings; }

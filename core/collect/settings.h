@@ -51,6 +51,10 @@ Expected<double> read_interval(const SettingValue& value);  // seconds
 // Paths from the root: several where there are braces. Error also if one is a folder now.
 Expected<std::vector<std::string>> read_globs(const SettingValue& value);
 Expected<std::string> read_pattern(const SettingValue& value);  // of labels; not yet compiled
+// From 1 to 20, none twice; as texts or as numbers.
+Expected<std::vector<Percentile>> read_percentiles(std::span<const SettingValue> values);
+// True: kUsualBuckets; false: none; or two numbers: all between them.
+Expected<BucketRange> read_buckets(std::span<const SettingValue> values);
 
 inline constexpr double kMinInterval = 0.001;  // seconds: less would only keep a processor busy
 inline constexpr double kMaxInterval = 1e9;

@@ -309,6 +309,61 @@ TEST_CASE("series of a histogram follow the rules for their labels") {
   CHECK(close(*world.gauge("web.latency.min", 1), 4));
 }
 
+TEST_CASE("counts of powers of two are counters that add up to the count") {
+  Rules rules;
+  // From 0.25 to 2: three powers.
+  rules.buckets({.first = 28, .end = 31});
+  REQUIRE(rules.add({.pattern = "other", .buckets = {{}}}).has_value());
+  HistogramWorld world(std::move(rules));
+  for (std::uint32_t i = 0; i < 2; ++i) world.workers[i] = {.pid = 10 + i};
+  world.workers[0].add(0.3);
+  world.scan_workers();
+  // All are there at once, so that no first increment is lost on whoever takes differences.
+  CHECK(world.total("web.latency.buckets.28") == 1);
+  CHECK(world.total("web.latency.buckets.29") == 0);
+  CHECK(world.total("web.latency.buckets.30") == 0);
+  CHECK(world.find("web.latency.buckets.27") == nullptr);
+  CHECK(world.find("web.latency.buckets.31") == nullptr);
+
+  world.workers[0].add(0.25);
+  world.workers[0].add(0.4999);
+  world.workers[1].add(0.5);
+  world.workers[1].add(1.0);
+  // Beyond the ends.
+  world.workers[1].add(0.001);
+  world.workers[1].add(1000);
+  world.scan_workers();
+  CHECK(world.total("web.latency.buckets.28") == 4);
+  CHECK(world.total("web.latency.buckets.29") == 1);
+  CHECK(world.total("web.latency.buckets.30") == 2);
+  CHECK(world.total("web.latency.count") == 7);
+
+  world.gone = {0, 1};
+  world.workers.clear();
+  world.scan_workers();
+  CHECK(world.total("web.latency.buckets.28") == 4);
+}
+
+TEST_CASE("counts of powers of two follow the rules for their labels") {
+  Rules rules;
+  rules.buckets(kUsualBuckets);
+  REQUIRE(rules.add({.pattern = "(.*)\\.buckets\\.(2.)", .name = "\\1.fast"}).has_value());
+  REQUIRE(rules.add({.pattern = ".*\\.buckets\\.35", .ignore = true}).has_value());
+  REQUIRE(rules.add({.pattern = ".*\\.buckets\\.30", .aggregate = Aggregate::kNone}).has_value());
+  HistogramWorld world(std::move(rules));
+  for (std::uint32_t i = 0; i < 2; ++i) world.workers[i] = {.pid = 10 + i};
+  world.scan_workers();
+  for (const double value : {0.001, 0.002, 0.9, 1.0, 40.0}) world.workers[0].add(value);
+  world.workers[1].add(1.5);
+  world.workers[1].add(1.5);
+  world.scan_workers();
+  // Those that have one name are one series.
+  CHECK(world.total("web.latency.fast") == 3);
+  CHECK(world.find("web.latency.buckets.35") == nullptr);
+  CHECK(world.total("web.latency.buckets.30", 0) == 1);
+  CHECK(world.total("web.latency.buckets.30", 1) == 2);
+}
+
 TEST_CASE("percentiles have names of which no two are alike") {
   const std::pair<const char*, const char*> kNames[] = {
       {"50", "p50"}, {"99.9", "p999"}, {"5", "p05"}, {"9.99", "p0999"}, {"99.90", "p999"}, {"0.1", "p001"}};

@@ -74,7 +74,20 @@ class MetricReader {
     rule_.name = name;
   }
 
-  static constexpr std::array<Option<MetricReader>, 2> kOptions{{
+  void percentiles(const ConfigItem& option) {
+    auto wanted = read_percentiles(option.values);
+    if (!wanted) return notes_.left_out(option, wanted.error());
+    rule_.percentiles = std::move(*wanted);
+  }
+  void buckets(const ConfigItem& option) {
+    const auto range = read_buckets(option.values);
+    if (!range) return notes_.left_out(option, range.error());
+    rule_.buckets = *range;
+  }
+
+  static constexpr std::array<Option<MetricReader>, 4> kOptions{{
+      {"Buckets", &MetricReader::buckets},
+      {"Percentiles", &MetricReader::percentiles},
       {"Type", &MetricReader::type},
       {"TypeInstance", &MetricReader::type_instance},
   }};
@@ -172,7 +185,20 @@ class BlockReader {
     block_.report_self = *report;
   }
 
-  static constexpr std::array<Option<BlockReader>, 6> kOptions{{
+  void percentiles(const ConfigItem& option) {
+    auto wanted = read_percentiles(option.values);
+    if (!wanted) return notes_.left_out(option, wanted.error());
+    block_.rules.percentiles(std::move(*wanted));
+  }
+  void buckets(const ConfigItem& option) {
+    const auto range = read_buckets(option.values);
+    if (!range) return notes_.left_out(option, range.error());
+    block_.rules.buckets(*range);
+  }
+
+  static constexpr std::array<Option<BlockReader>, 8> kOptions{{
+      {"Buckets", &BlockReader::buckets},
+      {"Percentiles", &BlockReader::percentiles},
       {"Interval", &BlockReader::interval},
       {"Path", &BlockReader::path},
       {"Include", &BlockReader::include},

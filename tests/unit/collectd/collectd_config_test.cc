@@ -204,7 +204,7 @@ TEST_CASE("a mistake costs the option that it is in, and its message names block
   constexpr std::string_view kAggregates = R"("nonzero-avg")";
   constexpr Row kRows[] = {
       {"Intervall 1",
-       {"Intervall 1 is left out", "no such option here; there are Aggregate, Ignore, Include"}},
+       {"Intervall 1 is left out", "no such option here; there are Aggregate, Buckets, Ignore, Include"}},
       {"<Files \"inner\">\nInterval 1\n</Files>", {"Files \"inner\" is left out", "no such option"}},
       {"Interval \"10\"",
        {"Interval \"10\" is left out", "one number of seconds, 0.001 or more, without quotes"}},
@@ -235,7 +235,8 @@ TEST_CASE("a mistake costs the option that it is in, and its message names block
       {"<Metric>\nScale 2\n</Metric>", {"Metric is left out", "pattern"}},
       {"<Metric 1>\nScale 2\n</Metric>", {"Metric 1 is left out", "in quotes"}},
       {"<Metric \"a[\">\nScale 2\n</Metric>", {"<Metric \"a[\">: the block is left out", "missing ]"}},
-      {"<Metric \"a\">\nKindd \"gauge\"\n</Metric>", {"<Metric \"a\">: Kindd", "Aggregate, Ignore, Kind"}},
+      {"<Metric \"a\">\nKindd \"gauge\"\n</Metric>",
+       {"<Metric \"a\">: Kindd", "Aggregate, Buckets, Ignore, Kind"}},
       {"<Metric \"a\">\nKind \"histogram\"\n</Metric>", {"Kind \"histogram\"", "\"counter\", \"gauge\""}},
       {"<Metric \"a\">\nKind 1\n</Metric>", {"Kind 1 is left out"}},
       {"<Metric \"a\">\nType \"\"\n</Metric>", {"Type \"\" is left out", "types.db"}},

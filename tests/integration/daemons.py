@@ -172,11 +172,11 @@ def program(name):
     return path
 
 
-def collectd_config(folder, blocks, interval=1, user=None):
+def collectd_config(folder, blocks, interval=1, user=None, host=HOST):
     """A collectd.conf of a private daemon that says what it does in its log, on a Unix socket and in CSV
     files. `blocks` come last."""
     return f"""\
-Hostname "{HOST}"
+Hostname "{host}"
 FQDNLookup false
 BaseDir "{folder}"
 PIDFile "{folder}/collectd.pid"
@@ -220,14 +220,15 @@ def mmstats_block(folder, block="", module=None):
 class Collectd(Daemon):
     """A collectd of its own. `user`, a number, may be given by root alone."""
 
-    def __init__(self, workspace, blocks, interval=1, name="collectd", env=None, user=None):
+    def __init__(self, workspace, blocks, interval=1, name="collectd", env=None, user=None, host=HOST):
+        self.host = host
         self.folder = os.path.join(workspace, name)
         os.makedirs(self.folder)
         self.socket_path = os.path.join(self.folder, "s")
         assert len(self.socket_path) < 108, f"too long for a socket: {self.socket_path}"
         config = os.path.join(self.folder, "collectd.conf")
         with open(config, "w") as file:
-            file.write(collectd_config(self.folder, blocks, interval, user))
+            file.write(collectd_config(self.folder, blocks, interval, user, host))
         super().__init__(name, [program("collectd"), "-f", "-C", config], self.folder, env, user)
         self.log_paths.append(os.path.join(self.folder, "messages"))
 
@@ -259,7 +260,7 @@ class Collectd(Daemon):
     def value(self, name):
         """The last value, a rate for counters; None if there is none."""
         try:
-            answer = self.command(f'GETVAL "{HOST}/{name}"')
+            answer = self.command(f'GETVAL "{self.host}/{name}"')
         except OSError:
             return None
         return float(answer[0].partition("=")[2])
@@ -268,7 +269,7 @@ class Collectd(Daemon):
         """All that was dispatched under the name so far: (time, value), counters raw."""
         result = []
         # A file for each day: the test may run over midnight.
-        for path in sorted(glob.glob(f"{glob.escape(os.path.join(self.folder, 'csv', HOST, name))}-????-??-??")):
+        for path in sorted(glob.glob(f"{glob.escape(os.path.join(self.folder, 'csv', self.host, name))}-????-??-??")):
             with open(path) as file:
                 lines = file.read().split("\n")[1:-1]  # no header, no line that is being written
             for line in lines:

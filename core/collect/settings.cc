@@ -209,10 +209,10 @@ Expected<std::vector<Percentile>> read_percentiles(std::span<const SettingValue>
 
 Expected<BucketRange> read_buckets(std::span<const SettingValue> values) {
   if (values.size() == 1) {
-    if (const auto* flag = std::get_if<bool>(&values[0])) return *flag ? kUsualBuckets : BucketRange{};
+    if (const auto* flag = std::get_if<bool>(&values.front())) return *flag ? kUsualBuckets : BucketRange{};
   }
-  const auto* least = values.size() == 2 ? std::get_if<double>(&values[0]) : nullptr;
-  const auto* most = values.size() == 2 ? std::get_if<double>(&values[1]) : nullptr;
+  const auto* least = values.size() == 2 ? std::get_if<double>(&values.front()) : nullptr;
+  const auto* most = values.size() == 2 ? std::get_if<double>(&values.back()) : nullptr;
   if (least == nullptr || most == nullptr || !(*least >= buckets::lower(0, 0)) || !(*least < *most) ||
       !(*most <= buckets::lower(buckets::kPowers, 0))) {
     return takes("true, false, or two numbers, from 2^-30 to 2^50, of which the second is the larger");

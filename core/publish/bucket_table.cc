@@ -158,20 +158,6 @@ std::uint64_t* BucketTable::open(std::uint32_t power, unsigned bits) noexcept {
   return reinterpret_cast<std::uint64_t*>(here + at[power].load(std::memory_order_relaxed));
 }
 
-void BucketTable::add_all_to(double& sum, double amount) noexcept {
-  if (may_add()) {
-    while (add_to(sum, amount)) {
-      amount = std::bit_cast<double>(sum_of_handlers.exchange(0, std::memory_order_relaxed));
-    }
-    return;
-  }
-  std::uint64_t before = sum_of_handlers.load(std::memory_order_relaxed);
-  while (!sum_of_handlers.compare_exchange_strong(
-      before, std::bit_cast<std::uint64_t>(std::bit_cast<double>(before) + amount),
-      std::memory_order_relaxed)) {
-  }
-}
-
 // Takes bytes for a field of that power, and writes what it begins with; unless there is one by now. There is
 // room for one of each.
 void BucketTable::take(Room& from, std::uint32_t power, unsigned bits) noexcept {

@@ -38,10 +38,6 @@ struct BucketTable {
   std::atomic<std::int32_t> at[buckets::kPowers];  // from here to the counters of a power; 0: none yet
   std::int32_t room;                               // from here to its Room; 0: none
   std::uint32_t head;                              // bytes before the counters of a field
-  // The sum of the values is one more number of the thread. While it is added to, handlers add to another
-  // one.
-  std::atomic<std::uint64_t> sum_of_handlers;  // a double's bits
-  std::atomic<std::uint32_t> adding;
 
   // This thread's counters of a power of two, 2^bits of them.
   std::uint64_t* counters(std::uint32_t power, unsigned bits) noexcept {
@@ -57,23 +53,6 @@ struct BucketTable {
       return nullptr;
     return reinterpret_cast<std::uint64_t*>(reinterpret_cast<std::byte*>(this) + distance);
   }
-
-  // Adding to the sum, of which a handler that does the same amid it loses nothing. For any processor: an
-  // addition of doubles in one piece would take much longer. First, false: this is such a handler.
-  [[nodiscard]] bool may_add() const noexcept { return adding.load(std::memory_order_relaxed) == 0; }
-  // Then; true: there were handlers.
-  bool add_to(double& sum, double amount) noexcept {
-    volatile double& shown = sum;  // aligned: stored as a whole, and without a way through other registers
-    adding.store(1, std::memory_order_relaxed);
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    shown = shown + amount;
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    adding.store(0, std::memory_order_relaxed);
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    return sum_of_handlers.load(std::memory_order_relaxed) != 0;
-  }
-  // Both, and what handlers added.
-  void add_all_to(double& sum, double amount) noexcept;
 
  private:
   [[gnu::cold, gnu::noinline]] std::uint64_t* open(std::uint32_t power, unsigned bits) noexcept;

@@ -143,16 +143,6 @@ detail::Place file_of(std::initializer_list<detail::Place> places) {
   return place_of(one ? number : kNoNumber, 0);
 }
 
-void add_one(std::uint64_t& counter) {
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-  // One instruction: nothing is lost if a signal's handler adds as well.
-  asm volatile("incq %0" : "+m"(counter) : : "cc");
-#else
-  const std::atomic_ref atomic(counter);
-  atomic.store(atomic.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-#endif
-}
-
 // The buckets of the percentiles of all values in the table, which are from `min` to `max`.
 std::array<std::uint32_t, kPerMille.size()> find_marks(BucketTable& table, unsigned bits, double min,
                                                        double max) {
@@ -288,8 +278,8 @@ void Distribution::record(double value) const noexcept {
   auto* const sum = state_at<double>(sum_.place());
   if (table == nullptr || sum == nullptr) return;
   const std::uint32_t bucket = buckets::of(value, bits_);
-  add_one(table->counters(bucket >> bits_, bits_)[bucket & ((1U << bits_) - 1)]);
-  table->add_all_to(*sum, value);
+  add_in_thread<std::uint64_t>(table->counters(bucket >> bits_, bits_)[bucket & ((1U << bits_) - 1)], 1);
+  add_in_thread(*sum, value);
   count_.add(1);
 }
 
@@ -311,14 +301,14 @@ void Histogram::add(double value) const noexcept {
   if (power >= buckets::kPowers) [[unlikely]]
     return add_anywhere(value);
   std::uint64_t* const counters = table->known(static_cast<std::uint32_t>(power));
-  if (counters == nullptr || !table->may_add()) [[unlikely]]
+  if (counters == nullptr) [[unlikely]]
     return add_anywhere(value);
-  add_one(counters[(bits >> shift_) & mask_]);
-  const bool was_interrupted = table->add_to(*reinterpret_cast<double*>(file + sum_.place().offset()), value);
+  detail::add_in_thread<std::uint64_t>(counters[(bits >> shift_) & mask_], 1);
+  detail::add_in_thread(*reinterpret_cast<double*>(file + sum_.place().offset()), value);
   auto& count = *reinterpret_cast<std::uint64_t*>(file + count_.place().offset());
   const std::uint64_t before = count;
-  add_one(count);
-  if (was_interrupted || before + 1 >= state->refresh_at || state->is_extended_by(bits | kSign)) [[unlikely]]
+  detail::add_in_thread<std::uint64_t>(count, 1);
+  if (before + 1 >= state->refresh_at || state->is_extended_by(bits | kSign)) [[unlikely]]
     catch_up(value);
 }
 
@@ -331,10 +321,7 @@ void Histogram::add_anywhere(double value) const noexcept {
 // What add left to be done.
 void Histogram::catch_up(double value) const noexcept {
   auto* const state = state_at<Everything>(state_);
-  auto* const table = state_at<BucketTable>(buckets_);
-  auto* const sum = state_at<double>(sum_.place());
-  if (state == nullptr || table == nullptr || sum == nullptr) return;
-  table->add_all_to(*sum, 0);
+  if (state == nullptr) return;
   state->extend_to(order_of(std::bit_cast<std::uint64_t>(value)));
   if (count_.load() >= state->refresh_at) refresh();
 }

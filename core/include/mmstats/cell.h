@@ -141,6 +141,37 @@ consteval char code_of() {
   return std::is_signed_v<T> ? kSigned[sizeof(T)] : kUnsigned[sizeof(T)];
 }
 
+// Adds to a number of this thread alone.
+template <Number T>
+void add_in_thread(T& value, T amount) noexcept {
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+  // One instruction: nothing is lost if a signal's handler adds as well.
+  if constexpr (std::is_integral_v<T> && sizeof(T) == 8) {
+    asm volatile("addq %1, %0" : "+m"(value) : "er"(amount) : "cc");
+    return;
+  }
+  // For signal handlers as well: no other processor is asked.
+  if constexpr (std::is_same_v<T, double>) {
+    double before = value;
+    bool stored = false;
+    while (!stored) {
+      const double sum = before + amount;
+      asm volatile("cmpxchgq %3, %1" : "=@ccz"(stored), "+m"(value), "+a"(before) : "r"(sum) : "memory");
+    }
+    return;
+  }
+#endif
+  const std::atomic_ref atomic(value);
+  const T before = atomic.load(std::memory_order_relaxed);
+  T sum{};
+  if constexpr (std::is_floating_point_v<T> || std::is_same_v<T, bool>) {
+    sum = static_cast<T>(before + amount);
+  } else {
+    (void)__builtin_add_overflow(before, amount, &sum);  // it wraps around, as an atomic one does
+  }
+  atomic.store(sum, std::memory_order_relaxed);
+}
+
 // One number in a file.
 template <Number T, bool kShared = false>
 class Cell {
@@ -168,7 +199,7 @@ class Cell {
       // Not in one piece with what follows, which needs no stack then.
       if (address == nullptr) [[unlikely]]
         return enter_and_add(amount);
-      add_at(address, amount);
+      add_in_thread(*reinterpret_cast<T*>(address), amount);
     }
   }
 
@@ -215,37 +246,7 @@ class Cell {
     return reinterpret_cast<T*>(kShared ? place_.in_shared() : place_.in_thread());
   }
   [[gnu::noinline, gnu::cold]] void enter_and_add(T amount) const noexcept {
-    add_at(enter_thread(place_), amount);
-  }
-  // For this thread alone.
-  static void add_at(std::byte* address, T amount) noexcept {
-    T& value = *reinterpret_cast<T*>(address);
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-    // One instruction: nothing is lost if a signal's handler adds as well.
-    if constexpr (std::is_integral_v<T> && sizeof(T) == 8) {
-      asm volatile("addq %1, %0" : "+m"(value) : "er"(amount) : "cc");
-      return;
-    }
-    // For signal handlers as well: no other processor is asked.
-    if constexpr (std::is_same_v<T, double>) {
-      double before = value;
-      bool stored = false;
-      while (!stored) {
-        const double sum = before + amount;
-        asm volatile("cmpxchgq %3, %1" : "=@ccz"(stored), "+m"(value), "+a"(before) : "r"(sum) : "memory");
-      }
-      return;
-    }
-#endif
-    const std::atomic_ref atomic(value);
-    const T before = atomic.load(std::memory_order_relaxed);
-    T sum{};
-    if constexpr (std::is_floating_point_v<T> || std::is_same_v<T, bool>) {
-      sum = static_cast<T>(before + amount);
-    } else {
-      (void)__builtin_add_overflow(before, amount, &sum);  // it wraps around, as an atomic one does
-    }
-    atomic.store(sum, std::memory_order_relaxed);
+    add_in_thread(*reinterpret_cast<T*>(enter_thread(place_)), amount);
   }
   Place place_;
 };

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include "base/failure.h"
 
@@ -36,6 +37,16 @@ Expected<Percentile> parse_percentile(std::string_view text) {
   // Two digits before the point, always: so no two have one name.
   found.ending = "p" + std::string(whole.size() == 1 ? "0" : "") + std::string(whole) + std::string(fraction);
   return found;
+}
+
+std::optional<Percentile> percentile_of_ending(std::string_view ending) {
+  constexpr std::size_t kWhole = 2;  // digits
+  if (!ending.starts_with('p') || ending.size() < 1 + kWhole) return std::nullopt;
+  auto text = std::string(ending.substr(1, kWhole));
+  if (ending.size() > 1 + kWhole) text.append(1, '.').append(ending.substr(1 + kWhole));
+  auto found = parse_percentile(text);
+  if (!found || found->ending != ending) return std::nullopt;
+  return std::move(*found);
 }
 
 }  // namespace mmstats

@@ -1,6 +1,7 @@
 // Which percentiles of a distribution become series, and what these are called.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,5 +22,8 @@ std::vector<Percentile> default_percentiles();
 // "99.9", as people write it: one or two digits, perhaps a point and up to six more. Error: kInvalid, with
 // what is wrong.
 Expected<Percentile> parse_percentile(std::string_view text);
+
+// What `ending` is the name of, as parse_percentile() makes it: 99.9 for "p999". None: of nothing.
+std::optional<Percentile> percentile_of_ending(std::string_view ending);
 
 }  // namespace mmstats

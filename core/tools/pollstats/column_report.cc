@@ -18,6 +18,7 @@
 #include "collect/discover.h"
 #include "collect/rules.h"
 #include "collect/watch.h"
+#include "format/bucket_field.h"
 #include "mmstats/parse.h"
 #include "mmstats/snapshot.h"
 #include "tools/pollstats/file_filter.h"
@@ -75,18 +76,29 @@ constexpr std::size_t kMaxNear = 10;
 constexpr std::size_t kMaxNearLabels = 5'000;
 
 // All labels, of texts and static values too; as many as can be looked through in a moment.
-std::set<std::string> all_labels(const std::vector<std::string>& globs, const Options& options) {
+struct Labels {
+  std::set<std::string> usual;
+  std::set<std::string> of_buckets;  // which are no values of their own
+};
+
+Labels all_labels(const std::vector<std::string>& globs, const Options& options) {
   mmstats::Discovery discovery(globs, {.max_held = 0});
   discovery.scan(std::chrono::system_clock::now());
-  std::set<std::string> labels;
+  Labels labels;
   mmstats::ParsedFile content;
   for (const auto file : discovery.files()) {
-    if (labels.size() >= kMaxLabels) break;
+    if (labels.usual.size() + labels.of_buckets.size() >= kMaxLabels) break;
     const auto snapshot = discovery.snapshot(file);
     if (!snapshot) continue;
     mmstats::parse(snapshot->bytes, content);
     if (!passes(options.filters, content)) continue;
-    for (const auto& field : content.fields) labels.emplace(field.label);
+    for (const auto& field : content.fields) {
+      if (mmstats::bucket_field(field)) {
+        labels.of_buckets.emplace(field.label);
+      } else if (!mmstats::label_has_suffix(field.label, mmstats::kRoomLabel)) {
+        labels.usual.emplace(field.label);
+      }
+    }
   }
   return labels;
 }
@@ -193,8 +205,14 @@ class Report {
     const auto missing = columns_.missing();
     if (missing.empty()) return;
     const auto labels = all_labels(globs_, options_);
-    const std::vector<std::string> choice(labels.begin(), labels.end());
+    const std::vector<std::string> choice(labels.usual.begin(), labels.usual.end());
     for (const auto& [text, has_wildcards] : missing) {
+      if (labels.of_buckets.contains(text)) {
+        mmstats::complain(kProgram, mmstats::printable(text) +
+                                        ": buckets of a histogram, whose count and percentiles are fields: "
+                                        "LABEL.count, LABEL.p99");
+        continue;
+      }
       tell_why_missing(text, has_wildcards, choice);
     }
   }
@@ -240,6 +258,7 @@ int report_columns(const Options& options, Columns columns, const std::vector<st
       return kUsage;
     }
   }
+  rules.percentiles(columns.percentiles());
   struct sigaction action{};
   action.sa_handler = on_interrupt;
   ::sigaction(SIGINT, &action, nullptr);

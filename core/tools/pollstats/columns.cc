@@ -129,6 +129,20 @@ std::vector<std::string> Columns::patterns() const {
   return patterns;
 }
 
+std::vector<mmstats::Percentile> Columns::percentiles() const {
+  auto percentiles = mmstats::default_percentiles();
+  const auto add_ending = [&](const std::string& text) {
+    const auto wanted = mmstats::percentile_of_ending(std::string_view(text).substr(text.rfind('.') + 1));
+    if (wanted && std::ranges::find(percentiles, *wanted) == percentiles.end())
+      percentiles.push_back(*wanted);
+  };
+  for (const Field& field : fields_) {
+    add_ending(field.plain.text);
+    if (field.dotted) add_ending(field.dotted->text);
+  }
+  return percentiles;
+}
+
 // A series that fits the form's pattern. True: there is one column more.
 bool Columns::take(Form& form, std::span<const Series> series, std::uint32_t index) {
   const std::string& name = series[index].name;

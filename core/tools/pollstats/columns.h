@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "collect/fold.h"
+#include "collect/percentile.h"
 #include "mmstats/error.h"
 #include "tools/pollstats/field_pattern.h"
 #include "tools/pollstats/samples.h"
@@ -38,6 +39,9 @@ class Columns {
 
   // For Rules::include: RE2 patterns of all labels that can become a column.
   [[nodiscard]] std::vector<std::string> patterns() const;
+
+  // For Rules::percentiles: the usual ones, and those that fields end with, as in "latency.p95".
+  [[nodiscard]] std::vector<mmstats::Percentile> percentiles() const;
 
   // Takes series that came since the last call into account. A field without wildcards has one column
   // whatever there is. One with wildcards has a column for each series that matches, by name, and one for

@@ -131,7 +131,7 @@ class Live {
     facts.failed = report.complaints;
     if (!report.errors.empty()) facts.complaint = report.errors.back().text();
     watch_->told(report.errors.size());
-    view_.take(watch_->series(), samples_, std::move(facts));
+    view_.take(watch_->series(), watch_->distributions(), samples_, std::move(facts));
     if (view_.shows_processes()) view_.take(processes_.scan(at, now));
     ++scans_;
     last_scan_ = now;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "mmstats/metadata.h"
+#include "tools/pollstats/distribution_spans.h"
 #include "tools/pollstats/live_view.h"
 #include "tools/pollstats/number_text.h"
 #include "tools/pollstats/sparkline.h"
@@ -164,10 +165,18 @@ LiveView::Line LiveView::detail(std::size_t width) const {
   if (!complaint_.empty()) return {{Style::kAlert, outer_cells(complaint_, width, mark())}};
   if (rows_.empty()) return {};
   const std::uint32_t index = rows_[scroll_.selected];
-  const mmstats::Series& series = series_[index];
-  std::string about = std::string(to_string(series.kind));
-  if (!series.unit.empty()) about += ", " + shown(series.unit, unicode_);
-  if (!series.help.empty()) about += ": " + shown(series.help, unicode_);
+  std::string about = std::string(to_string(series_[index].kind));
+  std::string_view unit = series_[index].unit;
+  std::string_view help = series_[index].help;
+  if (const auto number = labels_[index].distribution; number != kNoDistribution) {
+    const mmstats::Distribution& distribution = *distributions_[number];
+    const std::string numbers = distribution_text(distribution);
+    about = numbers + (numbers.empty() ? "histogram" : "; histogram");
+    unit = distribution.unit;
+    help = distribution.help;
+  }
+  if (!unit.empty()) about += ", " + shown(unit, unicode_);
+  if (!help.empty()) about += ": " + shown(help, unicode_);
   const std::string label =
       outer_cells(labels_[index].text,
                   width - std::min(width, 2 + std::min<std::size_t>(width / 2, cells(about))), mark());
@@ -248,9 +257,15 @@ LiveView::Line LiveView::row(std::size_t index, const Shape& shape, bool selecte
               : value_text(sample, shape.now));
   add(shape.value, Style::kNumber, value_text(sample, shape.value));
   add(shape.rate, Style::kNumber, rate_text(shape.rate));
-  add(shape.change, Style::kNumber,
+  const bool is_usual = labels_[index].distribution == kNoDistribution;
+  add(is_usual ? shape.change : 0, Style::kNumber,
       samples_->scans() > 1 && sample.change ? calm_text(*sample.change, shape.change) : "");
-  if (shape.curve > 0) {
+  if (!is_usual) {
+    const std::size_t room =
+        (shape.change > 0 ? shape.change + 1 : 0) + (shape.curve > 0 ? shape.curve + 1 : 0);
+    for (Span& span : distribution_spans(*distributions_[labels_[index].distribution], room, unicode_))
+      line.push_back(std::move(span));
+  } else if (shape.curve > 0) {
     std::array<float, kHistory> past{};
     // It grows to the right as long as there is room. At the first scan there was no rate.
     const auto used = std::span(past).first(std::min<std::size_t>(shape.curve, samples_->scans() - 1));

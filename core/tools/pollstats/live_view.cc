@@ -9,11 +9,16 @@
 #include <numeric>
 #include <optional>
 #include <ranges>
+#include <unordered_map>
 
+#include "base/keyed_hash.h"
+#include "format/bucket_field.h"
 #include "tools/pollstats/text_cells.h"
 
 namespace pollstats {
 namespace {
+
+constexpr std::string_view kCountEnding = ".count";
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
@@ -42,8 +47,10 @@ std::optional<double> sort_value(const Sample& sample, LiveView::Sort sort) {
 
 }  // namespace
 
-void LiveView::take(std::span<const mmstats::Series> series, const Samples& samples, Facts facts) {
+void LiveView::take(std::span<const mmstats::Series> series, Distributions distributions,
+                    const Samples& samples, Facts facts) {
   series_ = series;
+  distributions_ = distributions;
   samples_ = &samples;
   facts_ = std::move(facts);
   if (!facts_.complaint.empty()) complaint_ = shown(facts_.complaint, unicode_);
@@ -53,8 +60,10 @@ void LiveView::take(std::span<const mmstats::Series> series, const Samples& samp
 
 void LiveView::begin_anew() {
   series_ = {};
+  distributions_ = {};
   samples_ = nullptr;
   labels_.clear();
+  known_distributions_ = 0;
   rows_.clear();
   scroll_ = {.page = scroll_.page};
 }
@@ -72,14 +81,16 @@ void LiveView::take(const std::vector<Process>& processes) {
 }
 
 void LiveView::add_labels() {
-  if (labels_.size() == series_.size()) return;
+  if (labels_.size() == series_.size() && known_distributions_ == distributions_.size()) return;
   for (std::size_t i = labels_.size(); i < series_.size(); ++i) {
     Label label;
     label.text = shown(std::string_view(series_[i].name).substr(prefix_), unicode_);
     label.cells = cells(label.text);
-    label.passes = passes(label.text);
+    label.row = static_cast<std::uint32_t>(i);
     labels_.push_back(std::move(label));
   }
+  find_distributions();
+  for (Label& label : labels_) set_passes(label);
   std::vector<std::uint32_t> order(labels_.size());
   std::iota(order.begin(), order.end(), 0);
   // As people count: worker9 before worker10.
@@ -87,6 +98,40 @@ void LiveView::add_labels() {
     return ::strverscmp(labels_[a].text.c_str(), labels_[b].text.c_str()) < 0;
   });
   for (std::size_t rank = 0; rank < order.size(); ++rank) labels_[order[rank]].rank = rank;
+}
+
+// One row shows what a histogram's buckets tell: that of its count, which every one of them has.
+void LiveView::find_distributions() {
+  known_distributions_ = distributions_.size();
+  std::unordered_map<std::string_view, std::uint32_t, mmstats::KeyedHash> by_name;
+  for (std::uint32_t i = 0; i < distributions_.size(); ++i) {
+    const auto* distribution = distributions_[i].get();
+    if (distribution != nullptr && distribution->shown && distribution->slot == -1)
+      by_name.emplace(distribution->name, i);
+  }
+  if (by_name.empty()) return;
+  std::unordered_map<std::string_view, std::uint32_t, mmstats::KeyedHash> counts;
+  for (std::uint32_t i = 0; i < series_.size(); ++i) {
+    const std::string_view name = series_[i].name;
+    if (series_[i].kind != mmstats::Kind::kCounter || !name.ends_with(kCountEnding)) continue;
+    const auto stem = name.substr(0, name.size() - kCountEnding.size());
+    const auto found = by_name.find(stem);
+    if (found == by_name.end() || stem.size() < prefix_ || !counts.emplace(stem, i).second) continue;
+    Label& label = labels_[i];
+    label.text = shown(stem.substr(prefix_), unicode_);
+    label.cells = cells(label.text);
+    label.distribution = found->second;
+  }
+  for (std::uint32_t i = 0; i < series_.size(); ++i) {
+    const auto stem = mmstats::histogram_stem(series_[i].name);
+    if (const auto found = counts.find(stem); found != counts.end()) labels_[i].row = found->second;
+  }
+}
+
+void LiveView::set_passes(Label& label) const {
+  // One who looks for a histogram's count finds it.
+  label.passes =
+      passes(label.distribution == kNoDistribution ? label.text : label.text + std::string(kCountEnding));
 }
 
 void LiveView::set_filter(std::string filter) {
@@ -106,7 +151,7 @@ void LiveView::set_filter(std::string filter) {
       words_.push_back(lowered(word));
     }
   }
-  for (Label& label : labels_) label.passes = passes(label.text);
+  for (Label& label : labels_) set_passes(label);
   scroll_.selected = scroll_.top = 0;
   arrange();
 }
@@ -122,8 +167,12 @@ void LiveView::arrange() {
   widest_ = 0;
   if (samples_ == nullptr) return;
   const auto samples = samples_->all();
+  for (Label& label : labels_) label.listed = false;
+  for (const Label& label : labels_) {
+    if (label.passes) labels_[label.row].listed = true;
+  }
   for (std::uint32_t i = 0; i < labels_.size(); ++i) {
-    if (!samples[i].present || !labels_[i].passes) continue;
+    if (!samples[i].present || !labels_[i].listed) continue;
     rows_.push_back(i);
     widest_ = std::max(widest_, labels_[i].cells);
   }

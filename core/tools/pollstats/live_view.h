@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
+#include <memory>
 #include <set>
 #include <span>
 #include <string>
@@ -13,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "collect/distributions.h"
 #include "collect/fold.h"
 #include "tools/pollstats/field_pattern.h"
 #include "tools/pollstats/processes.h"
@@ -44,8 +47,11 @@ class LiveView {
   LiveView(std::size_t prefix, bool unicode, std::chrono::nanoseconds delay)
       : prefix_(prefix), unicode_(unicode), delay_(delay) {}
 
-  // A scan was made. `series` and `samples` are used until the next one.
-  void take(std::span<const mmstats::Series> series, const Samples& samples, Facts facts);
+  using Distributions = std::span<const std::unique_ptr<mmstats::Distribution>>;
+
+  // A scan was made. `series`, `distributions` and `samples` are used until the next one.
+  void take(std::span<const mmstats::Series> series, Distributions distributions, const Samples& samples,
+            Facts facts);
 
   // All series are others from the next scan on.
   void begin_anew();
@@ -65,11 +71,15 @@ class LiveView {
 
  private:
   enum class Mode : std::uint8_t { kSeries, kFilter, kProcesses };
+  static constexpr std::uint32_t kNoDistribution = std::numeric_limits<std::uint32_t>::max();
   struct Label {
     std::string text;  // fit to be shown
     std::size_t cells = 0;
-    std::size_t rank = 0;  // by name
-    bool passes = false;   // the filter
+    std::size_t rank = 0;   // by name
+    bool passes = false;    // the filter
+    bool listed = false;    // its row is shown
+    std::uint32_t row = 0;  // the series whose row shows it: of a distribution that is the count
+    std::uint32_t distribution = kNoDistribution;  // that this row shows
   };
   // Cells of each column, 0: not shown.
   struct Shape {
@@ -83,6 +93,8 @@ class LiveView {
   using Line = std::vector<Span>;
 
   void add_labels();
+  void find_distributions();
+  void set_passes(Label& label) const;
   void set_filter(std::string filter);
   [[nodiscard]] bool passes(std::string_view label) const;
   void arrange();
@@ -108,11 +120,13 @@ class LiveView {
   bool unicode_;
   std::chrono::nanoseconds delay_;
   std::span<const mmstats::Series> series_;
+  Distributions distributions_;
   const Samples* samples_ = nullptr;
   Facts facts_;
   std::string complaint_;  // until a key is pressed
 
-  std::vector<Label> labels_;        // by series
+  std::vector<Label> labels_;  // by series
+  std::size_t known_distributions_ = 0;
   std::vector<std::uint32_t> rows_;  // series that are shown, in order
   std::size_t widest_ = 0;           // label of these, cells
   std::string filter_;

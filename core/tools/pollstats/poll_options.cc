@@ -102,10 +102,12 @@ Parsed parse(int argc, const char* const* argv) {
   app.add_flag("--live", options.live, "The whole screen; all arguments are FILEs");
   app.add_flag("-v", options.verbosity,
                "Say more on standard error: warnings; -vv: what files do; -vvv: all");
-  app.add_option("FIELD", shown_in_help,
-                 "FIELD,FIELD...: labels, or patterns as 'status.*'; then the FILEs, or patterns of them.\n"
-                 "Default: the files that MMSTATS_GLOB or MMSTATS_PATH names, else /run/mmstats/*.mmstats\n"
-                 "and /tmp/*.mmstats")
+  app.add_option(
+         "FIELD", shown_in_help,
+         "FIELD,FIELD...: labels, or patterns as 'status.*'; of a histogram LABEL.count, or any percentile,\n"
+         "as LABEL.p99 or LABEL.p995 (99.5); then the FILEs, or patterns of them.\n"
+         "Default: the files that MMSTATS_GLOB or MMSTATS_PATH names, else /run/mmstats/*.mmstats\n"
+         "and /tmp/*.mmstats")
       ->option_text("FIELD,FIELD... FILE...");
 
   const auto refuse = [&](std::string_view what) {

@@ -8,9 +8,14 @@
 
 namespace pollstats {
 
+namespace {
+
+constexpr std::array<std::string_view, 8> kBlocks{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+constexpr std::array<std::string_view, 8> kAscii{"_", ".", ":", "-", "=", "+", "*", "#"};
+
+}  // namespace
+
 std::string sparkline(std::span<const float> values, bool unicode) {
-  constexpr std::array<std::string_view, 8> kBlocks{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-  constexpr std::array<std::string_view, 8> kAscii{"_", ".", ":", "-", "=", "+", "*", "#"};
   const auto& levels = unicode ? kBlocks : kAscii;
 
   // As double: the difference of two floats may be beyond what a float holds.
@@ -40,6 +45,21 @@ std::string sparkline(std::span<const float> values, bool unicode) {
     // What should be the same level is that, whatever the arithmetic lost.
     constexpr double kLost = 1e-6;
     const auto level = static_cast<std::size_t>(share * static_cast<double>(levels.size()) + kLost);
+    line += levels[std::min(level, levels.size() - 1)];
+  }
+  return line;
+}
+
+std::string bars(std::span<const double> values, bool unicode) {
+  const auto& levels = unicode ? kBlocks : kAscii;
+  const double highest = values.empty() ? 0 : *std::ranges::max_element(values);
+  std::string line;
+  for (const double value : values) {
+    if (!(value > 0)) {
+      line += ' ';
+      continue;
+    }
+    const auto level = static_cast<std::size_t>(value / highest * static_cast<double>(levels.size()));
     line += levels[std::min(level, levels.size() - 1)];
   }
   return line;

@@ -1,4 +1,4 @@
-// A curve in one line of text.
+// Curves and bars in one line of text.
 #pragma once
 
 #include <cstddef>
@@ -11,5 +11,8 @@ namespace pollstats {
 // finite is a gap. From 0 to the highest value shown, or from the lowest if that is negative or near the
 // highest; what hardly moves stays in the middle. `unicode`: eighths of blocks, else ASCII.
 std::string sparkline(std::span<const float> values, bool unicode);
+
+// Bars, one cell each, from 0 to the highest. 0 is a blank; what is more has a bar, however low.
+std::string bars(std::span<const double> values, bool unicode);
 
 }  // namespace pollstats

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <clocale>
@@ -11,7 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "collect/rules.h"
+#include "collect/watch.h"
 #include "made_file.h"
+#include "temporary_folder.h"
 #include "tools/pollstats/columns.h"
 #include "tools/pollstats/field_pattern.h"
 #include "tools/pollstats/file_filter.h"
@@ -288,6 +292,59 @@ TEST_CASE("every field has its column: values of gauges, changes of counters, - 
   CHECK_FALSE(columns.update(looks.series));
   looks.take();
   CHECK(columns.line(looks.samples, {}).starts_with("                  3 |                  0 |"));
+}
+
+TEST_CASE("any percentile of a histogram is a column, of all files and the last interval") {
+  const TemporaryFolder folder;
+  const auto write = [&](const std::string& name, double created, int slow) {
+    std::array<std::uint64_t, 32> parts{};
+    parts[0] = 94;
+    parts[31] = static_cast<std::uint64_t>(slow);
+    folder.write(name, MadeFile()
+                           .owner(1, created)
+                           .buffered("web.latency.count", "Q", std::uint64_t(94 + slow))
+                           .buffered("web.latency.p99", "d", 77.0)
+                           .text("sys.metadata", "web.latency\thistogram\t\t\tlog-linear 32 -30 50\n", 100)
+                           .text("sys.room", "", 40)
+                           .unbuffered("web.latency.buckets.0", "32Q", parts)
+                           .padded());
+  };
+  auto columns = Columns::parse("p50,p95,p945,p5,p100,count", "web.latency").value();
+  mmstats::Rules rules;
+  for (const auto& pattern : columns.patterns()) REQUIRE(rules.include(pattern).has_value());
+  rules.percentiles(columns.percentiles());
+  mmstats::Watch watch({.globs = {folder / "*"}}, std::move(rules));
+  Samples samples(0);
+  steady::time_point now{100s};
+  const auto next = [&] {
+    watch.scan(std::chrono::system_clock::now(), now += 1s);
+    samples.take(watch.series(), now);
+    columns.update(watch.series());
+    std::string line = columns.line(samples, {});
+    std::erase(line, ' ');
+    return line;
+  };
+  write("a", 100, 3);
+  // Nobody knows when these came.
+  CHECK(next() == "-|-|-|-|-|97");
+  CHECK(next() == "-|-|-|-|-|0");
+  write("b", 200, 6);
+  CHECK(next() == "1.01562|1.98438|1.98438|-|-|100");
+  // Of both: nine of nine.
+  write("a", 100, 12);
+  CHECK(next() == "1.98438|1.98438|1.98438|-|-|9");
+  CHECK(next() == "-|-|-|-|-|0");
+  CHECK(columns.json(samples, {}).find(R"("web.latency.p95": null)") != std::string::npos);
+  CHECK(std::ranges::none_of(watch.series(), [](const Series& series) {
+    return series.name.find("buckets") != std::string::npos || series.name == "sys.room";
+  }));
+}
+
+TEST_CASE("fields that are no percentiles ask for none") {
+  const auto count = [](const char* fields) { return Columns::parse(fields, "")->percentiles().size(); };
+  CHECK(count("a,b.p99,b.p50,c.p99") == 4);
+  CHECK(count("b.p95,a.p95,*.p75,p10") == 4 + 3);
+  CHECK(count("b.p,b.p5,b.p00,b.p100,b.p9x,b.p990,b.p-5,b.p5x") == 4);
 }
 
 TEST_CASE("a prefix without a dot at its end gets one where no label is without") {

@@ -168,6 +168,15 @@ TEST_CASE("times have their two largest units") {
   CHECK(duration_text(kInf) == "11574074d 1h");
 }
 
+TEST_CASE("bars begin at nothing, and what is not nothing has one") {
+  const auto drawn = [](std::vector<double> values) { return bars(values, false); };
+  CHECK(drawn({}).empty());
+  CHECK(drawn({0, 0}) == "  ");
+  CHECK(drawn({5}) == "#");
+  CHECK(drawn({80, 100, 0, 1}) == "*# _");
+  CHECK(bars(std::vector<double>{1, 2}, true) == "▅█");
+}
+
 TEST_CASE("a curve goes from nothing to its highest point") {
   const auto curve = [](std::vector<float> values) { return sparkline(values, false); };
   struct Row {

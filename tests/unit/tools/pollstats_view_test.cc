@@ -4,13 +4,17 @@
 #include <algorithm>
 #include <chrono>
 #include <clocale>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/buckets.h"
+#include "collect/distributions.h"
 #include "made_file.h"
 #include "temporary_folder.h"
+#include "tools/pollstats/distribution_spans.h"
 #include "tools/pollstats/live_view.h"
 #include "tools/pollstats/processes.h"
 #include "tools/pollstats/samples.h"
@@ -32,6 +36,7 @@ Key key(char32_t character) { return {Key::Name::kCharacter, character}; }
 // A view of series, without a terminal.
 struct Shown {
   std::vector<Series> series;
+  std::vector<std::unique_ptr<mmstats::Distribution>> distributions;
   Samples samples{kHistory};
   std::chrono::steady_clock::time_point now{100s};
   Facts facts;
@@ -58,10 +63,27 @@ struct Shown {
     series[index].integral = true;
     series[index].total = static_cast<std::uint64_t>(value);
   }
+  // Counts values of a histogram, of which a worker publishes the count and the least.
+  void add_histogram(const std::string& name, const std::vector<double>& values) {
+    add(name + ".min", Kind::kGauge, 1);
+    add(name + ".count", Kind::kCounter, static_cast<double>(values.size()));
+    add(name + ".p99", Kind::kGauge, 1);
+    auto made = std::make_unique<mmstats::Distribution>();
+    made->name = name;
+    made->unit = "seconds";
+    made->help = "Time";
+    made->shown = true;
+    for (const double value : values) {
+      const std::uint32_t bucket = mmstats::buckets::of(value);
+      ++made->interval.parts(bucket / 32)[bucket % 32];
+    }
+    made->interval.count(values.size());
+    distributions.push_back(std::move(made));
+  }
   void look() {
     now += 1s;
     samples.take(series, now);
-    view.take(series, samples, facts);
+    view.take(series, distributions, samples, facts);
   }
   void type(std::string_view ascii) {
     for (const char c : ascii) view.press(key(static_cast<char32_t>(c)));
@@ -341,6 +363,74 @@ TEST_CASE_FIXTURE(Shown, "the line below tells what a file says of the series") 
   series[0].help = "Size of\x1b all answers";
   look();
   CHECK(lines()[22] == "web.bytes  counter, bytes: Size of\\x1B all answers");
+}
+
+TEST_CASE_FIXTURE(Shown, "a histogram is one row, of what came since the last scan") {
+  // Of each power of two from 1 to 8 more than of the one before, and one far above.
+  std::vector<double> values{300};
+  for (int power = 0; power < 4; ++power) values.insert(values.end(), 1U << (2 * power), 1.5 * (1 << power));
+  add("web.hits", Kind::kCounter, 7);
+  add_histogram("web.latency", values);
+  add("web.latency.sum", Kind::kGauge, 3);
+  add("web.p99", Kind::kGauge, 3);  // which is none of a histogram
+  look();
+  set(2, 1086);
+  look();
+  CHECK(labels() == Labels{"web.hits", "web.latency", "web.latency.sum", "web.p99"});
+  const auto row = lines()[3];
+  CHECK(row.starts_with("web.latency            1,086       1,000 p50 12.1   p99 300    max 300    "));
+  CHECK(row.ends_with(" ▁▁▃█ ▁"));
+  CHECK(lines(100)[3].find(" p50 12.1   p90 12.1   p99 300    max 300    ▁▁▃█ ▁ ") != std::string::npos);
+  // Less room: of the numbers the most important ones.
+  CHECK(lines(60)[3].ends_with(" p99 300    ▁▁▃█ ▁  "));
+  CHECK(lines(36)[3].find("1,000/s") != std::string::npos);
+  type("j");
+  CHECK(lines(120)[22] ==
+        "web.latency  min 1.52 p50 12.1 p90 12.1 p99 300 p999 300 max 300; histogram, seconds: Time");
+  for (std::size_t width = 1; width < 150; ++width) {
+    const auto all = lines(width);
+    CHECK(std::ranges::all_of(all, [&](const std::string& line) { return cells(line) <= width; }));
+  }
+
+  // It is sorted by its count, and found by each label that it stands for.
+  type("v");
+  CHECK(labels().front() == "web.latency");
+  type("/latency.c");
+  CHECK(labels() == Labels{"web.latency"});
+  view.press(key(Key::Name::kEscape));
+  type("/*y.p99");
+  CHECK(labels() == Labels{"web.latency"});
+  view.press(key(Key::Name::kEscape));
+
+  // Nothing in this interval: no numbers, as nobody knows any.
+  distributions[0]->interval.clear();
+  look();
+  CHECK(lines()[2].find("p50") == std::string::npos);
+  CHECK(lines()[2].starts_with("web.latency            1,086           0 "));
+}
+
+TEST_CASE_FIXTURE(Shown,
+                  "a histogram may come after series with its labels, or have nothing but its buckets") {
+  add("web.latency.count", Kind::kCounter, 1);
+  look();
+  CHECK(labels() == Labels{"web.latency.count"});
+  add_histogram("db.latency", {1});
+  look();
+  CHECK(labels() == Labels{"db.latency", "web.latency.count"});
+  // Somebody wants no more than series of it.
+  distributions[0]->shown = false;
+  view.begin_anew();
+  look();
+  CHECK(labels() == Labels{"db.latency.count", "db.latency.min", "db.latency.p99", "web.latency.count"});
+}
+
+TEST_CASE("powers of two share cells where there are few") {
+  mmstats::BucketCounts counts;
+  for (const std::uint32_t power : {3U, 4U, 5U, 9U}) counts.parts(power)[1] = power;
+  CHECK(powers_in_use(counts, 5) == std::vector<double>{3, 4, 5, 0, 9});
+  CHECK(powers_in_use(counts, 4) == std::vector<double>{7, 5, 9});
+  CHECK(powers_in_use(counts, 1) == std::vector<double>{21});
+  CHECK(powers_in_use(counts, 0).empty());
 }
 
 TEST_CASE_FIXTURE(Shown, "a moment is shown as the time since then") {

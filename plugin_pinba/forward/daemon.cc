@@ -204,10 +204,10 @@ void Daemon::scan_group(Group& group) {
   if (!group.started) {
     // Nothing is known of what was there before.
     if (report.nothing_readable) return;
-    group.mapper.start_from(group.watch.series());
+    group.mapper.start_from(group.watch.series(), group.watch.distributions());
     group.started = true;
   }
-  group.mapper.scan(group.watch.series(), now,
+  group.mapper.scan(group.watch.series(), group.watch.distributions(), now,
                     [this](const pinba::Request& request) { delivery_.take(request); });
   for (const auto& problem : group.mapper.take_problems()) log_.complain(in_group(problem));
 }

@@ -29,17 +29,19 @@ bool is_of_bytes(std::string_view unit) {
   return unit.ends_with("bytes") || unit.ends_with("octets") || unit.ends_with("bits");
 }
 
-std::string key_of(std::string_view label, std::int32_t worker) {
+}  // namespace
+
+std::string RequestMapper::key_of(std::string_view label, std::int32_t worker) {
   return fmt::format("{}\x1f{}", worker, label);
 }
-
-}  // namespace
 
 RequestMapper::RequestMapper(Mapping mapping) : mapping_(std::move(mapping)) {}
 
 void RequestMapper::remap(Mapping mapping) {
   mapping_ = std::move(mapping);
   sources_.clear();
+  buckets_.clear();
+  bucket_by_key_.clear();
   counters_.clear();
   waiting_.clear();
   timers_.clear();
@@ -48,20 +50,29 @@ void RequestMapper::remap(Mapping mapping) {
   request_by_names_.clear();
 }
 
-void RequestMapper::start_from(AllSeries series) {
-  extend(series);
+void RequestMapper::start_from(AllSeries series, AllDistributions distributions) {
+  extend(series, distributions);
+  for (std::size_t i = 0; i < distributions.size(); ++i) {
+    if (distributions[i]) sent_buckets_[i].take(distributions[i]->total);
+  }
   for (std::size_t i = 0; i < series.size(); ++i) {
     sent_[i] = {series[i].total, series[i].value, series[sources_[i].partner].total};
   }
 }
 
-void RequestMapper::scan(AllSeries series, std::chrono::system_clock::time_point now, const Send& send) {
-  extend(series);
-  for (auto& timer : timers_) timer.hits = 0, timer.value = 0;
+void RequestMapper::scan(AllSeries series, AllDistributions distributions,
+                         std::chrono::system_clock::time_point now, const Send& send) {
+  extend(series, distributions);
+  for (auto& timer : timers_) {
+    timer.hits = 0;
+    timer.value = 0;
+    timer.entries.clear();
+  }
   for (auto& request : requests_) request.fields.fill(std::nullopt);
   more_entries_ = kMoreEntries;
   const double seconds = std::chrono::duration<double>(now.time_since_epoch()).count();
   for (std::uint32_t i = 0; i < series.size(); ++i) gather(i, series, seconds);
+  for (std::uint32_t i = 0; i < distributions.size(); ++i) gather(i, distributions, series);
   for (const auto& slot : requests_) {
     fill(slot);
     const bool has_field = std::ranges::any_of(slot.fields, [](const auto& field) { return !!field; });
@@ -72,12 +83,14 @@ void RequestMapper::scan(AllSeries series, std::chrono::system_clock::time_point
 
 // ---- where series go: once for each
 
-void RequestMapper::extend(AllSeries series) {
+void RequestMapper::extend(AllSeries series, AllDistributions distributions) {
   const auto first = static_cast<std::uint32_t>(sources_.size());
   const auto end = static_cast<std::uint32_t>(series.size());
   sources_.resize(end);
   if (sent_.size() < end) sent_.resize(end);
   for (std::uint32_t i = first; i < end; ++i) bind(i, series[i]);
+  const bool has_new = extend(distributions);
+  for (std::uint32_t i = has_new ? 0 : first; i < end; ++i) absorb(i, series[i], distributions);
   for (std::uint32_t i = first; i < end; ++i) find_partner(i, series);
   for (std::uint32_t i = first; i < end; ++i) find_target(i, series[i]);
 }
@@ -353,10 +366,11 @@ void RequestMapper::fill(const RequestSlot& slot) {
 
   for (const std::uint32_t index : slot.timers) {
     const TimerSlot& timer = timers_[index];
-    if (timer.hits == 0) continue;
+    if (timer.hits == 0 && timer.entries.empty()) continue;
     refs_.clear();
     for (const auto& [name, value] : timer.tags) refs_.push_back(request_.intern(name, value));
     request_.add_timer(refs_, timer.hits, timer.value);
+    for (const auto& [hits, value] : timer.entries) request_.add_timer(refs_, hits, value);
   }
 }
 

@@ -7,7 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,8 +19,10 @@
 #include <vector>
 
 #include "base/keyed_hash.h"
+#include "collect/distributions.h"
 #include "collect/fold.h"
 #include "pinba/request.h"
+#include "plugin_pinba/forward/bucket_entries.h"
 #include "plugin_pinba/forward/request_names.h"
 
 namespace mmstats::forward {
@@ -27,16 +31,18 @@ namespace mmstats::forward {
 // what was there at start_from(), and less what waits for the next scan because it was too much for one.
 class RequestMapper {
  public:
+  using AllDistributions = std::span<const std::unique_ptr<Distribution>>;
   using Send = std::function<void(const pinba::Request&)>;
 
   explicit RequestMapper(Mapping mapping);
 
-  // What these series count so far is not sent.
-  void start_from(std::span<const Series> series);
+  // What these count so far is not sent.
+  void start_from(std::span<const Series> series, AllDistributions distributions = {});
 
-  // Hands the requests of one scan to `send`, each valid during its call. `series`: the same fold's each
-  // time. `now` decides how old timestamps are.
-  void scan(std::span<const Series> series, std::chrono::system_clock::time_point now, const Send& send);
+  // Hands the requests of one scan to `send`, each valid during its call. `series` and `distributions`: the
+  // same fold's each time. `now` decides how old timestamps are.
+  void scan(std::span<const Series> series, AllDistributions distributions,
+            std::chrono::system_clock::time_point now, const Send& send);
 
   // Goes on with another mapping of the same series: what was sent stays sent.
   void remap(Mapping mapping);
@@ -45,6 +51,9 @@ class RequestMapper {
   std::vector<std::string> take_problems() { return std::exchange(problems_, {}); }
 
  private:
+  static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+  static constexpr std::uint64_t kMostOfEntry = std::numeric_limits<std::uint32_t>::max();  // hits
+
   enum class Use : std::uint8_t {
     kNothing,
     kEvents,   // a counter: so many hits, or millions in one hit; one of fractions: so many seconds, in one
@@ -79,6 +88,26 @@ class RequestMapper {
     TagTexts tags;
     std::uint64_t hits = 0;  // of this scan
     double value = 0;
+    std::vector<TimerEntry> entries = {};  // of this scan, beside these
+  };
+  // A distribution, and where it goes.
+  struct BucketSource {
+    bool used = false;
+    bool told = false;  // that it has too many buckets
+    bool complained = false;
+    std::uint32_t target = kNone;  // timer
+    std::uint32_t count = kNone;   // series that are sent with it
+    std::uint32_t sum = kNone;
+  };
+  struct SentBuckets {
+    BucketCounts buckets;
+    std::uint64_t counted = 0;  // values until the last scan
+
+    void take(const BucketCounts& total) {
+      if (counted == total.count()) return;
+      buckets = total;
+      counted = total.count();
+    }
   };
   struct RequestSlot {
     RequestNames names;
@@ -87,7 +116,13 @@ class RequestMapper {
   };
   using AllSeries = std::span<const Series>;
 
-  void extend(AllSeries series);
+  static std::string key_of(std::string_view label, std::int32_t worker);
+  void extend(AllSeries series, AllDistributions distributions);
+  bool extend(AllDistributions distributions);
+  void absorb(std::uint32_t index, const Series& series, AllDistributions distributions);
+  void find_target(BucketSource& bucket, const Distribution& distribution, AllSeries all);
+  void gather(std::uint32_t index, AllDistributions distributions, AllSeries all);
+  void gather_uncounted(const BucketSource& bucket, std::uint64_t counted, AllSeries all);
   void bind(std::uint32_t index, const Series& series);
   void find_partner(std::uint32_t index, AllSeries all);
   void pair_up(std::uint32_t seconds, std::uint32_t hits);
@@ -108,9 +143,12 @@ class RequestMapper {
   void complain(std::string text);
 
   Mapping mapping_;
-  std::vector<Source> sources_;  // by series
-  std::vector<Sent> sent_;       // by series; outlives mappings
-  std::unordered_map<std::string, std::uint32_t, mmstats::KeyedHash> counters_;  // by label and worker
+  std::vector<Source> sources_;            // by series
+  std::vector<Sent> sent_;                 // by series; outlives mappings
+  std::vector<BucketSource> buckets_;      // by distribution
+  std::vector<SentBuckets> sent_buckets_;  // by distribution; outlives mappings
+  std::unordered_map<std::string, std::uint32_t, mmstats::KeyedHash> bucket_by_key_;  // by label and worker
+  std::unordered_map<std::string, std::uint32_t, mmstats::KeyedHash> counters_;       // by label and worker
   std::unordered_multimap<std::string, std::uint32_t, mmstats::KeyedHash>
       waiting_;  // by those of the partner
   std::vector<TimerSlot> timers_;

@@ -76,7 +76,7 @@ void run(benchmark::State& state, bool own_labels) {
     double sent = 0;
     datagrams = 0;
     forwards.push_back(processor_seconds_of([&] {
-      mapper.scan(watch.series(), now, [&](const pinba::Request& request) {
+      mapper.scan(watch.series(), {}, now, [&](const pinba::Request& request) {
         const auto encoded = encoder.encode(request);
         datagrams += encoded.size();
         sent += processor_seconds_of([&] { sender->send(encoded, request.script_name); });

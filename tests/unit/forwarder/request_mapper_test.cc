@@ -108,7 +108,7 @@ struct Sent {
 Sent scan(RequestMapper& forwarder, const std::vector<Series>& series) {
   Sent sent;
   pinba::Encoder encoder;
-  forwarder.scan(series, kNow, [&](const pinba::Request& request) {
+  forwarder.scan(series, {}, kNow, [&](const pinba::Request& request) {
     for (const auto& datagram : encoder.encode(request)) {
       CHECK(broken_rule(datagram) == "");
       sent.requests.push_back(parsed(datagram));

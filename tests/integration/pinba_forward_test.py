@@ -269,6 +269,23 @@ hits = '\\1.calls'
             self.wait_for_hits(server, 42, metric="rows")
             self.assertEqual(server.packets()[0].timer(metric="level").value, 2.5)
 
+    def test_a_histogram_arrives_with_its_buckets(self):
+        parts = [97] + 15 * [0] + [3] + 15 * [0]
+        self.file(
+            "web",
+            writer.counter("latency.count", 100),
+            writer.Field("latency.sum", "d", True, 103.0),
+            writer.gauge("latency.p99", 1.5),
+            writer.text("sys.metadata", "latency\thistogram\tseconds\t\tlog-linear 32 -30 50\n"),
+            writer.Field("latency.buckets.0", "32Q", False, parts),
+        )
+        with Server() as server:
+            result = run("--once", "--server", server.address, env={"MMSTATS_PATH": self.folder})
+            self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+            self.wait_for_hits(server, 100, metric="latency")
+            entries = [(timer.hits, timer.value / timer.hits) for packet in server.packets() for timer in packet.timers]
+            self.assertEqual(entries, [(97, 1 + 1 / 64), (3, 1.5 + 1 / 64)])
+
     def test_once_fails_where_a_name_is_not_found_though_there_is_nothing_to_send(self):
         for server in ("name.invalid", "name.invalid,127.0.0.1"):
             result = run("--once", "--server", server, env={"MMSTATS_PATH": self.folder})

@@ -135,6 +135,27 @@ TEST_CASE("a file is a heading, aligned lines in the file's order, and an empty 
   CHECK(outcome.out == one + one);
 }
 
+TEST_CASE("buckets of a histogram are a list, and room for others an empty text") {
+  const TemporaryFolder folder;
+  std::string parts;
+  std::string told = "[0";
+  for (std::uint64_t i = 0; i < 32; ++i) {
+    parts += sample::number(i);
+    if (i > 0) told += ", " + std::to_string(i);
+  }
+  told += "]";
+  const auto path =
+      sample::write(folder, "a.mmstats",
+                    sample::file(sample::field("sys.room", "      300s", 0xFF, std::string(300, '\0')) +
+                                 sample::field("a.buckets.-3", "     32Q", 0xFF, parts)));
+  CHECK(run({path}).out == "==> " + path + "\n  sys.room     \n  a.buckets.-3 " + told + "\n\n");
+  const auto fields = json::parse(run({"--json", path}).out)[0]["fields"];
+  CHECK(fields[0]["value"] == "");
+  CHECK(fields[0]["type"] == "300s");
+  CHECK(fields[1]["value"] == json::parse(told));
+  CHECK(fields[1]["type"] == "32Q");
+}
+
 TEST_CASE("a very long label does not push the values of all others to the right") {
   const TemporaryFolder folder;
   const std::string longest(65535, 'x');

@@ -276,7 +276,7 @@ hits = '\\1.calls'
             writer.counter("latency.count", 100),
             writer.Field("latency.sum", "d", True, 103.0),
             writer.gauge("latency.p99", 1.5),
-            writer.text("sys.metadata", "latency\thistogram\tseconds\t\tlog-linear 32 -30 50\n"),
+            writer.text("sys.metadata", "latency\thistogram\tseconds\t\tlog-linear 32 -30 50\nlatency.sum\tcounter\n"),
             writer.Field("latency.buckets.0", "32Q", False, parts),
         )
         with Server() as server:

@@ -64,7 +64,7 @@ void run(benchmark::State& state, bool own_labels) {
   const auto now = std::chrono::system_clock::now() + std::chrono::seconds(5);
   const auto scan = [&] { watch.scan(now, std::chrono::steady_clock::now()); };
   scan();
-  mapper.start_from(watch.series());
+  mapper.start_from(watch.series(), watch.distributions());
 
   std::vector<double> scans;
   std::vector<double> forwards;
@@ -76,7 +76,7 @@ void run(benchmark::State& state, bool own_labels) {
     double sent = 0;
     datagrams = 0;
     forwards.push_back(processor_seconds_of([&] {
-      mapper.scan(watch.series(), {}, now, [&](const pinba::Request& request) {
+      mapper.scan(watch.series(), watch.distributions(), now, [&](const pinba::Request& request) {
         const auto encoded = encoder.encode(request);
         datagrams += encoded.size();
         sent += processor_seconds_of([&] { sender->send(encoded, request.script_name); });

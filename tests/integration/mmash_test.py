@@ -199,6 +199,33 @@ class MmashTest(unittest.TestCase):
             self.assertEqual(server.get(f"/live/values?ids={urllib.parse.quote(ids)}")[0], 400, ids)
         self.assertEqual(server.get("/live/series?from=x")[0], 400)
 
+    def test_a_histogram_is_its_buckets_over_all_workers(self):
+        server = self.start()
+        slow = self.publish("slow.mmstats", *writer.distribution("web.latency", [0.5, 0.5, 1.25], help="To answer"))
+        self.publish("fast.mmstats", *writer.distribution("web.latency", [0.001, 0.5]))
+        answer = server.json("/live/series")
+        self.assertEqual([one["id"] for one in answer["series"]], list(range(len(answer["series"]))))
+        (told,) = [one for one in answer["series"] if one["kind"] == "histogram"]
+        self.assertEqual(told | {"id": 0}, {"id": 0, "label": "web.latency", "kind": "histogram", "unit": "seconds", "help": "To answer"})
+        ask = lambda: server.json(f"/live/values?ids={told['id']}")["values"][0]
+        # 2^-10 is the 20th power from 2^-30, and 0.001 is 2 % above it; 0.5 is 2^-1, and 1.25 is a quarter above 1.
+        self.assertEqual(ask(), [20 * 32, 1, 29 * 32, 3, 30 * 32 + 8, 1])
+        # Nobody else's interval counts: it is all that ever was.
+        self.assertEqual(ask(), ask())
+        slow.add("web.latency", [0.5] * 1000)
+        daemons.wait_until(lambda: ask() == [20 * 32, 1, 29 * 32, 1003, 30 * 32 + 8, 1], "what came")
+        # It is among series in the order of ids, and a later one comes behind it.
+        self.publish("more.mmstats", *writer.distribution("size", [], unit="bytes", powers=(3,)), writer.counter("hits", 1))
+        more = daemons.wait_until(lambda: server.json(f"/live/series?from={len(answer['series'])}")["series"], "a new one")
+        self.assertIn(("size", "histogram", "bytes"), [(one["label"], one["kind"], one["unit"]) for one in more])
+        self.assertEqual(server.json("/live/series")["series"], answer["series"] + more)
+        values = server.live()
+        self.assertEqual((values["size"], values["hits"], values["web.latency.count"]), ([], 1, 1005))
+        # The buckets of many would be too much for one answer.
+        many = ",".join([str(told["id"])] * 257)
+        self.assertEqual(server.get(f"/live/values?ids={many}")[0], 400)
+        self.assertEqual(len(server.json(f"/live/values?ids={many.rpartition(',')[0]}")["values"]), 256)
+
     def test_health(self):
         server = self.start()
         self.publish("a.mmstats", writer.counter("a", 1))

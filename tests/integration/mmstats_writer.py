@@ -12,6 +12,8 @@ from typing import NamedTuple, Union
 
 PAGE = 4096
 UNBUFFERED = 0xFF
+PARTS = 32  # of a power of two, in a histogram
+LOWEST_POWER = -30
 
 
 class Field(NamedTuple):
@@ -50,6 +52,28 @@ def histogram(label, values, unit="seconds", parts=32):
 
 def text(label, value, size=256):
     return Field(label, f"{size}s", False, value.encode() if isinstance(value, str) else value)
+
+
+def distribution(label, values, unit="seconds", help="", powers=()):
+    """The fields of a histogram: buckets of the powers of two that have `values`, and of `powers`."""
+    counts = bucket_counts(values)
+    used = sorted({bucket // PARTS for bucket in counts} | {power - LOWEST_POWER for power in powers})
+    fields = [
+        Field(f"{label}.buckets.{LOWEST_POWER + power}", f"{PARTS}Q", False, tuple(counts.get(power * PARTS + part, 0) for part in range(PARTS)))
+        for power in used
+    ]
+    told = f"{label}\thistogram\t{unit}\t{help}\tlog-linear {PARTS} {LOWEST_POWER} 50\n"
+    return [*fields, counter(f"{label}.count", len(values)), text("sys.metadata", told, 500)]
+
+
+def bucket_counts(values):
+    """bucket -> how many of the values are in it."""
+    counts = {}
+    for value in values:
+        fraction, power = math.frexp(max(value, 2.0**LOWEST_POWER))  # fraction: from 0.5 to 1
+        bucket = (power - 1 - LOWEST_POWER) * PARTS + int((2 * fraction - 1) * PARTS)
+        counts[bucket] = counts.get(bucket, 0) + 1
+    return counts
 
 
 def sys_fields(pid=None, tid=None, created=None):
@@ -121,6 +145,13 @@ class MmstatsFile:
         offset = self._offsets[label]
         published = self._map[offset] ^ 1 if field.buffered else 0
         return struct.unpack_from(field.type, self._map, offset + 1 + published * struct.calcsize(field.type))[0]
+
+    def add(self, label, values):
+        """Values of a histogram, in powers of two that it has."""
+        for bucket, count in bucket_counts(values).items():
+            at = self._offsets[f"{label}.buckets.{LOWEST_POWER + bucket // PARTS}"] + 1 + 8 * (bucket % PARTS)
+            struct.pack_into("Q", self._map, at, struct.unpack_from("Q", self._map, at)[0] + count)
+        self.incr(f"{label}.count", len(values))
 
     def incr(self, label, amount=1):
         self.set(label, self.get(label) + amount)

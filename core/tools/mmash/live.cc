@@ -8,13 +8,16 @@
 #include <charconv>
 #include <cmath>
 #include <functional>
+#include <iterator>
 #include <numeric>
 #include <optional>
 #include <random>
 #include <utility>
 
+#include "base/buckets.h"
 #include "base/host_name.h"
 #include "base/keyed_hash.h"
+#include "collect/distributions.h"
 #include "tools/shared/command_name.h"
 #include "tools/shared/value_text.h"
 
@@ -26,6 +29,7 @@ using std::chrono::steady_clock;
 using std::chrono::system_clock;
 
 constexpr std::chrono::seconds kProcessesShare{1};
+constexpr std::string_view kDistribution = "histogram";  // its kind
 
 struct IdRange {
   std::size_t first = 0;
@@ -75,10 +79,25 @@ std::string value_json(const Series& series) {
   return std::isfinite(series.value) ? mmstats::float_text(series.value) : "null";
 }
 
-std::string series_json(std::size_t id, const Series& series) {
+// [bucket, count, ...], without blanks: a busy one has hundreds of them.
+void add_buckets(std::string& json, const mmstats::BucketCounts& counts) {
+  json += '[';
+  bool first = true;
+  for (const auto& power : counts.powers()) {
+    for (std::uint32_t part = 0; part < mmstats::buckets::kMostParts; ++part) {
+      if (power.parts[part] == 0) continue;
+      if (!std::exchange(first, false)) json += ',';
+      fmt::format_to(std::back_inserter(json), "{},{}", (power.number << mmstats::buckets::kMostBits) + part,
+                     power.parts[part]);
+    }
+  }
+  json += ']';
+}
+
+// `one`: a series or a distribution.
+std::string series_json(std::size_t id, const auto& one, std::string_view kind) {
   return fmt::format(R"({{"id": {}, "label": {}, "kind": "{}", "unit": {}, "help": {}}})", id,
-                     json_string(series.name), mmstats::to_string(series.kind), json_string(series.unit),
-                     json_string(series.help));
+                     json_string(one.name), kind, json_string(one.unit), json_string(one.help));
 }
 
 // What the page shows of a process beside what is known of its owner.
@@ -107,7 +126,21 @@ bool Live::scan() {
   scanned_at_ = now;
   time_ = system_clock::now();
   report_ = &watch_.scan(time_, now);
+  list_new();
   return true;
+}
+
+void Live::list_new() {
+  for (; series_listed_ < watch_.series().size(); ++series_listed_) {
+    listed_.push_back({.is_distribution = false, .index = static_cast<std::uint32_t>(series_listed_)});
+  }
+  const auto distributions = watch_.distributions();
+  distributions_listed_.resize(distributions.size());
+  for (std::uint32_t i = 0; i < distributions.size(); ++i) {
+    if (distributions_listed_[i] || !distributions[i] || !distributions[i]->shown) continue;
+    distributions_listed_[i] = true;
+    listed_.push_back({.is_distribution = true, .index = i});
+  }
 }
 
 steady_clock::duration Live::since_scan() const {
@@ -120,13 +153,19 @@ Response Live::series(const Request& request) {
     return error_response(400, "from is no number");
   }
   // What appears while the answer is on its way is told in the next one.
-  const std::size_t end = watch_.series().size();
+  const std::size_t end = listed_.size();
   return in_pieces(json_response(fmt::format(R"({{"epoch": {}, "series": [)", epoch_)),
                    [this, at = from, first = true, end]() mutable {
                      Piece piece;
                      for (; at < end && piece.text.size() < kPiece; ++at) {
                        if (!std::exchange(first, false)) piece.text += ", ";
-                       piece.text += series_json(at, watch_.series()[at]);
+                       const auto [is_distribution, index] = listed_[at];
+                       if (is_distribution) {
+                         piece.text += series_json(at, *watch_.distributions()[index], kDistribution);
+                       } else {
+                         const Series& one = watch_.series()[index];
+                         piece.text += series_json(at, one, mmstats::to_string(one.kind));
+                       }
                      }
                      piece.last = at >= end;
                      if (piece.last) piece.text += "]}";
@@ -140,20 +179,35 @@ Response Live::values(const Request& request) {
   if (!ranges) {
     return error_response(400, fmt::format("ids is no list like 0-9,12 of at most {} numbers", kMaxIds));
   }
-  const auto all = watch_.series();
   // In one piece, as the next scan may come before the client takes a second one.
   std::string body = fmt::format(R"({{"epoch": {}, "time": {}, "series": {}, "values": [)", epoch_,
-                                 mmstats::float_text(unix_seconds(time_)), all.size());
+                                 mmstats::float_text(unix_seconds(time_)), listed_.size());
   bool first = true;
+  std::size_t distributions = 0;
   for (const auto& range : *ranges) {
     for (std::size_t i = 0; i < range.count; ++i) {
       if (!std::exchange(first, false)) body += ", ";
-      // Not the other way round: the sum may be too large.
-      body += range.first < all.size() && i < all.size() - range.first ? value_json(all[range.first + i])
-                                                                       : "null";
+      // The sum is too large for no id that exists.
+      const std::size_t id = range.first < listed_.size() ? range.first + i : listed_.size();
+      const bool distribution = id < listed_.size() && listed_[id].is_distribution;
+      if (distribution && ++distributions > kMaxDistributions) {
+        return error_response(400, fmt::format("ids has more than {} histograms", kMaxDistributions));
+      }
+      add_value(body, id);
     }
   }
   return json_response(std::move(body += "]}"));
+}
+
+// null: nothing has the id.
+void Live::add_value(std::string& json, std::size_t id) const {
+  if (id >= listed_.size()) {
+    json += "null";
+  } else if (const auto [is_distribution, index] = listed_[id]; is_distribution) {
+    add_buckets(json, watch_.distributions()[index]->total);
+  } else {
+    json += value_json(watch_.series()[index]);
+  }
 }
 
 Response Live::processes(Files& files) {

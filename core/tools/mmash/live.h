@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -17,6 +19,8 @@ class Live {
  public:
   static constexpr std::chrono::milliseconds kShare{50};
   static constexpr std::size_t kMaxIds = 100'000;  // in one request for values
+  // Of these: the buckets of one may take tens of kilobytes.
+  static constexpr std::size_t kMaxDistributions = 256;
 
   explicit Live(const std::vector<std::string>& globs);
 
@@ -28,18 +32,34 @@ class Live {
   [[nodiscard]] std::chrono::steady_clock::duration since_scan() const;  // 0: there was none
 
   // The three below: core/tools/mmash/page has the other end. They scan().
+  // {"epoch": E, "series": [{"id", "label", "kind", "unit", "help"}, ...]}: those that have an id from `from`
+  // on. The kind "histogram" is a distribution over all workers; what is computed of it are series, too.
   Response series(const Request& request);
+  // {"epoch": E, "time": T, "series": how many have an id, "values": [...]}: of each of `ids` a number, null
+  // where there is none, or of a distribution [bucket, count, ...]: how many values there were ever in each
+  // bucket that has some, ascending. The least value of bucket b is 2^(-30 + b div 32) * (1 + b mod 32 / 32).
   Response values(const Request& request);
   // Reads `files`, once a second at most.
   Response processes(Files& files);
 
  private:
+  // What has an id, which stays: one of the watch's series or of its distributions.
+  struct Listed {
+    bool is_distribution = false;
+    std::uint32_t index = 0;
+  };
+  void list_new();
+  void add_value(std::string& json, std::size_t id) const;
+
   std::string epoch_;  // as a JSON string
   std::string where_;  // JSON members that tell the machine and the globs
   mmstats::Watch watch_;
   const mmstats::ScanReport* report_ = nullptr;
   std::chrono::steady_clock::time_point scanned_at_;
   std::chrono::system_clock::time_point time_;
+  std::vector<Listed> listed_;  // by id
+  std::size_t series_listed_ = 0;
+  std::vector<bool> distributions_listed_;
   mmstats::Processes processes_;
   std::string processes_json_;  // the answer
   std::chrono::steady_clock::time_point processes_at_;

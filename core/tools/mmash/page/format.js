@@ -89,6 +89,9 @@ export function inWords(value, unit = "", options = {}) {
   return word === "" || word === "%" ? number + word : number + kThin + word;
 }
 
+// Of a distribution: a percentile has its unit, and values are counted by the second.
+export const figureText = (part, value, unit) => (part === "rate" ? inWords(value ?? NaN, "", { perSecond: true }) : inWords(value ?? NaN, unit));
+
 // Every digit. A big integer is exact; a double gets the fewest digits that are it alone.
 export function exact(value, unit = "") {
   if (value === null || Number.isNaN(value)) return "no value now";

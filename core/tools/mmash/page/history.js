@@ -2,17 +2,9 @@
 // the time. One tick of the server is one slot of every ring, so that series can be put side by side.
 //
 // A counter's rate is the difference of exact values over the time between them; where a total fell, or is
-// of another life of the server, there is none.
-
-// Exact difference of two values, of which either may be a BigInt.
-export function difference(now, before) {
-  if (typeof now === "bigint" || typeof before === "bigint") {
-    if (typeof now === "number" && !Number.isInteger(now)) return now - Number(before);
-    if (typeof before === "number" && !Number.isInteger(before)) return Number(now) - before;
-    return Number(BigInt(now) - BigInt(before));
-  }
-  return now - before;
-}
+// of another life of the server, there is none. Distributions are in distribution.js.
+import { DistributionTrack } from "./distribution.js";
+import { difference } from "./exact.js";
 
 class Track {
   latest = null; // exact: a number, or a BigInt beyond 2^53
@@ -40,9 +32,50 @@ class Track {
     if (!before || time > before.time) this.#before = { value, time };
   }
 
+  glance(value, time) {
+    this.take(value, time);
+  }
+
+  put(slot) {
+    this.values[slot] = this.latest === null ? NaN : Number(this.latest);
+    this.rates[slot] = this.rate;
+  }
+
+  clear(slot) {
+    this.values[slot] = this.rates[slot] = NaN;
+  }
+
+  empty() {
+    this.forget();
+    this.values.fill(NaN);
+    this.rates.fill(NaN);
+  }
+
   forget() {
     this.#before = null;
     this.rate = NaN;
+  }
+
+  // Means over the last `samples` at each slot of `order`; what is no number does not count.
+  over(order, samples, asRates) {
+    if (samples === 1) return asRates ? this.rates : this.values;
+    const mean = (ring) => {
+      const means = new Float64Array(ring.length).fill(NaN);
+      order.forEach((slot, n) => {
+        if (Number.isNaN(ring[slot])) return;
+        let sum = 0;
+        let count = 0;
+        for (let at = Math.max(0, n - samples + 1); at <= n; at++) {
+          const one = ring[order[at]];
+          if (Number.isNaN(one)) continue;
+          sum += one;
+          count++;
+        }
+        means[slot] = sum / count;
+      });
+      return means;
+    };
+    return asRates ? mean(this.rates) : mean(this.values);
   }
 
   resize(order, slots) {
@@ -60,9 +93,11 @@ export class History {
   #tracks = new Map(); // key of a series -> Track
   #times;
   #count = 0; // ticks ever; the slot of tick n is n % slots
+  #nothing; // a ring
 
   constructor(slots) {
     this.#times = new Float64Array(slots).fill(NaN);
+    this.#nothing = new Float64Array(slots).fill(NaN);
   }
 
   get slots() {
@@ -92,6 +127,29 @@ export class History {
     return this.#tracks.get(key);
   }
 
+  // What is known of a series: {values, rates, latest, rate}. One that is computed from a distribution is part
+  // of what is known of that.
+  of(series) {
+    if (!series?.of) return this.#tracks.get(series?.key);
+    const track = this.#tracks.get(series.of.key);
+    return track && { values: track.parts[series.part], rates: this.#nothing, latest: track.figures()[series.part] ?? null, rate: NaN };
+  }
+
+  // A ring to draw: over the last `samples` at each slot. Null: nothing is known.
+  line(series, asRates, samples) {
+    const track = this.#tracks.get((series?.of ?? series)?.key);
+    if (!track) return null;
+    const order = this.order();
+    if (series.of) return asRates ? this.#nothing : track.over(order, samples)[series.part];
+    if (series.kind === "histogram") return track.over(order, samples)[asRates ? "rate" : "p99"];
+    return track.over(order, samples, asRates);
+  }
+
+  // The number of the oldest tick that is known, of all.
+  get first() {
+    return this.#count - this.length;
+  }
+
   get tracked() {
     return this.#tracks.size;
   }
@@ -102,20 +160,19 @@ export class History {
     if (time !== this.now) {
       const slot = this.#count++ % this.slots;
       this.#times[slot] = time;
-      for (const track of this.#tracks.values()) track.values[slot] = track.rates[slot] = NaN;
+      for (const track of this.#tracks.values()) track.clear(slot);
     }
     const slot = (this.#count - 1) % this.slots;
     for (const [series, value] of readings) {
       const track = this.#have(series);
       track.take(value, time);
-      track.values[slot] = value === null ? NaN : Number(value);
-      track.rates[slot] = track.rate;
+      track.put(slot);
     }
   }
 
   // Between two ticks: a value to show at once, without a slot of its own.
   glance(time, readings) {
-    for (const [series, value] of readings) this.#have(series).take(value, time);
+    for (const [series, value] of readings) this.#have(series).glance(value, time);
   }
 
   // Values to come are of another life of the server.
@@ -136,6 +193,7 @@ export class History {
     const times = new Float64Array(slots).fill(NaN);
     order.forEach((from, to) => (times[to] = this.#times[from]));
     this.#times = times;
+    this.#nothing = new Float64Array(slots).fill(NaN);
     this.#count = order.length;
     for (const track of this.#tracks.values()) track.resize(order, slots);
   }
@@ -143,7 +201,7 @@ export class History {
   #have(series) {
     let track = this.#tracks.get(series.key);
     if (!track) {
-      track = new Track(this.slots, series.kind === "counter");
+      track = series.kind === "histogram" ? new DistributionTrack(this.slots) : new Track(this.slots, series.kind === "counter");
       this.#tracks.set(series.key, track);
     }
     return track;
@@ -151,10 +209,6 @@ export class History {
 
   #restart() {
     this.#count = 0;
-    for (const track of this.#tracks.values()) {
-      track.forget();
-      track.values.fill(NaN);
-      track.rates.fill(NaN);
-    }
+    for (const track of this.#tracks.values()) track.empty();
   }
 }

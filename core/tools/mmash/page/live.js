@@ -1,5 +1,6 @@
 // Talks to the server: one batched request a tick, for the series that somebody looks at. Whatever goes
 // wrong, it says so, tries again, and goes on where it was.
+import { computes, kNames } from "./distribution.js";
 
 const kProcessesMs = 2000; // how often processes are asked for, at most
 const kSeriesMs = 1000; // the same, for new series
@@ -7,6 +8,7 @@ const kHiddenMs = 10_000; // how often a page that nobody sees asks, if it has p
 const kPatienceMs = 10_000; // for one answer
 const kRetryMs = [500, 1000, 2000, 4000, 5000];
 const kMostIdText = 7000; // of one URL: servers take 8 KB
+const kMostDistributions = 200; // of one answer: ours gives no more than 256
 
 // "0-9,12" of sorted ids.
 export function idRanges(ids) {
@@ -27,23 +29,34 @@ export function batches(ids, most = kMostIdText) {
   return [...batches(ids.slice(0, half), most), ...batches(ids.slice(half), most)];
 }
 
+// The same of sorted series, of which no list has too many distributions.
+function batchesOf(sorted) {
+  const distributions = sorted.filter((series) => series.kind === "histogram").length;
+  if (distributions <= kMostDistributions) return batches(sorted.map((series) => series.id));
+  const half = sorted.length >> 1;
+  return [...batchesOf(sorted.slice(0, half)), ...batchesOf(sorted.slice(half))];
+}
+
 // JSON whose whole numbers beyond 2^53 keep all their digits, as BigInt. Only for answers of numbers:
-// texts that look like them are none of their concern.
+// texts that look like them are none of their concern. The value of a distribution is a list.
 export function parseValues(text) {
   const answer = JSON.parse(text.replace(/(?<=[[,:]\s*)-?\d{16,}(?=\s*[,\]}])/g, '"$&"'));
-  answer.values = answer.values.map((value) => {
+  const parsed = (value) => {
+    if (Array.isArray(value)) return value.map(parsed);
     if (typeof value !== "string") return value;
     const whole = BigInt(value);
     return whole >= -BigInt(Number.MAX_SAFE_INTEGER) && whole <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(whole) : whole;
-  });
+  };
+  answer.values = answer.values.map(parsed);
   return answer;
 }
 
 class Refused extends Error {}
 
 // Events, each with its data in `detail`:
-//   series     {added, anew}                new ones; each has a `key` that outlives the server. anew: the
-//                                           server has started, and its series have other ids than before
+//   series     {added, anew, hidden}        new ones; each has a `key` that outlives the server. anew: the
+//                                           server has started, and its series have other ids than before.
+//                                           hidden: some that were told before have got an `of`
 //   values     {time, readings, glance}     readings: [series, value] of each wanted series
 //   processes  {processes, paths, host}
 //   state      {state, message}             "connecting", "live", "paused", "away", "lost"
@@ -195,7 +208,30 @@ export class Live extends EventTarget {
       if (!this.#byLabel.has(series.label)) this.#byLabel.set(series.label, series);
       this.series.push(series);
     }
-    if (anew || answer.series.length > 0) this.#tell("series", { added: answer.series, anew });
+    const hidden = this.#findParts(answer.series);
+    if (anew || answer.series.length > 0) this.#tell("series", { added: answer.series, anew, hidden });
+  }
+
+  // What the server computes from a distribution is of its interval between two scans, which is not this
+  // page's: this page computes it anew, as the `part` p99 `of` the distribution, and does not list it. Returns
+  // whether there are such among series that are not `added`.
+  #findParts(added) {
+    let hidden = false;
+    const isNew = new Set(added);
+    const mark = (series, distribution, part) => {
+      if (distribution?.kind !== "histogram" || series?.kind !== "gauge" || series.of) return;
+      series.of = distribution;
+      series.part = part;
+      if (!isNew.has(series)) hidden = true;
+    };
+    for (const series of added) {
+      const dot = series.label.lastIndexOf(".");
+      const part = series.label.slice(dot + 1);
+      if (computes(part)) mark(series, this.#byKey.get(`histogram:${series.label.slice(0, dot)}`), part);
+      if (series.kind !== "histogram") continue;
+      for (const name of kNames.keys()) mark(this.#byKey.get(`gauge:${series.label}.${name}`), computes(name) ? series : null, name);
+    }
+    return hidden;
   }
 
   #startOver() {
@@ -210,7 +246,7 @@ export class Live extends EventTarget {
   async #values(wanted) {
     const sorted = [...wanted].sort((a, b) => a.id - b.id);
     const answers = await Promise.all(
-      batches(sorted.map((series) => series.id)).map(async (ids) => parseValues(await this.#get(`/live/values?ids=${idRanges(ids)}`))),
+      batchesOf(sorted).map(async (ids) => parseValues(await this.#get(`/live/values?ids=${idRanges(ids)}`))),
     );
     const last = answers[answers.length - 1];
     const values = answers.flatMap((answer) => answer.values);

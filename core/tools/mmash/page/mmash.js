@@ -46,20 +46,18 @@ function wantedSeries() {
   const wanted = new Set(tree.inSight);
   for (const key of plots.keys) {
     const series = live.find(key);
-    if (series) wanted.add(series);
+    if (series) wanted.add(series.of ?? series);
   }
   return [...wanted];
 }
 
 // ---- data ----
 
-live.addEventListener("series", ({ detail: { added, anew } }) => {
-  if (anew) {
-    // Labels are what they were: so what was plotted goes on.
-    history.breakRates();
-    tree.clear();
-  }
-  tree.add(added);
+live.addEventListener("series", ({ detail: { added, anew, hidden } }) => {
+  // Labels are what they were: so what was plotted goes on.
+  if (anew) history.breakRates();
+  if (anew || hidden) tree.clear();
+  tree.add((hidden ? live.series : added).filter((series) => !series.of));
   for (const plot of plots.plots) plot.write();
   showBlanks();
 });
@@ -112,7 +110,7 @@ let glanceTimer = 0;
 function glanceSoon() {
   clearTimeout(glanceTimer);
   glanceTimer = setTimeout(() => {
-    live.glance(tree.inSight.filter((series) => !history.track(series.key)));
+    live.glance(tree.inSight.filter((series) => !history.of(series)));
   }, kSettleMs);
 }
 

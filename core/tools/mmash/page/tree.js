@@ -1,6 +1,7 @@
 // The panel of all series: a search, a tree of labels with live values, and what there is to say about the
 // active one.
-import { cut, exact, exactReading, inWords, quantity, reading } from "./format.js";
+import { kNames } from "./distribution.js";
+import { cut, exact, exactReading, figureText, inWords, quantity, reading } from "./format.js";
 import { LabelTree, shown, shownLines } from "./labels.js";
 import { VirtualList } from "./list.js";
 import { drawSparkline } from "./sparkline.js";
@@ -262,13 +263,14 @@ export class Tree {
       setNumber(rate, { number: "", unit: "" }, "");
       return;
     }
-    const track = this.#history.track(series.key);
+    const track = this.#history.of(series);
     const latest = track ? track.latest : null;
     const isCounter = series.kind === "counter";
+    const isDistribution = series.kind === "histogram";
     const plotted = this.#actions.plotted(series.key);
     setText(text, shown(row.part));
-    setText(count, "");
-    element.title = shownLines(series.label, series.help);
+    setText(count, isDistribution ? "p99" : "");
+    element.title = shownLines(series.label, isDistribution ? "The 99th percentile of the last interval, and how many values came a second" : "", series.help);
     element.removeAttribute("aria-expanded");
     element.setAttribute("aria-selected", plotted);
     element.classList.toggle("plotted", plotted);
@@ -276,6 +278,8 @@ export class Tree {
     setNumber(value, track ? safe(reading(series, latest, this.#history.now)) : { number: "", unit: "" }, track ? shown(exactReading(series, latest)) : "");
     if (isCounter && track) {
       setNumber(rate, safe(quantity(track.rate, kInSeconds.has(series.unit) ? "" : series.unit)), Number.isNaN(track.rate) ? "" : shown(exact(track.rate, `${series.unit}/s`)));
+    } else if (isDistribution && track) {
+      setNumber(rate, quantity(track.rate), Number.isNaN(track.rate) ? "" : exact(track.rate, "values/s"));
     } else {
       setNumber(rate, { number: "", unit: "" }, "");
     }
@@ -300,10 +304,15 @@ export class Tree {
       part(".plot-it").hidden = direct === 0;
       return;
     }
-    const track = this.#history.track(series.key);
+    const track = this.#history.of(series);
     const facts = [series.kind];
     if (series.unit && !track) facts.push(cut(series.unit, 40));
-    if (track) facts.push(exactReading(series, track.latest));
+    if (series.kind === "histogram" && track) {
+      const figures = track.figures();
+      for (const [part, name] of kNames) facts.push(`${name} ${figureText(part, figures[part], series.unit)}`);
+    } else if (track) {
+      facts.push(exactReading(series, track.latest));
+    }
     if (track && series.kind === "counter" && !Number.isNaN(track.rate)) facts.push(inWords(track.rate, series.unit, { perSecond: true }));
     setText(part(".facts"), shown(facts.join(" · "), 400));
     setText(part(".help"), series.help ? shown(series.help, 2000) : "");

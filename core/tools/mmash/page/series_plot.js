@@ -1,0 +1,135 @@
+// A plot of one or more series, as rates or as values.
+import { button, Card, child, colourOf, kColours, setText } from "./card.js";
+import { clockOf, exact, exactReading, inWords, reading } from "./format.js";
+import { shown, shownLines } from "./labels.js";
+
+const kMostTogether = 24; // series in one plot
+
+// The branch that all labels are in: "web.latency" of "web.latency.p50" and "web.latency.p99".
+function commonBranch(labels) {
+  const [first, ...others] = labels.map((label) => label.split(".").slice(0, -1));
+  let length = first.length;
+  for (const other of others) {
+    let same = 0;
+    while (same < length && other[same] === first[same]) same++;
+    length = same;
+  }
+  return first.slice(0, length).join(".");
+}
+
+export class SeriesPlot extends Card {
+  #lines = []; // of the legend, one for each key
+  #modes;
+
+  constructor(plots, context, { keys, ...how }) {
+    super(plots, context, { keys: keys.slice(0, kMostTogether), ...how });
+    const modes = document.createElement("span");
+    modes.className = "modes";
+    modes.setAttribute("role", "group");
+    modes.setAttribute("aria-label", "Shown as");
+    this.#modes = { rate: button("mode", "rate", "Show the change per second", () => this.#setMode("rate")), value: button("mode", "value", "Show the value", () => this.#setMode("value")) };
+    modes.append(this.#modes.rate, this.#modes.value);
+    this.tools.prepend(modes);
+    this.#buildLegend();
+  }
+
+  #buildLegend() {
+    this.#lines = this.keys.map((key, at) => {
+      const line = document.createElement("li");
+      const swatch = child(line, "span", `swatch colour-${at % kColours}`);
+      swatch.setAttribute("aria-hidden", "true");
+      const name = child(line, "span", "line-name");
+      const value = child(line, "span", "line-value");
+      const facts = child(line, "span", "line-facts");
+      const drop = button("drop", "×", "Take this series out", () => this.plots.drop(this, key));
+      if (this.keys.length > 1) line.append(drop);
+      return { line, name, value, facts, drop };
+    });
+    this.legend.replaceChildren(...this.#lines.map(({ line }) => line));
+    this.legend.classList.toggle("single", this.keys.length === 1);
+  }
+
+  setKeys(keys) {
+    this.keys = keys.slice(0, kMostTogether);
+    this.#buildLegend();
+    this.forgetDrawing();
+    this.write();
+  }
+
+  #setMode(mode) {
+    this.mode = mode;
+    this.changed();
+  }
+
+  #series(at) {
+    return this.context.find(this.keys[at]);
+  }
+
+  #asRate(series) {
+    return this.mode === "auto" ? series?.kind === "counter" : this.mode === "rate";
+  }
+
+  // A total that is far from zero would be a flat line there.
+  get fromZero() {
+    if (this.zero !== null) return this.zero;
+    return this.keys.every((_, at) => {
+      const series = this.#series(at);
+      return this.#asRate(series) || (series?.kind !== "counter" && series?.kind !== "timestamp");
+    });
+  }
+
+  // Texts: names, kinds, and the values at the last tick or where the pointer is.
+  write() {
+    const found = this.keys.map((_, at) => this.#series(at));
+    const labels = found.map((series, at) => series?.label ?? this.keys[at].slice(this.keys[at].indexOf(":") + 1));
+    const branch = labels.length > 1 ? commonBranch(labels) : "";
+    const title = labels.length === 1 ? shown(labels[0]) : branch === "" ? `${labels.length} series` : shown(branch);
+    this.writeHead(title, labels.length === 1 ? shownLines(labels[0], found[0]?.help) : title);
+
+    const rates = found.map((series) => this.#asRate(series));
+    this.#modes.rate.setAttribute("aria-pressed", rates.every(Boolean));
+    this.#modes.value.setAttribute("aria-pressed", !rates.some(Boolean));
+    const { row } = this;
+    const spoken = [];
+    this.#lines.forEach(({ name, value, facts, line, drop }, at) => {
+      const series = found[at];
+      const isDistribution = series?.kind === "histogram";
+      const part = (branch === "" ? labels[at] : labels[at].slice(branch.length + 1)) + (isDistribution && !rates[at] ? " p99" : "");
+      const unit = isDistribution && rates[at] ? "" : series?.unit;
+      const text = this.keys.length === 1 ? "" : shown(part);
+      if (name.textContent !== text) name.textContent = text;
+      drop.setAttribute("aria-label", `Take ${text} out`);
+      const number = row ? row[at + 1] : NaN;
+      const options = { perSecond: rates[at] };
+      const foreign = !series ? "" : rates[at] || series.kind !== "timestamp" ? inWords(number, unit, options) : Object.values(reading(series, number, (row?.[0] ?? NaN) / 1000)).join(" ");
+      const said = foreign === "" ? "" : shown(foreign);
+      if (value.textContent !== said) value.textContent = said;
+      const track = series && this.context.history.of(series);
+      value.title = !track ? "" : rates[at] ? shownLines(exact(number, unit ? `${unit}/s` : "/s"), isDistribution ? "" : `${exactReading(series, track.latest)} in total`) : shown(exactReading(series, this.plots.pointed === null && this.context.settings.average === 1 ? track.latest : number));
+      const kind = series ? [series.kind, series.unit].filter(Boolean).join(", ") : "not there now";
+      const more = this.keys.length === 1 ? [kind, series?.help].filter(Boolean).join(" · ") : series ? "" : kind;
+      const factText = more === "" ? "" : shown(more, 300);
+      if (facts.textContent !== factText) facts.textContent = factText;
+      line.title = series ? shownLines(labels[at], kind, series.help) : "";
+      line.classList.toggle("gone", !series);
+      spoken.push(`${shown(part, 60)} ${said}`);
+    });
+    this.canvas.setAttribute("aria-label", `${title}: ${spoken.slice(0, 8).join(", ")}`);
+  }
+
+  draw() {
+    const { history, settings } = this.context;
+    const all = this.keys.map((_, at) => this.#series(at));
+    const bounds = this.compute(all.map((series) => history.line(series, this.#asRate(series), settings.average)));
+    const units = new Set(all.map((series) => series?.unit ?? ""));
+    const asTime = all.every((series) => series?.kind === "timestamp" && !this.#asRate(series));
+    // Only units that we know may go through innerHTML.
+    const unit = units.size === 1 && ["bytes", "seconds", "percent"].includes([...units][0]) ? [...units][0] : "";
+    const perSecond = all.every((series) => this.#asRate(series));
+    this.drawLines({
+      range: this.range(bounds, asTime),
+      label: (number, digits) => (asTime ? clockOf(number) : inWords(number, unit, { perSecond: perSecond && unit === "bytes", digits })),
+      colours: this.keys.map((_, at) => colourOf(at)),
+    });
+  }
+}

@@ -238,6 +238,7 @@ class MmashPageTest(unittest.TestCase):
         metadata = "".join(f"{label}\tgauge\t{evil[:20]}\t{evil}\n" for label in ("a", "same"))
         self.publish("hostile", *[writer.gauge(label.encode(), at) for at, label in enumerate(labels)], with_sys=False)
         self.publish("other", writer.counter("same", 3), writer.text("sys.metadata", metadata, 1024))
+        self.publish("histogram", *writer.distribution(evil, [1.0], unit=evil, help=evil), with_sys=False)
         self.serve(os.path.join(self.folder, "*.mmstats"), os.path.join(CORPUS, "odd_values.mmstats"))
         self.view("rate=100")
         series = self.js("mmash.live.series.map((one) => one.label)")
@@ -272,6 +273,18 @@ class MmashPageTest(unittest.TestCase):
         self.publish(f"cmd{turning}-{os.getpid()}", writer.counter(label, 2), writer.gauge(f"{turning}.b"), writer.text("sys.metadata", metadata, 1024), prefix="")
         self.serve()
         self.view("rate=100")
+        histogram = self.publish("histogram", *writer.distribution(f"{turning}time", [1.0], unit=f"{turning[:3]}s", help=turning))
+        daemons.wait_until(lambda: self.js("mmash.live.series.some((one) => one.kind === 'histogram')"), "the histogram")
+        self.js("mmash.plots.toggle(mmash.live.series.find((one) => one.kind === 'histogram').key)")
+        self.wait("mmash.plots.plots[0].dygraph !== null", "its plot")
+        histogram.add(f"{turning}time", [1.0])
+        self.wait("mmash.plots.plots[0].heatmap.most === 1", "its cell")
+        self.js("(mmash.live.paused = true)")
+        self.wait("mmash.live.state === 'paused'", "it stands")
+        self.js("document.querySelector('.heat-drawing').focus()")
+        self.press(Keys.END)
+        self.wait("document.querySelector('.heat-cell').textContent.includes('values')", "its cell in words")
+        self.js("(mmash.live.paused = false)")
         key = self.js("mmash.live.series.find((one) => one.label === arguments[0]).key", label)
         self.assertEqual(self.js("mmash.live.find(arguments[0]).help", key), f"help{turning}")
         self.js("mmash.plots.toggle(arguments[0])", key)
@@ -487,6 +500,26 @@ class MmashPageTest(unittest.TestCase):
         )
         ActionChains(self.browser).move_to_element_with_offset(canvas, round(x), round(y)).perform()
         daemons.wait_until(lambda: "97 of 1,000 values · 9.7%" in said(), "the cell at the pointer")
+
+    def test_bands_and_colours_of_a_heatmap(self):
+        self.serve()
+        self.view(wait_for=None)
+        bands = lambda buckets, height: self.imported("heatmap.js", "m.bandsOf(args[0], args[1]).map(({first, end, bottom, top}) => [first, end, bottom, top])", buckets, height)
+        self.assertEqual(bands([], 100), [])
+        for buckets, powers, each in (([900], 3, 8), ([900, 1100], 7, 4), ([33, 2559], 79, 1), ([32], 3, 8), ([2559], 3, 8)):
+            all_bands = bands(buckets, 160)
+            self.assertEqual(len(all_bands), powers * each, buckets)
+            for one, next in zip(all_bands, all_bands[1:]):
+                self.assertEqual((one[1], one[3]), (next[0], next[2]))  # no gap
+            self.assertEqual((all_bands[0][2], all_bands[-1][3]), (164, 4))
+            self.assertTrue(all(any(first <= bucket < end for first, end, _, _ in all_bands) for bucket in buckets))
+        # What may be zero has a band of its own at the bottom, so that the others have room.
+        lowest, *others = bands([0, 960, 970], 160)
+        self.assertEqual((lowest[:3], lowest[3]), ([0, 1, 164], others[0][2]))
+        self.assertEqual(len(others), 24)
+        self.assertEqual(len(bands([0], 160)), 1)
+        for most, firsts in ((1, [1]), (2, [1, 2]), (5, [1, 2, 3, 4, 5]), (1000, [1, 3, 10, 32, 100, 316])):
+            self.assertEqual(self.imported("heatmap.js", "m.levelsOf(args[0])", most), firsts)
 
     def test_links_to_percentiles_of_before_show_those_of_the_page(self):
         file = self.publish("app", *writer.distribution("web.latency", [3.0], powers=range(-8, 2)), writer.gauge("load", 0.5))

@@ -98,6 +98,10 @@ export class Heatmap {
     this.#area = area;
     this.#canvas.setAttribute("aria-label", `Heatmap of ${name}; the arrow keys go from cell to cell`);
     this.#find(track, history, toX);
+    if (this.#chosen && !this.#cell()) {
+      this.#chosen = null; // its time is over
+      this.#chose(null);
+    }
     this.#writeLegend();
     this.draw();
   }
@@ -253,7 +257,8 @@ export class Heatmap {
   }
 
   #choose(chosen) {
-    if (chosen === null && this.#chosen === null) return;
+    const before = this.#chosen;
+    if (chosen?.id === before?.id && chosen?.bucket === before?.bucket && chosen?.byKeys === before?.byKeys) return;
     this.#chosen = chosen;
     const cell = this.#cell();
     this.draw();

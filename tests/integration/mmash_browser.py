@@ -1,0 +1,182 @@
+"""mmash's page in a real browser: what tests of it share."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import unittest
+
+import daemons
+import mmstats_writer as writer
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+
+MMASH = os.environ["MMSTATS_MMASH"]
+PAGE = os.environ["MMSTATS_MMASH_PAGE"]
+PICTURES = os.environ["MMSTATS_PICTURES"]  # where screenshots are left, to be looked at
+
+SWITCHES = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--window-size=1400,900",
+    "--no-proxy-server",
+]
+
+
+class Mmash(daemons.Daemon):
+    def __init__(self, workspace, globs, port=None):
+        self.port = port or daemons.free_port()
+        argv = [MMASH, "--listen", f"127.0.0.1:{self.port}", "--page", PAGE, *globs]
+        super().__init__("mmash", argv, os.path.join(workspace, "mmash"))
+
+    def ready(self):
+        return daemons.port_answers(self.port)
+
+
+def start_browser(folder):
+    options = Options()
+    options.binary_location = daemons.program("chromium")
+    for switch in [*SWITCHES, f"--user-data-dir={folder}/profile"]:
+        options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    # All that a browser leaves behind stays in the folder.
+    env = {**os.environ, "HOME": folder, "TMPDIR": folder, "XDG_CONFIG_HOME": folder, "XDG_CACHE_HOME": folder}
+    return webdriver.Chrome(service=Service(daemons.program("chromedriver"), env=env), options=options)
+
+
+def label_key(label, kind="counter"):
+    return f"{kind}:{label}"
+
+
+class PageTest(unittest.TestCase):
+    """Tests of the page: each class has a browser, and each test a folder of files."""
+
+    @classmethod
+    def setUpClass(cls):
+        os.makedirs(PICTURES, exist_ok=True)
+        # A path of its own: a socket's in it must be short.
+        cls.profile = tempfile.mkdtemp(prefix="mmb", dir="/tmp")
+        cls.addClassCleanup(shutil.rmtree, cls.profile, ignore_errors=True)
+        cls.browser = start_browser(cls.profile)
+        cls.addClassCleanup(cls.browser.quit)
+
+    def setUp(self):
+        context = daemons.workspace()
+        self.folder = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+        self.mmash = None
+        self.size(1400, 900)
+        self.media("light")
+        self.browser.get("about:blank")
+        self.browser.get_log("browser")
+
+    def tearDown(self):
+        # Nothing may go wrong unseen: no exception, no refused file, nothing that the policy blocked.
+        self.assertEqual(self.complaints(), [])
+        self.browser.get("about:blank")
+
+    # ---- tools ----
+
+    def publish(self, name, *fields, **options):
+        file = writer.MmstatsFile(os.path.join(self.folder, f"{name}.mmstats"), fields, **options)
+        self.addCleanup(file.close)
+        return file
+
+    def serve(self, *globs):
+        globs = globs or (os.path.join(self.folder, "*.mmstats"),)
+        self.mmash = Mmash(self.folder, globs)
+        self.mmash.__enter__()
+        self.addCleanup(lambda: self.mmash.__exit__(None, None, None))
+
+    def view(self, fragment="", wait_for="live"):
+        """Opens the page anew, and waits until it shows values."""
+        self.browser.get("about:blank")
+        self.browser.get(f"http://127.0.0.1:{self.mmash.port}/{'#' if fragment else ''}{fragment}")
+        self.wait("globalThis.mmash !== undefined", "the page's script runs")
+        # Storage outlives a page: a test begins with none.
+        self.js("localStorage.clear()")
+        if wait_for:
+            self.wait(f"mmash.live.state === {json.dumps(wait_for)}", f"the page is {wait_for}")
+
+    def js(self, script, *arguments):
+        return self.browser.execute_script(f"return {script}", *arguments)
+
+    def wait(self, condition, what, seconds=10):
+        return daemons.wait_until(lambda: self.js(condition), what, seconds)
+
+    def imported(self, module, expression, *arguments):
+        """What `expression` is of a module `m` of the page."""
+        answer = self.browser.execute_async_script(
+            f"""const done = arguments[arguments.length - 1], args = [...arguments].slice(0, -1);
+            import("/static/{module}").then((m) => done([{expression}])).catch((e) => done([String(e)]));""",
+            *arguments,
+        )
+        return answer[0]
+
+    def press(self, *keys):
+        ActionChains(self.browser).send_keys(*keys).perform()
+
+    def shift_enter(self):
+        ActionChains(self.browser).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
+
+    def size(self, width, height):
+        self.browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
+        )
+
+    def media(self, scheme, motion="no-preference"):
+        features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
+        self.browser.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": [{"name": name, "value": value} for name, value in features.items()]}
+        )
+
+    def complaints(self, but=()):
+        log = [entry for entry in self.browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+        return [entry["message"] for entry in log if not any(text in entry["message"] for text in but)]
+
+    def rows(self):
+        """(label part, value, rate) of each row in sight, in order."""
+        return self.js(
+            """[...document.querySelectorAll("#tree .sizer .row:not([hidden])")]
+            .sort((a, b) => a.dataset.at - b.dataset.at)
+            .map((row) => [".text", ".value", ".rate"].map((part) => row.querySelector(part).textContent))"""
+        )
+
+    def names(self):
+        return [row[0] for row in self.rows()]
+
+    def points(self, plot=0, column=1):
+        """[seconds, value] that the plot draws, without gaps."""
+        rows = self.js(
+            """((g) => g ? Array.from({length: g.numRows()}, (_, at) => [g.getValue(at, 0) / 1000, g.getValue(at, arguments[1])]) : [])
+            (mmash.plots.plots[arguments[0]]?.dygraph)""",
+            plot,
+            column,
+        )
+        # What is no number comes as None.
+        return [(when, value) for when, value in rows if value is not None]
+
+    def last(self, plot=0, column=1):
+        points = self.points(plot, column)
+        return points[-1][1] if points else None
+
+    def pixels(self, plot=0):
+        return self.js("mmash.plots.plots[arguments[0]].element.querySelector('canvas').toDataURL()", plot)
+
+    def picture(self, name):
+        path = os.path.join(PICTURES, f"{name}.png")
+        self.assertTrue(self.browser.save_screenshot(path))
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()

@@ -179,6 +179,7 @@ class MmashHeatmapTest(PageTest):
         self.assertEqual((lowest[:3], lowest[3]), ([0, 1, 164], others[0][2]))
         self.assertEqual(len(others), 24)
         self.assertEqual(len(bands([0], 160)), 1)
+        self.assertEqual([one[:2] for one in bands([0, 5], 160)][:3], [[0, 1], [1, 4], [4, 8]])
         for most, firsts in ((1, [1]), (2, [1, 2]), (5, [1, 2, 3, 4, 5]), (1000, [1, 3, 10, 32, 100, 316])):
             self.assertEqual(self.imported("heatmap.js", "m.levelsOf(args[0])", most), firsts)
 

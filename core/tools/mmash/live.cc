@@ -187,7 +187,7 @@ Response Live::values(const Request& request) {
   for (const auto& range : *ranges) {
     for (std::size_t i = 0; i < range.count; ++i) {
       if (!std::exchange(first, false)) body += ", ";
-      // The sum is too large for no id that exists.
+      // Added only to what is there: else the sum may be too large.
       const std::size_t id = range.first < listed_.size() ? range.first + i : listed_.size();
       const bool distribution = id < listed_.size() && listed_[id].is_distribution;
       if (distribution && ++distributions > kMaxDistributions) {

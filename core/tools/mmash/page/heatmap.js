@@ -35,13 +35,14 @@ export function levelsOf(most) {
   return firsts;
 }
 
-// Bands of buckets, the lowest first: {first, end, bottom, top}, in pixels. 1 to 8 of each power of two.
+// Bands of buckets, the lowest first: {first, end, bottom, top}, in pixels, and `isLowest` of what may be zero.
+// 1 to 8 of each power of two.
 export function bandsOf(buckets, height) {
   const above = buckets.filter((bucket) => bucket > 0);
   const bands = [];
   const hasLowest = above.length < buckets.length;
   const bottom = kTop + height - (hasLowest ? kLowestBand : 0);
-  if (hasLowest) bands.push({ first: 0, end: 1, bottom: kTop + height, top: bottom });
+  if (hasLowest) bands.push({ first: 0, end: 1, bottom: kTop + height, top: bottom, isLowest: true });
   if (above.length === 0) return bands;
   let least = Math.floor(Math.min(...above) / kParts);
   let end = Math.floor(Math.max(...above) / kParts) + 1;
@@ -54,7 +55,7 @@ export function bandsOf(buckets, height) {
   const low = Math.log2(lowerOf(least * kParts));
   const y = (bucket) => bottom - ((Math.log2(lowerOf(bucket)) - low) / (end - least)) * space;
   for (let first = least * kParts; first < end * kParts; first += kParts / each) {
-    bands.push({ first, end: first + kParts / each, bottom: y(first), top: y(first + kParts / each) });
+    bands.push({ first: hasLowest ? Math.max(1, first) : first, end: first + kParts / each, bottom: y(first), top: y(first + kParts / each) });
   }
   return bands;
 }
@@ -218,7 +219,7 @@ export class Heatmap {
       context.fillStyle = style("--muted");
       context.fillText(text, x - 5, Math.max(kTop + 4, Math.min(kHeight - kTop - 5, y)));
     };
-    const bands = this.bands.filter(({ first }) => first > 0);
+    const bands = this.bands.filter(({ isLowest }) => !isLowest);
     if (bands.length < this.bands.length) mark((this.bands[0].top + this.bands[0].bottom) / 2, "0");
     if (bands.length === 0) return;
     const { bottom } = bands[0];
@@ -247,10 +248,16 @@ export class Heatmap {
     return { at: column, column: this.columns[column], bandAt: band, band: this.bands[band], count: this.columns[column].cells[band] };
   }
 
+  // The band with most values of all time: where the keys begin.
+  #busiest() {
+    const sums = this.bands.map((_, at) => this.columns.reduce((sum, { cells }) => sum + cells[at], 0));
+    return sums.indexOf(Math.max(...sums));
+  }
+
   #words({ column, band, count: number }) {
     const value = (bucket) => inWords(lowerOf(bucket), this.#unit);
     const [from, to] = [clockOf(column.from), clockOf(column.to)];
-    const range = band.first === 0 ? `up to ${value(band.end)}` : `${value(band.first)} to ${value(band.end)}`;
+    const range = band.isLowest ? `up to ${value(band.end)}` : `${value(band.first)} to ${value(band.end)}`;
     const share = column.total === 0 ? 0 : (100 * number) / column.total;
     const part = `${share === 0 || share >= 0.1 ? share.toFixed(1) : "< 0.1"}%`;
     return `${from === to ? from : `${from} to ${to}`} · ${shown(range)} · ${count(number)} of ${count(column.total)} values · ${part}`;
@@ -282,9 +289,7 @@ export class Heatmap {
     const cell = this.#cell();
     const within = (at, all) => Math.max(0, Math.min(all.length - 1, at));
     const column = within(cell || right === -Infinity ? (cell?.at ?? 0) + right : this.columns.length - 1, this.columns);
-    const { cells } = this.columns[column];
-    // The first time, where most values are.
-    const band = cell ? within(cell.bandAt + up, this.bands) : cells.indexOf(Math.max(...cells));
+    const band = cell ? within(cell.bandAt + up, this.bands) : this.#busiest();
     this.#choose({ id: this.columns[column].id, bucket: this.bands[band].first, byKeys: true });
   }
 }

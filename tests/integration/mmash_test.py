@@ -404,6 +404,10 @@ scrape_configs:
         return ask
 
     def test_prometheus_adds_histograms_of_two_hosts(self):
+        def latency(values):
+            told = writer.text("sys.metadata", "web.latency.sum\tcounter\tseconds\n", 64)
+            return [*writer.distribution("web.latency", values), writer.gauge("web.latency.sum", sum(values)), told]
+
         random_ = random.Random(5)
         values = [
             [random_.lognormvariate(-3, 1) for _ in range(900)],
@@ -418,7 +422,7 @@ scrape_configs:
                 os.mkdir(folder)
                 # First with a value of the range, so that the bounds are there when the others come.
                 path = os.path.join(folder, "a.mmstats")
-                writer.MmstatsFile(path, writer.histogram("web.latency", first), created=100).close()
+                writer.MmstatsFile(path, latency(first), created=100).close()
                 files.append(path)
                 server = Mmash(folder, "--buckets", buckets)
                 server.__enter__()
@@ -434,7 +438,7 @@ scrape_configs:
             count = "sum(web_latency_seconds_count)"
             daemons.wait_until(lambda: value(count) == 4, "both hosts are scraped", 60)
             for path, added in zip(files, values):
-                writer.MmstatsFile(path, writer.histogram("web.latency", first + added), created=100).close()
+                writer.MmstatsFile(path, latency(first + added), created=100).close()
             daemons.wait_until(lambda: value(count) == 1004, "all values are scraped", 60)
             self.assertAlmostEqual(value("sum(web_latency_seconds_sum)"), sum(truth), places=6)
             for percent in (50, 90, 99):

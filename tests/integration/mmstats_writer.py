@@ -33,23 +33,6 @@ def gauge(label, value=0.0, type="d"):
     return Field(label, type, True, value)
 
 
-def buckets(label, power, counts):
-    """How many values there were in each part of [2^power, 2^(power+1)), of the histogram `label`."""
-    return Field(f"{label}.buckets.{power}", f"{len(counts)}Q", False, tuple(counts))
-
-
-def histogram(label, values, unit="seconds", parts=32):
-    """The fields of a histogram that had these values, and its line of metadata."""
-    powers = {}
-    for value in values:
-        fraction, exponent = math.frexp(value)
-        counts = powers.setdefault(exponent - 1, [0] * parts)
-        counts[int((2 * fraction - 1) * parts)] += 1
-    line = f"{label}\thistogram\t{unit}\tTime to answer\tlog-linear {parts} -30 50\n{label}.sum\tcounter\t{unit}\n"
-    fields = [buckets(label, power, counts) for power, counts in sorted(powers.items())]
-    return fields + [gauge(f"{label}.sum", sum(values)), text("sys.metadata", line, 512)]
-
-
 def text(label, value, size=256):
     return Field(label, f"{size}s", False, value.encode() if isinstance(value, str) else value)
 
@@ -98,7 +81,7 @@ def encode(fields, prefix=""):
         out += struct.pack("<H", len(label)) + label
         out += struct.pack("<H", len(type_text)) + type_text
         offsets[field.label] = len(out)
-        value = struct.pack(field.type, *(field.value if isinstance(field.value, tuple) else (field.value,)))
+        value = struct.pack(field.type, *(field.value if isinstance(field.value, (tuple, list)) else (field.value,)))
         out += b"\x00" + value * 2 if field.buffered else bytes([UNBUFFERED]) + value
     # The list ends with a label size of 0: at least two bytes of the tail.
     out += bytes(PAGE - (len(out) + 2) % PAGE + 2)

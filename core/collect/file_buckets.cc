@@ -19,13 +19,13 @@ FileBuckets FileBuckets::find(const Layout& layout, const ParsedFile& content,
                               std::span<const std::byte> bytes, FileBuckets&& before) {
   FileBuckets found;
   if (layout.runs().empty() && before.entries_.empty()) return found;
-  std::unordered_map<std::uint64_t, std::size_t> had;
+  std::unordered_map<std::uint64_t, std::size_t, KeyedNumberHash> had;
   for (std::size_t i = 0; i < before.entries_.size(); ++i) had.emplace(before.entries_[i].key, i);
   const auto add_last = [&](const Entry& old) {
     const auto begin = before.last_.begin() + old.first;
     found.last_.insert(found.last_.end(), begin, begin + (std::ptrdiff_t{1} << old.bits));
   };
-  std::unordered_map<std::uint64_t, std::uint64_t> alike;
+  std::unordered_map<std::uint64_t, std::uint64_t, KeyedNumberHash> alike;
   for (const Field& field : content.fields) {
     const auto bucket = bucket_field(field);
     if (!bucket && (field.buffered || !label_has_suffix(field.label, kRoomLabel))) continue;

@@ -46,9 +46,8 @@ struct WebStats : mmstats::Model {
   mmstats::Counter failed{*this, "status.500", {.help = "Answers that something went wrong"}};
   mmstats::Counter bytes_sent{*this, "bytes_sent", {.unit = "bytes", .help = "Size of all answers"}};
   mmstats::BoolField busy{*this, "busy", {.help = "Whether this thread answers a request"}};
-  // Of the last ten seconds: the distribution of one time, the mean of the other.
-  mmstats::WindowHistogram latency{
-      *this, "latency", {.unit = "seconds", .help = "From accept to answer"}, 10};
+  mmstats::Histogram latency{*this, "latency", {.unit = "seconds", .help = "From accept to answer"}};
+  // The mean of the last ten seconds.
   mmstats::WindowAverage database{*this, "database", {.unit = "seconds", .help = "One look-up"}, 10};
 
   // One value for all threads of a process: one takes a request in, another one is done with it.

@@ -29,12 +29,12 @@ void BucketCounts::add(std::uint32_t power, unsigned bits, const std::uint64_t* 
   count_ += sum;
 }
 
-void BucketCounts::add(double value) {
+void BucketCounts::add(double value, std::uint64_t number) {
   const std::uint32_t bucket = buckets::of(value);
   Power& into = at(bucket >> buckets::kMostBits);
-  ++into.parts[bucket % buckets::kMostParts];
-  ++into.sum;
-  ++count_;
+  into.parts[bucket % buckets::kMostParts] += number;
+  into.sum += number;
+  count_ += number;
 }
 
 void BucketCounts::clear() {

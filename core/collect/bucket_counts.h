@@ -22,11 +22,15 @@ class BucketCounts {
   static constexpr std::size_t kPowerMemory = sizeof(Power);
 
   [[nodiscard]] bool has(std::uint32_t power) const { return index_[power] != 0; }
+  // Null: it has had no value. Valid until the next power is new.
+  [[nodiscard]] const Power* find(std::uint32_t power) const {
+    return has(power) ? &powers_[index_[power] - 1U] : nullptr;
+  }
   // So many values more in each of 2^bits parts of a power, which is there from now on; of parts that are
   // wider than a bucket, in the middle. Precondition: power < buckets::kPowers.
   void add(std::uint32_t power, unsigned bits, const std::uint64_t* added);
-  // One value more.
-  void add(double value);
+  // So many of one value more.
+  void add(double value, std::uint64_t number = 1);
   // All counts are 0; the powers stay.
   void clear();
 

@@ -1,6 +1,7 @@
 #include "plugin_pinba/forward/bucket_entries.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <span>
 
@@ -40,13 +41,12 @@ std::vector<Cell> together(std::span<const Cell> cells, std::uint64_t most) {
 bool take_entries(const BucketCounts& total, BucketCounts& sent, std::vector<TimerEntry>& into) {
   std::vector<Cell> cells;
   for (const BucketCounts::Power& power : total.powers()) {
-    std::uint64_t* const before = sent.parts(power.number);
+    const BucketCounts::Power* const before = sent.find(power.number);
+    std::array<std::uint64_t, buckets::kMostParts> taken{};
     const std::uint32_t first = power.number << buckets::kMostBits;
     const auto take = [&](std::uint32_t part) {
-      const std::uint64_t added = std::min(power.parts[part] - before[part], kMostOfBucket);
-      before[part] += added;
-      sent.count(added);
-      return added;
+      const std::uint64_t was_sent = before == nullptr ? 0 : before->parts[part];
+      return taken[part] = std::min(power.parts[part] - was_sent, kMostOfBucket);
     };
     for (std::uint32_t part = 0; part < buckets::kMostParts;) {
       const std::uint32_t size = part < kFirstOfPairs ? 1 : 2;
@@ -65,6 +65,7 @@ bool take_entries(const BucketCounts& total, BucketCounts& sent, std::vector<Tim
       cells.push_back(
           {.power = power.number, .entry = {.hits = hits, .value = middle * static_cast<double>(hits)}});
     }
+    sent.add(power.number, buckets::kMostBits, taken.data());
   }
   const bool too_many = cells.size() > kMostBucketEntries;
   if (too_many) {

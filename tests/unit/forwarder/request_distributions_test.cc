@@ -62,9 +62,7 @@ struct Sending {
     return *distributions.back();
   }
   void count(std::size_t number, double value, std::uint64_t times = 1) {
-    const std::uint32_t bucket = mmstats::buckets::of(value);
-    distributions[number]->total.parts(bucket / 32)[bucket % 32] += times;
-    distributions[number]->total.count(times);
+    distributions[number]->total.add(value, times);
     count_without_bucket(number, value, times);
   }
   void count_without_bucket(std::size_t number, double value, std::uint64_t times) {

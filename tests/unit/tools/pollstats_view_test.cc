@@ -73,11 +73,7 @@ struct Shown {
     made->unit = "seconds";
     made->help = "Time";
     made->shown = true;
-    for (const double value : values) {
-      const std::uint32_t bucket = mmstats::buckets::of(value);
-      ++made->interval.parts(bucket / 32)[bucket % 32];
-    }
-    made->interval.count(values.size());
+    for (const double value : values) made->interval.add(value);
     distributions.push_back(std::move(made));
   }
   void look() {

@@ -48,14 +48,14 @@ std::optional<Aggregate> parse_aggregate(std::string_view word);
 
 // One rule of the configuration. The first whose pattern matches the whole label decides.
 struct Rule {
-  std::string pattern;                 // RE2, over bytes; matched against the label without the prefix
-  std::optional<Kind> kind;            // else what the file says, else by convention
-  std::optional<Aggregate> aggregate;  // else the set's
-  std::string name;                    // series name, as for put_groups(); empty: the label
-  std::string sink_type;               // a word for the sink (a collectd type); part of a series' identity
-  double scale = 1.0;                  // values are multiplied by it
-  bool ignore = false;                 // such labels become nothing
-  bool keep_groups = false;            // for texts of the sink's own: see Series::groups
+  std::string pattern;                      // RE2, over bytes; matched against the label without the prefix
+  std::optional<Kind> kind = {};            // else what the file says, else by convention
+  std::optional<Aggregate> aggregate = {};  // else the set's
+  std::string name = {};                    // series name, as for put_groups(); empty: the label
+  std::string sink_type = {};  // a word for the sink (a collectd type); part of a series' identity
+  double scale = 1.0;          // values are multiplied by it
+  bool ignore = false;         // such labels become nothing
+  bool keep_groups = false;    // for texts of the sink's own: see Series::groups
   // Of histograms whose label matches, else the set's.
   std::optional<std::vector<Percentile>> percentiles = {};
   std::optional<BucketRange> buckets = {};

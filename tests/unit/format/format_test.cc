@@ -43,7 +43,7 @@ std::string to_hex(std::string_view text) {
 
 // The item in the words of the table. Unsigned numbers and floats come back as such, so that a wrong
 // type of scalar shows.
-json told(const Scalar& item) {
+json told_in_table(const Scalar& item) {
   if (const auto* value = std::get_if<bool>(&item)) return *value;
   if (const auto* value = std::get_if<std::int64_t>(&item)) return *value;
   if (const auto* value = std::get_if<std::uint64_t>(&item)) return *value;
@@ -93,7 +93,7 @@ TEST_CASE("every value decodes to the items that Python's struct unpacks") {
       CAPTURE(sample.dump());
       const auto bytes = from_hex(sample["hex"]);
       json got = json::array();
-      for (const Scalar& item : decode(text, bytes)) got.push_back(told(item));
+      for (const Scalar& item : decode(text, bytes)) got.push_back(told_in_table(item));
       // Compared as texts, so that 1 is not 1.0, nor 0.0 -0.0.
       CHECK(got.dump() == sample["items"].dump());
       CHECK(type->items == sample["items"].size());

@@ -313,7 +313,7 @@ TEST_CASE("any percentile of a histogram is a column, of all files and the last 
   mmstats::Rules rules;
   for (const auto& pattern : columns.patterns()) REQUIRE(rules.include(pattern).has_value());
   rules.percentiles(columns.percentiles());
-  mmstats::Watch watch({.globs = {folder / "*"}}, std::move(rules));
+  mmstats::Watch watch({.globs = {folder / "*"}, .discovery = {}, .fold = {}}, std::move(rules));
   Samples samples(0);
   steady::time_point now{100s};
   const auto next = [&] {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <clocale>
+#include <cmath>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -422,7 +423,8 @@ TEST_CASE_FIXTURE(Shown,
 
 TEST_CASE("powers of two share cells where there are few") {
   mmstats::BucketCounts counts;
-  for (const std::uint32_t power : {3U, 4U, 5U, 9U}) counts.parts(power)[1] = power;
+  for (const int power : {3, 4, 5, 9})
+    counts.add(std::ldexp(1.0, power + mmstats::buckets::kLowestExponent), static_cast<std::uint64_t>(power));
   CHECK(powers_in_use(counts, 5) == std::vector<double>{3, 4, 5, 0, 9});
   CHECK(powers_in_use(counts, 4) == std::vector<double>{7, 5, 9});
   CHECK(powers_in_use(counts, 1) == std::vector<double>{21});

@@ -27,14 +27,19 @@ struct Life {
   std::shared_ptr<const Layout> layout;  // none: no life yet
   LifeMark mark;
   Ledger ledger;
-  FileBuckets buckets;
-  Held held;  // what it takes of its owner's share of memory, beside the layout
+  std::unique_ptr<FileBuckets> buckets;  // null: there are none, as in most files
+  Held held;                             // what it takes of its owner's share of memory, beside the layout
   OwnerMemory owner_memory;
   OwnerState owner = OwnerState::kUnknown;
   std::int32_t slot = WorkerSlots::kNone;
   WorkerFile worker;  // if it has a slot
   ReservedSlots::Ticket reserved = ReservedSlots::kNone;
   std::int32_t bound = WorkerSlots::kNone;  // the last slot that it had: its series are this one's
+
+  [[nodiscard]] const FileBuckets& known_buckets() const {
+    static const FileBuckets kNone;
+    return buckets ? *buckets : kNone;
+  }
 };
 
 class DepartedLives {

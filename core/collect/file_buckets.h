@@ -22,6 +22,9 @@ class FileBuckets {
   static FileBuckets find(const Layout& layout, const ParsedFile& content, std::span<const std::byte> bytes,
                           FileBuckets&& before);
 
+  // Nothing is known of the file but its shape.
+  [[nodiscard]] bool empty() const { return ranges_.empty() && entries_.empty(); }
+
   // What is to be read to see whether the file has its shape, and all values. Ascending; what lies between is
   // room. Empty: the whole window.
   [[nodiscard]] std::span<const FileRange> ranges() const { return ranges_; }
@@ -38,8 +41,8 @@ class FileBuckets {
 
   // Bytes, about.
   [[nodiscard]] std::size_t memory() const {
-    return sizeof(FileRange) * ranges_.size() + sizeof(Entry) * entries_.size() + heads_.size() +
-           sizeof(std::uint64_t) * last_.size();
+    return sizeof *this + sizeof(FileRange) * ranges_.size() + sizeof(Entry) * entries_.size() +
+           heads_.size() + sizeof(std::uint64_t) * last_.size();
   }
   [[nodiscard]] std::size_t fields() const { return entries_.size() - lost_; }
   [[nodiscard]] std::size_t counters() const { return last_.size(); }

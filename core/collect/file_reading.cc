@@ -59,14 +59,15 @@ bool FileReading::read(const Layout& layout, const FileBuckets& buckets, const L
 bool FileReading::read_ranges(const Layout& layout, const FileBuckets& buckets, ByteSource& source,
                               std::byte* into, std::size_t& end) {
   const FileRange whole{.begin = 0, .end = static_cast<std::uint32_t>(layout.wanted())};
-  const auto parts = buckets.ranges();
-  for (const FileRange& range : parts.empty() ? std::span(&whole, 1) : parts) {
+  const std::span<const FileRange> ranges =
+      buckets.ranges().empty() ? std::span(&whole, 1) : buckets.ranges();
+  for (const FileRange& range : ranges) {
     const std::size_t size = range.end - range.begin;
     const ssize_t got = source.read_at(range.begin, {into + range.begin, size});
     work += work::of_bytes(size) + (range.begin > 0 ? work::kFile / 4 : 0);
     if (got < 0) return false;
     end = range.begin + static_cast<std::size_t>(got);
-    if (end < range.end && &range != &parts.back() && !parts.empty()) return false;
+    if (end < range.end && &range != &ranges.back()) return false;
   }
   return true;
 }

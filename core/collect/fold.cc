@@ -43,8 +43,9 @@ void Fold::Impl::read(FileKey key, const std::string& path, ByteSource& bytes, b
   File& file = files[key];
   file.settled_dead = false;
   reading.work += work::kFile;
-  auto outcome = file.layout && reading.read(*file.layout, file.buckets, file.mark, bytes) ? take(file, bytes)
-                                                                                           : Outcome::kReload;
+  auto outcome = file.layout && reading.read(*file.layout, file.known_buckets(), file.mark, bytes)
+                     ? take(file, bytes)
+                     : Outcome::kReload;
   bool changed = outcome == Outcome::kTaken && reading.changed;
   // A file that changes its shape in every reading has one more chance at the next scan.
   if (outcome == Outcome::kReload) {
@@ -100,7 +101,7 @@ void Fold::Impl::ask_owner(FileKey key, ByteSource& bytes, bool changed) {
   } else {
     file.dead_since = now;
     // What it wrote between our reading and its death.
-    if (reading.read(*file.layout, file.buckets, file.mark, bytes)) take(file, bytes);
+    if (reading.read(*file.layout, file.known_buckets(), file.mark, bytes)) take(file, bytes);
     leave_slot(file);
   }
 }
@@ -238,7 +239,7 @@ void Fold::Impl::bind_refused(const File& file) {
 // Takes the values of the newest reading into the ledger, and what they add into their series.
 FileReading::Outcome Fold::Impl::take(File& file, ByteSource& bytes) {
   const auto outcome =
-      reading.take(*file.layout, file.buckets, file.mark, file.ledger, bytes, stats.unstable);
+      reading.take(*file.layout, file.known_buckets(), file.mark, file.ledger, bytes, stats.unstable);
   if (outcome != Outcome::kTaken) return outcome;
   file.ledger.accept(*file.layout, file.series->indices, reading.values, reading.unsettled, table, stats);
   // Values that were there before anybody looked came who knows when.
@@ -250,7 +251,8 @@ FileReading::Outcome Fold::Impl::take(File& file, ByteSource& bytes) {
       if (index != DistributionTable::kNone) distributions.add(index, power, bits, added, in_interval);
     }
   };
-  stats.unstable += file.buckets.accept(reading.older(), reading.newer(), stats.resets, add);
+  if (file.buckets)
+    stats.unstable += file.buckets->accept(reading.older(), reading.newer(), stats.resets, add);
   return outcome;
 }
 
@@ -307,7 +309,7 @@ std::uint64_t Fold::work() const { return impl_->reading.work + impl_->layouts.w
 std::optional<std::uint64_t> Fold::usual_work(FileKey key) const {
   if (key >= impl_->files.size() || !impl_->files[key].layout) return std::nullopt;
   const Layout& layout = *impl_->files[key].layout;
-  const FileBuckets& buckets = impl_->files[key].buckets;
+  const FileBuckets& buckets = impl_->files[key].known_buckets();
   std::uint64_t reading = buckets.ranges().empty() ? work::of_bytes(layout.wanted()) : 0;
   for (const FileRange& range : buckets.ranges())
     reading += work::of_bytes(range.end - range.begin) + (range.begin > 0 ? work::kFile / 4 : 0);

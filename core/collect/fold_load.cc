@@ -123,7 +123,7 @@ bool Fold::Impl::make_room(uid_t user, std::size_t bytes) {
        loser = losers.erase(loser)) {
     File& file = files[loser->second];
     file.ledger.forget_lost();
-    file.buckets.forget_lost();
+    if (file.buckets) file.buckets->forget_lost();
     static_cast<void>(file.held.hold(memory_of(file)));
   }
   return memory.room(user) >= bytes;
@@ -161,7 +161,7 @@ std::size_t Fold::Impl::memory_for(const Layout& layout) {
 // What the file takes, beside its layout.
 std::size_t Fold::Impl::memory_of(const File& file) {
   return memory_for(*file.layout) + file.ledger.memory() - Ledger::memory(file.layout->plans().size()) +
-         file.buckets.memory();
+         (file.buckets ? file.buckets->memory() : 0);
 }
 
 // Holds what the file takes now. What it lost is forgotten if there is no room for it.
@@ -173,11 +173,11 @@ bool Fold::Impl::hold(FileKey key) {
     return (needed <= held || make_room(file.user, needed - held)) && file.held.hold(needed);
   };
   if (take()) {
-    if (file.ledger.lost() + file.buckets.lost() > 0) losers.emplace(file.user, key);
+    if (file.ledger.lost() + file.known_buckets().lost() > 0) losers.emplace(file.user, key);
     return true;
   }
   file.ledger.forget_lost();
-  file.buckets.forget_lost();
+  if (file.buckets) file.buckets->forget_lost();
   losers.erase({file.user, key});
   return take();
 }
@@ -191,9 +191,10 @@ bool Fold::Impl::adopt(FileKey key, std::shared_ptr<const Layout> layout, std::s
     reading.work += work::kBound / 4 * (file.layout->plans().size() + layout->plans().size());
   if (file.layout != nullptr) layouts.look();
   file.layout = std::move(layout);
-  file.buckets =
-      FileBuckets::find(*file.layout, content, {reading.bytes.data(), got}, std::move(file.buckets));
-  reading.work += work::kBound / 4 * file.buckets.fields();
+  auto found = FileBuckets::find(*file.layout, content, {reading.bytes.data(), got},
+                                 file.buckets ? std::move(*file.buckets) : FileBuckets());
+  reading.work += work::kBound / 4 * found.fields();
+  file.buckets = found.empty() ? nullptr : std::make_unique<FileBuckets>(std::move(found));
   if (file.held.owner() != file.user || file.held.amount() == 0) file.held = Held(memory, file.user);
   if (!hold(key)) {
     leave_slot(file);

@@ -57,7 +57,8 @@ class Worker:
 
 
 def nearest_rank(values, percent):
-    return sorted(values)[max(math.ceil(percent / 100 * len(values)), 1) - 1]
+    # But for roundings: 99.9 % of 1,000 is 999.
+    return sorted(values)[max(math.ceil(round(percent * len(values) / 100, 6)), 1) - 1]
 
 
 def expressions():

@@ -18,7 +18,7 @@ std::uint64_t room_word(std::uint32_t bytes) {
   char text[kWord];
   std::memset(text, ' ', sizeof text);
   char digits[kWord];
-  const auto end = std::to_chars(digits, digits + sizeof digits, bytes).ptr;
+  auto* const end = std::to_chars(digits, digits + sizeof digits, bytes).ptr;
   const auto size = static_cast<std::size_t>(end - digits);
   std::memcpy(text + kWord - 1 - size, digits, size);
   text[kWord - 1] = 's';
@@ -40,7 +40,7 @@ std::size_t head_bytes(std::string_view label, unsigned bits) {
 void write_head(std::byte* into, std::size_t head, std::string_view before_power, int power,
                 std::string_view type) {
   char digits[8];
-  const auto end = std::to_chars(digits, digits + sizeof digits, power).ptr;
+  auto* const end = std::to_chars(digits, digits + sizeof digits, power).ptr;
   const auto put = [&](const void* from, std::size_t size) {
     std::memcpy(into, from, size);
     into += size;

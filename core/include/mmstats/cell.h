@@ -153,12 +153,12 @@ void add_in_thread(T& value, T amount) noexcept {
   // For signal handlers as well: no other processor is asked.
   if constexpr (std::is_same_v<T, double>) {
     double before = value;
-    bool stored = false;
-    while (!stored) {
+    for (;;) {
+      bool stored = false;
       const double sum = before + amount;
       asm volatile("cmpxchgq %3, %1" : "=@ccz"(stored), "+m"(value), "+a"(before) : "r"(sum) : "memory");
+      if (stored) return;
     }
-    return;
   }
 #endif
   const std::atomic_ref atomic(value);

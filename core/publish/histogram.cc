@@ -208,6 +208,11 @@ struct Window {
 
 namespace detail {
 
+namespace {
+template <Number T>
+constexpr char kCodeOf = code_of<T>();
+}  // namespace
+
 // Makes the fields of a distribution. All belong together: none is that of another class by chance.
 struct Distribution::Maker {
   Model& model;
@@ -218,9 +223,8 @@ struct Distribution::Maker {
 
   template <Number T>
   [[nodiscard]] FieldSpec spec(std::string_view whole, Kind kind) const {
-    static constexpr char kCode = code_of<T>();
     return {.label = whole,
-            .type = {&kCode, 1},
+            .type = {&kCodeOf<T>, 1},
             .size = sizeof(T),
             .kind = kind,
             .made_by = made_by,

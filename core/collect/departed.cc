@@ -36,8 +36,7 @@ void DepartedLives::add(uid_t user, Life&& life, const std::string& path, const 
     if (!drop_oldest(user)) return;
   }
   const Owner owner = life.layout->owner(life.mark);
-  Departed departed{.user = user,
-                    .life = std::move(life),
+  Departed departed{.life = std::move(life),
                     .one = std::move(one),
                     .by_path = path_key(user, owner, path),
                     .by_file = std::nullopt,
@@ -59,7 +58,7 @@ std::optional<Life> DepartedLives::take(uid_t user, const Owner& owner, const st
     if (known == by_file_.end()) return std::nullopt;
   }
   const auto found = known->second;
-  const auto of_user = lives_.find(found->user);
+  const auto of_user = lives_.find(found->one.owner());
   Life life = std::move(found->life);
   drop(of_user->second, found);
   if (of_user->second.empty()) lives_.erase(of_user);

@@ -68,9 +68,8 @@ class DepartedLives {
 
  private:
   struct Departed {
-    uid_t user = 0;
     Life life;
-    Held one;  // of kMaxLives
+    Held one;  // of kMaxLives: its owner's, whose file it was
     std::uint64_t by_path = 0;
     std::optional<std::uint64_t> by_file;  // none: the file is not known any more
     std::chrono::steady_clock::time_point since;

@@ -46,8 +46,8 @@ using WritersOf = std::function<Writers()>;
 // What was learnt of the owner of one life of a file. Whoever keeps the life keeps this, and only Owners
 // looks inside.
 struct OwnerMemory {
-  bool was_alive = false;     // at an earlier answer
   std::uint64_t start = 0;    // ticks after boot, of the process that was seen alive; 0: not known
+  bool was_alive = false;     // at an earlier answer
   bool was_written = false;   // some process had the file open for writing
   bool pid_was_dead = false;  // at the last answer
   Writers writers;            // when they were asked for last

@@ -18,12 +18,20 @@ BucketCounts::Power& BucketCounts::at(std::uint32_t power) {
 
 void BucketCounts::add(std::uint32_t power, unsigned bits, const std::uint64_t* added) {
   Power& into = at(power);
-  const unsigned coarse = buckets::kMostBits - bits;
-  const std::uint32_t middle = (1U << coarse) / 2;
   std::uint64_t sum = 0;
-  for (std::uint32_t i = 0; i < 1U << bits; ++i) {
-    into.parts[(i << coarse) + middle] += added[i];
-    sum += added[i];
+  if (bits == buckets::kMostBits) {
+    // All but a few: in one piece for the compiler.
+    for (std::uint32_t i = 0; i < buckets::kMostParts; ++i) {
+      into.parts[i] += added[i];
+      sum += added[i];
+    }
+  } else {
+    const unsigned coarse = buckets::kMostBits - bits;
+    const std::uint32_t middle = (1U << coarse) / 2;
+    for (std::uint32_t i = 0; i < 1U << bits; ++i) {
+      into.parts[(i << coarse) + middle] += added[i];
+      sum += added[i];
+    }
   }
   into.sum += sum;
   count_ += sum;

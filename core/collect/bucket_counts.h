@@ -41,8 +41,6 @@ class BucketCounts {
   // The middle of the bucket that holds the value which so many per cent (0 to 100) of all are not above, as
   // the nearest rank; so off by 1/64 of it at most. Precondition, for all that follow: count() > 0.
   [[nodiscard]] double percentile(double percent) const;
-  [[nodiscard]] double min() const { return percentile(0); }
-  [[nodiscard]] double max() const { return percentile(100); }
   [[nodiscard]] double mean() const;
   // How many values are in buckets below `bound`, which is the least value of a bucket.
   [[nodiscard]] std::uint64_t below(double bound) const;

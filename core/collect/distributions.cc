@@ -30,7 +30,6 @@ std::uint32_t DistributionTable::bind(const HistogramBinding& histogram, std::in
     }
     all_[index] = std::make_unique<Distribution>(Distribution{.name = whole.name,
                                                               .groups = whole.groups,
-                                                              .sink_type = whole.sink_type,
                                                               .unit = whole.unit,
                                                               .help = whole.help,
                                                               .rule = whole.rule,
@@ -72,7 +71,7 @@ std::uint32_t DistributionTable::bind(const HistogramBinding& histogram, std::in
                              .generation = generation,
                              .counts = part.counts,
                              .counted = part.counted,
-                             .added = 0,
+                             .given = part.counts ? counted(index, part.counted) : 0,
                              .percent = part.percent,
                              .scale = part.binding.scale});
   }
@@ -88,7 +87,6 @@ void DistributionTable::begin(std::chrono::steady_clock::time_point now) {
   for (std::uint32_t index = 0; index < all_.size(); ++index) {
     Known& known = known_[index];
     if (!all_[index]) continue;
-    for (Target& target : known.targets) target.added = 0;
     all_[index]->interval.clear();
     if (known.bound > 0 || !series_.reuses || now - known.unbound <= SeriesTable::kKept) continue;
     drop(index);
@@ -96,9 +94,12 @@ void DistributionTable::begin(std::chrono::steady_clock::time_point now) {
 }
 
 void DistributionTable::drop(std::uint32_t index) {
-  for (Series& one : series_.series) {
-    if (one.distribution == static_cast<std::int32_t>(index)) one.distribution = -1;
-  }
+  const auto leave = [&](std::size_t one) {
+    auto& belongs = series_.series[one].distribution;
+    if (belongs == static_cast<std::int32_t>(index)) belongs = -1;
+  };
+  for (const Target& target : known_[index].targets) leave(target.series);
+  if (all_[index]->sum >= 0) leave(static_cast<std::size_t>(all_[index]->sum));
   by_key_.erase(by_key_.find(*known_[index].key));
   all_[index].reset();
   known_[index] = {};
@@ -112,28 +113,43 @@ bool DistributionTable::has_power(std::uint32_t index, std::uint32_t power) {
   return held.hold(held.amount() + 2 * BucketCounts::kPowerMemory);
 }
 
-void DistributionTable::add(std::uint32_t index, std::uint32_t power, unsigned bits,
+bool DistributionTable::add(std::uint32_t index, std::uint32_t power, unsigned bits,
                             const std::uint64_t* added, bool in_interval) {
-  const std::uint64_t sum = std::accumulate(added, added + (std::size_t{1} << bits), std::uint64_t{0});
-  for (Target& target : known_[index].targets) {
-    if (target.counts && target.counted.has(power)) target.added += sum;
+  if (!has_power(index, power)) {
+    known_[index].elsewhere += std::accumulate(added, added + (std::size_t{1} << bits), std::uint64_t{0});
+    return false;
   }
-  if (!has_power(index, power)) return;
   all_[index]->total.add(power, bits, added);
   if (in_interval) all_[index]->interval.add(power, bits, added);
+  return true;
+}
+
+// How many values there were ever whose powers are in the range.
+std::uint64_t DistributionTable::counted(std::uint32_t index, const BucketRange& range) const {
+  const BucketCounts& total = all_[index]->total;
+  if (range == kAllBuckets) return total.count() + known_[index].elsewhere;
+  std::uint64_t sum = 0;
+  for (const BucketCounts::Power& power : total.powers()) sum += range.has(power.number) ? power.sum : 0;
+  return sum;
 }
 
 void DistributionTable::finish() {
   for (std::uint32_t index = 0; index < all_.size(); ++index) {
     if (!all_[index]) continue;
-    const BucketCounts& interval = all_[index]->interval;
-    for (const Target& target : known_[index].targets) {
+    Distribution& one = *all_[index];
+    // The series of the sum may have made room for another.
+    if (one.sum >= 0 &&
+        series_.series[static_cast<std::size_t>(one.sum)].distribution != static_cast<std::int32_t>(index)) {
+      one.sum = -1;
+    }
+    for (Target& target : known_[index].targets) {
       if (series_.series[target.series].generation != target.generation) continue;
       if (target.counts) {
-        series_.count(target.series, target.added, target.scale);
-      } else if (interval.count() > 0) {
+        const std::uint64_t now = counted(index, target.counted);
+        series_.count(target.series, now - std::exchange(target.given, now), target.scale);
+      } else if (one.interval.count() > 0) {
         accumulate(series_.accumulators[target.series], series_.aggregates[target.series],
-                   interval.percentile(target.percent) * target.scale);
+                   one.interval.percentile(target.percent) * target.scale);
       }
     }
   }

@@ -23,7 +23,6 @@ namespace mmstats {
 struct Distribution {
   std::string name;  // as Series::name: of the label that its series' labels begin with
   std::vector<std::string> groups;
-  std::string sink_type;
   std::string unit;
   std::string help;
   std::int32_t rule = kNoRule;  // which decided about its label
@@ -53,8 +52,8 @@ class DistributionTable {
 
   void begin(std::chrono::steady_clock::time_point now);  // a scan
   // So many values more in each of 2^bits parts of a power of two. `in_interval`: they came since the last
-  // scan.
-  void add(std::uint32_t index, std::uint32_t power, unsigned bits, const std::uint64_t* added,
+  // scan. False: there is no memory for that power; they are among all values alone.
+  bool add(std::uint32_t index, std::uint32_t power, unsigned bits, const std::uint64_t* added,
            bool in_interval);
   // Gives its series their values.
   void finish();
@@ -68,18 +67,20 @@ class DistributionTable {
     std::uint32_t generation;  // of the series: another one has the index otherwise
     bool counts;
     BucketRange counted;
-    std::uint64_t added;  // in this scan
+    std::uint64_t given;  // to the series, or there before it
     double percent;
     double scale;
   };
   struct Known {
     std::vector<Target> targets;
+    std::uint64_t elsewhere = 0;  // values for whose powers there was no memory
     std::uint32_t bound = 0;
     std::chrono::steady_clock::time_point unbound{};
     Held held{};
     const std::string* key = nullptr;
   };
   bool has_power(std::uint32_t index, std::uint32_t power);
+  [[nodiscard]] std::uint64_t counted(std::uint32_t index, const BucketRange& range) const;
   void drop(std::uint32_t index);
 
   Shares& memory_;

@@ -76,21 +76,22 @@ std::size_t FileBuckets::accept(const std::byte* older, const std::byte* newer, 
   for (const Entry& entry : entries_) {
     if (entry.at == 0) continue;
     const std::size_t parts = std::size_t{1} << entry.bits;
-    std::uint64_t added[buckets::kMostParts];
-    std::uint64_t any = 0;
     std::uint64_t* const last = last_.data() + entry.first;
+    std::uint64_t first[buckets::kMostParts] = {};
+    std::uint64_t second[buckets::kMostParts] = {};
+    std::uint64_t added[buckets::kMostParts];
+    std::memcpy(first, older + entry.at, parts * sizeof first[0]);
+    std::memcpy(second, newer + entry.at, parts * sizeof second[0]);
+    if (std::memcmp(first, last, parts * sizeof first[0]) == 0) continue;
+    std::uint64_t any = 0;
     for (std::size_t i = 0; i < parts; ++i) {
-      std::uint64_t first = 0;
-      std::uint64_t second = 0;
-      std::memcpy(&first, older + entry.at + i * sizeof first, sizeof first);
-      std::memcpy(&second, newer + entry.at + i * sizeof second, sizeof second);
       added[i] = 0;
-      if (first == last[i]) continue;
-      if (first == second || (last[i] < first && first < second)) {
-        resets += first < last[i] ? 1 : 0;
-        added[i] = first < last[i] ? first : first - last[i];
+      if (first[i] == last[i]) continue;
+      if (first[i] == second[i] || (last[i] < first[i] && first[i] < second[i])) {
+        resets += first[i] < last[i] ? 1 : 0;
+        added[i] = first[i] < last[i] ? first[i] : first[i] - last[i];
         any |= added[i];
-        last[i] = first;
+        last[i] = first[i];
       } else {
         ++unsettled;
       }

@@ -248,7 +248,8 @@ FileReading::Outcome Fold::Impl::take(File& file, ByteSource& bytes) {
                        const std::uint64_t* added) {
     const BoundSeries::Histogram& bound = file.series->histograms[histogram];
     for (const std::uint32_t index : {bound.together, bound.apart}) {
-      if (index != DistributionTable::kNone) distributions.add(index, power, bits, added, in_interval);
+      if (index != DistributionTable::kNone && !distributions.add(index, power, bits, added, in_interval))
+        ++stats.series_refused;
     }
   };
   if (file.buckets)

@@ -70,7 +70,7 @@ GRAPHS = [
         areaAlpha=0.85,
     ),
     Graph(
-        "Latency, ms, of each second: all workers together",
+        "Latency in ms, of all workers",
         [
             ("response_time-latency.p99", "#d29ae0", [], "p99"),
             ("derive-latency.sum_us", "#8250df", [MEAN_MS], "mean"),

@@ -4,20 +4,14 @@
 
 #include <algorithm>
 #include <limits>
-#include <string>
-#include <string_view>
 #include <utility>
 
-#include "format/bucket_field.h"
 #include "mmstats/error.h"
 #include "plugin_pinba/forward/request_mapper.h"
 
 namespace mmstats::forward {
 
 namespace {
-
-constexpr std::string_view kCount = ".count";
-constexpr std::string_view kSum = ".sum";
 
 // As names and tags are made of series.
 Series series_of(const Distribution& distribution) {
@@ -42,28 +36,23 @@ bool RequestMapper::extend(AllDistributions distributions) {
     const MetricConfig* const metric = metric_of(mapping_, series_of(*one));
     if (metric != nullptr && metric->as == As::kRequestField) continue;
     buckets_[i].used = true;
-    bucket_by_key_.emplace(key_of(one->name, one->slot), static_cast<std::uint32_t>(i));
   }
   return first < distributions.size();
 }
 
 // A series of a distribution that goes into a timer is not sent again, unless a metric of its own is for it.
 void RequestMapper::absorb(std::uint32_t index, const Series& series, AllDistributions distributions) {
-  if (bucket_by_key_.empty()) return;
   Source& source = sources_[index];
-  const bool is_sum = series.name.ends_with(kSum);
-  const auto stem = is_sum ? std::string_view(series.name).substr(0, series.name.size() - kSum.size())
-                           : histogram_stem(series.name);
-  if (stem.empty() || source.use == Use::kField) return;
-  const auto found = bucket_by_key_.find(key_of(stem, series.slot));
-  if (found == bucket_by_key_.end()) return;
-  BucketSource& bucket = buckets_[found->second];
-  const std::int32_t rule = distributions[found->second]->rule;
-  const bool is_count = series.name.ends_with(kCount);
+  if (series.distribution < 0 || source.use == Use::kField) return;
+  const auto number = static_cast<std::size_t>(series.distribution);
+  BucketSource& bucket = buckets_[number];
+  if (!bucket.used) return;
+  const std::int32_t rule = distributions[number]->rule;
+  const bool is_sum = distributions[number]->sum == static_cast<std::int32_t>(index);
+  const bool is_count = !is_sum && series.kind == Kind::kCounter;
   // Metrics that were written for count and sum alone name the timer.
   const bool is_for_both = (is_count || is_sum) && rule == kNoRule;
   if (series.rule != rule && series.rule != kNoRule && !is_for_both) return;
-  if ((is_count || is_sum) != (series.kind == Kind::kCounter)) return;
   if (is_count) bucket.count = index;
   if (is_sum) bucket.sum = index;
   source.use = Use::kNothing;

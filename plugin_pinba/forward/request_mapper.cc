@@ -29,11 +29,11 @@ bool is_of_bytes(std::string_view unit) {
   return unit.ends_with("bytes") || unit.ends_with("octets") || unit.ends_with("bits");
 }
 
-}  // namespace
-
-std::string RequestMapper::key_of(std::string_view label, std::int32_t worker) {
+std::string key_of(std::string_view label, std::int32_t worker) {
   return fmt::format("{}\x1f{}", worker, label);
 }
+
+}  // namespace
 
 RequestMapper::RequestMapper(Mapping mapping) : mapping_(std::move(mapping)) {}
 
@@ -41,7 +41,6 @@ void RequestMapper::remap(Mapping mapping) {
   mapping_ = std::move(mapping);
   sources_.clear();
   buckets_.clear();
-  bucket_by_key_.clear();
   counters_.clear();
   waiting_.clear();
   timers_.clear();

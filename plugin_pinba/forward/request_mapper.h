@@ -116,7 +116,6 @@ class RequestMapper {
   };
   using AllSeries = std::span<const Series>;
 
-  static std::string key_of(std::string_view label, std::int32_t worker);
   void extend(AllSeries series, AllDistributions distributions);
   bool extend(AllDistributions distributions);
   void absorb(std::uint32_t index, const Series& series, AllDistributions distributions);
@@ -147,8 +146,7 @@ class RequestMapper {
   std::vector<Sent> sent_;                 // by series; outlives mappings
   std::vector<BucketSource> buckets_;      // by distribution
   std::vector<SentBuckets> sent_buckets_;  // by distribution; outlives mappings
-  std::unordered_map<std::string, std::uint32_t, mmstats::KeyedHash> bucket_by_key_;  // by label and worker
-  std::unordered_map<std::string, std::uint32_t, mmstats::KeyedHash> counters_;       // by label and worker
+  std::unordered_map<std::string, std::uint32_t, mmstats::KeyedHash> counters_;  // by label and worker
   std::unordered_multimap<std::string, std::uint32_t, mmstats::KeyedHash>
       waiting_;  // by those of the partner
   std::vector<TimerSlot> timers_;

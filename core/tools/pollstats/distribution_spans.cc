@@ -40,7 +40,7 @@ std::vector<double> powers_in_use(const mmstats::BucketCounts& counts, std::size
   std::uint32_t next = 0;
   for (const auto& power : counts.powers()) {
     if (!all.empty() && power.number != next) all.push_back(0);
-    all.push_back(std::accumulate(power.parts.begin(), power.parts.end(), 0.0));
+    all.push_back(static_cast<double>(power.sum));
     next = power.number + 1;
   }
   if (cells == 0) return {};

@@ -9,10 +9,7 @@
 #include <numeric>
 #include <optional>
 #include <ranges>
-#include <unordered_map>
 
-#include "base/keyed_hash.h"
-#include "format/bucket_field.h"
 #include "tools/pollstats/text_cells.h"
 
 namespace pollstats {
@@ -103,28 +100,32 @@ void LiveView::add_labels() {
 // One row shows what a histogram's buckets tell: that of its count, which every one of them has.
 void LiveView::find_distributions() {
   known_distributions_ = distributions_.size();
-  std::unordered_map<std::string_view, std::uint32_t, mmstats::KeyedHash> by_name;
-  for (std::uint32_t i = 0; i < distributions_.size(); ++i) {
-    const auto* distribution = distributions_[i].get();
-    if (distribution != nullptr && distribution->shown && distribution->slot == -1)
-      by_name.emplace(distribution->name, i);
-  }
-  if (by_name.empty()) return;
-  std::unordered_map<std::string_view, std::uint32_t, mmstats::KeyedHash> counts;
+  std::vector<std::uint32_t> rows(distributions_.size(), kNoDistribution);  // by distribution
+  // Null: it is not of a histogram that has a row.
+  const auto row_of = [&](const mmstats::Series& one) {
+    const bool has = one.distribution >= 0 && distributions_[static_cast<std::size_t>(one.distribution)] &&
+                     distributions_[static_cast<std::size_t>(one.distribution)]->shown && one.slot == -1;
+    return has ? &rows[static_cast<std::size_t>(one.distribution)] : nullptr;
+  };
   for (std::uint32_t i = 0; i < series_.size(); ++i) {
-    const std::string_view name = series_[i].name;
-    if (series_[i].kind != mmstats::Kind::kCounter || !name.ends_with(kCountEnding)) continue;
-    const auto stem = name.substr(0, name.size() - kCountEnding.size());
-    const auto found = by_name.find(stem);
-    if (found == by_name.end() || stem.size() < prefix_ || !counts.emplace(stem, i).second) continue;
+    const mmstats::Series& one = series_[i];
+    auto* const row = row_of(one);
+    if (row == nullptr || one.kind != mmstats::Kind::kCounter) continue;
+    const auto number = static_cast<std::uint32_t>(one.distribution);
+    const std::string_view name = distributions_[number]->name;
+    if (distributions_[number]->sum == static_cast<std::int32_t>(i) || name.size() < prefix_) continue;
     Label& label = labels_[i];
-    label.text = shown(stem.substr(prefix_), unicode_);
+    label.text = shown(name.substr(prefix_), unicode_);
     label.cells = cells(label.text);
-    label.distribution = found->second;
+    label.distribution = number;
+    *row = i;
   }
   for (std::uint32_t i = 0; i < series_.size(); ++i) {
-    const auto stem = mmstats::histogram_stem(series_[i].name);
-    if (const auto found = counts.find(stem); found != counts.end()) labels_[i].row = found->second;
+    const auto* const row = row_of(series_[i]);
+    if (row == nullptr || *row == kNoDistribution) continue;
+    const bool is_sum = distributions_[static_cast<std::size_t>(series_[i].distribution)]->sum ==
+                        static_cast<std::int32_t>(i);
+    if (!is_sum) labels_[i].row = *row;
   }
 }
 

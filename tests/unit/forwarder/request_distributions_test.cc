@@ -56,7 +56,10 @@ struct Sending {
     series.back().integral = true;
     add_series(name + ".sum", mmstats::Kind::kCounter);
     add_series(name + ".p99", mmstats::Kind::kGauge);
+    for (auto one = series.end() - 3; one != series.end(); ++one)
+      one->distribution = static_cast<std::int32_t>(distributions.size());
     distributions.push_back(std::make_unique<Distribution>());
+    distributions.back()->sum = static_cast<std::int32_t>(series.size()) - 2;
     distributions.back()->name = name;
     distributions.back()->shown = true;
     return *distributions.back();
@@ -176,10 +179,12 @@ TEST_CASE("a distribution that comes after its series takes them over") {
   sending.add("latency");
   auto later = std::move(sending.distributions);
   sending.distributions.clear();
+  for (auto& one : sending.series) one.distribution = -1;
   sending.count_without_bucket(0, 0.25, 4);
   CHECK(sending.scan() == 1);
   CHECK(sending.row("latency").hits == 4);
   sending.distributions = std::move(later);
+  for (auto& one : sending.series) one.distribution = 0;
   sending.count(0, 1.0, 2);
   // These have no buckets: they have the mean of all.
   sending.count_without_bucket(0, 2.5, 4);

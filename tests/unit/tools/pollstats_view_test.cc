@@ -75,6 +75,8 @@ struct Shown {
     made->help = "Time";
     made->shown = true;
     for (const double value : values) made->interval.add(value);
+    for (auto one = series.end() - 3; one != series.end(); ++one)
+      one->distribution = static_cast<std::int32_t>(distributions.size());
     distributions.push_back(std::move(made));
   }
   void look() {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <iterator>
 
 #include "publish/thread_memory.h"
@@ -52,6 +53,12 @@ std::byte** entry_here(std::uint32_t number) noexcept {
 }
 
 }  // namespace
+
+// Never inlined: where only half of the result is needed, compilers add 32 bits of the table's offset, which
+// linkers refuse.
+[[gnu::noinline]] std::ptrdiff_t distance_to_files() noexcept {
+  return reinterpret_cast<const char*>(thread_files) - detail::thread_base();
+}
 
 ThreadTables ThreadTables::here() { return {thread_files, &lost_here, nullptr}; }
 

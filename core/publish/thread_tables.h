@@ -34,9 +34,12 @@ struct ThreadTables {
 // For a value that there is no place for.
 inline constexpr std::uint32_t kNoNumber = UINT16_MAX;
 
+// Of detail::thread_files from detail::thread_base(), in bytes: the same in all threads.
+std::ptrdiff_t distance_to_files() noexcept;
+
 inline detail::Place place_of(std::uint32_t number, std::uint32_t offset) {
   const auto entry = static_cast<std::uint16_t>(std::min(number, detail::kFastModels));
-  const auto distance = reinterpret_cast<const char*>(&detail::thread_files[entry]) - detail::thread_base();
+  const auto distance = distance_to_files() + std::ptrdiff_t{entry} * std::ptrdiff_t{sizeof(std::byte*)};
   return {number, entry, static_cast<std::int32_t>(distance), offset};
 }
 

@@ -205,6 +205,19 @@ class MmashHeatmapTest(PageTest):
         self.assertEqual(self.js(kinds), [False, True, False])
         self.assertEqual(self.js("mmash.plots.plots.map((plot) => plot.plain.keys)")[2], ["histogram:web.latency", "gauge:load"])
 
+    def test_a_link_may_name_a_histogram_without_its_kind_and_before_it_is_there(self):
+        self.publish("app", writer.gauge("load", 0.5))
+        self.serve()
+        self.view("rate=50&history=10&plot=auto;latency&plot=auto;load")
+        heatmaps = "mmash.plots.plots.map((plot) => plot.heatmap !== undefined)"
+        self.wait("mmash.plots.plots[1].dygraph != null", "the gauge's plot")
+        self.assertEqual(self.js(heatmaps), [False, False])
+        file = self.publish("late", *writer.distribution("latency", [], powers=(0,)))
+        self.wait("mmash.plots.plots[0].heatmap !== undefined", "the histogram is drawn as one")
+        file.add("latency", [1.0])
+        self.wait("mmash.plots.plots[0].heatmap.most === 1", "its value")
+        self.assertEqual(self.js(heatmaps), [True, False])
+
     def test_a_heatmap_can_be_read_in_light_and_dark(self):
         file = self.publish("app", *writer.distribution("web.latency", [], powers=range(-10, 3), help="From accept to answer"))
         self.serve()

@@ -4,9 +4,6 @@ import { SeriesPlot } from "./series_plot.js";
 
 const kShareOfTime = 4; // a drawing that took a while is not followed by another for so many times as long
 
-// A distribution that is alone is shown as a whole; among others it is a line.
-const kindOf = (keys) => (keys.length === 1 && /^histogram(#\d+)?:/.test(keys[0]) ? DistributionPlot : SeriesPlot);
-
 export class Plots {
   plots = [];
   pointed = null; // milliseconds of the tick that the pointer is at
@@ -30,6 +27,14 @@ export class Plots {
     }, { rootMargin: "200px" });
   }
 
+  // A distribution that is alone is shown as a whole; among others it is a line. A link may name it without its
+  // kind, which is known when the series is.
+  #kindOf(keys) {
+    const whole = keys.length === 1 &&
+      (/^histogram(#\d+)?:/.test(keys[0]) || this.#context.find(keys[0])?.kind === "histogram");
+    return whole ? DistributionPlot : SeriesPlot;
+  }
+
   // Keys of all plotted series.
   get keys() {
     return new Set(this.plots.flatMap((plot) => plot.keys));
@@ -49,14 +54,14 @@ export class Plots {
   }
 
   #make(plain) {
-    const plot = new (kindOf(plain.keys))(this, this.#context, plain);
+    const plot = new (this.#kindOf(plain.keys))(this, this.#context, plain);
     this.#sight.observe(plot.element);
     plot.write();
     return plot;
   }
 
   #setKeys(plot, keys) {
-    if (keys.length === 0 || plot instanceof kindOf(keys)) {
+    if (keys.length === 0 || plot instanceof this.#kindOf(keys)) {
       plot.setKeys(keys);
     } else {
       const other = this.#make({ ...plot.plain, keys });
@@ -146,6 +151,9 @@ export class Plots {
     this.#frame = requestAnimationFrame(() => {
       this.#frame = 0;
       const started = performance.now();
+      for (const plot of [...this.plots]) {
+        if (!(plot instanceof this.#kindOf(plot.keys))) this.#setKeys(plot, plot.keys);
+      }
       for (const plot of this.plots) {
         if (!plot.inSight) continue;
         plot.draw();

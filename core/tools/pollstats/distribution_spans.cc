@@ -79,12 +79,12 @@ std::string distribution_text(const mmstats::Distribution& distribution) {
   if (interval.count() == 0) return {};
   constexpr std::array<Mark, 6> kAll{
       {{"min", 0, 0}, {"p50", 50, 0}, {"p90", 90, 0}, {"p99", 99, 0}, {"p999", 99.9, 0}, {"max", 100, 0}}};
-  std::string text;
-  for (const Mark& mark : kAll) {
-    text += fmt::format("{}{} {}", text.empty() ? "" : " ", mark.name,
-                        calm_text(interval.percentile(mark.percent) * distribution.scale,
-                                  std::numeric_limits<std::size_t>::max()));
-  }
+  const auto number = [&](double value) {
+    return calm_text(value * distribution.scale, std::numeric_limits<std::size_t>::max());
+  };
+  std::string text = "mean " + number(interval.mean());
+  for (const Mark& mark : kAll)
+    text += fmt::format(" {} {}", mark.name, number(interval.percentile(mark.percent)));
   return text;
 }
 

@@ -20,7 +20,7 @@ std::vector<double> powers_in_use(const mmstats::BucketCounts& counts, std::size
 std::vector<Span> distribution_spans(const mmstats::Distribution& distribution, std::size_t width,
                                      bool unicode);
 
-// All percentiles of the interval in words; empty, if there was no value.
+// Mean and percentiles of the interval in words; empty, if there was no value.
 std::string distribution_text(const mmstats::Distribution& distribution);
 
 }  // namespace pollstats

@@ -384,8 +384,9 @@ TEST_CASE_FIXTURE(Shown, "a histogram is one row, of what came since the last sc
   CHECK(lines(60)[3].ends_with(" p99 300    ▁▁▃█ ▁  "));
   CHECK(lines(36)[3].find("1,000/s") != std::string::npos);
   type("j");
-  CHECK(lines(120)[22] ==
-        "web.latency  min 1.52 p50 12.1 p90 12.1 p99 300 p999 300 max 300; histogram, seconds: Time");
+  CHECK(
+      lines(120)[22] ==
+      "web.latency  mean 13.8 min 1.52 p50 12.1 p90 12.1 p99 300 p999 300 max 300; histogram, seconds: Time");
   for (std::size_t width = 1; width < 150; ++width) {
     const auto all = lines(width);
     CHECK(std::ranges::all_of(all, [&](const std::string& line) { return cells(line) <= width; }));

@@ -412,8 +412,10 @@ hits = '\\1.calls'
                 os.rename(path, path + ".mmstats")
             truth = files * (files - 1) // 2
             daemons.wait_until(lambda: server.hits(metric="hits") == truth, "all hits", seconds=60)
-            daemons.wait_until(lambda: sum(len(p.timers) for p in server.packets()) >= files, "all labels", seconds=60)
-            own = [t for p in server.packets() for t in p.timers if t.tags[0][1].startswith("own.")]
+            # Those of "hits" are sent in each scan that finds more of them.
+            own_timers = lambda: [t for p in server.packets() for t in p.timers if t.tags[0][1].startswith("own.")]
+            daemons.wait_until(lambda: len(own_timers()) >= files, "all labels", seconds=60)
+            own = own_timers()
             self.assertEqual((len(own), {timer.hits for timer in own}), (files, {1}))
             before = forwarder.resident()
             with open(os.path.join(self.folder, "w1.mmstats"), "r+b") as file:

@@ -120,8 +120,9 @@ class HistogramTest(unittest.TestCase):
 
     def test_graphite_computes_percentiles_over_hosts(self):
         percentile, share = expressions()
-        # The fast host has 95 of 100 values: the average of both hosts' percentiles says nothing.
-        batches = {"fast": [0.010 + n * 0.0001 for n in range(95)], "slow": [0.5, 0.6, 0.7, 0.8, 0.9]}
+        # Fast hosts have 95 of 100 values: the average of the hosts' percentiles says nothing.
+        fast = [0.010 + n * 0.0001 for n in range(95)]
+        batches = {"one": fast[:50], "two": fast[50:80], "three": fast[80:], "slow": [0.5, 0.6, 0.7, 0.8, 0.9]}
         all_values = [value for values in batches.values() for value in values]
         with daemons.workspace() as workspace, contextlib.ExitStack() as running:
             carbon = daemons.Carbon(workspace)
@@ -152,11 +153,11 @@ class HistogramTest(unittest.TestCase):
             counts = [f"collectd.{host}.mmstats-web.derive-latency.count" for host in batches]
 
             def common():
-                """When both hosts have points."""
-                times = [{when for when, _ in web.points(count)} for count in counts]
-                return len(times[0] & times[1]) >= 8 and times[0] & times[1]
+                """When all hosts have points."""
+                times = set.intersection(*({when for when, _ in web.points(count)} for count in counts))
+                return len(times) >= 8 and times
 
-            times = daemons.wait_until(common, "both hosts have points")
+            times = daemons.wait_until(common, "all hosts have points")
 
             def median(target):
                 return statistics.median(value for when, value in web.points(target) if when in times)

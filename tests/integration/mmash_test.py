@@ -403,21 +403,21 @@ scrape_configs:
 
         return ask
 
-    def test_prometheus_adds_histograms_of_two_hosts(self):
+    def test_prometheus_adds_histograms_of_four_hosts(self):
         def latency(values):
             told = writer.text("sys.metadata", "web.latency.sum\tcounter\tseconds\n", 64)
             return [*writer.distribution("web.latency", values), writer.gauge("web.latency.sum", sum(values)), told]
 
         random_ = random.Random(5)
         values = [
-            [random_.lognormvariate(-3, 1) for _ in range(900)],
-            [random_.lognormvariate(-1, 0.3) for _ in range(100)],
+            [random_.lognormvariate(mean, deviation) for _ in range(number)]
+            for mean, deviation, number in ((-3, 1, 600), (-3, 1, 250), (-6, 0.5, 50), (-1, 0.3, 100))
         ]
         first = [0.001, 8.0]
-        truth = sorted(values[0] + values[1] + 2 * first)
+        truth = sorted(sum(values, len(values) * first))
         for buckets, width in (("4", 0.25), ("all", 1 / 32)):
             servers, files = [], []
-            for host in range(2):
+            for host in range(len(values)):
                 folder = os.path.join(self.folder, f"{buckets}-{host}")
                 os.mkdir(folder)
                 # First with a value of the range, so that the bounds are there when the others come.
@@ -436,10 +436,10 @@ scrape_configs:
                 return float(result[0]["value"][1]) if len(result) == 1 else None
 
             count = "sum(web_latency_seconds_count)"
-            daemons.wait_until(lambda: value(count) == 4, "both hosts are scraped", 60)
+            daemons.wait_until(lambda: value(count) == len(values) * len(first), "all hosts are scraped", 60)
             for path, added in zip(files, values):
                 writer.MmstatsFile(path, latency(first + added), created=100).close()
-            daemons.wait_until(lambda: value(count) == 1004, "all values are scraped", 60)
+            daemons.wait_until(lambda: value(count) == len(truth), "all values are scraped", 60)
             self.assertAlmostEqual(value("sum(web_latency_seconds_sum)"), sum(truth), places=6)
             for percent in (50, 90, 99):
                 # Not of a rate: Prometheus extrapolates that for each host by its own scrapes.

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "collect/label_pattern.h"
+#include "collect/put_values.h"
 #include "collect/settings.h"
 #include "plugin_collectd/lost_backslash.h"
 
@@ -26,7 +27,8 @@ struct Option {
 
 // Hands `item` to the option of its name: the reader's own, or one that all sinks have.
 template <class Reader, class Target>
-void read_option(Reader& reader, std::span<const Setting<Target>> settings, Target& target, Notes& notes,
+void read_option(Reader& reader, std::span<const Setting<Target>> settings,
+                 std::span<const ListSetting<Target>> lists, Target& target, Notes& notes,
                  const ConfigItem& item) {
   std::vector<std::string> known;
   for (const auto& option : Reader::kOptions) {
@@ -37,6 +39,12 @@ void read_option(Reader& reader, std::span<const Setting<Target>> settings, Targ
     known.push_back(option_name(setting.name));
     if (!same_key(known.back(), item.key)) continue;
     if (const auto set = setting.set(target, only_value(item)); !set) notes.left_out(item, set.error());
+    return;
+  }
+  for (const auto& setting : lists) {
+    known.push_back(option_name(setting.name));
+    if (!same_key(known.back(), item.key)) continue;
+    if (const auto set = setting.set(target, item.values); !set) notes.left_out(item, set.error());
     return;
   }
   std::sort(known.begin(), known.end());
@@ -55,7 +63,10 @@ void warn_of_lost_class(Notes& notes, std::string_view where, std::string_view p
 
 class MetricReader {
  public:
-  MetricReader(std::string pattern, Notes& notes) : notes_(notes) { rule_.pattern = std::move(pattern); }
+  // `of_family`: the pattern is one of families.
+  MetricReader(std::string pattern, bool of_family, Notes& notes) : of_family_(of_family), notes_(notes) {
+    (of_family ? rule_.family : rule_.pattern) = std::move(pattern);
+  }
 
   void type(const ConfigItem& option) {
     const auto type = only_text(option);
@@ -69,7 +80,8 @@ class MetricReader {
     if (name.empty()) {
       return notes_.left_out(
           show(option),
-          R"(it takes one name in quotes, in which \\1 to \\9 are what the pattern's groups found)");
+          R"(it takes one name in quotes, in which \\1 to \\9 are what the pattern's groups found, and )"
+          R"(%{NAME} the value of that dimension)");
     }
     rule_.name = name;
   }
@@ -85,18 +97,33 @@ class MetricReader {
     rule_.buckets = *range;
   }
 
-  static constexpr std::array<Option<MetricReader>, 4> kOptions{{
+  void where(const ConfigItem& option) {
+    const bool two = option.values.size() == 2;
+    auto where = two ? read_where(option.values[0], option.values[1]) : read_where({}, {});
+    if (!where) {
+      // Without it the block would be for more than was meant.
+      is_usable_ = false;
+      return notes_.left_out("the block",
+                             fmt::format("{} is not possible: {}", show(option), where.error().message));
+    }
+    warn_of_lost_class(notes_, show(option), where->pattern);
+    rule_.where.push_back(std::move(*where));
+  }
+
+  static constexpr std::array<Option<MetricReader>, 5> kOptions{{
       {"Buckets", &MetricReader::buckets},
       {"Percentiles", &MetricReader::percentiles},
       {"Type", &MetricReader::type},
       {"TypeInstance", &MetricReader::type_instance},
+      {"Where", &MetricReader::where},
   }};
 
-  // A rule that fits `pattern`: what it does not allow is left out.
-  Rule read(const ConfigItem& item, const re2::RE2& pattern) {
-    for (const auto& option : item.children) read_option(*this, rule_settings(), rule_, notes_, option);
+  // A rule that fits `pattern`: what it does not allow is left out. None: so is the block.
+  std::optional<Rule> read(const ConfigItem& item, const re2::RE2& pattern) {
+    for (const auto& option : item.children)
+      read_option(*this, rule_settings(), rule_lists(), rule_, notes_, option);
     warn_of_lost_backslash();
-    if (const auto fits = check_groups(pattern, rule_.name); !fits) {
+    if (const auto fits = check_values(pattern, of_family_, rule_.name); !fits) {
       notes_.left_out(fmt::format("TypeInstance \"{}\"", rule_.name), fits.error().message);
       rule_.name.clear();
     }
@@ -104,16 +131,18 @@ class MetricReader {
       notes_.left_out(fmt::format("Aggregate \"{}\"", to_string(*rule_.aggregate)), fits.error().message);
       rule_.aggregate.reset();
     }
-    return std::move(rule_);
+    return is_usable_ ? std::optional(std::move(rule_)) : std::nullopt;
   }
 
  private:
   // collectd takes one backslash of each pair away, so that "\1" arrives as "1": every series that
   // matches would get the same name.
   void warn_of_lost_backslash() {
-    const auto group = rule_.pattern.find('(');
-    const bool captures = group != std::string::npos && rule_.pattern.compare(group, 3, "(?:") != 0;
-    if (captures && rule_.name.find_first_of("0123456789") != std::string::npos &&
+    const std::string& pattern = of_family_ ? rule_.family : rule_.pattern;
+    const auto group = pattern.find('(');
+    const bool captures = group != std::string::npos && pattern.compare(group, 3, "(?:") != 0;
+    if (captures && rule_.name.find("%{") == std::string::npos &&
+        rule_.name.find_first_of("0123456789") != std::string::npos &&
         rule_.name.find('\\') == std::string::npos) {
       notes_.warning(
           fmt::format(R"(TypeInstance "{}" uses no group of the pattern; if it was meant to, write \\1, )"
@@ -123,6 +152,8 @@ class MetricReader {
   }
 
   Rule rule_;
+  bool of_family_;
+  bool is_usable_ = true;
   Notes& notes_;
 };
 
@@ -165,19 +196,30 @@ class BlockReader {
       });
     });
   }
-  void metric(const ConfigItem& option) {
+  void metric(const ConfigItem& option) { add_rule(option, false); }
+  void family(const ConfigItem& option) { add_rule(option, true); }
+  void add_rule(const ConfigItem& option, bool of_family) {
     const auto text = read_pattern(only_value(option));
-    if (!text) return notes_.left_out(show(option), "it takes one pattern of labels in quotes");
-    auto notes = notes_.at(fmt::format("<Metric \"{}\">", *text));
+    const std::string_view kind = of_family ? "Family" : "Metric";
+    if (!text || (of_family && text->empty())) {
+      return notes_.left_out(show(option), of_family ? "it takes one pattern of families' labels in quotes"
+                                                     : "it takes one pattern of labels in quotes");
+    }
+    const std::string block = fmt::format("<{} \"{}\">", kind, *text);
+    auto notes = notes_.at(block);
     warn_of_lost_class(notes, "the pattern", *text);
     auto pattern = compile_label_pattern(*text);
     if (!pattern) return notes.left_out("the block", pattern.error().message);
-    Rule rule = MetricReader(*text, notes).read(option, **pattern);
-    block_.names.slots = block_.names.slots || rule.aggregate == Aggregate::kNone;
-    block_.names.types.push_back(rule.sink_type);
-    if (!rule.sink_type.empty()) block_.types.push_back({rule.pattern, rule.sink_type, rule.kind});
+    if (!of_family) {
+      for (const auto& why : no_dimensions(**pattern)) notes.warning(why);
+    }
+    auto rule = MetricReader(*text, of_family, notes).read(option, **pattern);
+    if (!rule) return;
+    block_.names.slots = block_.names.slots || rule->aggregate == Aggregate::kNone;
+    block_.names.types.push_back(rule->sink_type);
+    if (!rule->sink_type.empty()) block_.types.push_back({block, rule->sink_type, rule->kind});
     // It fits its pattern, so nothing can be wrong with it.
-    static_cast<void>(block_.rules.add(std::move(rule), std::move(*pattern)));
+    static_cast<void>(block_.rules.add(std::move(*rule), std::move(*pattern)));
   }
   void report_self(const ConfigItem& option) {
     const auto report = read_flag(only_value(option));
@@ -196,8 +238,9 @@ class BlockReader {
     block_.rules.buckets(*range);
   }
 
-  static constexpr std::array<Option<BlockReader>, 8> kOptions{{
+  static constexpr std::array<Option<BlockReader>, 9> kOptions{{
       {"Buckets", &BlockReader::buckets},
+      {"Family", &BlockReader::family},
       {"Percentiles", &BlockReader::percentiles},
       {"Interval", &BlockReader::interval},
       {"Path", &BlockReader::path},
@@ -211,7 +254,8 @@ class BlockReader {
   std::optional<BlockConfig> read(std::span<const ConfigItem> options,
                                   const std::vector<std::string>& default_globs) {
     FilesSettings files;
-    for (const auto& option : options) read_option(*this, files_settings(), files, notes_, option);
+    for (const auto& option : options)
+      read_option(*this, files_settings(), files_lists(), files, notes_, option);
     if (include_given_ && !include_usable_) {
       notes_.left_out("the block",
                       "none of its Includes can be used, and without one it would send everything");
@@ -226,8 +270,8 @@ class BlockReader {
     block_.watch.fold.reuse_series = true;
     if (globs_.empty()) globs_ = default_globs;
     block_.watch.globs = std::move(globs_);
-    block_.rules.strip_prefix(std::move(files.strip_prefix));
-    block_.rules.aggregate(files.aggregate);
+    set_rules(block_.rules, files);
+    block_.rules.tell_by_names();
     block_.names.slots = block_.names.slots || files.aggregate == Aggregate::kNone;
     return std::move(block_);
   }
@@ -316,7 +360,7 @@ std::vector<Message> check_types(const BlockConfig& block, const TypeLookup& typ
   for (const auto& use : block.types) {
     const auto problem = type_problem(use.type, use.kind, types);
     if (problem.empty()) continue;
-    Notes(messages, fmt::format("{}, <Metric \"{}\">", block_name(block.instance), use.pattern))
+    Notes(messages, fmt::format("{}, {}", block_name(block.instance), use.block))
         .left_out(fmt::format("Type \"{}\"", use.type), problem + "; the default type is used");
   }
   return messages;

@@ -28,7 +28,7 @@ struct BlockConfig {
 
   // The types that were asked for; they can be checked once the host has read types.db.
   struct TypeUse {
-    std::string pattern;
+    std::string block;  // as it is called in messages
     std::string type;
     std::optional<Kind> kind;
   };

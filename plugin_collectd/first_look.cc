@@ -26,9 +26,16 @@ std::vector<std::string> no_label_matches(const UnusedPatterns& patterns) {
     lines.push_back(fmt::format("{} matched no label of {}{}, such as \"{}\"", option,
                                 patterns.more_labels ? "the first " : "", patterns.labels, patterns.example));
   };
+  for (const auto& dimension : patterns.dimensions) {
+    lines.push_back(
+        fmt::format("no label of {} has the dimension \"{}\", which a Where, Keep, Drop or TypeInstance "
+                    "names",
+                    patterns.labels, dimension));
+  }
   if (!patterns.prefix.empty()) told(fmt::format("StripPrefix \"{}\"", patterns.prefix));
   for (const auto& include : patterns.includes) told(fmt::format("Include \"{}\"", include));
   for (const auto& rule : patterns.rules) told(fmt::format("<Metric \"{}\">", rule));
+  for (const auto& family : patterns.families) told(fmt::format("<Family \"{}\">", family));
   return lines;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 #include "base/hash.h"
 #include "base/keyed_hash.h"
@@ -153,8 +154,27 @@ std::vector<std::string> SeriesNames::extend(std::span<const Series> series, std
     for (const std::size_t i : changed) entries_[i] = choose(i, series[i], told);
     drop_unused_text();
   }
-  for (std::size_t i = entries_.size(); i < series.size(); ++i)
-    entries_.push_back(choose(i, series[i], told));
+  // Of one name: first what has no dimensions, then the others in an order of their own, so that it is the
+  // same one that gets no hash whichever file was found first.
+  std::vector<std::size_t> with_dimensions;
+  const std::size_t known = entries_.size();
+  entries_.resize(series.size());
+  for (std::size_t i = known; i < series.size(); ++i) {
+    if (series[i].dimensions.empty()) {
+      entries_[i] = choose(i, series[i], told);
+    } else {
+      with_dimensions.push_back(i);
+    }
+  }
+  std::ranges::sort(with_dimensions, [&](std::size_t a, std::size_t b) {
+    const auto key = [&](std::size_t index) {
+      const Series& one = series[index];
+      return std::tie(one.name, one.family, one.dimensions);
+    };
+    const auto order = key(a) <=> key(b);
+    return order != 0 ? order < 0 : a < b;
+  });
+  for (const std::size_t i : with_dimensions) entries_[i] = choose(i, series[i], told);
   return told;
 }
 

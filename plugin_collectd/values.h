@@ -79,10 +79,10 @@ class SeriesNames {
     DataSource source;
   };
   struct Entry {
-    std::size_t offset;  // in text_
-    std::uint16_t size;  // bytes
-    std::uint16_t type;  // in types_
-    std::uint32_t generation;
+    std::size_t offset = 0;  // in text_
+    std::uint16_t size = 0;  // bytes
+    std::uint16_t type = 0;  // in types_
+    std::uint32_t generation = 0;
   };
   std::uint16_t choose_type(const Series& series, std::vector<std::string>& told);
   std::uint16_t add_type(const std::string& name, DataSource source);

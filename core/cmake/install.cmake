@@ -2,7 +2,7 @@
 include(CMakePackageConfigHelpers)
 
 # The other headers are for our own programs.
-set(headers cell error export fields format histogram metadata mmstats model parse settle snapshot)
+set(headers cell error export fields format family histogram metadata mmstats model parse settle snapshot)
 list(TRANSFORM headers REPLACE ".+" "include/mmstats/\\0.h")
 install(FILES ${headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mmstats)
 

@@ -4,20 +4,23 @@
 #include <numeric>
 #include <utility>
 
+#include "collect/series_identity.h"
+
 namespace mmstats {
 
 std::uint32_t DistributionTable::bind(const HistogramBinding& histogram, std::int32_t slot, uid_t owner,
                                       std::span<const std::uint32_t> series, std::uint32_t sum) {
   const Binding& whole = histogram.whole;
-  std::string key = whole.sink_type;
-  key.append(1, '\0').append(std::to_string(slot)).append(1, '\0').append(whole.name);
+  std::string key = std::to_string(slot) + ' ';
+  if (histogram.others != 0) key.append(std::to_string(histogram.others)) += ' ';
+  append_identity(whole, key);
   std::uint32_t index = kNone;
   if (const auto found = by_key_.find(key); found != by_key_.end()) {
     index = found->second;
   } else {
     Held held(memory_, owner);
     if (!held.hold(sizeof(Distribution) + sizeof(Known) + 2 * key.size() + whole.unit.size() +
-                   whole.help.size() + histogram.parts.size() * sizeof(Target) + 200)) {
+                   whole.help.size() + label_memory(whole) + histogram.parts.size() * sizeof(Target) + 200)) {
       return kNone;
     }
     index = static_cast<std::uint32_t>(all_.size());
@@ -29,6 +32,9 @@ std::uint32_t DistributionTable::bind(const HistogramBinding& histogram, std::in
       free_.pop_back();
     }
     all_[index] = std::make_unique<Distribution>(Distribution{.name = whole.name,
+                                                              .family = whole.family,
+                                                              .dimensions = whole.dimensions,
+                                                              .asked = whole.asked,
                                                               .groups = whole.groups,
                                                               .unit = whole.unit,
                                                               .help = whole.help,
@@ -59,8 +65,9 @@ std::uint32_t DistributionTable::bind(const HistogramBinding& histogram, std::in
     belongs(series[i]);
     const auto& part = histogram.parts[i];
     const std::uint32_t generation = series_.series[series[i]].generation;
+    // They are not many: a histogram whose series are others has another distribution.
     std::erase_if(known.targets, [&](const Target& target) {
-      return target.series == series[i] && target.generation != generation;
+      return target.generation != series_.series[target.series].generation;
     });
     const bool has = std::any_of(known.targets.begin(), known.targets.end(), [&](const Target& target) {
       // One name may be given to several parts.

@@ -21,7 +21,10 @@ namespace mmstats {
 
 // One histogram over all workers, or over those of one process.
 struct Distribution {
-  std::string name;  // as Series::name: of the label that its series' labels begin with
+  std::string name;                   // as Series::name: of the label that its series' labels begin with
+  std::string family;                 // as Series::family
+  std::vector<Dimension> dimensions;  // likewise
+  std::vector<Dimension> asked;       // likewise
   std::vector<std::string> groups;
   std::string unit;
   std::string help;

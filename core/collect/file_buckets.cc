@@ -6,6 +6,7 @@
 
 #include "base/keyed_hash.h"
 #include "format/bucket_field.h"
+#include "format/dimensions.h"
 
 namespace mmstats {
 namespace {
@@ -33,7 +34,7 @@ FileBuckets FileBuckets::find(const Layout& layout, const ParsedFile& content,
     const FileRange head{.begin = static_cast<std::uint32_t>(field.offset), .end = value};
     found.compared_.push_back(head);
     found.heads_.insert(found.heads_.end(), bytes.begin() + head.begin, bytes.begin() + head.end);
-    const auto histogram = bucket ? layout.histogram(bucket->stem) : std::nullopt;
+    const auto histogram = bucket && !is_removed(field) ? layout.histogram(bucket->stem) : std::nullopt;
     if (!histogram) continue;
     const std::uint64_t label = keyed_hash(field.label);
     Entry entry{.key = keyed_hash(label, alike[label]++),

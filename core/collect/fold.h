@@ -60,13 +60,19 @@ class ByteSource {
 inline constexpr std::size_t kDefaultMaxMemory = std::size_t{256} << 20U;
 
 // One line of output. Lives in the fold; the index of a series never changes, but see `generation`. Name,
-// slot, the sink_type of its rule and whether it is a counter tell it from all others.
+// family, dimensions, slot, the sink_type of its rule and whether it is a counter tell it from all others: so
+// several may have one name.
 struct Series {
-  std::string name;                 // foreign bytes: see Rule::name; sinks map it into their alphabet
+  std::string name;    // foreign bytes: see Rule::name; sinks map it into their alphabet
+  std::string family;  // as Binding::family, and the dimensions in their order: foreign bytes
+  std::vector<Dimension> dimensions;
+  std::vector<Dimension> asked;     // as Binding::asked
   std::vector<std::string> groups;  // what those of its rule's pattern found, if Rule::keep_groups
   std::string unit;
   std::string help;
   Kind kind = Kind::kGauge;
+  // How the values of its files are put together; of a counter: kSum.
+  Aggregate aggregate = Aggregate::kByKind;
   std::int32_t rule = kNoRule;     // which made it, in the order in which they were added
   std::int32_t distribution = -1;  // of a histogram's: its index in Fold::distributions()
   std::int32_t slot = -1;          // worker slot of a series that is kept apart; -1: all workers

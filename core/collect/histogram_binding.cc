@@ -4,6 +4,9 @@
 
 #include <string>
 
+#include "base/keyed_hash.h"
+#include "collect/series_identity.h"
+
 namespace mmstats {
 namespace {
 
@@ -17,19 +20,38 @@ Field number_of_type(char code) {
   return field;
 }
 
+bool is_called_as(const Binding& part, const Binding& whole, std::string_view ending) {
+  const std::string_view name = part.name;
+  return name.size() == whole.name.size() + 1 + ending.size() && name.starts_with(whole.name) &&
+         name[whole.name.size()] == '.' && name.ends_with(ending) && part.dimensions == whole.dimensions &&
+         part.asked == whole.asked;
+}
+
 }  // namespace
+
+void HistogramBinding::add_series(const Binding& binding, std::string_view ending) {
+  if (is_called_as(binding, whole, ending)) return;
+  std::string key;
+  append_identity(binding, key);
+  others = keyed_hash(others, keyed_hash(key));
+}
 
 HistogramBinding bind_histogram(const Rules& rules, std::string_view label, const FieldMetadata& known) {
   HistogramBinding bound;
   const auto bind = [&](std::string_view whole, char code, Kind kind, std::string_view unit) {
-    return rules.bind(whole, number_of_type(code), {.kind = kind, .unit = unit, .help = known.help});
+    FieldMetadata said = known;
+    said.kind = kind;
+    said.unit = unit;
+    return rules.bind(whole, number_of_type(code), said, &bound.whole);
   };
   bound.whole = bind(label, 'Q', Kind::kCounter, known.unit);
   const auto add = [&](std::string_view ending, HistogramBinding::Part part) {
     const auto whole = std::string(label) + '.' + std::string(ending);
     part.binding =
         part.counts ? bind(whole, 'Q', Kind::kCounter, {}) : bind(whole, 'd', Kind::kGauge, known.unit);
-    if (part.binding.used) bound.parts.push_back(std::move(part));
+    if (!part.binding.used) return;
+    bound.add_series(part.binding, ending);
+    bound.parts.push_back(std::move(part));
   };
   add("count", {.binding = {}, .counts = true});
   add("min", {.binding = {}, .percent = 0});

@@ -21,6 +21,12 @@ struct HistogramBinding {
   };
   Binding whole;  // of LABEL itself; unused: nobody wants the buckets
   std::vector<Part> parts;
+  // Of series that are not called as `whole` is, with an ending: what tells them apart, hashed. 0: all are.
+  // Histograms are put together if neither what `whole` says tells them apart nor this.
+  std::uint64_t others = 0;
+
+  // One more series of it, LABEL.ENDING.
+  void add_series(const Binding& binding, std::string_view ending);
 };
 
 // `label`: the histogram's. Each series is bound as if a field had its label.

@@ -3,11 +3,29 @@
 #include <re2/re2.h>
 
 #include <algorithm>
-#include <array>
+#include <utility>
 
 #include "base/failure.h"
+#include "format/dimensions.h"
 
 namespace mmstats {
+namespace {
+
+// Calls with(group, why it can be no dimension; empty: it can) for each.
+template <class With>
+void each_named_group(const re2::RE2& pattern, const With& with) {
+  std::size_t dimensions = 0;
+  for (const auto& [number, name] : pattern.CapturingGroupNames()) {
+    auto wrong = wrong_dimension_name(name);
+    if (wrong.empty() && dimensions == kMaxDimensions)
+      wrong =
+          "there are " + std::to_string(kMaxDimensions) + " dimensions before it, and there can be no more";
+    dimensions += wrong.empty() ? 1 : 0;
+    with(NamedGroup{.name = name, .number = static_cast<std::size_t>(number)}, wrong);
+  }
+}
+
+}  // namespace
 
 void DeletePattern::operator()(const re2::RE2* pattern) const noexcept { delete pattern; }
 
@@ -26,14 +44,43 @@ bool matches_whole(const re2::RE2& pattern, std::string_view label) {
 }
 
 std::optional<std::vector<std::string>> match_groups(const re2::RE2& pattern, std::string_view label) {
-  constexpr int kSubmatches = 1 + int{kMaxGroups};  // the whole and nine groups
-  std::array<re2::StringPiece, kSubmatches> found;
-  const int wanted = std::min(kSubmatches, pattern.NumberOfCapturingGroups() + 1);
+  auto found = match_named_groups(pattern, {}, label);
+  return found ? std::optional(std::move(found->groups)) : std::nullopt;
+}
+
+std::vector<NamedGroup> named_groups(const re2::RE2& pattern) {
+  std::vector<NamedGroup> all;
+  each_named_group(pattern, [&](NamedGroup&& group, const std::string& wrong) {
+    if (wrong.empty()) all.push_back(std::move(group));
+  });
+  return all;
+}
+
+std::vector<std::string> no_dimensions(const re2::RE2& pattern) {
+  std::vector<std::string> all;
+  each_named_group(pattern, [&](const NamedGroup& group, const std::string& wrong) {
+    if (!wrong.empty()) all.push_back("group \"" + group.name + "\" gives no dimension: " + wrong);
+  });
+  return all;
+}
+
+std::optional<GroupsFound> match_named_groups(const re2::RE2& pattern, std::span<const NamedGroup> named,
+                                              std::string_view label) {
+  const auto groups = std::min(kMaxGroups, static_cast<std::size_t>(pattern.NumberOfCapturingGroups()));
+  std::size_t last = groups;
+  for (const NamedGroup& group : named) last = std::max(last, group.number);
+  std::vector<re2::StringPiece> found(1 + last);  // the whole, and all groups that are asked for
   const re2::StringPiece text(label.data(), label.size());
-  if (!pattern.Match(text, 0, text.size(), RE2::ANCHOR_BOTH, found.data(), wanted)) return std::nullopt;
-  std::vector<std::string> groups;
-  for (int i = 1; i < wanted; ++i) groups.emplace_back(found[static_cast<std::size_t>(i)]);
-  return groups;
+  if (!pattern.Match(text, 0, text.size(), RE2::ANCHOR_BOTH, found.data(), static_cast<int>(found.size())))
+    return std::nullopt;
+  GroupsFound result;
+  result.groups.reserve(groups);
+  for (std::size_t i = 1; i <= groups; ++i) result.groups.emplace_back(found[i]);
+  for (const NamedGroup& group : named) {
+    const auto& piece = found[group.number];
+    result.named.emplace_back(piece.data(), piece.size());
+  }
+  return result;
 }
 
 Expected<void> check_groups(const re2::RE2& pattern, const std::string& text) {

@@ -40,6 +40,26 @@ inline constexpr std::size_t kMaxGroups = 9;
 // What the pattern's groups found, nine at most; none: it does not match all of `label`.
 std::optional<std::vector<std::string>> match_groups(const re2::RE2& pattern, std::string_view label);
 
+// A group with a name, (?P<NAME>...): it gives the dimension of that name to labels that match, if there can
+// be one: else it is a group as any other.
+struct NamedGroup {
+  std::string name;
+  std::size_t number = 0;  // from 1
+};
+// Those that can be dimensions, in the order in which they stand in the pattern: kMaxDimensions at most.
+std::vector<NamedGroup> named_groups(const re2::RE2& pattern);
+// Why others cannot, for people: a line for each.
+std::vector<std::string> no_dimensions(const re2::RE2& pattern);
+
+// The same as match_groups(), and what the named groups found, by their place in `named`. The views are into
+// `label`; data is null: the group had no part in it.
+struct GroupsFound {
+  std::vector<std::string> groups;
+  std::vector<std::string_view> named;
+};
+std::optional<GroupsFound> match_named_groups(const re2::RE2& pattern, std::span<const NamedGroup> named,
+                                              std::string_view label);
+
 // Whether a text for put_groups() asks only for groups that the pattern has. Error: kInvalid; the message is
 // RE2's reason alone.
 Expected<void> check_groups(const re2::RE2& pattern, const std::string& text);

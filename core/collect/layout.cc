@@ -22,6 +22,8 @@ constexpr std::uint64_t kDamageWindow = 64;
 // A repeated value with more items is data, not a set of metrics.
 constexpr std::uint64_t kMaxItems = 1024;
 
+constexpr std::string_view kSum = ".sum";
+
 constexpr std::size_t kHistogramMemory = sizeof(HistogramBinding) + 136;  // the last: its entry by label
 
 // Whether two byte strings differ where the mask has bits. `size` is a multiple of a block's.
@@ -153,12 +155,12 @@ std::size_t Layout::most_memory(const ParsedFile& content, std::size_t size, con
     if (items == 0) continue;
     const auto known = metadata.find(field.label);
     const std::size_t label = field.label.size() + kMostAdded;
-    const std::size_t texts = rules.most_text(label) + known.unit.size() + known.help.size();
+    const std::size_t texts = rules.most_text(label, known) + known.unit.size() + known.help.size();
     bytes += items * (sizeof(FieldPlan) + sizeof(std::string) + 2 * label + sizeof(Binding) + texts);
   }
   for (const auto& [stem, known] : metadata.histograms()) {
     const std::size_t texts =
-        rules.most_text(stem.size() + kMostAdded) + known.unit.size() + known.help.size();
+        rules.most_text(stem.size() + kMostAdded, known) + known.unit.size() + known.help.size();
     bytes += kHistogramMemory + stem.size() +
              most_histogram_bindings(rules) * (sizeof(HistogramBinding::Part) + texts);
   }
@@ -168,9 +170,13 @@ std::size_t Layout::most_memory(const ParsedFile& content, std::size_t size, con
 std::uint64_t Layout::most_work(const ParsedFile& content, std::size_t size, const Rules& rules,
                                 const MetadataIndex& metadata) {
   std::uint64_t units = work::of_bytes(2 * size);
-  for (const Field& field : content.fields) units += items_of(field) * rules.most_work(field.label.size());
-  for (const auto& histogram : metadata.histograms())
-    units += most_histogram_bindings(rules) * rules.most_work(histogram.label.size());
+  const bool has_families = metadata.more_searches() > 0;
+  for (const Field& field : content.fields) {
+    const auto known = has_families ? metadata.find(field.label) : FieldMetadata();
+    units += items_of(field) * rules.most_work(field.label.size(), known);
+  }
+  for (const auto& [label, known] : metadata.histograms())
+    units += most_histogram_bindings(rules) * rules.most_work(label.size(), known);
   return units;
 }
 
@@ -237,7 +243,7 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
   const auto count = [&](const Binding& binding) {
     memory_ += sizeof(Binding) + binding.name.size() + binding.sink_type.size() + binding.unit.size() +
                binding.help.size();
-    for (const std::string& group : binding.groups) memory_ += sizeof(std::string) + group.size();
+    memory_ += label_memory(binding);
   };
   std::for_each(bindings_.begin(), bindings_.end(), count);
   for (const HistogramBinding& histogram : histograms_) {
@@ -276,13 +282,21 @@ void Layout::add_histograms(const Rules& rules, const MetadataIndex& metadata) {
   }
 }
 
+// That whose sum has the label; null: none.
+const Binding* Layout::histogram_of_sum(std::string_view label) const {
+  if (!label.ends_with(kSum)) return nullptr;
+  const auto known = histogram(label.substr(0, label.size() - kSum.size()));
+  return known ? &histograms_[*known].whole : nullptr;
+}
+
 void Layout::find_sums() {
-  constexpr std::string_view kSum = ".sum";
   sums_.resize(histograms_.size());
   for (std::size_t i = 0; i < counters_ && !histograms_.empty(); ++i) {
     if (!labels_[i].ends_with(kSum)) continue;
     const auto known = histogram(std::string_view(labels_[i]).substr(0, labels_[i].size() - kSum.size()));
-    if (known) sums_[*known] = i;
+    if (!known) continue;
+    sums_[*known] = i;
+    histograms_[*known].add_series(binding(plans_[i]), kSum.substr(1));
   }
 }
 
@@ -308,6 +322,7 @@ void Layout::add_field(const Field& field, const Rules& rules, const MetadataInd
   // What is not a value over time may change unseen.
   if (!is_metadata(field)) exempt(field.write_buffer_offset + 1, copies * field.type.size);
   if (field.buffered) exempt(field.write_buffer_offset, 1);
+  if (!metadata.is_there(field)) return;
 
   if (field.type.is_scalar_number() && !field.buffered) {
     if (!pid_ && label_has_suffix(field.label, "sys.pid")) pid_ = plan_item(field, 0);
@@ -319,10 +334,11 @@ void Layout::add_field(const Field& field, const Rules& rules, const MetadataInd
   // Buckets tell it.
   if (const auto stem = histogram_stem(field.label); !stem.empty() && histogram(stem)) return;
   const auto known = metadata.find(field.label);
+  const Binding* const of_histogram = histogram_of_sum(field.label);
   for (std::uint64_t item = 0; item < items; ++item) {
     std::string label(field.label);
     if (items > 1) label += '.' + std::to_string(item);
-    Binding binding = rules.bind(label, field, known);
+    Binding binding = rules.bind(label, field, known, of_histogram);
     if (!binding.used) continue;
     FieldPlan plan = plan_item(field, item);
     plan.binding = static_cast<std::uint32_t>(bindings_.size());

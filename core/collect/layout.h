@@ -154,6 +154,7 @@ class Layout {
  private:
   void add_field(const Field& field, const Rules& rules, const MetadataIndex& metadata);
   void add_histograms(const Rules& rules, const MetadataIndex& metadata);
+  [[nodiscard]] const Binding* histogram_of_sum(std::string_view label) const;
   void find_sums();
   void exempt(std::uint64_t offset, std::uint64_t size);
   void set_window(const ParsedFile& content, std::span<const std::byte> bytes);

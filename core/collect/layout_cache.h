@@ -34,6 +34,7 @@ class LayoutCache {
     }
     work += metadata_work(content);
     const MetadataIndex metadata(content);
+    work += search_work(content, bytes.size(), metadata);
     needed = Layout::most_memory(content, bytes.size(), rules, metadata);
     if (needed > memory_.room(owner)) return nullptr;
     work += Layout::most_work(content, bytes.size(), rules, metadata);
@@ -75,11 +76,27 @@ class LayoutCache {
     std::vector<std::pair<uid_t, std::weak_ptr<const Use>>> uses;
   };
 
-  // What is said of fields is looked up by their labels, if anything is said at all.
+  // What is said of fields is looked up by their labels, if anything is said at all. Lines beyond those of
+  // the fields may be of families: each is read three times.
   static std::uint64_t metadata_work(const ParsedFile& content) {
     std::uint64_t bytes = 0;
-    for (const Field& field : content.fields) bytes += is_metadata_text(field) ? field.value.size() : 0;
-    return bytes == 0 ? 0 : 3 * bytes + mmstats::work::kMatched * content.fields.size();
+    std::uint64_t lines = 0;
+    for (const Field& field : content.fields) {
+      if (!is_metadata_text(field)) continue;
+      bytes += field.value.size();
+      lines += static_cast<std::uint64_t>(std::ranges::count(metadata_text(field), '\n'));
+    }
+    const std::uint64_t fields = content.fields.size();
+    const std::uint64_t more = lines > fields ? lines - fields : 0;
+    return bytes == 0 ? 0 : 3 * bytes + mmstats::work::kMatched * (fields + 3 * more);
+  }
+
+  // Each field is looked for five times where there are families: to find histograms, to count what it takes
+  // and what work it is, whether it is there, and what it is.
+  static std::uint64_t search_work(const ParsedFile& content, std::size_t size,
+                                   const MetadataIndex& metadata) {
+    constexpr std::uint64_t kTimes = 5;
+    return metadata.more_searches() * kTimes * (mmstats::work::kMatched * content.fields.size() + size / 4);
   }
 
   std::shared_ptr<const Layout> use(Entry& entry, uid_t owner, std::size_t& needed) {

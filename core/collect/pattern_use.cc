@@ -2,6 +2,7 @@
 
 #include <re2/re2.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/keyed_hash.h"
@@ -9,20 +10,34 @@
 namespace mmstats {
 namespace {
 
-std::vector<std::string> texts(const std::vector<const re2::RE2*>& patterns) {
-  std::vector<std::string> all;
-  all.reserve(patterns.size());
-  for (const auto* pattern : patterns) all.push_back(pattern->pattern());
-  return all;
+bool matches(const re2::RE2* pattern, std::string_view text) {
+  return pattern == nullptr || matches_whole(*pattern, text);
 }
 
 }  // namespace
 
 void PatternUse::watch_include(const LabelPattern& pattern) { includes_.push_back(pattern.get()); }
-void PatternUse::watch_rule(const LabelPattern& pattern) { rules_.push_back(pattern.get()); }
+void PatternUse::watch_rule(const LabelPattern& pattern, const LabelPattern& family) {
+  rules_.push_back({.pattern = pattern.get(), .family = family.get()});
+}
 void PatternUse::watch_prefix(const std::string& prefix) { found_.prefix = prefix; }
 
-void PatternUse::meet(std::string_view label, std::string_view without_prefix) {
+void PatternUse::watch_dimensions(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (std::ranges::find(found_.dimensions, name) == found_.dimensions.end())
+      found_.dimensions.push_back(name);
+  }
+}
+
+void PatternUse::meet(std::span<const Dimension> dimensions) {
+  const std::lock_guard lock(mutex_);
+  if (!is_on()) return;
+  std::erase_if(found_.dimensions, [&](const std::string& name) {
+    return std::ranges::find(dimensions, name, &Dimension::name) != dimensions.end();
+  });
+}
+
+void PatternUse::meet(std::string_view label, std::string_view without_prefix, std::string_view family) {
   const std::lock_guard lock(mutex_);
   if (!is_on()) return;
   const std::uint64_t hash = keyed_hash(label);
@@ -35,10 +50,11 @@ void PatternUse::meet(std::string_view label, std::string_view without_prefix) {
   // The library's own labels are no good examples.
   if (found_.example.empty() || found_.example.find("sys.") != std::string::npos) found_.example = label;
   if (label.size() != without_prefix.size()) found_.prefix.clear();
-  for (auto* patterns : {&includes_, &rules_}) {
-    std::erase_if(*patterns,
-                  [&](const re2::RE2* pattern) { return matches_whole(*pattern, without_prefix); });
-  }
+  std::erase_if(includes_, [&](const re2::RE2* pattern) { return matches_whole(*pattern, without_prefix); });
+  std::erase_if(rules_, [&](const WatchedRule& rule) {
+    const bool of_family = rule.family == nullptr || (!family.empty() && matches(rule.family, family));
+    return of_family && matches(rule.pattern, without_prefix);
+  });
 }
 
 std::optional<UnusedPatterns> PatternUse::take() {
@@ -46,8 +62,14 @@ std::optional<UnusedPatterns> PatternUse::take() {
   if (!is_on() || found_.labels == 0) return std::nullopt;
   on_ = false;
   met_.clear();
-  found_.includes = texts(std::exchange(includes_, {}));
-  found_.rules = texts(std::exchange(rules_, {}));
+  for (const auto* pattern : std::exchange(includes_, {})) found_.includes.push_back(pattern->pattern());
+  for (const auto& [pattern, family] : std::exchange(rules_, {})) {
+    if (pattern != nullptr) {
+      found_.rules.push_back(pattern->pattern());
+    } else {
+      found_.families.push_back(family->pattern());
+    }
+  }
   return std::move(found_);
 }
 

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <utility>
 
+#include "collect/series_identity.h"
+
 namespace mmstats {
 namespace {
 
@@ -25,9 +27,8 @@ std::uint32_t SeriesTable::bind(const Binding& binding, std::int32_t slot, uid_t
   const bool counter = binding.kind == Kind::kCounter;
   std::string key;
   key.reserve(binding.name.size() + binding.sink_type.size() + 16);
-  key.append(binding.sink_type).push_back('\0');
-  key.append(std::to_string(slot)).push_back(counter ? 'c' : 'g');
-  key.append(binding.name);
+  key.append(std::to_string(slot)).push_back(' ');
+  append_identity(binding, key);
   if (const auto found = by_key_.find(key); found != by_key_.end()) {
     reconcile(found->second, binding);
     ++known_[found->second].bound;
@@ -36,8 +37,8 @@ std::uint32_t SeriesTable::bind(const Binding& binding, std::int32_t slot, uid_t
   if (!make) return kNoSeries;
   constexpr std::size_t kEntry = sizeof(Series) + sizeof(Known) + sizeof(Aggregate) + sizeof(Accumulator) +
                                  sizeof(double) + sizeof(std::string) + 56;  // the last: of a hash table
-  std::size_t size = kEntry + key.size() + binding.name.size() + binding.unit.size() + binding.help.size();
-  for (const std::string& group : binding.groups) size += sizeof(std::string) + group.size();
+  std::size_t size = kEntry + key.size() + binding.name.size() + binding.unit.size() + binding.help.size() +
+                     label_memory(binding);
   Held one(number, owner);
   Held own_bytes(own_memory, owner);
   Held bytes(memory, owner);
@@ -46,6 +47,9 @@ std::uint32_t SeriesTable::bind(const Binding& binding, std::int32_t slot, uid_t
   }
   Series made;
   made.name = binding.name;
+  made.family = binding.family;
+  made.dimensions = binding.dimensions;
+  made.asked = binding.asked;
   made.groups = binding.groups;
   made.rule = binding.rule;
   made.unit = binding.unit;
@@ -170,6 +174,7 @@ std::size_t SeriesTable::finish() {
   std::size_t present = 0;
   for (std::size_t i = 0; i < series.size(); ++i) {
     Series& one = series[i];
+    one.aggregate = aggregates[i];
     if (one.kind == Kind::kCounter) {
       one.present = true;
       one.value = static_cast<double>(one.total) + fractions[i];

@@ -7,6 +7,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "collect/label_pattern.h"
+#include "format/dimensions.h"
 #include "format/glob_braces.h"
 
 namespace mmstats {
@@ -132,6 +134,23 @@ constexpr std::array<Setting<Rule>, 4> kRuleSettings{{
     {"ignore", [](Rule& rule, const SettingValue& value) { return assign(rule.ignore, read_flag(value)); }},
 }};
 
+Expected<void> add_names(std::optional<std::vector<std::string>>& into,
+                         std::span<const SettingValue> values) {
+  return read_dimensions(values).map([&](std::vector<std::string>&& names) {
+    if (!into) into.emplace();
+    into->insert(into->end(), names.begin(), names.end());
+  });
+}
+
+// `keep` and `drop` of both.
+template <class Target>
+constexpr std::array<ListSetting<Target>, 2> kListSettings{{
+    {"keep",
+     [](Target& target, std::span<const SettingValue> values) { return add_names(target.keep, values); }},
+    {"drop",
+     [](Target& target, std::span<const SettingValue> values) { return add_names(target.drop, values); }},
+}};
+
 }  // namespace
 
 tl::unexpected<Error> takes(std::string_view what) {
@@ -222,6 +241,45 @@ Expected<BucketRange> read_buckets(std::span<const SettingValue> values) {
                      .end = *most > buckets::lower(last, 0) ? last + 1 : last};
 }
 
+Expected<std::vector<std::string>> read_dimensions(std::span<const SettingValue> values) {
+  constexpr std::string_view kTakes = "names of dimensions in quotes, or false for none";
+  std::vector<std::string> names;
+  if (values.size() == 1) {
+    const auto* flag = std::get_if<bool>(&values.front());
+    if (flag != nullptr && !*flag) return names;
+  }
+  for (const SettingValue& value : values) {
+    const auto* name = std::get_if<std::string>(&value);
+    if (name == nullptr) return takes(kTakes);
+    if (const auto wrong = wrong_dimension_name(*name); !wrong.empty())
+      return takes(fmt::format("{}; \"{}\" is no such name: {}", kTakes, printable(*name), wrong));
+    names.push_back(*name);
+  }
+  return names;
+}
+
+Expected<DimensionPattern> read_where(const SettingValue& dimension, const SettingValue& pattern) {
+  constexpr std::string_view kTakes = "the name of a dimension and a pattern of its values, in quotes";
+  const auto* name = std::get_if<std::string>(&dimension);
+  const auto* text = std::get_if<std::string>(&pattern);
+  if (name == nullptr || text == nullptr) return takes(kTakes);
+  if (const auto wrong = wrong_dimension_name(*name); !wrong.empty())
+    return takes(fmt::format("{}; \"{}\" is no such name: {}", kTakes, printable(*name), wrong));
+  if (const auto compiled = compile_label_pattern(*text); !compiled)
+    return takes(
+        fmt::format("{}; \"{}\" is no pattern: {}", kTakes, printable(*text), compiled.error().message));
+  return DimensionPattern{.dimension = *name, .pattern = *text};
+}
+
+void set_rules(Rules& rules, const FilesSettings& files) {
+  rules.strip_prefix(files.strip_prefix);
+  rules.aggregate(files.aggregate);
+  if (files.keep) rules.keep_dimensions(*files.keep);
+  if (files.drop) rules.drop_dimensions(*files.drop);
+}
+
+std::span<const ListSetting<FilesSettings>> files_lists() { return kListSettings<FilesSettings>; }
+std::span<const ListSetting<Rule>> rule_lists() { return kListSettings<Rule>; }
 std::span<const Setting<FilesSettings>> files_settings() { return kFilesSettings; }
 std::span<const Setting<Rule>> rule_settings() { return kRuleSettings; }
 

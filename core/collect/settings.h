@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -56,6 +57,11 @@ Expected<std::vector<Percentile>> read_percentiles(std::span<const SettingValue>
 // True: kUsualBuckets; false: none; or two numbers: all between them.
 Expected<BucketRange> read_buckets(std::span<const SettingValue> values);
 
+// Names of dimensions; false, or nothing: none of them.
+Expected<std::vector<std::string>> read_dimensions(std::span<const SettingValue> values);
+// A dimension, and an RE2 for its values. Error also if it is none.
+Expected<DimensionPattern> read_where(const SettingValue& dimension, const SettingValue& pattern);
+
 inline constexpr double kMinInterval = 0.001;  // seconds: less would only keep a processor busy
 inline constexpr double kMaxInterval = 1e9;
 
@@ -68,14 +74,29 @@ struct Setting {
   Expected<void> (*set)(Target& target, const SettingValue& value);
 };
 
+// The same of several values: in collectd one behind the other, in TOML in an array. What is given twice adds
+// up.
+template <class Target>
+struct ListSetting {
+  std::string_view name;
+  Expected<void> (*set)(Target& target, std::span<const SettingValue> values);
+};
+
 // What may be said of a set of files, beside which they are and which labels count.
 struct FilesSettings {
   WatchOptions watch;
   std::string strip_prefix;
   Aggregate aggregate = Aggregate::kByKind;
+  std::optional<std::vector<std::string>> keep;  // dimensions
+  std::optional<std::vector<std::string>> drop;
 };
 
 std::span<const Setting<FilesSettings>> files_settings();
 std::span<const Setting<Rule>> rule_settings();
+std::span<const ListSetting<FilesSettings>> files_lists();
+std::span<const ListSetting<Rule>> rule_lists();
+
+// What they say of labels, but for patterns.
+void set_rules(Rules& rules, const FilesSettings& files);
 
 }  // namespace mmstats

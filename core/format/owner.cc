@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "format/dimensions.h"
 #include "mmstats/metadata.h"
 
 namespace mmstats {
@@ -56,6 +57,7 @@ Owner owner_of(const ParsedFile& content) {
     return value >= 1 && value <= INT_MAX ? static_cast<std::uint64_t>(value) : 0;
   };
   for (const Field& field : content.fields) {
+    if (is_removed(field)) continue;
     if (field.type.code == 's' && label_has_suffix(field.label, kMetadataLabel)) {
       const std::string_view text(reinterpret_cast<const char*>(field.value.data()), field.value.size());
       owner.mapped = owner.mapped || says_mapped(field.label, text);

@@ -10,11 +10,14 @@
 
 #include "mmstats/fields.h"
 #include "mmstats/histogram.h"
+#include "publish/c_family.h"
 #include "publish/c_model.h"
 #include "publish/thread_tables.h"
 
 using mmstats::about;
+using mmstats::handle_with;
 using mmstats::keep;
+using mmstats::keep_family;
 using mmstats::text_or_empty;
 using mmstats::Which;
 
@@ -56,8 +59,22 @@ Handle* make_handle(mmstats_model* model, const char* label, const char* unit, c
   });
 }
 
+// `size`: what comes behind About.
+template <class Handle, class Field, class... Size>
+mmstats_family* make_family(mmstats_model* model, const char* label, const char* const* dimensions,
+                            const char* unit, const char* help, Size... size) noexcept {
+  std::uint64_t sizes = 0;
+  ((sizes = sizes << 8U ^ std::uint64_t{size}), ...);
+  const auto make = [size...](mmstats::Model& fields, std::string_view whole, const mmstats::About& said) {
+    return std::make_shared<Handle>(Handle{Field(fields, whole, said, size...)});
+  };
+  return keep_family<Handle>(model, label, dimensions, about(unit, help), {.size = sizes},
+                             mmstats::detail::class_of_handles<Field>(), make);
+}
+
 unsigned bounded_precision(unsigned precision) {
-  return std::min(precision, mmstats::Histogram::kMostPrecision);
+  constexpr unsigned kMost = mmstats::Histogram::kMostPrecision;
+  return std::min(precision, kMost);
 }
 
 double seconds_since(std::uint64_t started) {
@@ -189,4 +206,96 @@ std::uint64_t mmstats_clock(void) {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
                                         std::chrono::steady_clock::now().time_since_epoch())
                                         .count());
+}
+
+mmstats_family* mmstats_counter_family_new(mmstats_model* model, const char* label,
+                                           const char* const* dimensions, const char* unit,
+                                           const char* help) {
+  return make_family<mmstats_counter, mmstats::Counter>(model, label, dimensions, unit, help);
+}
+
+mmstats_family* mmstats_shared_counter_family_new(mmstats_model* model, const char* label,
+                                                  const char* const* dimensions, const char* unit,
+                                                  const char* help) {
+  return make_family<mmstats_counter, mmstats::SharedCounter>(model, label, dimensions, unit, help);
+}
+
+mmstats_family* mmstats_string_family_new(mmstats_model* model, const char* label,
+                                          const char* const* dimensions, std::size_t size, const char* help) {
+  return make_family<mmstats_string, mmstats::StringField>(model, label, dimensions, nullptr, help, size);
+}
+
+mmstats_family* mmstats_average_family_new(mmstats_model* model, const char* label,
+                                           const char* const* dimensions, const char* unit,
+                                           const char* help) {
+  return make_family<mmstats_average, mmstats::Average>(model, label, dimensions, unit, help);
+}
+
+mmstats_family* mmstats_moving_average_family_new(mmstats_model* model, std::size_t size, const char* label,
+                                                  const char* const* dimensions, const char* unit,
+                                                  const char* help) {
+  return make_family<mmstats_average, mmstats::MovingAverage>(model, label, dimensions, unit, help, size);
+}
+
+mmstats_family* mmstats_window_average_family_new(mmstats_model* model, std::size_t seconds,
+                                                  const char* label, const char* const* dimensions,
+                                                  const char* unit, const char* help) {
+  return make_family<mmstats_average, mmstats::WindowAverage>(model, label, dimensions, unit, help, seconds);
+}
+
+mmstats_family* mmstats_histogram_family_new(mmstats_model* model, unsigned precision, const char* label,
+                                             const char* const* dimensions, const char* unit,
+                                             const char* help) {
+  return make_family<mmstats_histogram, mmstats::Histogram>(model, label, dimensions, unit, help,
+                                                            bounded_precision(precision));
+}
+
+mmstats_family* mmstats_moving_histogram_family_new(mmstats_model* model, std::size_t size,
+                                                    unsigned precision, const char* label,
+                                                    const char* const* dimensions, const char* unit,
+                                                    const char* help) {
+  return make_family<mmstats_histogram, mmstats::MovingHistogram>(model, label, dimensions, unit, help, size,
+                                                                  bounded_precision(precision));
+}
+
+mmstats_family* mmstats_window_histogram_family_new(mmstats_model* model, std::size_t seconds,
+                                                    unsigned precision, const char* label,
+                                                    const char* const* dimensions, const char* unit,
+                                                    const char* help) {
+  return make_family<mmstats_histogram, mmstats::WindowHistogram>(model, label, dimensions, unit, help,
+                                                                  seconds, bounded_precision(precision));
+}
+
+mmstats_counter* mmstats_counter_with(mmstats_family* family, const char* const* values) {
+  return handle_with<mmstats_counter>(family, values);
+}
+
+mmstats_string* mmstats_string_with(mmstats_family* family, const char* const* values) {
+  return handle_with<mmstats_string>(family, values);
+}
+
+mmstats_average* mmstats_average_with(mmstats_family* family, const char* const* values) {
+  return handle_with<mmstats_average>(family, values);
+}
+
+mmstats_histogram* mmstats_histogram_with(mmstats_family* family, const char* const* values) {
+  return handle_with<mmstats_histogram>(family, values);
+}
+
+void mmstats_family_limit(mmstats_family* family, std::size_t max_series, std::uint64_t expire_after) {
+  const mmstats::GuestCall guest;
+  if (family != nullptr)
+    family->table->limit(max_series, std::chrono::seconds(std::min<std::uint64_t>(expire_after, UINT32_MAX)));
+}
+
+void mmstats_family_remove(mmstats_family* family, const char* const* values) {
+  const mmstats::GuestCall guest;
+  if (family == nullptr) return;
+  const auto texts = mmstats::texts_of(*family, values);
+  family->table->remove(texts.data(), texts.size());
+}
+
+std::size_t mmstats_family_expire(mmstats_family* family) {
+  const mmstats::GuestCall guest;
+  return family == nullptr ? 0 : family->table->expire();
 }

@@ -12,6 +12,7 @@
 #include <typeinfo>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "base/guest_call.h"
 #include "mmstats/mmstats.h"
@@ -24,6 +25,7 @@ struct mmstats_model {
   std::unique_ptr<mmstats::Model> model;  // made with the first field, when the options are known
   // That the caller has, by label and type: what is asked for again is the same.
   std::unordered_map<std::string, std::shared_ptr<void>> handles;
+  std::vector<std::shared_ptr<void>> of_families;
   // Both under the lock of the whole library: one more would have to be kept through each fork.
   using Hold = mmstats::Models::Hold;
 

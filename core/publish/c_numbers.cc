@@ -12,11 +12,14 @@
 #include "base/guest_call.h"
 #include "mmstats/fields.h"
 #include "mmstats/model.h"
+#include "publish/c_family.h"
 #include "publish/c_model.h"
 
 using mmstats::About;
 using mmstats::about;
+using mmstats::handle_with;
 using mmstats::keep;
+using mmstats::keep_family;
 using mmstats::Kind;
 using mmstats::text_or_empty;
 using mmstats::Which;
@@ -133,6 +136,18 @@ std::optional<Kind> to_kind(mmstats_kind kind, mmstats_type type) {
   return std::nullopt;
 }
 
+// Null: `type` is none, or cannot be shared.
+template <bool kShared>
+std::unique_ptr<mmstats_number> number_of(mmstats_type type, mmstats::Model& fields, std::string_view label,
+                                          const About& said) {
+  std::unique_ptr<mmstats_number> number;
+  with_type(type, [&]<class T>(T) {
+    if constexpr (!kShared || sizeof(T) > 1)
+      number = std::make_unique<NumberOf<T, kShared>>(fields, label, said, sizeof(T) > 1);
+  });
+  return number;
+}
+
 template <bool kShared>
 mmstats_number* make_number(mmstats_model* model, mmstats_type type, mmstats_kind kind, const char* label,
                             const char* unit, const char* help) noexcept {
@@ -143,15 +158,28 @@ mmstats_number* make_number(mmstats_model* model, mmstats_type type, mmstats_kin
                     .shared = kShared};
   return keep<mmstats_number, mmstats_number>(
       model, label, which, [&](mmstats::Model& fields, const std::string& name) {
-        std::unique_ptr<mmstats_number> number;
-        with_type(type, [&]<class T>(T) {
-          if constexpr (!kShared || sizeof(T) > 1) {
-            number = std::make_unique<NumberOf<T, kShared>>(fields, name, about(unit, help, known_kind),
-                                                            sizeof(T) > 1);
-          }
-        });
-        return number;
+        return number_of<kShared>(type, fields, name, about(unit, help, known_kind));
       });
+}
+
+template <bool kShared>
+mmstats_family* make_number_family(mmstats_model* model, mmstats_type type, mmstats_kind kind,
+                                   const char* label, const char* const* dimensions, const char* unit,
+                                   const char* help) noexcept {
+  const auto known_kind = to_kind(kind, type);
+  const bool known_type =
+      with_type(type, []<class T>(T) {}) &&
+      !(kShared && (type == MMSTATS_BYTE || type == MMSTATS_UBYTE || type == MMSTATS_BOOL));
+  if (!known_kind || !known_type) return nullptr;
+  const Which which{.type = static_cast<std::uint64_t>(type),
+                    .kind = static_cast<std::uint64_t>(*known_kind),
+                    .shared = kShared};
+  const auto make = [type](mmstats::Model& fields, std::string_view whole, const About& said) {
+    return std::shared_ptr<mmstats_number>(number_of<kShared>(type, fields, whole, said));
+  };
+  const std::string made_by = std::string("number ") + static_cast<char>(type) + (kShared ? "s" : "t");
+  return keep_family<mmstats_number>(model, label, dimensions, about(unit, help, known_kind), which, made_by,
+                                     make);
 }
 
 template <class Value>
@@ -180,6 +208,22 @@ mmstats_number* mmstats_number_new(mmstats_model* model, mmstats_type type, mmst
 mmstats_number* mmstats_shared_number_new(mmstats_model* model, mmstats_type type, mmstats_kind kind,
                                           const char* label, const char* unit, const char* help) {
   return make_number<true>(model, type, kind, label, unit, help);
+}
+
+mmstats_family* mmstats_number_family_new(mmstats_model* model, mmstats_type type, mmstats_kind kind,
+                                          const char* label, const char* const* dimensions, const char* unit,
+                                          const char* help) {
+  return make_number_family<false>(model, type, kind, label, dimensions, unit, help);
+}
+
+mmstats_family* mmstats_shared_number_family_new(mmstats_model* model, mmstats_type type, mmstats_kind kind,
+                                                 const char* label, const char* const* dimensions,
+                                                 const char* unit, const char* help) {
+  return make_number_family<true>(model, type, kind, label, dimensions, unit, help);
+}
+
+mmstats_number* mmstats_number_with(mmstats_family* family, const char* const* values) {
+  return handle_with<mmstats_number>(family, values);
 }
 
 void mmstats_number_set(mmstats_number* number, std::int64_t value) {

@@ -6,16 +6,18 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <new>
 #include <span>
 #include <utility>
 
 #include "base/failure.h"
+#include "base/keyed_hash.h"
 #include "format/bucket_field.h"
+#include "format/dimensions.h"
 #include "format/file_name.h"
 #include "format/owner.h"
 #include "mmstats/format.h"
 #include "publish/bucket_table.h"
-#include "publish/known_fields.h"
 #include "publish/no_signals.h"
 
 namespace mmstats {
@@ -59,11 +61,13 @@ struct Encoded {
 
 // For a field at `offset`. Blanks before the type's code mean nothing to readers: as many as make the values
 // end, and the next field begin, at a multiple of `alignment`. Then values are aligned to their size.
-Encoded encode(const FieldSpec& spec, std::string_view label, std::size_t offset) {
+// `removable`: there is one at least.
+Encoded encode(const FieldSpec& spec, std::string_view label, std::size_t offset, bool removable) {
   const std::size_t alignment = spec.shared ? kCacheLine : sizeof(std::uint64_t);
   const std::size_t values = spec.buffered ? 2 * spec.size : spec.size;
   const std::size_t unpadded = offset + 2 + label.size() + 2 + spec.type.size() + 1 + values;
-  const std::size_t blanks = (alignment - unpadded % alignment) % alignment;
+  const std::size_t needed = (alignment - unpadded % alignment) % alignment;
+  const std::size_t blanks = removable && needed == 0 ? alignment : needed;
 
   Encoded field;
   const auto append = [&](const void* data, std::size_t size) {
@@ -109,21 +113,29 @@ bool FileSet::has_room(std::size_t field, std::string_view line) const {
 }
 
 std::optional<std::uint32_t> FileSet::publish(const FieldSpec& spec, const std::string& label,
-                                              const About& about, std::vector<Error>& errors) {
+                                              const About& about, KnownFamily* family,
+                                              std::vector<Error>& errors) {
   const Kind kind = about.kind.value_or(spec.kind);
-  const auto line = options_.system_fields ? metadata_line(label, kind, about) : "";
+  std::string line;
+  if (options_.system_fields && family == nullptr) line = metadata_line(label, kind, about);
+  // Of histograms the field that has the buckets knows the scheme.
+  const bool describes =
+      family != nullptr && !family->described && (!family->of_histograms || spec.bucket_bits.has_value());
+  if (options_.system_fields && describes) line = family->line(spec, kind);
   if (!has_room(label.size() + 2 * spec.size, line)) return std::nullopt;
   if (!line.empty()) describe(line, errors);
-  const auto offset = append(spec, label, errors);
+  if (describes) family->described = true;
+  const auto offset = append(spec, label, family != nullptr, errors);
   const bool is_fact = kind == Kind::kProperty && !spec.buffered;
   if (kind != Kind::kCounter && !is_fact) fresh_.add_field(offset, spec);
   return offset;
 }
 
 // Appends a field to what every file begins with, and to the files that are there.
-std::uint32_t FileSet::append(const FieldSpec& spec, std::string_view label, std::vector<Error>& errors) {
+std::uint32_t FileSet::append(const FieldSpec& spec, std::string_view label, bool removable,
+                              std::vector<Error>& errors) {
   const std::size_t offset = image_.size();
-  const auto field = encode(spec, label, offset);
+  const auto field = encode(spec, label, offset, removable);
   image_.insert(image_.end(), field.bytes.begin(), field.bytes.end());
   for (Region* region : regions_) {
     if (auto appended = region->append(offset, field.bytes); !appended) errors.push_back(appended.error());
@@ -141,7 +153,7 @@ std::size_t FileSet::append_property(std::string_view label, std::string_view ty
                        .shared = false,
                        .kind = Kind::kProperty,
                        .initial = value};
-  return append(spec, with_prefix(options_, label), errors) + 1;
+  return append(spec, with_prefix(options_, label), false, errors) + 1;
 }
 
 std::optional<std::uint32_t> FileSet::add_memory(std::size_t size, bool kept) {
@@ -158,16 +170,16 @@ std::optional<std::uint32_t> FileSet::add_memory(std::size_t size, bool kept, st
 }
 
 std::optional<std::uint32_t> FileSet::add_buckets(const std::string& stem, unsigned bits, const About& about,
-                                                  std::vector<Error>& errors) {
-  const auto line = histogram_line(stem, bits, about);
+                                                  const KnownFamily* family, std::vector<Error>& errors) {
+  const auto line = family == nullptr ? histogram_line(stem, bits, about) : std::string();
   const std::size_t room = room_bytes(stem, bits);
-  if (!options_.system_fields || line.empty() || room > kMaxRoom) return std::nullopt;
+  if (!options_.system_fields || (line.empty() && family == nullptr) || room > kMaxRoom) return std::nullopt;
   if (!has_room(room + kMaxHead + with_prefix(options_, kRoomLabel).size(), line)) return std::nullopt;
   const bool shares = !without_room_.empty() && last_room_wanted_ + room <= kMaxRoom;
   const auto room_at = shares ? without_room_.back().room_at : add_memory(sizeof(Room), true, size_.memory);
   const auto at = add_memory(table_bytes(stem), true, size_.memory);
   if (!room_at || !at) return std::nullopt;
-  describe(line, errors);
+  if (!line.empty()) describe(line, errors);
   Table table{.at = *at, .room_at = *room_at, .stem = stem, .bits = bits};
   if (complete_) {
     add_room({&table, 1}, errors);
@@ -188,7 +200,7 @@ void FileSet::add_room(std::span<const Table> tables, std::vector<Error>& errors
   const auto type = room_type(bytes);
   const FieldSpec spec{
       .label = kRoomLabel, .type = type, .size = bytes, .buffered = false, .kind = Kind::kProperty};
-  const std::size_t write_buffer = append(spec, with_prefix(options_, kRoomLabel), errors);
+  const std::size_t write_buffer = append(spec, with_prefix(options_, kRoomLabel), false, errors);
   const auto distance = [](std::size_t from, std::size_t to) {
     return static_cast<std::int32_t>(static_cast<std::int64_t>(to) - static_cast<std::int64_t>(from));
   };
@@ -198,6 +210,37 @@ void FileSet::add_room(std::span<const Table> tables, std::vector<Error>& errors
   for (const Table& table : tables)
     room.memory.emplace_back(table.at, table_image(table.stem, table.bits, distance(table.at, at)));
   for (Region* region : regions_) begin_memory(*region, room);
+}
+
+void FileSet::set_removed(const PublishedField& field, bool removed) {
+  const auto write = [&](std::byte* file) {
+    std::atomic_ref(reinterpret_cast<char&>(file[field.blank()]))
+        .store(removed ? kRemovedBlank : ' ', std::memory_order_relaxed);
+  };
+  write(image_.data());
+  for (Region* region : regions_) write(region->address());
+}
+
+void FileSet::for_each_change(const PublishedField& field,
+                              const std::function<void(std::uint64_t)>& visit) const {
+  // Whole words, in which values of up to eight bytes are as they were stored.
+  constexpr std::size_t kWord = sizeof(std::uint64_t);
+  const std::size_t value = field.write_buffer + 1;
+  const std::size_t begin = field.write_buffer / kWord * kWord;
+  const std::size_t end = value + field.bytes;
+  for_each_value(value, [&](std::byte* in_file) {
+    for (std::size_t at = begin; at + kWord <= end; at += kWord) {
+      auto& word = *reinterpret_cast<std::uint64_t*>(in_file - value + at);
+      // What is before the value, in its first word, is the type, in which set_removed() writes.
+      const std::uint64_t of_value =
+          at == begin ? ~std::uint64_t{0} << 8 * (field.write_buffer - begin) : ~std::uint64_t{0};
+      const std::uint64_t now = std::atomic_ref(word).load(std::memory_order_relaxed) & of_value;
+      std::uint64_t first = 0;
+      std::memcpy(&first, image_.data() + at, sizeof first);
+      first &= of_value;
+      if (now != first) visit(keyed_hash(reinterpret_cast<std::uintptr_t>(&word), now));
+    }
+  });
 }
 
 void FileSet::begin_memory(Region& region, const BucketRoom& room) {
@@ -372,9 +415,14 @@ void FileSet::leave(const std::byte* address) {
   // First this: no reader may take what a file begins with for what a thread has.
   store_tid(*left, 0);
   fresh_.restore(left->address());
-  if (!left->is_file()) static_cast<void>(publish_again(*left, std::to_string(::gettid())));
-  left_.push_back(left);
-  left_set_.insert(left);
+  try {
+    if (!left->is_file()) static_cast<void>(publish_again(*left, std::to_string(::gettid())));
+    left_.reserve(left_.size() + 1);
+    left_set_.insert(left);
+    left_.push_back(left);
+  } catch (const std::bad_alloc&) {
+    // A thread that ends can tell nobody. Its file stays as it is, but no other thread takes it over.
+  }
 }
 
 void FileSet::release(std::vector<Region*>& into) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -13,7 +14,9 @@
 
 #include "mmstats/error.h"
 #include "mmstats/model.h"
+#include "publish/families.h"
 #include "publish/fresh_values.h"
+#include "publish/known_fields.h"
 #include "publish/region.h"
 
 namespace mmstats {
@@ -27,18 +30,28 @@ class FileSet {
       : options_(options), size_(size), for_tables_(for_tables) {}
 
   // Appends a field, which KnownFields::check has passed, to all files, present and future. `label`: with its
-  // prefix. What went wrong is added to `errors`. Returns the offset of its write buffer byte; none: there is
-  // no room, and nothing was done.
+  // prefix. `family`: whose it is, if any: then the line of that is told with its first field, and the type
+  // has a blank. What went wrong is added to `errors`. Returns the offset of its write buffer byte; none:
+  // there is no room, and nothing was done.
   std::optional<std::uint32_t> publish(const detail::FieldSpec& spec, const std::string& label,
-                                       const About& about, std::vector<Error>& errors);
+                                       const About& about, KnownFamily* family, std::vector<Error>& errors);
   // As Model::add_memory says; or, if `kept`, the next thread begins with what the one before it left. None:
   // there is no room.
   std::optional<std::uint32_t> add_memory(std::size_t size, bool kept);
 
   // The table of a histogram's buckets (bucket_table.h) beside each file, and room for them in it. `stem`:
-  // its label with the prefix. None: there is no room, or no metadata that could tell of them.
+  // its label with the prefix; `family`: as above. None: there is no room, or no metadata that could tell of
+  // them.
   std::optional<std::uint32_t> add_buckets(const std::string& stem, unsigned bits, const About& about,
-                                           std::vector<Error>& errors);
+                                           const KnownFamily* family, std::vector<Error>& errors);
+
+  // Tells readers, in all files, that a field of a family is removed, or is there again.
+  void set_removed(const PublishedField& field, bool removed);
+  // Calls visit(number) for each word of its values that is not as in a new file: a number that no other
+  // word of it, in any thread, and no other content of that word has (but one of 2^64).
+  void for_each_change(const PublishedField& field, const std::function<void(std::uint64_t)>& visit) const;
+  // Whether a field of so many bytes fits, with all that has to come along.
+  [[nodiscard]] bool has_room_for(std::size_t bytes) const { return has_room(bytes, {}); }
 
   // Makes `region` one of these files, for the thread that {TID} stands for. Error: why it is no file.
   Expected<void> fill(Region& region, std::string_view thread, std::int64_t tid, std::vector<Error>& errors);
@@ -73,6 +86,8 @@ class FileSet {
   void publish_no_more() { published_ = false; }
   [[nodiscard]] bool has_fields() const { return image_.size() > 1; }
   [[nodiscard]] std::size_t file_bytes() const { return image_.size(); }
+  // With the room that is promised.
+  [[nodiscard]] std::size_t used_bytes() const { return image_.size() + room_wanted_; }
   [[nodiscard]] RegionSize region_size() const { return size_; }
   [[nodiscard]] const std::vector<Region*>& regions() const { return regions_; }
 
@@ -85,7 +100,8 @@ class FileSet {
   [[nodiscard]] std::vector<std::byte> image_for(std::int64_t tid) const;
   Expected<void> publish_again(Region& region, std::string_view thread);
   void store_tid(Region& region, std::int64_t tid) const;
-  std::uint32_t append(const detail::FieldSpec& spec, std::string_view label, std::vector<Error>& errors);
+  std::uint32_t append(const detail::FieldSpec& spec, std::string_view label, bool removable,
+                       std::vector<Error>& errors);
   std::size_t append_property(std::string_view label, std::string_view type, std::size_t size,
                               const void* value, std::vector<Error>& errors);
   void complete(std::vector<Error>& errors);

@@ -20,6 +20,7 @@ namespace {
 
 using buckets::kCount;
 constexpr unsigned kFewestParts = detail::Distribution::kLeastPrecision;
+constexpr unsigned kMostParts = detail::Distribution::kMostPrecision;
 using buckets::middle;
 
 constexpr std::array<std::uint64_t, 4> kPerMille{500, 900, 990, 999};
@@ -267,7 +268,7 @@ Distribution::Distribution(const Maker& maker, const Added& count, unsigned bits
                    maker.number(".p99", Kind::kGauge), maker.number(".p999", Kind::kGauge)} {}
 
 unsigned Distribution::bits_of(unsigned precision) noexcept {
-  return static_cast<unsigned>(std::bit_width(std::clamp(precision, kLeastPrecision, kMostPrecision))) - 1;
+  return static_cast<unsigned>(std::bit_width(std::clamp(precision, kFewestParts, kMostParts))) - 1;
 }
 
 void Distribution::publish(double min, double max, const Marks& marks, unsigned bits) const noexcept {
@@ -277,14 +278,14 @@ void Distribution::publish(double min, double max, const Marks& marks, unsigned 
     percentiles_[i].store(std::clamp(middle(marks[i], bits), min, max));
 }
 
-void Distribution::record(double value) const noexcept {
+void Distribution::record(double value, std::uint64_t times) const noexcept {
   auto* const table = state_at<BucketTable>(buckets_);
   auto* const sum = state_at<double>(sum_.place());
   if (table == nullptr || sum == nullptr) return;
   const std::uint32_t bucket = buckets::of(value, bits_);
-  add_in_thread<std::uint64_t>(table->counters(bucket >> bits_, bits_)[bucket & ((1U << bits_) - 1)], 1);
-  add_in_thread(*sum, value);
-  count_.add(1);
+  add_in_thread<std::uint64_t>(table->counters(bucket >> bits_, bits_)[bucket & ((1U << bits_) - 1)], times);
+  add_in_thread(*sum, value * static_cast<double>(times));
+  count_.add(times);
 }
 
 }  // namespace detail
@@ -293,32 +294,45 @@ Histogram::Histogram(Model& model, std::string_view label, const About& about, u
     : Distribution(model, label, about, "Histogram", 0, sizeof(Everything), precision) {}
 
 // Where all is beside one another and known, and nothing out of the ordinary, this calls nothing: for speed.
-void Histogram::add(double value) const noexcept {
+// False: it is not so, and nothing was added.
+[[gnu::always_inline]] inline bool Histogram::add_at_once(double value, std::uint64_t times) const noexcept {
   std::byte* const file = file_.known_in_thread();
   if (file == nullptr) [[unlikely]]
-    return add_anywhere(value);
+    return false;
   auto* const state = reinterpret_cast<Everything*>(file + state_.offset());
   auto* const table = reinterpret_cast<BucketTable*>(file + buckets_.offset());
   const auto bits = std::bit_cast<std::uint64_t>(value);
   // What is too small, too large, negative or no number is a power that there is not.
   const std::uint64_t power = (bits >> 52U) - (1023 + buckets::kLowestExponent);
   if (power >= buckets::kPowers) [[unlikely]]
-    return add_anywhere(value);
+    return false;
   std::uint64_t* const counters = table->known(static_cast<std::uint32_t>(power));
   if (counters == nullptr) [[unlikely]]
-    return add_anywhere(value);
-  detail::add_in_thread<std::uint64_t>(counters[(bits >> shift_) & mask_], 1);
-  detail::add_in_thread(*reinterpret_cast<double*>(file + sum_.place().offset()), value);
-  auto& count = *reinterpret_cast<std::uint64_t*>(file + count_.place().offset());
-  const std::uint64_t before = count;
-  detail::add_in_thread<std::uint64_t>(count, 1);
-  if (before + 1 >= state->refresh_at || state->is_extended_by(bits | kSign)) [[unlikely]]
+    return false;
+  detail::add_in_thread<std::uint64_t>(counters[(bits >> shift_) & mask_], times);
+  detail::add_in_thread(*reinterpret_cast<double*>(file + sum_.place().offset()),
+                        value * static_cast<double>(times));
+  auto& total = *reinterpret_cast<std::uint64_t*>(file + count_.place().offset());
+  const std::uint64_t before = total;
+  detail::add_in_thread<std::uint64_t>(total, times);
+  if (before + times >= state->refresh_at || state->is_extended_by(bits | kSign)) [[unlikely]]
     catch_up(value);
+  return true;
 }
 
-void Histogram::add_anywhere(double value) const noexcept {
+void Histogram::add(double value) const noexcept {
+  if (!add_at_once(value, 1)) [[unlikely]]
+    add_anywhere(value, 1);
+}
+
+void Histogram::add(double value, std::uint64_t times) const noexcept {
+  if (times != 0 && !add_at_once(value, times)) [[unlikely]]
+    add_anywhere(value, times);
+}
+
+void Histogram::add_anywhere(double value, std::uint64_t times) const noexcept {
   if (!std::isfinite(value)) return;
-  record(value);
+  record(value, times);
   catch_up(value);
 }
 

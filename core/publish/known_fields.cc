@@ -84,8 +84,8 @@ std::string KnownFields::check(const FieldSpec& spec, const std::string& label) 
   if (options_.system_fields && label.find("sys.") != std::string::npos &&
       std::any_of(std::begin(kReserved), std::end(kReserved),
                   [&](std::string_view reserved) { return label_has_suffix(label, reserved); })) {
-    return "the library writes that field itself; give it another label, or take ModelOptions::system_fields "
-           "away";
+    return "the library writes that field itself; give it another label, or take the model's "
+           "system_fields away";
   }
   if (const auto found = fields_.find(label); found != fields_.end() && found->second.published) {
     return "its label is there already, with another type, size or kind; give each field its own";
@@ -94,8 +94,19 @@ std::string KnownFields::check(const FieldSpec& spec, const std::string& label) 
   return {};
 }
 
-void KnownFields::add(const FieldSpec& spec, const std::string& label, Kind kind, const detail::Added& added,
-                      bool published) {
+const KnownField* KnownFields::of_combination(const std::string& label) const {
+  const auto found = fields_.find(label);
+  if (found == fields_.end()) return nullptr;
+  const KnownField* best = &found->second;
+  for (const KnownField* known = best; known != nullptr; known = known->other.get()) {
+    if (known->of_family) return known;
+    if (!best->in_file) best = known;
+  }
+  return best;
+}
+
+KnownField& KnownFields::add(const FieldSpec& spec, const std::string& label, Kind kind,
+                             const detail::Added& added, bool in_file) {
   KnownField field{.type = std::string(spec.type),
                    .made_by = std::string(spec.made_by),
                    .size = spec.size,
@@ -106,19 +117,20 @@ void KnownFields::add(const FieldSpec& spec, const std::string& label, Kind kind
                    .shared = spec.shared,
                    .kind = kind,
                    .added = added,
-                   .published = published,
+                   .in_file = in_file,
+                   .no_room = false,
+                   .of_family = false,
+                   .published = in_file,
                    .fact = std::string(fact_of(spec)),
                    .told_other = false,
                    .other = nullptr};
   const auto first = fields_.find(label);
-  if (first == fields_.end()) {
-    fields_.emplace(label, std::move(field));
-    return;
-  }
+  if (first == fields_.end()) return fields_.emplace(label, std::move(field)).first->second;
   // One that is published may come after those that were not.
-  first->second.published = first->second.published || published;
+  first->second.published = first->second.published || in_file;
   field.other = std::move(first->second.other);
   first->second.other = std::make_unique<KnownField>(std::move(field));
+  return *first->second.other;
 }
 
 }  // namespace mmstats

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,6 +28,17 @@ std::string wrong_prefix(std::string_view prefix);
 // "field "LABEL" ", with a label that is fit for a log.
 std::string quoted_field(std::string_view label);
 
+// A field in the files.
+struct PublishedField {
+  bool shared;
+  std::uint32_t write_buffer;  // offset
+  std::uint32_t type_size;     // bytes, without blanks
+  std::uint32_t bytes;         // of all its values
+
+  // Of a field that was told to have one: of the last blank in its type.
+  [[nodiscard]] std::size_t blank() const { return write_buffer - type_size - 1; }
+};
+
 struct KnownField {
   // What makes two fields of one label one.
   std::string type;
@@ -40,12 +52,22 @@ struct KnownField {
   Kind kind;
 
   detail::Added added;
+  bool in_file;
+  bool no_room;                       // for it, or for its buckets
+  bool of_family;                     // it can be removed
   bool published;                     // in the first of a label: that any of them is
   std::string fact;                   // its value, if it does not change
   bool told_other = false;            // that somebody wanted another value
   std::unique_ptr<KnownField> other;  // of the same label
 
   [[nodiscard]] bool is(const detail::FieldSpec& spec, Kind its_kind) const;
+  // Precondition: in_file.
+  [[nodiscard]] PublishedField in_files() const {
+    return {.shared = shared,
+            .write_buffer = added.field.offset(),
+            .type_size = static_cast<std::uint32_t>(type.size()),
+            .bytes = static_cast<std::uint32_t>(buffered ? 2 * size : size)};
+  }
 };
 
 // One thread at a time.
@@ -60,9 +82,11 @@ class KnownFields {
   [[nodiscard]] std::string check(const detail::FieldSpec& spec, const std::string& label) const;
   // The label of the field whose first value is there; empty if there is none. Takes no memory. O(fields).
   [[nodiscard]] std::string_view label_at(detail::Place value) const;
-  // `published`: no other field may have the label any more.
-  void add(const detail::FieldSpec& spec, const std::string& label, Kind kind, const detail::Added& added,
-           bool published);
+  // `in_file`: no other field may have the label any more.
+  KnownField& add(const detail::FieldSpec& spec, const std::string& label, Kind kind,
+                  const detail::Added& added, bool in_file);
+  // Null: nobody asked for one. The one that a family asked for, if there is one, else that in the file.
+  [[nodiscard]] const KnownField* of_combination(const std::string& label) const;
 
  private:
   const ModelOptions& options_;

@@ -6,16 +6,22 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "mmstats/model.h"
+#include "publish/families.h"
 #include "publish/file_set.h"
 #include "publish/known_fields.h"
 #include "publish/region.h"
 #include "publish/telling.h"
 
 namespace mmstats {
+
+inline constexpr std::string_view kLostForNoMemory =
+    "values are lost: there is no memory for them (ulimit -v), or no thread key, or the thread's key "
+    "destructors write for ever";
 
 // One thread at a time.
 struct Model::Impl {
@@ -27,6 +33,7 @@ struct Model::Impl {
 
   ModelOptions options;
   KnownFields known{options};
+  Families families;
   FileSet per_thread;
   FileSet shared;
   std::vector<More> more;
@@ -34,6 +41,7 @@ struct Model::Impl {
   bool told = false;                      // of that
   std::atomic<bool> told_amount = false;  // of one that adds nothing
   ReadyError refused_amount;              // that
+  ReadyError no_memory;                   // where even to say so may take too much
 
   // Memory for tables of buckets: less than an eighth of the room that these buckets take in the file.
   static std::size_t tables_bytes(std::size_t file_bytes) { return whole_pages(file_bytes / 8); }
@@ -45,7 +53,9 @@ struct Model::Impl {
                    {.file = options.max_file_bytes,
                     .memory = RegionSize{}.memory + tables_bytes(options.max_file_bytes)},
                    tables_bytes(options.max_file_bytes)),
-        shared(options, {.file = options.max_file_bytes}) {}
+        shared(options, {.file = options.max_file_bytes}) {
+    no_memory.set_no_memory(kLostForNoMemory);
+  }
   // Has no files.
   Impl(OnError on_error, RegionSize size)
       : options{.system_fields = false, .on_error = std::move(on_error)},
@@ -53,6 +63,7 @@ struct Model::Impl {
         shared(options, size) {
     per_thread.publish_no_more();
     shared.publish_no_more();
+    no_memory.set_no_memory(kLostForNoMemory);
   }
 
   // Keeps why there is no file, to be told once.

@@ -49,7 +49,7 @@ Error no_room(const FileSet& files, std::string_view label, std::string_view wha
   Error error =
       failure(ErrorKind::kLimit, {},
               std::string(what) + quoted_field(label) + (what.empty() ? "is" : "are") +
-                  " not published: the file has no room for it; raise ModelOptions::max_file_bytes, or use "
+                  " not published: the file has no room for it; raise the model's max_file_bytes, or use "
                   "several Models");
   error.offset = files.file_bytes();
   return error;
@@ -81,6 +81,22 @@ void for_each_thread(Place place, void (*visit)(void*, const std::byte*), void* 
 }  // namespace detail
 
 Models& Models::get() {
+Models::Lock::~Lock() {
+  const auto unlock = [&] {
+    if (std::exchange(held_, false)) get().unlock();
+  };
+  try {
+    // The Model may be gone as soon as the lock is free.
+    const auto on_error = errors.empty() ? OnError{} : model_->options.on_error;
+    unlock();
+    for (const Error& error : errors) tell(on_error, error);
+  } catch (const std::bad_alloc&) {
+    // What is wrong is not told: there is no memory to say it.
+    unlock();
+  }
+  if (no_memory) model_->no_memory.tell(model_->options.on_error);
+}
+
   // Never destroyed: threads may end after main has.
   static auto* const models = new Models;
   return *models;
@@ -183,7 +199,9 @@ Added Models::add_field(Impl& model, std::uint32_t number, const detail::FieldSp
   }
   FileSet& files = spec.shared ? model.shared : model.per_thread;
   const auto wrong = model.known.check(spec, label);
-  const auto published = wrong.empty() ? files.publish(spec, label, about, errors) : std::nullopt;
+  const std::size_t used = files.used_bytes();
+  KnownFamily* const family = model.families.of(label);
+  const auto published = wrong.empty() ? files.publish(spec, label, about, family, errors) : std::nullopt;
   Added added{};
   if (published) {
     added.field = place_of(number, *published);
@@ -201,22 +219,29 @@ Added Models::add_field(Impl& model, std::uint32_t number, const detail::FieldSp
   }
   if (spec.memory > 0) added.memory = add_memory(model, number, {.size = spec.memory}, errors);
   if (spec.bucket_bits) {
+  bool in_file = published.has_value();
     added.buckets = add_buckets(model, number, label, *spec.bucket_bits,
                                 {.unit = std::string(spec.bucket_unit), .help = about.help, .kind = {}},
-                                published.has_value(), errors);
+                                family, in_file, errors);
   }
-  model.known.add(spec, label, kind, added, published.has_value());
+  KnownField& field = model.known.add(spec, label, kind, added, published.has_value());
+  field.no_room = wrong.empty() && !in_file;
+  field.of_family = family != nullptr;
+  if (family != nullptr) model.families.count(*family, spec.shared, files.used_bytes() - used);
   return added;
 }
 
 // Of the histogram whose field STEM.count is `label`.
 Place Models::add_buckets(Impl& model, std::uint32_t number, std::string_view label, unsigned bits,
-                          const About& about, bool published, std::vector<Error>& errors) {
+                          const About& about, const KnownFamily* family, bool& in_file,
+                          std::vector<Error>& errors) {
   const std::string stem(histogram_stem(label));
-  if (published && model.options.system_fields) {
-    if (const auto at = model.per_thread.add_buckets(stem, bits, about, errors)) return place_of(number, *at);
+  if (in_file && model.options.system_fields) {
+    if (const auto at = model.per_thread.add_buckets(stem, bits, about, family, errors))
+      return place_of(number, *at);
     errors.push_back(no_room(model.per_thread, label, "the buckets of "));
   }
+    in_file = false;
   return add_memory(model, number, {.size = private_table_bytes(bits), .kept = true}, errors);
 }
 
@@ -340,13 +365,8 @@ std::byte* Models::enter(std::uint32_t number, Begin&& begin, Keep&& keep) {
   try {
     file = begin(*model, lock);
   } catch (const std::bad_alloc&) {
-    model->fail({.kind = ErrorKind::kLimit,
-                 .path = {},
-                 .offset = 0,
-                 .sys_errno = ENOMEM,
-                 .message = "values are lost: there is no memory for them (ulimit -v), or no thread key, or "
-                            "the thread's key destructors write for ever"},
-                lock.errors);
+    // Why is what Model::open() says where it finds no reason.
+    lock.no_memory = !std::exchange(model->told, true);
   }
   keep(file);
   return file;

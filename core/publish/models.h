@@ -29,25 +29,22 @@ class Models {
   using Impl = Model::Impl;
 
   static Models& get();
+  static Impl& impl_of(Model& model) { return *model.impl_; }
 
   // Holds the lock. What goes wrong meanwhile is told when it is free again, so that who is told may use
   // Models, too.
   class Lock {
    public:
-    explicit Lock(const Impl* model) : model_(model), held_(get().lock()) {}
-    ~Lock() {
-      // The Model may be gone as soon as the lock is free.
-      const auto on_error = errors.empty() ? OnError{} : model_->options.on_error;
-      if (held_) get().unlock();
-      for (const Error& error : errors) tell(on_error, error);
-    }
+    explicit Lock(const Impl* model) : model_(model), held_(!interrupts_itself() && get().lock()) {}
+    ~Lock();
     Lock(const Lock&) = delete;
     Lock& operator=(const Lock&) = delete;
 
-    // False: a fork does not let go of it, see lock(). Nothing may be done then.
+    // False: a fork does not let go of it, see lock(), or interrupts_itself(). Nothing may be done then.
     explicit operator bool() const { return held_; }
 
     std::vector<Error> errors;
+    bool no_memory = false;  // Impl::no_memory is to be told, too
 
    private:
     const Impl* model_;
@@ -65,6 +62,8 @@ class Models {
 
   // Why nothing was done without the lock.
   static Error is_forking();
+  // A signal's handler is here, and what it interrupted has the lock.
+  static bool interrupts_itself() { return locked_here_ && !forking_here_; }
 
   // Returns the Model's number.
   std::uint32_t add(Impl* model);
@@ -85,8 +84,10 @@ class Models {
   detail::Place add_memory(Impl& model, std::uint32_t number, const Memory& wanted,
                            std::vector<Error>& errors);
 
+  // `in_file`: they are to be in the file. False from then on: they are not.
   detail::Place add_buckets(Impl& model, std::uint32_t number, std::string_view label, unsigned bits,
-                            const About& about, bool published, std::vector<Error>& errors);
+                            const About& about, const KnownFamily* family, bool& in_file,
+                            std::vector<Error>& errors);
 
   std::byte* enter_thread(detail::Place place);
   // As their namesakes in fields.h.

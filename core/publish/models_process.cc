@@ -20,12 +20,14 @@ thread_local constinit bool Models::locked_here_ = false;
 thread_local constinit bool Models::forking_here_ = false;
 
 Models::Hold::Hold() {
-  if (!get().lock()) throw std::bad_alloc();
+  if (interrupts_itself() || !get().lock()) throw std::bad_alloc();
 }
 
 Error Models::is_forking() {
   return failure(ErrorKind::kLimit, {},
-                 "is not done while the process forks, as the fork may wait for this thread");
+                 interrupts_itself()
+                     ? "is not done in a handler of a signal that interrupted the library"
+                     : "is not done while the process forks, as the fork may wait for this thread");
 }
 
 // A signal's handler may come at each instruction: it must find the flag set as long as this thread may

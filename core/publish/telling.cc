@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <bit>
+#include <cerrno>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
@@ -67,6 +68,12 @@ void ReadyError::set(std::string_view label, std::string_view what) {
   }
   message += "\" ";
   message += whole_characters(what, kMaxMessage - message.size());
+}
+
+void ReadyError::set_no_memory(std::string_view what) {
+  error_.kind = ErrorKind::kLimit;
+  error_.sys_errno = ENOMEM;
+  error_.message = whole_characters(what, kMaxMessage);
 }
 
 void ReadyError::tell(const OnError& on_error) const {

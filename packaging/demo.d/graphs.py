@@ -20,7 +20,7 @@ import urllib.request
 
 import cairocffi
 
-METRICS = "collectd.demo.mmstats-web."
+METRICS = "collectd.demo.mmstats-"
 
 LOOK = {
     "bgcolor": "#ffffff",
@@ -53,9 +53,11 @@ class Graph:
         return LOOK | self._look | {"title": self.title, "target": self._targets}
 
 
-STATUS = "http_response_codes-"
+STATUS = "web.http_response_codes-"
 # Of all workers and of the moment, from two counters.
-MEAN_MS = "scale(divideSeries({}," + METRICS + "derive-latency.count),0.001)"
+MEAN_MS = "scale(divideSeries({}," + METRICS + "web.derive-latency.count),0.001)"
+# A line at each moment at which there was one.
+AT_MOMENTS = ["removeBelowValue({},0.01)", "drawAsInfinite({})"]
 GRAPHS = [
     Graph(
         "Requests per second, by status: all workers together",
@@ -77,10 +79,9 @@ GRAPHS = [
             ("response_time-latency.p50", "#1b7c83", [], "p50"),
         ],
     ),
-    Graph("Requests in progress", [("gauge-in_progress", "#bc4c00", [], "waiting or being answered")]),
     Graph(
         "Threads that are busy",
-        [("count-threads.busy", "#0969da", ['movingAverage({},"5s")'], "of 16, over 5 s")],
+        [("web.count-threads.busy", "#0969da", ['movingAverage({},"5s")'], "of 16, over 5 s")],
         yMax=16,
         yStep=4,
     ),

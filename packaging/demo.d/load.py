@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""The world outside of the demo's web service: asks in waves for pages that exist, that do not, and
-that take long; and kills one of its processes now and then.
+"""The world outside of the demo's web services: asks in waves for pages that exist, that do not, and
+that take long; and kills one of their processes now and then.
 
-    load.py PORT PID [--kill-every SECONDS]
+    load.py PORT PID [--pages PORT PID] [--kill-every SECONDS] [--shop PORT]
 
 PID is the service's supervisor. Ends on SIGTERM or SIGINT, or when the supervisor is gone.
 """
@@ -10,6 +10,7 @@ PID is the service's supervisor. Ends on SIGTERM or SIGINT, or when the supervis
 import argparse
 import asyncio
 import math
+import itertools
 import os
 import pathlib
 import random
@@ -34,13 +35,17 @@ def path():
     return "/search" if draw < 0.2 else f"/items/{random.randrange(1, 10_000)}"
 
 
-async def ask(port):
+def article():
+    return "/nowhere" if random.random() < 0.06 else f"/articles/{random.randrange(1, 1_000)}"
+
+
+async def ask(port, path):
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
         return  # the process that would have answered was killed
     try:
-        writer.write(f"GET {path()} HTTP/1.1\r\nHost: demo\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n".encode())
         await reader.read()
     except OSError:
         pass
@@ -52,35 +57,55 @@ def workers(supervisor):
     return pathlib.Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
 
 
-async def press(port, supervisor, kill_every):
+def several(mean):
+    """How many come in one step, where so many come on average."""
+    return max(0, round(random.gauss(mean, math.sqrt(mean))))
+
+
+async def press(services, kill_every, shop):
+    """`services`: (port, supervisor's pid, requests a second, what makes paths)."""
     asking = set()
     next_kill = time.monotonic() + kill_every
     while True:
-        wanted = MEAN * wave(time.time()) * STEP
-        for _ in range(round(random.gauss(wanted, math.sqrt(wanted)))):
+        wanted = [
+            (port, path())
+            for port, _, mean, path in services
+            for _ in range(several(mean * wave(time.time()) * STEP))
+        ]
+        if shop:
+            wanted += [(shop, f"/cart/user{random.randrange(100)}") for _ in range(several(VISITS * STEP))]
+        for where, what in wanted:
+    victims = itertools.cycle(services)
             if len(asking) < MOST_WAITING:
-                task = asyncio.create_task(ask(port))
+                task = asyncio.create_task(ask(where, what))
                 asking.add(task)
                 task.add_done_callback(asking.discard)
         await asyncio.sleep(STEP)
         try:
-            alive = workers(supervisor)
+            alive = {supervisor: workers(supervisor) for _, supervisor, *_ in services}
         except OSError:
             return
-        if alive and time.monotonic() > next_kill:
-            next_kill += kill_every
-            os.kill(int(random.choice(alive)), signal.SIGKILL)
+        if time.monotonic() > next_kill:
+            next_kill += kill_every / len(services)
+            _, supervisor, *_ = next(victims)
+            if alive[supervisor]:
+                os.kill(int(random.choice(alive[supervisor])), signal.SIGKILL)
 
 
 def main():
-    parser = argparse.ArgumentParser(description="sends requests to the demo's web service")
+    parser = argparse.ArgumentParser(description="sends requests to the demo's web services")
     parser.add_argument("port", type=int)
     parser.add_argument("supervisor", type=int, metavar="pid")
     parser.add_argument("--kill-every", type=float, default=20, metavar="SECONDS")
     options = parser.parse_args()
     for end in signal.SIGTERM, signal.SIGINT:
+    parser.add_argument("--pages", type=int, nargs=2, metavar=("PORT", "PID"))
         signal.signal(end, signal.SIG_DFL)
-    asyncio.run(press(options.port, options.supervisor, options.kill_every))
+    parser.add_argument("--shop", type=int, metavar="PORT")
+    services = [(options.port, options.supervisor, MEAN, path)]
+    if options.pages:
+        services.append((*options.pages, PAGES, article))
+    asyncio.run(press(services, options.kill_every, options.shop))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "collect/label_pattern.h"
+#include "collect/put_values.h"
 #include "collect/settings.h"
 #include "pinba/wire.h"
 #include "plugin_pinba/forward/outbox.h"
@@ -17,6 +18,7 @@
 namespace mmstats::forward {
 namespace {
 
+using daemon::TomlSection;
 using Spread = pinba::SenderOptions::Spread;
 
 constexpr std::array<Word<ServerKind>, 4> kServerKinds{{{"pinba2", ServerKind::kPinba2},
@@ -35,11 +37,16 @@ constexpr std::array<Word<RequestField>, kRequestFields> kFields{{
     {"ru_stime", RequestField::kRuStime},
 }};
 
-// A metric's texts may ask for groups of its pattern; a group of files has none.
-void check_text(TomlSection& section, const re2::RE2* pattern, std::string_view key,
-                const std::string& text) {
-  if (pattern == nullptr) return;
-  if (const auto fits = check_groups(*pattern, text); !fits) {
+// What a metric's labels match.
+struct Matched {
+  const re2::RE2& pattern;
+  bool of_family;
+};
+
+// A metric's texts may ask for groups of its pattern, and for dimensions; a group of files has none.
+void check_text(TomlSection& section, const Matched* matched, std::string_view key, const std::string& text) {
+  if (matched == nullptr) return;
+  if (const auto fits = check_values(matched->pattern, matched->of_family, text); !fits) {
     section.mistake(key, fmt::format(R"("{}" is not possible with this pattern: {})", printable(text),
                                      fits.error().message));
   }
@@ -49,26 +56,50 @@ Expected<std::string> read_status(const SettingValue& value, bool with_groups) {
   if (const auto number = read_whole(value, 0, pinba::wire::kMaxStatus)) return fmt::to_string(*number);
   const auto* text = std::get_if<std::string>(&value);
   if (with_groups && text != nullptr && !text->empty()) return *text;
-  return takes(fmt::format("a whole number from 0 to {}{}", pinba::wire::kMaxStatus,
-                           with_groups ? R"(, or a text like "\\1" for a group of the pattern)" : ""));
+  return takes(fmt::format(
+      "a whole number from 0 to {}{}", pinba::wire::kMaxStatus,
+      with_groups ? R"(, or a text like "\\1" for a group of the pattern or "%{code}" for a dimension)"
+                  : ""));
 }
 
-Naming read_naming(TomlSection& section, const re2::RE2* pattern) {
+Naming read_naming(TomlSection& section, const Matched* matched) {
   Naming naming;
   const auto read_text = [&](std::string_view key, std::optional<std::string>& into) {
     section.text(key, into);
-    if (into) check_text(section, pattern, key, *into);
+    if (into) check_text(section, matched, key, *into);
   };
   read_text("hostname", naming.hostname);
   read_text("server_name", naming.server_name);
   read_text("script_name", naming.script_name);
   read_text("schema", naming.schema);
   naming.status = section.value(
-      "status", [&](const SettingValue& value) { return read_status(value, pattern != nullptr); });
-  if (naming.status) check_text(section, pattern, "status", *naming.status);
+      "status", [&](const SettingValue& value) { return read_status(value, matched != nullptr); });
+  if (naming.status) check_text(section, matched, "status", *naming.status);
   section.tags("request_tags", naming.request_tags, false);
-  for (const auto& [name, value] : naming.request_tags) check_text(section, pattern, "request_tags", value);
+  for (const auto& [name, value] : naming.request_tags) check_text(section, matched, "request_tags", value);
   return naming;
+}
+
+// What any text of the metric asks for.
+void set_asked(const MetricConfig& metric, Rule& rule) {
+  const auto add_to = [](auto& all, auto&& more) {
+    for (auto& one : more) {
+      if (std::ranges::find(all, one) == all.end()) all.push_back(std::move(one));
+    }
+  };
+  const auto add = [&](const std::string& text) {
+    add_to(rule.asks, asked_dimensions(text));
+    add_to(rule.asks_groups, asked_groups(text));
+  };
+  const Naming& request = metric.request;
+  for (const auto* text :
+       {&request.hostname, &request.server_name, &request.script_name, &request.schema, &request.status}) {
+    if (*text) add(**text);
+  }
+  for (const auto* tags : {&request.request_tags, &metric.tags}) {
+    for (const auto& [name, text] : *tags) add(text);
+  }
+  add(metric.hits);
 }
 
 class GroupReader {
@@ -85,6 +116,7 @@ class GroupReader {
 
     FilesSettings files;
     section.settings(files_settings(), files);
+    section.settings(files_lists(), files);
     std::vector<std::string> globs;
     section.texts("files", globs);
     files.watch.tell_missing_folders = !globs.empty();
@@ -101,9 +133,10 @@ class GroupReader {
          files.watch.discovery.max_files, files.watch.fold.max_file_size, files.watch.fold.max_series,
          files.watch.fold.max_memory);
     note("{} {}\n", files.strip_prefix, to_string(files.aggregate));
+    note_dimensions(files.keep, files.drop);
+    drops_ = files.keep || files.drop;
+    set_rules(group_.rules, files);
     group_.watch = std::move(files.watch);
-    group_.rules.strip_prefix(std::move(files.strip_prefix));
-    group_.rules.aggregate(files.aggregate);
     read_patterns(section, "include", &Rules::include);
     read_patterns(section, "ignore", &Rules::ignore);
 
@@ -131,34 +164,60 @@ class GroupReader {
     note("{} {}\n", key, patterns);
   }
 
+  void note_dimensions(const std::optional<std::vector<std::string>>& keep,
+                       const std::optional<std::vector<std::string>>& drop) {
+    if (keep) note("keep {}\n", *keep);
+    if (drop) note("drop {}\n", *drop);
+  }
+
   void read_metric(const toml::table& table) {
-    const auto* match = table.get_as<std::string>("match");
+    const bool of_family = table.contains("family");
+    const std::string_view key = of_family ? "family" : "match";
+    const auto* match = table.get_as<std::string>(key);
     const std::string shown = match != nullptr ? fmt::format(" \"{}\"", printable(match->get())) : "";
     TomlSection section(table, fmt::format("{}, [[group.metric]]{}, ", place_, shown), path_, mistakes_);
     std::optional<std::string> text;
     section.text("match", text);
-    if (!section.has("match")) section.mistake("match", "is missing: which labels is this for?");
+    if (of_family && section.has("match"))
+      return section.mistake("family", "takes the place of match: give one of the two");
+    section.text("family", text);
+    if (!section.has(key)) section.mistake("match", "is missing: which labels is this for?");
     if (!text) return;
     auto pattern = compile_label_pattern(*text);
     if (!pattern) {
       return section.mistake(
-          "match", fmt::format("\"{}\" is not possible: {}", printable(*text), pattern.error().message));
+          key, fmt::format("\"{}\" is not possible: {}", printable(*text), pattern.error().message));
+    }
+    if (!of_family) {
+      for (const auto& why : no_dimensions(**pattern)) group_.warnings.push_back(section.line(key, why));
     }
     Rule rule;
-    rule.pattern = *text;
+    (of_family ? rule.family : rule.pattern) = *text;
     rule.keep_groups = true;
     section.settings(rule_settings(), rule);
+    section.settings(rule_lists(), rule);
+    section.pairs("where", R"(method = "GET|HEAD")", [&](std::string name, const SettingValue& value) {
+      return read_where(std::move(name), value).map([&](DimensionPattern&& where) {
+        rule.where.push_back(std::move(where));
+      });
+    });
     if (const auto fits = check_aggregate(rule); !fits) section.mistake("aggregate", fits.error().message);
     MetricConfig metric;
     section.word("as", kAs, metric.as);
     metric.as_given = section.has("as");
     rule.ignore = rule.ignore || metric.as == As::kIgnore;
     read_field(section, metric);
-    read_timer(section, **pattern, metric);
-    metric.request = read_naming(section, pattern->get());
+    const Matched matched{.pattern = **pattern, .of_family = of_family};
+    read_timer(section, matched, metric);
+    metric.request = read_naming(section, &matched);
     section.finish();
     note("{} {} {} {} {}\n", rule.pattern, rule.kind ? to_string(*rule.kind) : "",
          rule.aggregate ? to_string(*rule.aggregate) : "", rule.scale, rule.ignore);
+    if (of_family) note("family {}\n", rule.family);
+    for (const auto& [dimension, where] : rule.where) note("where {} {}\n", dimension, where);
+    note_dimensions(rule.keep, rule.drop);
+    set_asked(metric, rule);
+    if (drops_ || rule.keep || rule.drop) note("asks {} {}\n", rule.asks, rule.asks_groups);
     // What may be wrong with it was said above.
     static_cast<void>(group_.rules.add(std::move(rule), std::move(*pattern)));
     group_.metrics.push_back(std::move(metric));
@@ -173,7 +232,7 @@ class GroupReader {
     }
   }
 
-  static void read_timer(TomlSection& section, const re2::RE2& pattern, MetricConfig& metric) {
+  static void read_timer(TomlSection& section, const Matched& matched, MetricConfig& metric) {
     std::optional<std::string> hits;
     section.text("hits", hits);
     metric.hits = hits.value_or("");
@@ -181,8 +240,8 @@ class GroupReader {
     for (const auto* key : {"hits", "tags"}) {
       if (metric.as != As::kTimer && section.has(key)) section.mistake(key, R"(is for as = "timer")");
     }
-    check_text(section, &pattern, "hits", metric.hits);
-    for (const auto& [name, value] : metric.tags) check_text(section, &pattern, "tags", value);
+    check_text(section, &matched, "hits", metric.hits);
+    for (const auto& [name, value] : metric.tags) check_text(section, &matched, "tags", value);
   }
 
   const toml::table& table_;
@@ -190,6 +249,7 @@ class GroupReader {
   Mistakes& mistakes_;
   std::string place_;
   GroupConfig group_;
+  bool drops_ = false;  // dimensions, unless a metric says otherwise
 };
 
 void read_server(TomlSection& section, Config& config) {
@@ -226,17 +286,11 @@ std::chrono::milliseconds interval_of(double seconds) {
 
 tl::expected<Config, Mistakes> read_config(std::string_view toml, const std::string& path,
                                            const std::vector<std::string>& default_globs) {
+  const auto table = daemon::parse_toml(toml, path);
+  if (!table) return tl::unexpected(table.error());
   Mistakes mistakes;
-  toml::table table;
-  try {
-    table = toml::parse(toml, std::string_view(path));
-  } catch (const toml::parse_error& error) {
-    mistakes.push_back(fmt::format("{}:{}: this is not TOML: {}", printable(path), error.source().begin.line,
-                                   printable(error.description())));
-    return tl::unexpected(std::move(mistakes));
-  }
   Config config;
-  TomlSection section(table, "", path, mistakes);
+  TomlSection section(*table, "", path, mistakes);
   read_server(section, config);
   section.each("group", [&](const toml::table& group) {
     const auto* name = group.get_as<std::string>("name");
@@ -259,6 +313,13 @@ tl::expected<Config, Mistakes> read_config(std::string_view toml, const std::str
     config.groups.push_back(GroupReader(all, "", path, mistakes).read(default_globs));
   }
   return config;
+}
+
+tl::expected<Config, Mistakes> load_config(const std::string& path,
+                                           const std::vector<std::string>& default_globs) {
+  const auto text = daemon::read_config_text(path);
+  if (!text) return tl::unexpected(text.error());
+  return read_config(*text, path, default_globs);
 }
 
 pinba::EncodeOptions encode_options(const Config& config) {

@@ -19,10 +19,11 @@
 
 namespace mmstats::forward {
 
-using TagTexts = std::vector<std::pair<std::string, std::string>>;  // name, value; names differ
+using daemon::Mistakes;
+using daemon::TagTexts;
 
 // What requests are called. Unset: as one level above says. Of a metric, the texts may hold \0 to \9, what
-// the groups of its pattern found.
+// the groups of its pattern found, and %{NAME}, the value of a dimension.
 struct Naming {
   std::optional<std::string> hostname;
   std::optional<std::string> server_name;
@@ -66,6 +67,7 @@ struct GroupConfig {
   Naming request;
   std::vector<MetricConfig> metrics;
 };
+  std::vector<std::string> warnings;  // of its patterns: lines as those of mistakes
 
 enum class ServerKind : std::uint8_t { kPinba2, kClassic, kOriginalClassic, kCollectd };
 
@@ -81,9 +83,7 @@ struct Config {
 
 inline constexpr std::string_view kDefaultGroup = "mmstats";
 
-// Either a configuration without any mistake, or the mistakes: lines that name the file, the line, the key,
-// and what is allowed. `path` is for these alone.
-using Mistakes = std::vector<std::string>;
+// Either a configuration without any mistake, or the mistakes. `path` is for these alone.
 tl::expected<Config, Mistakes> read_config(std::string_view toml, const std::string& path,
                                            const std::vector<std::string>& default_globs);
 

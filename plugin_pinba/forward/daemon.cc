@@ -2,23 +2,15 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <poll.h>
-#include <sys/signalfd.h>
-#include <sys/timerfd.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <ctime>
-#include <system_error>
 #include <utility>
 
-#include "base/descriptor.h"
 #include "base/host_name.h"
 #include "format/file_name.h"
 
@@ -30,44 +22,12 @@ using namespace std::chrono_literals;
 
 constexpr milliseconds kLastWords{2'000};  // that a server's name or a full socket may take at the end
 
-[[noreturn]] void fail(const char* call) { throw std::system_error(errno, std::generic_category(), call); }
-
-Descriptor checked(int fd, const char* call) {
-  if (fd < 0) fail(call);
-  return Descriptor(fd);
-}
-
-timespec timespec_of(std::chrono::nanoseconds time) {
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time);
-  return {.tv_sec = seconds.count(), .tv_nsec = (time - seconds).count()};
-}
-
-void set_timer(int fd, milliseconds interval) {
-  const itimerspec spec{.it_interval = timespec_of(interval), .it_value = timespec_of(interval)};
-  if (::timerfd_settime(fd, 0, &spec, nullptr) != 0) fail("timerfd_settime");
-}
-
 std::string machine_name() {
   const std::string name = host_name();
   return name.empty() ? "localhost" : name;
 }
 
 double seconds_of(milliseconds time) { return static_cast<double>(time.count()) / 1e3; }
-
-// The signals that tell the daemon what to do.
-sigset_t orders() {
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  for (const int signal : {SIGHUP, SIGINT, SIGTERM}) ::sigaddset(&signals, signal);
-  return signals;
-}
-
-// How often systemd wants to hear from us: half of its patience.
-std::optional<std::chrono::nanoseconds> watchdog_period() {
-  std::uint64_t microseconds = 0;
-  if (::sd_watchdog_enabled(0, &microseconds) <= 0) return std::nullopt;
-  return std::chrono::nanoseconds(std::chrono::microseconds(microseconds)) / 2;
-}
 
 }  // namespace
 
@@ -76,11 +36,9 @@ Daemon::Daemon(Options options, DaemonLog& log)
 
 int Daemon::run() {
   if (options_.check_config) return check();
-  sigset_t signals = orders();
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
+  daemon::Orders orders({SIGHUP, SIGINT, SIGTERM});
   if (!start()) return kFailed;
-  if (!options_.once) return serve();
+  if (!options_.once) return serve(orders);
   // What the files hold now, as if they were new: nothing was scanned before.
   for (auto& group : groups_) group.started = true;
   scan();
@@ -95,6 +53,9 @@ int Daemon::check() {
   if (!config) {
     fmt::print(stderr, "{}\n", fmt::join(config.error(), "\n"));
     return kFailed;
+  }
+  for (const auto& group : config->groups) {
+    for (const auto& warning : group.warnings) fmt::print(stderr, "{}\n", warning);
   }
   fmt::print("{}: no mistakes; {} group{}, to {} every {} s\n", options_.config, config->groups.size(),
              config->groups.size() == 1 ? "" : "s", fmt::join(config->servers, ", "),
@@ -126,12 +87,14 @@ bool Daemon::start() {
 }
 
 Mapping Daemon::mapping_of(GroupConfig&& config) const {
+  for (const auto& warning : config.warnings) log_.say(Priority::kWarning, warning);
   return {.group = config.name,
           .hostname = config_.hostname.value_or(machine_),
           .tags = std::move(config.tags),
           .request = std::move(config.request),
           .metrics = std::move(config.metrics),
-          .limits = text_limits(config_.server_kind)};
+          .limits = text_limits(config_.server_kind),
+          .tags_room = config_.max_datagram / 2};
 }
 
 Daemon::Group Daemon::make_group(GroupConfig&& config) const {
@@ -174,7 +137,7 @@ void Daemon::reload() {
       old.erase(group);
     }
   }
-  set_timer(timer_, config_.interval);
+  ticks_->set(config_.interval);
   log_.say(Priority::kNotice, options_.config + ": read again");
 }
 
@@ -212,22 +175,16 @@ void Daemon::scan_group(Group& group) {
   for (const auto& problem : group.mapper.take_problems()) log_.complain(in_group(problem));
 }
 
-int Daemon::serve() {
-  const sigset_t signals = orders();
-  const Descriptor orders = checked(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd");
-  const Descriptor timer =
-      checked(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create");
-  timer_ = timer.get();
-  set_timer(timer_, config_.interval);
-  const auto watchdog = watchdog_period();
+int Daemon::serve(daemon::Orders& orders) {
+  ticks_.emplace(config_.interval);
+  daemon::Watchdog watchdog;
 
   scan();
-  ::sd_notify(0, "READY=1");
+  daemon::tell_ready();
   log_.say(Priority::kInfo,
            fmt::format("sends {} to {} every {} s", fmt::join(group_names(), ", "),
                        options_.dry_run ? "nothing" : fmt::to_string(fmt::join(config_.servers, ", ")),
                        seconds_of(config_.interval)));
-  auto alive_at = Steady::now();
   while (!ends_) {
     // Until an order, the interval's end, the watchdog's time, the next burst, or its outcome.
     std::optional<std::chrono::nanoseconds> wait;
@@ -236,31 +193,19 @@ int Daemon::serve() {
     } else if (const auto look_at = delivery_.look_at()) {
       wait = std::max<std::chrono::nanoseconds>(*look_at - Steady::now(), 0ns);
     }
-    if (watchdog) wait = std::clamp(alive_at + *watchdog - Steady::now(), 0ns, wait.value_or(*watchdog));
-    std::array<pollfd, 2> polled{{{orders.get(), POLLIN, 0}, {timer_, POLLIN, 0}}};
-    const timespec timeout = timespec_of(wait.value_or(0ns));
-    if (::ppoll(polled.data(), polled.size(), wait ? &timeout : nullptr, nullptr) < 0 && errno != EINTR) {
-      fail("ppoll");
-    }
-    if (watchdog && Steady::now() >= alive_at + *watchdog) {
-      ::sd_notify(0, "WATCHDOG=1");
-      alive_at = Steady::now();
-    }
+    daemon::wait(orders, *ticks_, watchdog, wait);
     if (delivery_.waits()) {
       delivery_.send_burst();
     } else if (const auto look_at = delivery_.look_at(); look_at && Steady::now() >= *look_at) {
       delivery_.look();
     }
-    signalfd_siginfo order{};
-    while (::read(orders.get(), &order, sizeof order) == sizeof order)
-      obey(static_cast<int>(order.ssi_signo));
-    std::uint64_t passed = 0;
-    if (!ends_ && ::read(timer_, &passed, sizeof passed) == sizeof passed) {
+    while (const auto order = orders.take()) obey(*order);
+    if (!ends_ && ticks_->take()) {
       delivery_.send_all(0ms);  // a scan that is not out when the next one comes has waited long enough
       scan();
     }
   }
-  ::sd_notify(0, "STOPPING=1");
+  daemon::tell_stopping();
   scan();
   delivery_.send_all(kLastWords);
   delivery_.end_scan();
@@ -273,13 +218,9 @@ void Daemon::obey(int signal) {
     ends_ = true;
     return;
   }
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  const auto microseconds =
-      static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(now.tv_nsec) / 1'000;
-  ::sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", static_cast<unsigned long long>(microseconds));
+  daemon::tell_reloading();
   reload();
-  ::sd_notify(0, "READY=1");
+  daemon::tell_ready();
 }
 
 std::vector<std::string> Daemon::group_names() const {

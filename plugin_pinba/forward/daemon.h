@@ -55,7 +55,7 @@ class Daemon {
   [[nodiscard]] Mapping mapping_of(GroupConfig&& config) const;
   void scan();
   void scan_group(Group& group);
-  int serve();
+  int serve(daemon::Orders& orders);
   void obey(int signal);
   [[nodiscard]] std::vector<std::string> group_names() const;
   void notify_status();
@@ -68,7 +68,7 @@ class Daemon {
   Delivery delivery_;
   std::uint64_t untold_ = 0;  // complaints of this scan that the log had no room for
   bool ends_ = false;
-  int timer_ = -1;
+  std::optional<daemon::Ticks> ticks_;  // of scans
 };
 
 }  // namespace mmstats::forward

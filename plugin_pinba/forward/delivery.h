@@ -17,6 +17,9 @@
 
 namespace mmstats::forward {
 
+using daemon::DaemonLog;
+using daemon::Priority;
+
 // One thread at a time, beside the sender's own.
 class Delivery {
  public:

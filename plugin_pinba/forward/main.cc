@@ -16,7 +16,7 @@
 namespace forward = mmstats::forward;
 
 int main(int argc, char** argv) {
-  forward::DaemonLog log;
+  mmstats::daemon::DaemonLog log("mmstats-pinba");
   try {
     forward::Options options;
     CLI::App app("Forwards what applications publish in mmstats files to a Pinba server.", "mmstats-pinba");
@@ -49,7 +49,7 @@ int main(int argc, char** argv) {
     options.config_given = config->count() > 0;
     return forward::Daemon(std::move(options), log).run();
   } catch (const std::exception& error) {
-    log.say(forward::Priority::kError, error.what());
+    log.say(mmstats::daemon::Priority::kError, error.what());
     return forward::kFailed;
   }
 }

@@ -17,6 +17,9 @@ namespace {
 Series series_of(const Distribution& distribution) {
   Series series;
   series.name = distribution.name;
+  series.family = distribution.family;
+  series.dimensions = distribution.dimensions;
+  series.asked = distribution.asked;
   series.groups = distribution.groups;
   series.rule = distribution.rule;
   series.slot = distribution.slot;
@@ -62,7 +65,8 @@ void RequestMapper::find_target(BucketSource& bucket, const Distribution& distri
   Series named = series_of(distribution);
   if (named.rule == kNoRule && bucket.count != kNone && all[bucket.count].rule != kNoRule)
     named = all[bucket.count];
-  bucket.target = find_timer(find_request(named), timer_tags(mapping_, named, distribution.name));
+  const std::string_view metric = distribution.family.empty() ? distribution.name : distribution.family;
+  bucket.target = find_timer(find_request(named), timer_tags(mapping_, named, metric));
 }
 
 void RequestMapper::gather(std::uint32_t index, AllDistributions distributions, AllSeries all) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 
 #include "mmstats/error.h"
@@ -31,6 +32,19 @@ bool is_of_bytes(std::string_view unit) {
 
 std::string key_of(std::string_view label, std::int32_t worker) {
   return fmt::format("{}\x1f{}", worker, label);
+}
+
+bool is_plain(const Series& series) { return series.dimensions.empty() && series.asked.empty(); }
+
+// Of `series`, if it had the label: of several with one name it is that with the same dimensions.
+std::string key_among_equals(std::string_view label, const Series& series) {
+  std::string key = key_of(label, series.slot);
+  for (const auto* dimensions : {&series.dimensions, &series.asked}) {
+    key += '\x1e';
+    for (const auto& [name, value] : *dimensions)
+      fmt::format_to(std::back_inserter(key), "{}:{}={}:{}", name.size(), name, value.size(), value);
+  }
+  return key;
 }
 
 }  // namespace
@@ -98,7 +112,12 @@ void RequestMapper::bind(std::uint32_t index, const Series& series) {
   Source& source = sources_[index];
   const MetricConfig* metric = metric_of(mapping_, series);
   const bool counter = series.kind == Kind::kCounter;
-  if (counter) counters_.emplace(key_of(series.name, series.slot), index);
+  if (counter && is_plain(series)) {
+    counters_.insert_or_assign(key_of(series.name, series.slot), index);
+  } else if (counter) {
+    counters_.emplace(key_of(series.name, series.slot), index);
+    counters_.emplace(key_among_equals(series.name, series), index);
+  }
   if (metric != nullptr && metric->as == As::kRequestField) {
     source.use = Use::kField;
     source.field = metric->field;
@@ -114,8 +133,14 @@ void RequestMapper::bind(std::uint32_t index, const Series& series) {
 void RequestMapper::find_partner(std::uint32_t index, AllSeries all) {
   const Series& series = all[index];
   const MetricConfig* metric = metric_of(mapping_, series);
-  if (metric != nullptr && !metric->hits.empty()) {
-    const std::string label = metric_text(metric->hits, series);
+  const auto hits =
+      metric == nullptr || metric->hits.empty() ? std::string() : metric_label(metric->hits, series);
+  if (!hits) {
+    complain(
+        fmt::format(R"(label "{}" does not have a dimension that hits = "{}" asks for: it counts as one hit )"
+                    "an interval",
+                    printable(series.name), printable(metric->hits)));
+  } else if (const std::string& label = *hits; !label.empty()) {
     auto key = key_of(label, series.slot);
     if (const auto partner = counters_.find(key); partner != counters_.end()) {
       pair_up(index, partner->second);
@@ -137,8 +162,11 @@ void RequestMapper::find_partner(std::uint32_t index, AllSeries all) {
   if (!series.name.ends_with(suffix)) return;
   const auto stem = std::string_view(series.name).substr(0, series.name.size() - suffix.size());
   const auto other_suffix = series.integral ? kSumSuffix : kCountSuffix;
-  const auto other = counters_.find(key_of(fmt::format("{}{}", stem, other_suffix), series.slot));
+  const auto other_label = fmt::format("{}{}", stem, other_suffix);
+  const auto other = counters_.find(is_plain(series) ? key_of(other_label, series.slot)
+                                                     : key_among_equals(other_label, series));
   if (other == counters_.end() || all[other->second].integral == series.integral) return;
+  if (all[other->second].dimensions != series.dimensions || all[other->second].asked != series.asked) return;
   const std::uint32_t sum = series.integral ? other->second : index;
   const std::uint32_t count = series.integral ? index : other->second;
   if (sources_[sum].use != Use::kEvents || sources_[count].use != Use::kEvents ||
@@ -167,8 +195,8 @@ void RequestMapper::find_target(std::uint32_t index, const Series& named) {
     source.target = request;
     return;
   }
-  std::string_view metric = named.name;
-  if (source.owns_partner) metric.remove_suffix(kCountSuffix.size());
+  std::string_view metric = named.family.empty() ? named.name : named.family;
+  if (source.owns_partner && metric.ends_with(kCountSuffix)) metric.remove_suffix(kCountSuffix.size());
   source.target = find_timer(request, timer_tags(mapping_, named, metric));
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "collect/fold.h"
+#include "pinba/encode.h"
 #include "pinba/wire.h"
 #include "plugin_pinba/forward/config.h"
 
@@ -31,13 +32,18 @@ struct Mapping {
   Naming request;
   std::vector<MetricConfig> metrics;
   TextLimits limits;
+  std::size_t tags_room = pinba::kDefaultDatagram / 2;  // bytes for the dimensions of one timer
 };
 
 // The metric that the series' label matched; none: it matched none.
 const MetricConfig* metric_of(const Mapping& mapping, const Series& series);
 
-// A metric's own text, with what the groups of its pattern found in the label.
-std::string metric_text(const std::string& text, const Series& series);
+// A metric's own text, with what the groups of its pattern found in the label, and with the values of
+// dimensions, also of dropped ones. None: the series does not have one that the text asks for, so it says
+// nothing.
+std::optional<std::string> metric_text(const std::string& text, const Series& series);
+// The same, where the text is a label: values are as they are in labels.
+std::optional<std::string> metric_label(const std::string& text, const Series& series);
 
 struct RequestNames {
   std::string hostname;
@@ -52,8 +58,8 @@ struct RequestNames {
 // Of the request that the series goes into. `problem`: what had to be left out, if anything.
 RequestNames request_names(const Mapping& mapping, const Series& series, std::string& problem);
 
-// Of the timer for the series, where `metric` stands for its label. Never empty: servers lose timers without
-// any.
+// Of the timer for the series, where `metric` stands for its label. Each dimension has one, or the metric's
+// configuration has one of that name. Never empty: servers lose timers without any.
 TagTexts timer_tags(const Mapping& mapping, const Series& series, std::string_view metric);
 
 }  // namespace mmstats::forward

@@ -116,6 +116,24 @@ def main(build):
         server.end()
 
 
+def families(build):
+    """As many series with dimensions as without: what /metrics takes for each, and whether that is linear."""
+    for count in (1000, 10_000):
+        plain = [writer.counter(f"web.responses.method{at % 10}.{at // 10}", at) for at in range(count)]
+        values = {(f"method{at % 10}", str(at // 10)): at for at in range(count)}
+        family = writer.family("web.responses", ("method", "status"), values, "counter", "responses", "Responses sent")
+        for name, fields in (("plain", plain), ("of a family", family)):
+            with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+                file = writer.MmstatsFile(f"{folder}/web.mmstats", fields)
+                server = Server(build, folder)
+                server.measure(f"/metrics, {count:,} {name}", ["/metrics"])
+                server.measure(f"/live/values of {count:,} {name}", [f"/live/values?ids=0-{count - 1}"])
+                if name != "plain":
+                    server.measure(f"/series by status of {count:,}", ["/series/web.responses?by=status&top=10"])
+                server.end()
+                file.close()
+
+
 def sum_time(held, buffer):
     began = time.perf_counter()
     for fd in held:
@@ -125,3 +143,4 @@ def sum_time(held, buffer):
 
 if __name__ == "__main__":
     main(sys.argv[1])
+    families(sys.argv[1])

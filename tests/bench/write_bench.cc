@@ -16,12 +16,16 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <random>
 #include <string>
 #include <thread>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/buckets.h"
+#include "mmstats/family.h"
 #include "mmstats/fields.h"
 #include "mmstats/histogram.h"
 #include "mmstats/model.h"
@@ -35,6 +39,7 @@
 #endif
 #ifdef WITH_PROMETHEUS
 #include <prometheus/counter.h>
+#include <prometheus/registry.h>
 #endif
 
 namespace {
@@ -138,6 +143,63 @@ void compare_counters(mmstats::Model& model, Memory& memory) {
   static prometheus::Counter prometheus_counter;
   compare("Counter", "prometheus-cpp's Increment", kMany, repeat([=]() mutable { ++counter; }),
           repeat([] { prometheus_counter.Increment(); }));
+#endif
+}
+
+// To look a combination up, and to add to it. The floor does what any such table has to: it hashes both
+// values, and compares them.
+void compare_families(mmstats::Model& model) {
+  constexpr std::size_t kMany = 100'000;
+  const mmstats::Family<mmstats::Counter> family(model, "responses", {"method", "status"});
+  const std::string methods[] = {"GET", "POST", "PUT", "DELETE"};
+  const std::string statuses[] = {"200", "201", "204", "301", "304", "400", "403", "404", "500", "503"};
+  std::map<std::pair<std::string_view, std::string_view>, std::uint64_t> ordered;
+  std::unordered_map<std::string, std::uint64_t> hashed;
+  for (const auto& method : methods) {
+    for (const auto& status : statuses) {
+      family.with(method, status).incr();
+      ordered[{method, status}] = 1;
+      hashed[method + '.' + status] = 1;
+    }
+  }
+  const auto each = [&](auto&& act) {
+    return [&, act](std::size_t operations) {
+      for (std::size_t i = 0; i < operations; ++i) act(methods[i % 4], statuses[i % 10]);
+    };
+  };
+  const auto ours =
+      each([&](const std::string& method, const std::string& status) { family.with(method, status).incr(); });
+  compare("Family, two texts", "std::map of two views", kMany, ours,
+          each([&](const std::string& method, const std::string& status) {
+            ++ordered.find({method, status})->second;
+          }));
+  compare("Family, two texts", "unordered_map, joined text", kMany, ours,
+          each([&](const std::string& method, const std::string& status) {
+            ++hashed.find(method + '.' + status)->second;
+          }));
+  compare(
+      "Family, a text and a number", "std::map of two views", kMany,
+      [&](std::size_t operations) {
+        for (std::size_t i = 0; i < operations; ++i) family.with(methods[i % 4], 200).incr();
+      },
+      each([&](const std::string& method, const std::string& status) {
+        ++ordered.find({method, status})->second;
+      }));
+  const mmstats::Family<mmstats::Counter> full(model, "full", {"method", "status"}, {.max_series = 1});
+  full.with("x", "y").incr();
+  compare(
+      "Family, of which there are too many", "std::map of two views", kMany,
+      each([&](const std::string& method, const std::string& status) { full.with(method, status).incr(); }),
+      each([&](const std::string& method, const std::string& status) {
+        ++ordered.find({method, status})->second;
+      }));
+#ifdef WITH_PROMETHEUS
+  static prometheus::Registry registry;
+  static auto& counters = prometheus::BuildCounter().Name("responses").Register(registry);
+  compare("Family, two texts", "prometheus-cpp's Family::Add", kMany, ours,
+          each([&](const std::string& method, const std::string& status) {
+            counters.Add({{"method", method}, {"status", status}}).Increment();
+          }));
 #endif
 }
 
@@ -335,6 +397,7 @@ int main(int argc, char** argv) {
     mmstats::Model model({.label_prefix = "bench", .path = path});
     Memory memory;
     compare_counters(model, memory);
+    compare_families(model);
     compare_places(model, path);
     compare_texts(model);
     compare_values(model);

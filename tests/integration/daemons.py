@@ -166,6 +166,12 @@ def port_answers(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def open_page(port, target):
+    # No proxy, whatever the environment says: loopback only.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    return opener.open(f"http://127.0.0.1:{port}{target}", timeout=20 * TIME_SCALE)
+
+
 def program(name):
     """Daemons live in sbin, which is not in everybody's PATH."""
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin:/sbin:/bin")
@@ -400,21 +406,72 @@ server.serve_forever()
         return True
 
     def get(self, path, **query):
-        url = f"http://127.0.0.1:{self.port}{path}?{urllib.parse.urlencode(query)}"
-        # No proxy, whatever the environment says: loopback only.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(url, timeout=20 * TIME_SCALE) as answer:
+        with open_page(self.port, f"{path}?{urllib.parse.urlencode(query)}") as answer:
             return answer.read()
 
-    def points(self, target, since="-2min"):
-        """(time, value) of a target's points that have a value."""
+    def _series(self, target, since):
         try:
-            series = json.loads(self.get("/render", target=target, format="json", **{"from": since}))
+            return json.loads(self.get("/render", target=target, format="json", **{"from": since}))
         except urllib.error.HTTPError as error:
             if error.code != 500:
                 raise
             return []  # it cannot read a file that Carbon is just making
+
+    def points(self, target, since="-2min"):
+        """(time, value) of a target's points that have a value."""
+        series = self._series(target, since)
         return [(when, value) for one in series for value, when in one["datapoints"] if value is not None]
+
+    def last(self, target, since="-2min"):
+        """{name: last value} of a target's series."""
+        values = {one["target"]: [value for value, _ in one["datapoints"] if value is not None]
+                  for one in self._series(target, since)}
+        return {name: of_name[-1] for name, of_name in values.items() if of_name}
 
     def png(self, target, since="-2min"):
         return self.get("/render", target=target, format="png", width=600, height=300, **{"from": since})
+
+
+class Prometheus(Daemon):
+    """Scrapes what listens at the `port` of each server, once a second."""
+
+    def __init__(self, workspace, *servers):
+        self.port = free_port()
+        folder = os.path.join(workspace, f"prometheus-{self.port}")
+        os.makedirs(folder)
+        config = os.path.join(folder, "prometheus.yml")
+        targets = ", ".join(f'"127.0.0.1:{server.port}"' for server in servers)
+        with open(config, "w") as file:
+            file.write(
+                f"""\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+- job_name: mmash
+  static_configs: [{{targets: [{targets}]}}]
+"""
+            )
+        argv = [program("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder}/tsdb",
+                f"--web.listen-address=127.0.0.1:{self.port}"]
+        super().__init__("prometheus", argv, folder)
+
+    def ready(self):
+        try:
+            with open_page(self.port, "/-/ready") as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def ask(self, path, **query):
+        """What its API answers."""
+        with open_page(self.port, f"/api/v1/{path}?{urllib.parse.urlencode(query)}") as answer:
+            return json.load(answer)["data"]
+
+    def values(self, query):
+        """{labels, as sorted pairs: value} of an expression."""
+        result = self.ask("query", query=query)["result"]
+        return {tuple(sorted(one["metric"].items())): float(one["value"][1]) for one in result}
+
+    def value(self, query):
+        """Of the only result; None if there is not one."""
+        values = list(self.values(query).values())
+        return values[0] if len(values) == 1 else None

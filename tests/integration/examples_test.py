@@ -70,7 +70,7 @@ class WebServiceTest(unittest.TestCase):
         wait_until(lambda: self.total("web.latency.count") == got.total(), f"{got.total()} requests are counted")
         self.assertEqual(self.total("web.requests"), got.total())
         for status in 200, 404, 500:
-            self.assertEqual(self.total(f"web.status.{status}"), got[status])
+            self.assertEqual(self.total(f"web.responses.GET.{status}"), got[status])
         self.assertEqual(self.total("web.bytes_sent"), size)
 
         left = [path for path in self.files() if f"-{victim}-" in path]

@@ -39,7 +39,7 @@ ODD_LABELS = [
 ]
 
 
-def write_graphite(port):
+def write_graphite(port, rates=True):
     return f"""\
 <LoadPlugin write_graphite>
   FlushInterval 1
@@ -50,7 +50,7 @@ def write_graphite(port):
     Port "{port}"
     Protocol "tcp"
     Prefix "collectd."
-    StoreRates true
+    StoreRates {str(rates).lower()}
     PreserveSeparator true
   </Node>
 </Plugin>

@@ -112,7 +112,7 @@ class PageTest(unittest.TestCase):
     def js(self, script, *arguments):
         return self.browser.execute_script(f"return {script}", *arguments)
 
-    def wait(self, condition, what, seconds=10):
+    def wait(self, condition, what, seconds=60):
         return daemons.wait_until(lambda: self.js(condition), what, seconds)
 
     def imported(self, module, expression, *arguments):
@@ -171,6 +171,27 @@ class PageTest(unittest.TestCase):
     def last(self, plot=0, column=1):
         points = self.points(plot, column)
         return points[-1][1] if points else None
+
+    def wait_for_drawing(self):
+        """Waits until what the page is now is drawn. A slow machine is never done with a live one: ask if it drew since."""
+        drawings = self.js("mmash.plots.drawings")
+        self.js("mmash.plots.draw()")
+        self.wait(f"mmash.plots.drawings > {drawings}", "it is drawn")
+
+    def work(self):
+        """Seconds of processor time that the page's own thread has taken so far, whatever else the machine does."""
+        self.browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+        metrics = self.browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+        return next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
+
+    def work_of_a_look(self, looks=8):
+        """The most that one of the next looks takes of it: what a key waits for on an idle machine."""
+        most = 0
+        for _ in range(looks):
+            before, now = self.work(), self.js("mmash.history.now")
+            self.wait(f"mmash.history.now > {now}", "the next look", 30)
+            most = max(most, self.work() - before)
+        return most
 
     def pixels(self, plot=0):
         return self.js("mmash.plots.plots[arguments[0]].element.querySelector('canvas').toDataURL()", plot)

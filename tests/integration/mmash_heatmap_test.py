@@ -154,7 +154,7 @@ class MmashHeatmapTest(PageTest):
     def test_a_chosen_cell_whose_time_is_over_is_let_go(self):
         file = self.publish("app", *writer.distribution("latency", [], powers=(0,)))
         self.serve()
-        self.view("rate=50&history=10&plot=auto;histogram:latency")
+        self.view("rate=50&history=60&plot=auto;histogram:latency")
         self.wait("mmash.plots.plots[0].heatmap.columns.length > 2", "columns")
         file.add("latency", [1.0])
         self.wait("mmash.plots.plots[0].heatmap.most === 1", "a value")
@@ -208,7 +208,7 @@ class MmashHeatmapTest(PageTest):
     def test_a_link_may_name_a_histogram_without_its_kind_and_before_it_is_there(self):
         self.publish("app", writer.gauge("load", 0.5))
         self.serve()
-        self.view("rate=50&history=10&plot=auto;latency&plot=auto;load")
+        self.view("rate=50&history=1000&plot=auto;latency&plot=auto;load")
         heatmaps = "mmash.plots.plots.map((plot) => plot.heatmap !== undefined)"
         self.wait("mmash.plots.plots[1].dygraph != null", "the gauge's plot")
         self.assertEqual(self.js(heatmaps), [False, False])

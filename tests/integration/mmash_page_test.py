@@ -316,26 +316,31 @@ class MmashPageTest(PageTest):
         self.view("rate=50")
         self.assertEqual(self.js("mmash.live.series.length"), 10_000)
         self.js("mmash.live.series.slice(0, 4000).filter((_, at) => at % 100 === 0).forEach((one) => mmash.plots.toggle(one.key))")
-        took = self.js(
-            """((box) => { const at = performance.now(); box.value = "metric"; box.dispatchEvent(new Event("input")); return performance.now() - at; })
+        before = self.work()
+        self.js(
+            """((box) => { box.value = "metric"; box.dispatchEvent(new Event("input")); })
             (document.getElementById("search"))"""
         )
-        self.assertLess(took, 500 * daemons.TIME_SCALE)
+        self.assertLess(self.work() - before, 0.5)
         self.wait("document.getElementById('found').textContent === '10,000 of 10,000'", "all are found")
         self.js("document.getElementById('tree').scrollTo(0, 1e9)")
         daemons.wait_until(lambda: self.names()[-1:] == ["metric9999"], "the last row")
         daemons.wait_until(lambda: self.rows()[-1][1] == "9,999", "the last row's value")
         self.assertLess(self.js("document.querySelectorAll('*').length"), 2500)
-        # One request a scan, however many plots and rows.
+        # One request a scan, however many plots and rows; and one where rows came into sight, which on a slow machine may
+        # be still to come.
         self.js("performance.clearResourceTimings()")
-        self.browser.execute_async_script(
-            """const done = arguments[0]; let scans = 0;
-            mmash.live.addEventListener("values", ({detail}) => { if (!detail.glance && ++scans === 20) done(); });"""
+        glances = self.browser.execute_async_script(
+            """const done = arguments[0]; let scans = 0; let glances = 0;
+            mmash.live.addEventListener("values", ({detail}) => {
+              if (detail.glance) ++glances; else if (++scans === 20) done(glances);
+            });"""
         )
         asked = self.js("performance.getEntriesByType('resource').map((one) => one.name.slice(location.origin.length))")
         values = [path for path in asked if path.startswith("/live/values?")]
-        self.assertLessEqual(len(values), 22)
-        self.assertLessEqual(len(asked), 25)
+        self.assertLess(glances, 10)
+        self.assertLessEqual(len(values), 22 + glances)
+        self.assertLessEqual(len(asked), 25 + glances)
         self.assertLess(max(map(len, asked)), 8000)
         # What is out of sight is forgotten, and what is in sight is little.
         self.assertLess(self.js("mmash.history.tracked"), 150)

@@ -360,48 +360,11 @@ class MmashTest(unittest.TestCase):
         self.assertEqual((result.returncode, result.stdout, result.stderr), (0, b"", b""), text.decode())
 
     def prometheus(self, *servers):
-        """A running Prometheus that scrapes them, as a function that asks its API."""
-        port = daemons.free_port()
-        config = os.path.join(self.folder, f"prometheus-{port}.yml")
-        targets = ", ".join(f'"127.0.0.1:{server.port}"' for server in servers)
-        with open(config, "w") as file:
-            file.write(
-                f"""\
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
-scrape_configs:
-- job_name: mmash
-  static_configs: [{{targets: [{targets}]}}]
-"""
-            )
-        prometheus = daemons.Daemon(
-            "prometheus",
-            [
-                daemons.program("prometheus"),
-                f"--config.file={config}",
-                f"--storage.tsdb.path={self.folder}/tsdb-{port}",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            os.path.join(self.folder, f"prometheus-{port}"),
-        )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-        def ready():
-            try:
-                with opener.open(f"http://127.0.0.1:{port}/-/ready", timeout=SECONDS) as answer:
-                    return answer.status == 200
-            except OSError:
-                return False
-
-        prometheus.ready = ready
+        """A running Prometheus that scrapes them."""
+        prometheus = daemons.Prometheus(self.folder, *servers)
         prometheus.__enter__()
         self.addCleanup(prometheus.__exit__, None, None, None)
-
-        def ask(path, **query):
-            url = f"http://127.0.0.1:{port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
-            with opener.open(url, timeout=SECONDS) as answer:
-                return json.load(answer)["data"]
-
-        return ask
+        return prometheus
 
     def test_prometheus_adds_histograms_of_four_hosts(self):
         def latency(values):
@@ -429,12 +392,7 @@ scrape_configs:
                 self.addCleanup(server.__exit__, None, None, None)
                 servers.append(server)
                 self.check_metrics(servers[-1])
-            ask = self.prometheus(*servers)
-
-            def value(query):
-                result = ask("query", query=query)["result"]
-                return float(result[0]["value"][1]) if len(result) == 1 else None
-
+            value = self.prometheus(*servers).value
             count = "sum(web_latency_seconds_count)"
             daemons.wait_until(lambda: value(count) == len(values) * len(first), "all hosts are scraped", 60)
             for path, added in zip(files, values):
@@ -462,12 +420,8 @@ scrape_configs:
         )
         server = self.start()
         self.check_metrics(server)
-        ask = self.prometheus(server)
-
-        def value(name):
-            result = ask("query", query=name)["result"]
-            return float(result[0]["value"][1]) if len(result) == 1 else None
-
+        prometheus = self.prometheus(server)
+        value = prometheus.value
         daemons.wait_until(lambda: value("web_requests_total") == 2**53 + 8, "Prometheus has the value", 60)
         self.assertEqual(value("web_latency_seconds"), 0.25)
         self.assertEqual(value('{__name__=~"web_odd_label_[0-9a-f]{12}_total"}'), 9)
@@ -475,7 +429,7 @@ scrape_configs:
         self.assertEqual(both, {1, 2})
         self.assertEqual(value("up"), 1)
         self.assertEqual(value("mmash_files"), 1)
-        about = ask("metadata")
+        about = prometheus.ask("metadata")
         self.assertEqual(
             about["web_requests"], [{"type": "counter", "unit": "", "help": 'Requests "answered"'}]
         )
@@ -483,8 +437,67 @@ scrape_configs:
             about["web_latency_seconds"],
             [{"type": "gauge", "unit": "seconds", "help": "From accept to \\ answer"}],
         )
-        targets = ask("targets")["activeTargets"]
+        targets = prometheus.ask("targets")["activeTargets"]
         self.assertEqual([(one["health"], one["lastError"]) for one in targets], [("up", "")])
+
+    def test_prometheus_asks_families_by_their_dimensions(self):
+        odd = 'a.b/c "d" \\ \u00e9%'
+        def fields(counts):
+            return [
+                *writer.family("web.responses", ("method", "status"), counts, "counter", "responses", "Responses sent"),
+                *writer.family("web.queue", ("worker",), {("1",): 2.5, (odd,): 4.5}, "gauge"),
+                *writer.histogram_family("web.latency", ("method",), {("GET",): [0.25] * 9 + [1.0], ("PUT",): [16.0]}, help="Time to answer"),
+            ]
+
+        counts = {("GET", "200"): 7, ("GET", "404"): 2, ("PUT", "200"): 5, ("PUT", ""): 1}
+        for name in ("a", "b"):
+            self.publish(f"{name}.mmstats", *fields(counts), created=100)
+        server = self.start()
+        self.check_metrics(server)
+        for accept in ("text/plain", OPEN_METRICS):
+            body = server.get("/metrics", Accept=accept)[2].decode()
+            lines = [line for line in body.splitlines() if "web_" in line]
+            for family in ("web_responses", "web_queue", "web_latency_seconds"):
+                at = [number for number, line in enumerate(lines) if re.search(rf"\b{family}(_|\b)", line)]
+                self.assertEqual(at, list(range(at[0], at[-1] + 1)), body)
+                self.assertEqual(sum(line.startswith("# TYPE ") for line in lines if family in line), 1, body)
+        prometheus = self.prometheus(server)
+        values = prometheus.values
+        by_status = "sum by (status) (web_responses_total)"
+        daemons.wait_until(lambda: len(values(by_status)) == 3, "Prometheus has the family", 60)
+        self.assertEqual(values(by_status), {(("status", "200"),): 24, (("status", "404"),): 4, (): 2})
+        self.assertEqual(values("sum(web_responses_total{method='GET'})"), {(): 18})
+        self.assertEqual({dict(key)["worker"] for key in values("max by (worker) (web_queue)")}, {"1", odd})
+        # Over both methods: the bounds of both are the same.
+        median = values("histogram_quantile(0.5, sum by (le) (web_latency_seconds_bucket))")[()]
+        self.assertLessEqual(abs(median - 0.25), 0.25 * 0.25)
+        most = values("histogram_quantile(0.99, sum by (method, le) (web_latency_seconds_bucket))")
+        self.assertLessEqual(abs(most[(("method", "PUT"),)] - 16), 16 * 0.25)
+        self.assertEqual(values("sum by (method) (web_latency_seconds_count)"), {(("method", "GET"),): 20, (("method", "PUT"),): 2})
+        for name in ("a", "b"):
+            counts[("GET", "404")] += 1000
+            self.publish(f"{name}.mmstats", *fields(counts), created=100)
+        rates = "sum by (status) (rate(web_responses_total[30s]))"
+        daemons.wait_until(lambda: values(rates).get((("status", "404"),), 0) > 0, "the rate of one status", 60)
+        self.assertEqual(values(rates)[(("status", "200"),)], 0)
+        targets = prometheus.ask("targets")["activeTargets"]
+        self.assertEqual([(one["health"], one["lastError"]) for one in targets], [("up", "")])
+
+    def test_labels_of_old_files_get_dimensions_by_a_pattern(self):
+        self.publish("a.mmstats", writer.counter("web.status.404", 3), writer.counter("web.status.200", 4), writer.counter("web.other", 5))
+        server = self.start("--labels", r"web\.status\.(?P<status>[0-9]+)")
+        self.check_metrics(server)
+        body = server.get("/metrics")[2].decode()
+        self.assertIn('web_status_total{status="404"} 3\n', body)
+        self.assertIn('web_status_total{status="200"} 4\n', body)
+        self.assertIn("web_other_total 5\n", body)
+        told = {one["label"]: one for one in server.json("/live/series")["series"]}
+        self.assertEqual(told["web.status.404"]["dimensions"], {"status": "404"})
+        self.assertNotIn("family", told["web.other"])
+        for wrong in ("(", "a(b)"):
+            result = subprocess.run([MMASH, "--labels", wrong], capture_output=True, check=False, timeout=SECONDS, text=True)
+            self.assertEqual(result.returncode, 2, result)
+            self.assertIn(f'--labels "{wrong}"', result.stderr)
 
     def test_the_end_of_open_metrics_is_told(self):
         self.publish("a.mmstats", writer.counter("a", 1))
@@ -632,6 +645,24 @@ scrape_configs:
             daemons.wait_until(lambda: server.log().count(" cut off") == 10, "slow clients are cut off")
         # Ten answers of 60 MB each went on at a time.
         self.assertLess(server.memory() - before, 80 << 20)
+
+    def test_who_takes_nothing_of_a_familys_groups_costs_little(self):
+        names = [f"name{at:_>251}" for at in range(16)]
+        counts = {(*("v" for _ in names[1:]), str(at)): at for at in range(10_000)}
+        self.publish("a.mmstats", *writer.family("app", names, counts))
+        server = self.start("--timeout", "5")
+        target = "/series/app?top=1000&" + "&".join(f"by={name}" for name in names)
+        family = server.json(target)["families"][0]
+        self.assertEqual((len(family["groups"]), family["by"], family["other"]["groups"]), (1000, names, 9000))
+        before = server.memory()
+        with contextlib.ExitStack() as stack:
+            for connection in [stack.enter_context(server.connect()) for _ in range(20)]:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                # More than what the system keeps for them.
+                connection.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * 3)
+            self.assertEqual(server.json(f"/series/app?by={names[-1]}&top=1")["families"][0]["series"], 10_000)
+        # An answer of all combinations with their names had 40 MB for each of them.
+        self.assertLess(server.memory() - before, 20 << 20)
 
     def test_who_takes_a_big_answer_slowly_gets_all_of_it(self):
         for i in range(20):

@@ -49,6 +49,34 @@ def distribution(label, values, unit="seconds", help="", powers=()):
     return [*fields, counter(f"{label}.count", len(values)), text("sys.metadata", told, 500)]
 
 
+def escaped(value):
+    """A value of a dimension as a part of a label."""
+    part = "".join(f"%{ord(c):02X}" if c in ".%\x7f" or c < " " else c for c in value)
+    return "%73ys" if part == "sys" else part
+
+
+def family(label, dimensions, values, kind="counter", unit="", help=""):
+    """The fields of a family: one for each combination in `values`, a tuple of values of the dimensions -> number; of
+    histograms, a list of numbers."""
+    scheme = f"log-linear {PARTS} {LOWEST_POWER} 50" if kind == "histogram" else ""
+    told = "\t".join((label, kind, unit, help, scheme, " ".join(dimensions))) + "\n"
+    fields = [text("sys.metadata", told, len(told.encode()))]
+    for combination, value in values.items():
+        name = ".".join((label, *map(escaped, combination)))
+        if kind == "histogram":
+            fields += [field for field in distribution(name, value) if field.label != "sys.metadata"]
+            fields.append(Field(f"{name}.sum", "d", True, float(sum(value))))
+        elif kind == "counter":
+            fields.append(Field(name, " Q", True, value))
+        else:
+            fields.append(Field(name, " d" if isinstance(value, float) else " q", True, value))
+    return fields
+
+
+def histogram_family(label, dimensions, values, unit="seconds", help=""):
+    return family(label, dimensions, values, "histogram", unit, help)
+
+
 def bucket_counts(values):
     """bucket -> how many of the values are in it."""
     counts = {}
@@ -135,6 +163,11 @@ class MmstatsFile:
             at = self._offsets[f"{label}.buckets.{LOWEST_POWER + bucket // PARTS}"] + 1 + 8 * (bucket % PARTS)
             struct.pack_into("Q", self._map, at, struct.unpack_from("Q", self._map, at)[0] + count)
         self.incr(f"{label}.count", len(values))
+
+    def set_removed(self, label, removed=True):
+        """Removes a field, whose type begins with a blank, or brings it back."""
+        at = self._offsets[label] - len(self._fields[label].type)
+        self._map[at : at + 1] = b"\t" if removed else b" "
 
     def incr(self, label, amount=1):
         self.set(label, self.get(label) + amount)

@@ -286,6 +286,49 @@ hits = '\\1.calls'
             entries = [(timer.hits, timer.value / timer.hits) for packet in server.packets() for timer in packet.timers]
             self.assertEqual(entries, [(97, 1 + 1 / 64), (3, 1.5 + 1 / 64)])
 
+    def test_families_arrive_with_a_tag_for_each_dimension_or_as_requests(self):
+        responses = {("GET", "200"): 5, ("GET", "404"): 2, ("a.b %\u2603", "404"): 1}
+        self.file("web", *writer.family("web.responses", ["method", "status"], responses))
+        self.file("db", *writer.family("db.time", ["query"], {("a",): [1.0] * 3, ("b",): [64.0]}, kind="histogram"))
+        self.file("old", writer.counter("old.status.404", 7))
+        env = {"MMSTATS_PATH": self.folder}
+        with Server() as server:
+            self.assertEqual(run("--once", "--server", server.address, env=env).stderr, "")
+            for (method, status), hits in responses.items():
+                self.wait_for_hits(server, hits, metric="web.responses", method=method, status=status)
+            self.wait_for_hits(server, 3, metric="db.time", query="a")
+            self.wait_for_hits(server, 1, metric="db.time", query="b")
+            self.wait_for_hits(server, 7, metric="old.status.404")
+        config = os.path.join(self.workspace, "pinba.toml")
+        with open(config, "w") as file:
+            file.write(r"""
+[[group]]
+name = "shop"
+[[group.metric]]
+family = '.*\.responses'
+where = { method = '[A-Z]+' }
+status = '%{status}'
+tags = { status = '' }
+[[group.metric]]
+match = 'old\.status\.(?P<code>\d+)'
+[[group.metric]]
+match = '.*'
+keep = []
+""")
+        with Server() as server:
+            self.assertEqual(run("--once", "--config", config, "--server", server.address, env=env).stderr, "")
+            self.wait_for_hits(server, 7, metric="web.responses", method="GET")
+            self.wait_for_hits(server, 8, metric="web.responses")
+            self.wait_for_hits(server, 4, metric="db.time")
+            self.assertEqual(server.hits(query="a"), 0)
+            self.wait_for_hits(server, 7, metric="old.status", code="404")
+            of_status = {}
+            for packet in server.packets():
+                for timer in packet.timers:
+                    if ("metric", "web.responses") in timer.tags and ("method", "GET") in timer.tags:
+                        of_status[packet.status] = of_status.get(packet.status, 0) + timer.hits
+            self.assertEqual(of_status, {200: 5, 404: 2})
+
     def test_once_fails_where_a_name_is_not_found_though_there_is_nothing_to_send(self):
         for server in ("name.invalid", "name.invalid,127.0.0.1"):
             result = run("--once", "--server", server, env={"MMSTATS_PATH": self.folder})

@@ -146,7 +146,7 @@ def _fields(data):
 
 
 @functools.cache
-def _message_type():
+def message_type():
     """The class that protoc makes for the message."""
     proto = os.path.join(daemons.HERE, "..", "..", "core", "pinba")
     with tempfile.TemporaryDirectory() as folder:
@@ -159,7 +159,7 @@ def _message_type():
 
 def _agree(data, single, lists):
     """protobuf's own reader finds these fields in the message, and no others."""
-    message = _message_type()()
+    message = message_type()()
     try:
         message.ParseFromString(data)
     except google.protobuf.message.DecodeError as error:
@@ -283,6 +283,7 @@ class Server:
         self.address = f"127.0.0.1:{self.port}"
         self._lock = threading.Lock()
         self._packets = []  # (when, Packet)
+        self._datagrams = []
         self._bad = []
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -315,12 +316,19 @@ class Server:
                 continue
             with self._lock:
                 self._packets.append((time.time(), packet))
+                self._datagrams.append(data)
 
     def packets(self, since=0):
         """All that arrived; none of them may be bad."""
         with self._lock:
             assert not self._bad, f"{len(self._bad)} bad packets, the first: {self._bad[0]}"
             return [packet for when, packet in self._packets if when >= since]
+
+    def datagrams(self):
+        """All that arrived, as they were."""
+        self.packets()
+        with self._lock:
+            return list(self._datagrams)
 
     def hits(self, since=0, **tags):
         """The hits of all timers that have these tags among theirs."""

@@ -182,6 +182,30 @@ class LiveTest(unittest.TestCase):
         terminal.run(f"cd {self.folder}; ulimit -c 0; clear; echo ho''me")
         terminal.wait(lambda lines: lines == ["home", "%"], "an empty screen")
 
+    def test_a_key_groups_families_by_their_dimensions(self):
+        combinations = {("GET", "200"): 5, ("GET", "404"): 2, ("PUT", "404"): 1}
+        self.publish("a", *writer.family("web.hits", ["method", "status"], combinations), writer.counter("plain", 1))
+        every = ["plain", "web.hits.GET.200", "web.hits.GET.404", "web.hits.PUT.404"]
+        with self.terminal() as terminal:
+            self.wait_for_labels(terminal, every)
+            terminal.wait_for(r"  b Group  ")
+            for title, want in (("by method", ["plain", "web.hits.GET", "web.hits.PUT"]),
+                                ("by status", ["plain", "web.hits.200", "web.hits.404"]),
+                                ("all together", ["plain", "web.hits"])):
+                terminal.keys("b")
+                self.wait_for_labels(terminal, want)
+                self.assertIn(f"  {title}  ", terminal.lines()[0])
+            terminal.keys("b")
+            self.wait_for_labels(terminal, every)
+            terminal.keys("End")
+            terminal.wait_for(r'^web\.hits\{method="PUT",status="404"\}  counter$')
+            terminal.keys("q")
+            self.check_restored(terminal, 0)
+        with self.terminal("--by", "status", "--where", "method=G*") as terminal:
+            self.wait_for_labels(terminal, ["web.hits.200", "web.hits.404"])
+            terminal.wait_for(r"^web\.hits\.404 +2 ")
+            terminal.keys("q")
+
     def test_series_are_shown_with_what_they_do_and_the_keys(self):
         web = self.web()
         with Terminal(self.folder) as terminal:

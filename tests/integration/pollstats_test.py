@@ -160,6 +160,40 @@ class LinesTest(Case):
             self.assertEqual(header.replace(" ", ""), "status.200|status.301|status.404")
             self.assertEqual(polling.line().split(), ["0", "|", "3", "|", "0"])
 
+    def test_families_are_grouped_and_filtered_by_dimensions(self):
+        self.publish("web", *writer.family("web.hits", ["method", "status"], {("GET", "200"): 5, ("GET", "404"): 2, ("a.b", "404"): 1}))
+        self.publish("old", writer.counter("old.status.404", 7))
+        glob = self.glob
+
+        def shown(*arguments):
+            result = run("-c", "1", *arguments, glob)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            header, line = result.stdout.splitlines()
+            return dict(zip([cell.strip() for cell in header.split("|")], [cell.strip() for cell in line.split("|")]))
+
+        self.assertEqual(shown("web.hits"), {"web.hits.GET.200": "5", "web.hits.GET.404": "2", "web.hits.a%2Eb.404": "1"})
+        self.assertEqual(shown("--by", "status", "web.hits"), {"web.hits.200": "5", "web.hits.404": "3"})
+        self.assertEqual(shown("--by", "", "web.hits,old.*"), {"web.hits": "8", "old.status.404": "7"})
+        self.assertEqual(shown("--by", "status", "--where", "method=G*", "*"), {"web.hits.200": "5", "web.hits.404": "2"})
+        labels = r"old\.status\.(?P<status>\d+)"
+        self.assertEqual(shown("--labels", labels, "--where", "status=404", "--by", "status", "*"),
+                         {"old.status.404": "7", "web.hits.404": "3"})
+        result = run("--json", "-c", "1", "--by", "method", "--where", "status=4*", "web.*", glob)
+        fields = json.loads(result.stdout)["fields"]
+        self.assertEqual(sorted(fields), ["web.hits.GET", "web.hits.a%2Eb"])
+        field = fields["web.hits.a%2Eb"]
+        self.assertEqual((field["value"], field["family"], field["dimensions"]), (1, "web.hits", {"method": "a.b"}))
+
+    def test_a_dimension_that_no_file_has_is_told_and_shows_nothing(self):
+        self.publish("a", *writer.family("web.hits", ("method",), {("GET",): 5}), writer.counter("plain", 1))
+        glob = self.glob
+        for pattern in ("*", "4*"):
+            result = run("-c", "1", "--where", f"staus={pattern}", "web.*,plain", glob)
+            self.assertEqual(result.stderr, "pollstats: --where: no file has the dimension staus\n")
+            self.assertEqual([cell.strip() for cell in result.stdout.splitlines()[1].split("|")], ["-", "-"])
+        result = run("-c", "1", "--where", "method=*", "*", glob)
+        self.assertEqual((result.stderr, result.stdout.split()[0]), ("", "web.hits.GET"))
+
     def test_a_text_is_shown_as_missing_and_told(self):
         self.publish("a", writer.text("name", "x"), writer.counter("hits", 1))
         result = run("-c", "1", "hits,name,sys.pid,nosuch", self.glob)

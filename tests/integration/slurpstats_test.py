@@ -139,6 +139,22 @@ class SlurpstatsTest(unittest.TestCase):
                 self.assertEqual((got["type"], got["buffered"], got["value"]), (type_text, buffered, value), label)
                 self.assertIs(type(got["value"]), type(value), label)
 
+    def test_json_tells_the_family_and_the_dimensions_of_a_field(self):
+        path = self.publish("a.mmstats", *writer.family("web.hits", ["method", "path"], {("GET", "a.b\n"): 3}))
+        fields = {field["label"]: field for field in json.loads(run("--json", path).stdout)[0]["fields"]}
+        self.assertEqual(
+            fields["web.hits.GET.a%2Eb%0A"],
+            {
+                "label": "web.hits.GET.a%2Eb%0A",
+                "type": "Q",
+                "buffered": True,
+                "value": 3,
+                "family": "web.hits",
+                "dimensions": {"method": "GET", "path": "a.b\n"},
+            },
+        )
+        self.assertNotIn("family", fields["sys.metadata"])
+
     def test_json_stays_valid_whatever_labels_and_texts_hold(self):
         self.publish(
             "odd.mmstats",

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -82,7 +83,7 @@ class Published {
   }
   [[nodiscard]] const mmstats::Field& field(std::string_view label) const {
     const mmstats::Field* const found = find(label);
-    if (found == nullptr) FAIL("no field ", label);
+    if (found == nullptr) throw std::runtime_error("no field " + std::string(label));
     return *found;
   }
   [[nodiscard]] std::string type(std::string_view label) const {
@@ -99,6 +100,7 @@ class Published {
     return number;
   }
 
+  [[nodiscard]] const mmstats::ParsedFile& content() const { return reading_.content; }
   [[nodiscard]] const std::vector<mmstats::Field>& fields() const { return reading_.content.fields; }
   [[nodiscard]] const std::vector<std::byte>& bytes() const { return reading_.snapshot.bytes; }
   // All texts labelled sys.metadata, one after the other.

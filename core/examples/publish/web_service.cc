@@ -6,6 +6,7 @@
 //   curl http://127.0.0.1:8080/items/1
 //   slurpstats
 #include <httplib.h>
+#include <mmstats/family.h>
 #include <mmstats/fields.h>
 #include <mmstats/histogram.h>
 #include <sys/prctl.h>
@@ -41,9 +42,9 @@ struct WebStats : mmstats::Model {
   WebStats() : Model({.label_prefix = "web"}) {}
 
   mmstats::Counter requests{*this, "requests", {.help = "Requests that were answered"}};
-  mmstats::Counter found{*this, "status.200", {.help = "Answers that held what was asked for"}};
-  mmstats::Counter missing{*this, "status.404", {.help = "Answers that there is no such thing"}};
-  mmstats::Counter failed{*this, "status.500", {.help = "Answers that something went wrong"}};
+  // A value for each combination that occurs.
+  mmstats::Family<mmstats::Counter> responses{
+      *this, "responses", {"method", "status"}, {.help = "Answers by method and status"}};
   mmstats::Counter bytes_sent{*this, "bytes_sent", {.unit = "bytes", .help = "Size of all answers"}};
   mmstats::BoolField busy{*this, "busy", {.help = "Whether this thread answers a request"}};
   mmstats::Histogram latency{*this, "latency", {.unit = "seconds", .help = "From accept to answer"}};
@@ -56,9 +57,9 @@ struct WebStats : mmstats::Model {
   // Written by the supervisor alone.
   mmstats::Counter workers_lost{*this, "workers.lost", {.help = "Workers that died and were replaced"}};
 
-  void count(const httplib::Response& response) {
+  void count(const httplib::Request& request, const httplib::Response& response) const {
     requests.incr();
-    (response.status == 200 ? found : response.status == 404 ? missing : failed).incr();
+    responses.with(request.method, response.status).incr();
     bytes_sent.incr(response.body.size());
   }
 };
@@ -84,8 +85,9 @@ void add_routes(httplib::Server& server, WebStats& stats) {
     response.set_content(results, "text/plain");
   });
   // httplib answers 500 if a handler throws, and 404 if there is none; then it comes here.
-  server.set_logger(
-      [&](const httplib::Request&, const httplib::Response& response) { stats.count(response); });
+  server.set_logger([&](const httplib::Request& request, const httplib::Response& response) {
+    stats.count(request, response);
+  });
 }
 
 // A worker's threads. A request is in progress as soon as it waits for one of them.

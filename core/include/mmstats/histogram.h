@@ -64,7 +64,7 @@ class MMSTATS_API Distribution {
   // For those who know no buckets. `bits`: of the marks.
   void publish(double min, double max, const Marks& marks, unsigned bits) const noexcept;
   // Counts a value, if there is memory for it.
-  void record(double value) const noexcept;
+  void record(double value, std::uint64_t times = 1) const noexcept;
 
   Place state_;
   Place buckets_;       // their table
@@ -95,6 +95,8 @@ class MMSTATS_API Histogram : public detail::Distribution {
   Histogram(Model& model, std::string_view label, const About& about = {},
             unsigned precision = kMostPrecision);
   void add(double value) const noexcept;
+  // So many values that are the same.
+  void add(double value, std::uint64_t times) const noexcept;
   template <class Rep, class Period>
   void add(std::chrono::duration<Rep, Period> time) const noexcept {  // in seconds
     add(detail::seconds_of(time));
@@ -110,7 +112,8 @@ class MMSTATS_API Histogram : public detail::Distribution {
   [[nodiscard]] double max() const noexcept { return refresh(), Distribution::max(); }
 
  private:
-  void add_anywhere(double value) const noexcept;
+  [[nodiscard]] bool add_at_once(double value, std::uint64_t times) const noexcept;
+  void add_anywhere(double value, std::uint64_t times) const noexcept;
   void catch_up(double value) const noexcept;
   void refresh() const noexcept;
 };

@@ -25,14 +25,21 @@ MMSTATS_API std::string_view to_string(Kind kind);
 MMSTATS_API std::optional<Kind> parse_kind(std::string_view word);
 
 struct FieldMetadata {
-  std::optional<Kind> kind;  // none: absent, or a word that this version does not know
-  std::string_view unit;     // as OpenMetrics writes units: seconds, bytes; may be empty
-  std::string_view help;     // one sentence; may be empty
+  std::optional<Kind> kind = {};  // none: absent, or a word that this version does not know
+  std::string_view unit = {};     // as OpenMetrics writes units: seconds, bytes; may be empty
+  std::string_view help = {};     // one sentence; may be empty
+  // Of a field of a family: the family's label, the names of its dimensions as the line has them, and the
+  // part of the field's own label with their values, escaped and joined by dots. All empty: it is of no
+  // family.
+  std::string_view family = {};
+  std::string_view dimensions = {};
+  std::string_view values = {};
 };
 
 // What `metadata`, the value of sys.metadata, says of the field `label` (written in full, prefix
-// included). Nothing known gives an empty result. The views point into `metadata`. O(metadata):
-// whoever asks for all fields of a foreign file should bound its size.
+// included), in its own line or in that of its family. Nothing known gives an empty result. The views point
+// into `metadata`, `values` into `label`. O(metadata): whoever asks for all fields of a foreign file should
+// bound its size.
 MMSTATS_API FieldMetadata find_metadata(std::string_view metadata, std::string_view label);
 
 }  // namespace mmstats

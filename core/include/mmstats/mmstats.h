@@ -215,6 +215,78 @@ MMSTATS_API mmstats_histogram* mmstats_window_histogram_new_with_precision(mmsta
 MMSTATS_API void mmstats_histogram_add(mmstats_histogram* histogram, double value);
 MMSTATS_API double mmstats_histogram_add_since(mmstats_histogram* histogram, uint64_t started);
 
+/* ---- families: a metric with a handle for each combination of its dimensions; see family.h for names,
+ * limits and errors */
+
+typedef struct mmstats_family mmstats_family;
+
+/* `dimensions`: 1 to 16 names, and NULL after the last one:
+ *
+ *   static const char* const names[] = {"method", "status", NULL};
+ *   mmstats_family *family =
+ *       mmstats_counter_family_new(model, "responses", names, NULL, "Responses sent");
+ *   mmstats_counter *counter =
+ *       mmstats_counter_with(family, (const char*[]){"GET", "200"});
+ *   mmstats_counter_incr(counter, 1);
+ *
+ * The other arguments are those of the functions without "_family"; of histograms, those of the functions
+ * *_new_with_precision. */
+MMSTATS_API mmstats_family* mmstats_counter_family_new(mmstats_model* model, const char* label,
+                                                       const char* const* dimensions, const char* unit,
+                                                       const char* help);
+MMSTATS_API mmstats_family* mmstats_shared_counter_family_new(mmstats_model* model, const char* label,
+                                                              const char* const* dimensions, const char* unit,
+                                                              const char* help);
+MMSTATS_API mmstats_family* mmstats_number_family_new(mmstats_model* model, mmstats_type type,
+                                                      mmstats_kind kind, const char* label,
+                                                      const char* const* dimensions, const char* unit,
+                                                      const char* help);
+MMSTATS_API mmstats_family* mmstats_shared_number_family_new(mmstats_model* model, mmstats_type type,
+                                                             mmstats_kind kind, const char* label,
+                                                             const char* const* dimensions, const char* unit,
+                                                             const char* help);
+MMSTATS_API mmstats_family* mmstats_string_family_new(mmstats_model* model, const char* label,
+                                                      const char* const* dimensions, size_t size,
+                                                      const char* help);
+MMSTATS_API mmstats_family* mmstats_average_family_new(mmstats_model* model, const char* label,
+                                                       const char* const* dimensions, const char* unit,
+                                                       const char* help);
+MMSTATS_API mmstats_family* mmstats_moving_average_family_new(mmstats_model* model, size_t size,
+                                                              const char* label,
+                                                              const char* const* dimensions, const char* unit,
+                                                              const char* help);
+MMSTATS_API mmstats_family* mmstats_window_average_family_new(mmstats_model* model, size_t seconds,
+                                                              const char* label,
+                                                              const char* const* dimensions, const char* unit,
+                                                              const char* help);
+MMSTATS_API mmstats_family* mmstats_histogram_family_new(mmstats_model* model, unsigned precision,
+                                                         const char* label, const char* const* dimensions,
+                                                         const char* unit, const char* help);
+MMSTATS_API mmstats_family* mmstats_moving_histogram_family_new(mmstats_model* model, size_t size,
+                                                                unsigned precision, const char* label,
+                                                                const char* const* dimensions,
+                                                                const char* unit, const char* help);
+MMSTATS_API mmstats_family* mmstats_window_histogram_family_new(mmstats_model* model, size_t seconds,
+                                                                unsigned precision, const char* label,
+                                                                const char* const* dimensions,
+                                                                const char* unit, const char* help);
+
+/* Returns the handle of a combination, or of "other". `values`: one text for each dimension; NULL is "".
+ * Returns NULL if there is no memory, or if the family has handles of another class. Not for signal handlers,
+ * which use handles that were kept; a kept handle also saves the look-up, some 20 ns. */
+MMSTATS_API mmstats_counter* mmstats_counter_with(mmstats_family* family, const char* const* values);
+MMSTATS_API mmstats_number* mmstats_number_with(mmstats_family* family, const char* const* values);
+MMSTATS_API mmstats_string* mmstats_string_with(mmstats_family* family, const char* const* values);
+MMSTATS_API mmstats_average* mmstats_average_with(mmstats_family* family, const char* const* values);
+MMSTATS_API mmstats_histogram* mmstats_histogram_with(mmstats_family* family, const char* const* values);
+
+/* Sets how many combinations there may be at a time (default: 1,000), and after how many seconds without use
+ * one may be removed (default: 0, never). */
+MMSTATS_API void mmstats_family_limit(mmstats_family* family, size_t max_series, uint64_t expire_after);
+MMSTATS_API void mmstats_family_remove(mmstats_family* family, const char* const* values);
+/* Removes combinations that were not used for expire_after. Returns how many. */
+MMSTATS_API size_t mmstats_family_expire(mmstats_family* family);
+
 /* Nanoseconds on a clock that never steps, for the two functions *_add_since. */
 MMSTATS_API uint64_t mmstats_clock(void);
 
@@ -238,7 +310,7 @@ extern __inline__ __attribute__((__gnu_inline__)) void mmstats_counter_incr(mmst
   if (counter != NULL && (int64_t)amount >= 0) {
     const uint64_t where = ((const struct mmstats_counter_place*)counter)->where;
     char* const file = (char*)*(void**)(MMSTATS_THREAD_POINTER + (int32_t)where);
-    if (__builtin_expect(file != NULL, 1)) {
+    if (__builtin_expect((long)(file != NULL), 1) != 0) {
       uint64_t* const value = (uint64_t*)(file + (where >> 32));
 #if defined(__x86_64__)
       /* One instruction: nothing is lost if a signal's handler adds as well. */

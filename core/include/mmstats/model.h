@@ -52,8 +52,7 @@
 //                      or not; of smaller ones, what the handler adds amid an addition is lost, on x86-64,
 //                      too.
 //   Histogram          as a Counter: buckets, count and sum lose nothing on x86-64. The percentiles lag
-//   behind
-//                      as they always do.
+//                      behind as they always do.
 //   SharedCounter, SharedGauge, BoolField, ByteField, UByteField    nothing is lost, and nothing is torn
 // Not to texts, averages, MovingHistogram, WindowHistogram and scopes of these: a handler that interrupts a
 // write to the same field damages its value. Neither may it make Models or fields, nor call total(), open(),
@@ -195,6 +194,9 @@ class MMSTATS_API Model {
 
   // Paths of the files that this process has now.
   [[nodiscard]] std::vector<std::string> paths() const;
+
+  // Path of this thread's file, which is made if need be; empty if there is none.
+  [[nodiscard]] std::string path() const;
 
   // For classes of fields. Adds a field to all files, present and future: readers see it whole or not at all.
   // A field that is there already, with the same label, type, kind and class, is that field, and keeps its

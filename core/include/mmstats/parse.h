@@ -51,8 +51,8 @@ struct ParsedFile {
 // type that parse_type refuses, a write buffer other than 0, 1 and 0xFF. One O(fields) pass.
 MMSTATS_API void parse(std::span<const std::byte> bytes, ParsedFile& into);
 
-// True if `label` is `suffix` or ends with "." + suffix: how sys.* fields are found whatever
-// prefix a model has.
+// Whether `label` ends with `suffix`: how sys.* fields are found whatever prefix a model has. There need be
+// no dot before it: the original puts its prefix before labels as it is.
 MMSTATS_API bool label_has_suffix(std::string_view label, std::string_view suffix);
 
 }  // namespace mmstats

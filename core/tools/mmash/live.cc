@@ -1,5 +1,3 @@
-// JSON is written by hand here: the page asks for it twice a second, and nlohmann-json takes two to three
-// times as long.
 #include "tools/mmash/live.h"
 
 #include <fmt/format.h>
@@ -8,16 +6,16 @@
 #include <charconv>
 #include <cmath>
 #include <functional>
-#include <iterator>
 #include <numeric>
 #include <optional>
 #include <random>
 #include <utility>
 
-#include "base/buckets.h"
 #include "base/host_name.h"
 #include "base/keyed_hash.h"
 #include "collect/distributions.h"
+#include "format/dimensions.h"
+#include "tools/mmash/value_json.h"
 #include "tools/shared/command_name.h"
 #include "tools/shared/value_text.h"
 
@@ -29,7 +27,6 @@ using std::chrono::steady_clock;
 using std::chrono::system_clock;
 
 constexpr std::chrono::seconds kProcessesShare{1};
-constexpr std::string_view kDistribution = "histogram";  // its kind
 
 struct IdRange {
   std::size_t first = 0;
@@ -76,28 +73,25 @@ std::optional<std::vector<IdRange>> read_ids(std::string_view text) {
 std::string value_json(const Series& series) {
   if (!series.present) return "null";
   if (series.integral) return fmt::to_string(series.total);
-  return std::isfinite(series.value) ? mmstats::float_text(series.value) : "null";
-}
-
-// [bucket, count, ...], without blanks: a busy one has hundreds of them.
-void add_buckets(std::string& json, const mmstats::BucketCounts& counts) {
-  json += '[';
-  bool first = true;
-  for (const auto& power : counts.powers()) {
-    for (std::uint32_t part = 0; part < mmstats::buckets::kMostParts; ++part) {
-      if (power.parts[part] == 0) continue;
-      if (!std::exchange(first, false)) json += ',';
-      fmt::format_to(std::back_inserter(json), "{},{}", (power.number << mmstats::buckets::kMostBits) + part,
-                     power.parts[part]);
-    }
-  }
-  json += ']';
+  return number_json(series.value);
 }
 
 // `one`: a series or a distribution.
 std::string series_json(std::size_t id, const auto& one, std::string_view kind) {
-  return fmt::format(R"({{"id": {}, "label": {}, "kind": "{}", "unit": {}, "help": {}}})", id,
-                     json_string(one.name), kind, json_string(one.unit), json_string(one.help));
+  auto json = fmt::format(R"({{"id": {}, "label": {}, "kind": "{}", "unit": {}, "help": {})", id,
+                          json_string(one.name), kind, json_string(one.unit), json_string(one.help));
+  if constexpr (requires { one.aggregate; }) {
+    if (one.kind != mmstats::Kind::kCounter) {
+      json += fmt::format(R"(, "aggregate": "{}")", mmstats::to_string(one.aggregate));
+    }
+  }
+  if (one.dimensions.empty()) return json += '}';
+  json += fmt::format(R"(, "family": {}, "dimensions": {{)", json_string(one.family));
+  for (const auto& [name, value] : one.dimensions) {
+    json += fmt::format("{}{}: {}", &name == &one.dimensions.front().name ? "" : ", ", json_string(name),
+                        json_string(value));
+  }
+  return json += "}}";
 }
 
 // What the page shows of a process beside what is known of its owner.
@@ -115,10 +109,10 @@ std::string where(const std::vector<std::string>& globs) {
 
 }  // namespace
 
-Live::Live(const std::vector<std::string>& globs)
+Live::Live(const std::vector<std::string>& globs, mmstats::Rules rules)
     : epoch_(new_epoch()),
       where_(where(globs)),
-      watch_({.globs = globs, .discovery = {}, .fold = {}}, mmstats::Rules{}) {}
+      watch_({.globs = globs, .discovery = {}, .fold = {}}, std::move(rules)) {}
 
 bool Live::scan() {
   const auto now = steady_clock::now();
@@ -161,7 +155,7 @@ Response Live::series(const Request& request) {
                        if (!std::exchange(first, false)) piece.text += ", ";
                        const auto [is_distribution, index] = listed_[at];
                        if (is_distribution) {
-                         piece.text += series_json(at, *watch_.distributions()[index], kDistribution);
+                         piece.text += series_json(at, *watch_.distributions()[index], kHistogramWord);
                        } else {
                          const Series& one = watch_.series()[index];
                          piece.text += series_json(at, one, mmstats::to_string(one.kind));
@@ -229,7 +223,7 @@ Response Live::processes(Files& files) {
       shown.push_back({std::string(command.empty() ? mmstats::stem_of(path) : command), {}});
     }
     for (const auto& field : content->fields) {
-      shown[index].labels.push_back(mmstats::keyed_hash(field.label));
+      if (!mmstats::is_removed(field)) shown[index].labels.push_back(mmstats::keyed_hash(field.label));
     }
   }
   processes_json_ = fmt::format(R"({{"epoch": {}, {}, "processes": [)", epoch_, where_);

@@ -22,18 +22,20 @@ class Live {
   // Of these: the buckets of one may take tens of kilobytes.
   static constexpr std::size_t kMaxDistributions = 256;
 
-  explicit Live(const std::vector<std::string>& globs);
+  Live(const std::vector<std::string>& globs, mmstats::Rules rules);
 
   // Scans, if the last scan is older than kShare. True if it did: then report() is new.
   bool scan();
   [[nodiscard]] const mmstats::ScanReport& report() const { return *report_; }
   void told(std::size_t count) { watch_.told(count); }  // as Watch::told
   [[nodiscard]] const mmstats::Watch& watch() const { return watch_; }
+  [[nodiscard]] std::chrono::steady_clock::time_point scanned_at() const { return scanned_at_; }
   [[nodiscard]] std::chrono::steady_clock::duration since_scan() const;  // 0: there was none
 
   // The three below: core/tools/mmash/page has the other end. They scan().
   // {"epoch": E, "series": [{"id", "label", "kind", "unit", "help"}, ...]}: those that have an id from `from`
-  // on. The kind "histogram" is a distribution over all workers; what is computed of it are series, too.
+  // on. One of a family has two members more: "family", and "dimensions" {NAME: VALUE, ...} in their order.
+  // The kind "histogram" is a distribution over all workers; what is computed of it are series, too.
   Response series(const Request& request);
   // {"epoch": E, "time": T, "series": how many have an id, "values": [...]}: of each of `ids` a number, null
   // where there is none, or of a distribution [bucket, count, ...]: how many values there were ever in each

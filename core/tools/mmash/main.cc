@@ -11,11 +11,13 @@
 #include <vector>
 
 #include "base/host_port.h"
+#include "collect/rules.h"
 #include "format/file_name.h"
 #include "tools/mmash/log.h"
 #include "tools/mmash/page.h"
 #include "tools/mmash/server.h"
 #include "tools/mmash/site.h"
+#include "tools/shared/label_rules.h"
 #include "tools/shared/output.h"
 #include "tools/shared/run_tool.h"
 
@@ -94,6 +96,9 @@ int run(Options& options) {
   if (!bounds) return fail(bounds.error());
   if (options.globs.empty()) options.globs = mmstats::default_globs();
   mmash::Site site(options.globs, mmash::HostNames(host_names(std::move(options.hosts), options.addresses)),
+  mmstats::Rules rules;
+  if (const auto added = mmstats::add_label_rules(options.labels, {}, rules); !added)
+    return fail(added.error());
                    std::move(*page), std::move(*bounds),
                    [](std::string_view text) { mmstats::complain("mmash", text); });
   mmash::Server server(
@@ -117,7 +122,7 @@ int main(int argc, char** argv) {
   return mmstats::run_tool(
       argc, argv,
       {.name = "mmash",
-       .description = "Serves what mmstats files hold: as a web page, as JSON, and for Prometheus.",
+       .description = "Serves what mmstats files hold: as a web page, as JSON and CSV, and for Prometheus.",
        .failed = kFailed,
        .usage = kUsage},
       add_options, run);

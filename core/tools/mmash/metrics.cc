@@ -3,19 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <charconv>
 #include <cmath>
-#include <limits>
-#include <numeric>
+#include <iterator>
 #include <optional>
 #include <utility>
 
 #include "base/buckets.h"
 #include "base/failure.h"
-#include "base/hash.h"
-#include "base/keyed_hash.h"
 #include "mmstats/error.h"
 #include "tools/shared/value_text.h"
 
@@ -24,21 +20,14 @@ namespace {
 
 using mmstats::Kind;
 using mmstats::Series;
-
-constexpr std::size_t kMaxStem = 200;  // bytes of a label that a name keeps
-constexpr std::string_view kTotal = "_total";
-constexpr std::array<std::string_view, 4> kOfHistogram{"_bucket", "_sum", "_count", "_created"};
+namespace buckets = mmstats::buckets;
 
 // The range that is shown is widened to whole such blocks of powers of two, so that hosts which differ a
 // little show the same bounds: Prometheus adds them up by bound.
 constexpr std::uint32_t kPowersAtOnce = 4;
 
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-// A colon would be allowed, but is left to recording rules.
-bool is_plain(char c) { return is_letter(c) || is_digit(c) || c == '_'; }
-
 std::string_view type_word(Kind kind) { return kind == Kind::kCounter ? "counter" : "gauge"; }
+std::string_view ending(Kind kind) { return kind == Kind::kCounter ? kTotal : ""; }
 
 std::string number_text(double value) {
   if (std::isnan(value)) return "NaN";
@@ -64,6 +53,23 @@ std::string escaped_help(std::string_view help, MetricsFormat format) {
   return result;
 }
 
+// In the older format a family of counters is called as its sample: with the ending.
+void write_head(MetricsFormat format, const MetricName& name, std::string_view ending, std::string_view type,
+                std::string_view help, std::string& into) {
+  const bool is_open = format == MetricsFormat::kOpenMetrics;
+  const auto family = name.family + std::string(is_open ? "" : ending);
+  into += fmt::format("# TYPE {} {}\n", family, type);
+  if (is_open && !name.unit.empty()) into += fmt::format("# UNIT {} {}\n", family, name.unit);
+  into += fmt::format("# HELP {} {}\n", family, escaped_help(help, format));
+}
+
+// What a series or a distribution says of itself: its help, or its label.
+std::string help_of(const auto& one, bool labelled) {
+  return one.help.empty() ? fmt::format("The label {}", labelled ? one.family : one.name) : one.help;
+}
+
+std::string in_braces(const std::string& labels) { return labels.empty() ? labels : "{" + labels + "}"; }
+
 }  // namespace
 
 MetricsFormat metrics_format(std::string_view accept) {
@@ -76,93 +82,12 @@ std::string_view content_type(MetricsFormat format) {
                                                : "text/plain; version=0.0.4; charset=utf-8";
 }
 
-// A counter's samples, one of them not written here, must not be another family's name either.
-MetricNames::Endings MetricNames::endings_of(Kind kind) {
-  static constexpr std::array<std::string_view, 2> kCounter{kTotal, "_created"};
-  return kind == Kind::kCounter ? Endings(kCounter) : Endings{};
-}
-
-bool MetricNames::take(std::string_view family, Endings endings) {
-  // The hash stands for the name: should two hashes meet, one name gets longer than it had to.
-  mmstats::KeyedHasher hasher;
-  hasher.add(family);
-  std::vector<std::uint64_t> hashes{mmstats::KeyedHasher(hasher).finish()};
-  for (const auto ending : endings) {
-    auto longer = hasher;
-    longer.add(ending);
-    hashes.push_back(longer.finish());
-  }
-  if (std::ranges::any_of(hashes, [&](std::uint64_t hash) { return taken_.contains(hash); })) return false;
-  taken_.insert(hashes.begin(), hashes.end());
-  return true;
-}
-
-MetricName MetricNames::choose(std::string_view label, std::string_view unit_word, Endings endings,
-                               std::size_t index) {
-  std::string stem;
-  bool changed = label.empty() || label.size() > kMaxStem;
-  if (label.empty() || is_digit(label[0])) {
-    stem += '_';
-    changed = true;
-  }
-  for (const char c : label.substr(0, kMaxStem)) {
-    changed = changed || !(is_plain(c) || c == '.');
-    stem += is_plain(c) ? c : '_';
-  }
-  const bool is_counter = !endings.empty() && endings.front() == kTotal;
-  if (is_counter && stem.size() > kTotal.size() && stem.ends_with(kTotal)) {
-    stem.resize(stem.size() - kTotal.size());
-  }
-  changed = changed || mmstats::ends_like_name_hash(stem, '_');
-  const bool unit =
-      !unit_word.empty() && unit_word.size() <= kMaxStem && std::ranges::all_of(unit_word, is_plain);
-  const std::string suffix = unit ? "_" + std::string(unit_word) : "";
-  const auto name = [&](const std::string& hash) {
-    return stem + hash + (hash.empty() && stem.ends_with(suffix) ? "" : suffix);
-  };
-  const auto hash = [&](std::uint64_t salt) { return "_" + mmstats::name_hash(label, salt); };
-  std::string family = name(changed ? hash(0) : "");
-  // After the usual hash the index makes each salt its own, so that labels made to collide do not make us
-  // search.
-  for (std::uint64_t salt = 0; !take(family, endings); salt += (std::uint64_t{1} << 32U) + index) {
-    family = name(hash(salt));
-  }
-  return {std::move(family), std::string(unit ? unit_word : "")};
-}
-
-void MetricNames::extend(std::span<const Series> series, Distributions distributions) {
-  // What comes first may have the names without a hash.
-  for (std::size_t i = histograms_.size(); i < distributions.size(); ++i) {
-    const auto* const one = distributions[i].get();
-    histograms_.push_back(one == nullptr ? MetricName{} : choose(one->name, one->unit, kOfHistogram, i));
-  }
-  const std::size_t known = names_.size();
-  if (known >= series.size()) return;
-  // By label, so that of two that meet it is the same one that gets the hash whichever file was found first.
-  std::vector<std::size_t> order(series.size() - known);
-  std::iota(order.begin(), order.end(), known);
-  std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
-    return std::tie(series[a].name, series[a].kind) < std::tie(series[b].name, series[b].kind);
-  });
-  names_.resize(series.size());
-  for (const std::size_t index : order) {
-    const Series& one = series[index];
-    if (one.distribution >= 0 && !distributions.empty()) continue;
-    names_[index] = choose(one.name, one.unit, endings_of(one.kind), index);
-  }
-}
-
 void write_family(MetricsFormat format, const MetricName& name, std::string_view help, const Series& series,
                   std::string& into) {
   const auto value = sample_text(series);
   if (!value) return;
-  const std::string sample = name.family + (series.kind == Kind::kCounter ? std::string(kTotal) : "");
-  const std::string& family = format == MetricsFormat::kOpenMetrics ? name.family : sample;
-  into += fmt::format("# TYPE {} {}\n", family, type_word(series.kind));
-  if (format == MetricsFormat::kOpenMetrics && !name.unit.empty()) {
-    into += fmt::format("# UNIT {} {}\n", family, name.unit);
-  }
-  into += fmt::format("# HELP {} {}\n{} {}\n", family, escaped_help(help, format), sample, *value);
+  write_head(format, name, ending(series.kind), type_word(series.kind), help, into);
+  into += fmt::format("{}{} {}\n", name.family, ending(series.kind), *value);
 }
 
 mmstats::Expected<BucketBounds> parse_bucket_bounds(std::string_view text) {
@@ -195,45 +120,100 @@ mmstats::Expected<BucketBounds> parse_bucket_bounds(std::string_view text) {
   return bounds;
 }
 
-void write_histogram(MetricsFormat format, const MetricName& name, const mmstats::Distribution& distribution,
-                     const Series* sum, const BucketBounds& bounds, std::string& into) {
-  namespace buckets = mmstats::buckets;
-  using buckets::kMostParts;
-  const std::string& family = name.family;
-  const auto& total = distribution.total;
-  into += fmt::format("# TYPE {} histogram\n", family);
-  if (format == MetricsFormat::kOpenMetrics && !name.unit.empty())
-    into += fmt::format("# UNIT {} {}\n", family, name.unit);
-  const auto help =
-      distribution.help.empty() ? fmt::format("The label {}", distribution.name) : distribution.help;
-  into += fmt::format("# HELP {} {}\n", family, escaped_help(help, format));
-  const auto bucket = [&](double bound, std::uint64_t below) {
-    into += fmt::format("{}_bucket{{le=\"{}\"}} {}\n", family, number_text(bound), below);
-  };
-  if (!bounds.listed.empty()) {
-    for (const double bound : bounds.listed) bucket(bound, total.below(bound));
-  } else if (!total.powers().empty()) {
-    const std::uint32_t first = total.powers().front().number / kPowersAtOnce * kPowersAtOnce;
-    const std::uint32_t last = (total.powers().back().number / kPowersAtOnce + 1) * kPowersAtOnce;
-    const std::uint32_t step = kMostParts / bounds.per_power;
-    auto power = total.powers().begin();
-    std::uint64_t below = 0;
-    for (std::uint32_t at = first * kMostParts; at < last * kMostParts; at += step) {
-      while (power != total.powers().end() && power->number < at / kMostParts) ++power;
-      if (power != total.powers().end() && power->number == at / kMostParts) {
-        for (std::uint32_t part = 0; part < step; ++part) below += power->parts[at % kMostParts + part];
+bool MetricsText::write(std::span<const Series> series, Distributions distributions, std::size_t size,
+                        std::string& into) {
+  const std::size_t end = into.size() + size;
+  for (; place_ < end_; ++place_, at_ = 0) {
+    const auto& family = names_.family(place_);
+    if (at_ == 0) begin(family, series, distributions);
+    for (; at_ < family.series.size(); ++at_) {
+      if (into.size() >= end) return true;
+      const auto index = family.series[at_];
+      if (!names_.has(place_, index)) continue;
+      if (family.histogram) {
+        write_histogram(family, index, series, distributions, into);
+      } else {
+        write_sample(family, series[index], into);
       }
-      bucket(buckets::lower(at + step), below);
     }
   }
-  into += fmt::format("{}_bucket{{le=\"+Inf\"}} {}\n", family, total.count());
-  // Values that a sum cannot have are not told.
-  if (sum != nullptr && sum->value >= 0) into += fmt::format("{}_sum {}\n", family, number_text(sum->value));
-  into += fmt::format("{}_count {}\n", family, total.count());
+  return false;
 }
 
-std::string help_of(const Series& series) {
-  return series.help.empty() ? fmt::format("The label {}", series.name) : series.help;
+void MetricsText::begin(const MetricNames::Family& family, std::span<const Series> series,
+                        Distributions distributions) {
+  headed_ = false;
+  if (!family.histogram || !bounds_.listed.empty()) return;
+  // Of all its series the same one: who adds them by bound would lose those that end below others.
+  range_ = {.first = buckets::kPowers, .end = 0};
+  for (const auto index : family.series) {
+    const auto* const one = counted(index, series, distributions);
+    if (one == nullptr || one->total.powers().empty()) continue;
+    range_.first = std::min(range_.first, one->total.powers().front().number / kPowersAtOnce * kPowersAtOnce);
+    range_.end =
+        std::max(range_.end, (one->total.powers().back().number / kPowersAtOnce + 1) * kPowersAtOnce);
+  }
+}
+
+// Null: the series is the sum of a histogram, or no longer one's.
+const mmstats::Distribution* MetricsText::counted(std::uint32_t index, std::span<const Series> series,
+                                                  Distributions distributions) {
+  const auto histogram = series[index].distribution;
+  if (histogram < 0) return nullptr;
+  const auto* const one = distributions[static_cast<std::size_t>(histogram)].get();
+  return one == nullptr || one->sum == static_cast<std::int32_t>(index) ? nullptr : one;
+}
+
+void MetricsText::write_sample(const MetricNames::Family& family, const Series& series, std::string& into) {
+  const auto value = sample_text(series);
+  if (!value) return;
+  if (!std::exchange(headed_, true)) {
+    write_head(format_, family.name, ending(series.kind), type_word(series.kind),
+               help_of(series, family.labelled), into);
+  }
+  fmt::format_to(std::back_inserter(into), "{}{}{} {}\n", family.name.family, ending(series.kind),
+                 family.labelled ? in_braces(labels_text(series.dimensions)) : "", *value);
+}
+
+void MetricsText::write_histogram(const MetricNames::Family& family, std::uint32_t index,
+                                  std::span<const Series> series, Distributions distributions,
+                                  std::string& into) {
+  const auto* const one = counted(index, series, distributions);
+  if (one == nullptr) return;
+  const auto& name = family.name.family;
+  if (!std::exchange(headed_, true)) {
+    write_head(format_, family.name, "", "histogram", help_of(*one, family.labelled), into);
+  }
+  const auto& total = one->total;
+  const auto labels = family.labelled ? labels_text(one->dimensions) : "";
+  const auto bucket_name = fmt::format("{}_bucket{{{}{}le=\"", name, labels, labels.empty() ? "" : ",");
+  const auto bucket = [&](std::string_view bound, std::uint64_t below) {
+    fmt::format_to(std::back_inserter(into), "{}{}\"}} {}\n", bucket_name, bound, below);
+  };
+  if (!bounds_.listed.empty()) {
+    for (const double bound : bounds_.listed) bucket(number_text(bound), total.below(bound));
+  } else if (!total.powers().empty()) {
+    const std::uint32_t step = buckets::kMostParts / bounds_.per_power;
+    auto power = total.powers().begin();
+    std::uint64_t below = 0;
+    for (std::uint32_t at = range_.first * buckets::kMostParts; at < range_.end * buckets::kMostParts;
+         at += step) {
+      while (power != total.powers().end() && power->number < at / buckets::kMostParts) ++power;
+      if (power != total.powers().end() && power->number == at / buckets::kMostParts) {
+        for (std::uint32_t part = 0; part < step; ++part) {
+          below += power->parts[at % buckets::kMostParts + part];
+        }
+      }
+      bucket(number_text(buckets::lower(at + step)), below);
+    }
+  }
+  bucket("+Inf", total.count());
+  // Values that a sum cannot have are not told.
+  const auto* const sum = one->sum < 0 ? nullptr : &series[static_cast<std::size_t>(one->sum)];
+  if (sum != nullptr && sum->value >= 0) {
+    into += fmt::format("{}_sum{} {}\n", name, in_braces(labels), number_text(sum->value));
+  }
+  into += fmt::format("{}_count{} {}\n", name, in_braces(labels), total.count());
 }
 
 }  // namespace mmash

@@ -1,19 +1,17 @@
-// Series as OpenMetrics 1.0 text, or as the older Prometheus text format 0.0.4. How labels become names:
-// metrics.md. Pure but for the names, which stay what they were.
+// Series as OpenMetrics 1.0 text, or as the older Prometheus text format 0.0.4: metrics.md.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <vector>
 
 #include "collect/distributions.h"
 #include "collect/fold.h"
 #include "mmstats/error.h"
+#include "tools/mmash/metric_names.h"
 
 namespace mmash {
 
@@ -22,40 +20,6 @@ enum class MetricsFormat : std::uint8_t { kPrometheus, kOpenMetrics };
 // What a client wants that sends this Accept header.
 MetricsFormat metrics_format(std::string_view accept);
 std::string_view content_type(MetricsFormat format);
-
-// A family: its name without _total, its unit as far as the name ends with it.
-struct MetricName {
-  std::string family;
-  std::string unit;
-};
-
-// Names of series, in their order; no two families, nor what they may write, have a name in common.
-class MetricNames {
- public:
-  // A family of the server's own, which no label gets. Before any series.
-  void reserve(std::string_view family, mmstats::Kind kind) { take(family, endings_of(kind)); }
-
-  using Distributions = std::span<const std::unique_ptr<mmstats::Distribution>>;
-
-  // Names those series and distributions that have none yet. What a histogram tells is no family of its own:
-  // it gets no name.
-  void extend(std::span<const mmstats::Series> series, Distributions distributions = {});
-  [[nodiscard]] const MetricName& histogram(std::size_t distribution) const {
-    return histograms_[distribution];
-  }
-  [[nodiscard]] const MetricName& operator[](std::size_t series) const { return names_[series]; }
-  [[nodiscard]] std::size_t size() const { return names_.size(); }
-
- private:
-  using Endings = std::span<const std::string_view>;  // of samples, other than none
-  static Endings endings_of(mmstats::Kind kind);
-  MetricName choose(std::string_view label, std::string_view unit, Endings endings, std::size_t index);
-  bool take(std::string_view family, Endings endings);
-
-  std::vector<MetricName> names_;
-  std::vector<MetricName> histograms_;
-  std::unordered_set<std::uint64_t> taken_;  // hashes
-};
 
 // Appends one family with one sample; `help` is foreign text. Nothing for a series without a value, or a
 // counter whose value none can have (NaN, negative).
@@ -73,11 +37,42 @@ struct BucketBounds {
 // "4", "all" (32 a power of two), or bounds as "0.1,0.5,2". Error: kInvalid.
 mmstats::Expected<BucketBounds> parse_bucket_bounds(std::string_view text);
 
-// Appends a histogram; `sum`: of its values, if it is known.
-void write_histogram(MetricsFormat format, const MetricName& name, const mmstats::Distribution& distribution,
-                     const mmstats::Series* sum, const BucketBounds& bounds, std::string& into);
+// Writes all families, piece by piece. All samples of a family stand together.
+class MetricsText {
+ public:
+  // All these outlive it. Families that come later are left out.
+  MetricsText(MetricsFormat format, const MetricNames& names, const BucketBounds& bounds)
+      : format_(format), names_(names), bounds_(bounds), end_(names.size()) {}
 
-// What a series says of itself: its help, or its label.
-std::string help_of(const mmstats::Series& series);
+  // Appends about `size` bytes of what the names have been extended to. False: that was the last of it.
+  bool write(std::span<const mmstats::Series> series, MetricNames::Distributions distributions,
+             std::size_t size, std::string& into);
+
+ private:
+  using Distributions = MetricNames::Distributions;
+  static const mmstats::Distribution* counted(std::uint32_t index, std::span<const mmstats::Series> series,
+                                              Distributions distributions);
+  void begin(const MetricNames::Family& family, std::span<const mmstats::Series> series,
+             Distributions distributions);
+  void write_sample(const MetricNames::Family& family, const mmstats::Series& series, std::string& into);
+  void write_histogram(const MetricNames::Family& family, std::uint32_t index,
+                       std::span<const mmstats::Series> series, Distributions distributions,
+                       std::string& into);
+
+  // Powers of two.
+  struct Range {
+    std::uint32_t first = 0;
+    std::uint32_t end = 0;
+  };
+
+  MetricsFormat format_;
+  const MetricNames& names_;
+  const BucketBounds& bounds_;
+  std::size_t end_;
+  std::size_t place_ = 0;  // the family that is written
+  std::size_t at_ = 0;     // of its series, the next one
+  bool headed_ = false;    // it has its head
+  Range range_;            // of its buckets
+};
 
 }  // namespace mmash

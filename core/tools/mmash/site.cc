@@ -15,6 +15,8 @@ using mmstats::Kind;
 using std::chrono::steady_clock;
 
 constexpr std::string_view kStats = "/stats/";
+constexpr std::string_view kSeries = "/series/";
+constexpr std::string_view kTable = "/table/";
 constexpr std::string_view kFiles = "/files/";
 
 // What /metrics tells of mmash itself.
@@ -77,7 +79,9 @@ Site::Site(const std::vector<std::string>& globs, HostNames hosts, Page page, Bu
       complaints_([complain = std::move(complain)](int, std::string_view text) { complain(text); }, 0,
                   mmstats::ComplaintLog::kPerMinute),
       files_(globs),
-      live_(globs),
+      live_(globs, std::move(rules)),
+      grouping_(growth_),
+      table_(growth_),
       stats_(files_, globs),
       bounds_(std::move(bounds)),
       started_(steady_clock::now()) {
@@ -95,6 +99,7 @@ Response Site::route(const Request& request) {
   if (path == "/graph" || path == "/graph/") return redirect(302, "/");
   if (path == "/stats") return redirect(308, "/stats/");
   if (path == "/files") return redirect(308, "/files/");
+  if (path == "/series") return redirect(308, "/series/");
   if (path == "/live/series") {
     scan();
     return live_.series(request);
@@ -109,6 +114,11 @@ Response Site::route(const Request& request) {
   if (path == kStats) return stats_.labels(request);
   if (path.starts_with(kStats)) return stats_.values(std::string_view(path).substr(kStats.size()), request);
   if (path.starts_with(kFiles)) return stats_.files(std::string_view(path).substr(kFiles.size()));
+  if (path.starts_with(kSeries)) return groups(std::string_view(path).substr(kSeries.size()), request);
+  if (path.starts_with(kTable)) {
+    scan();
+    return table_.answer(std::string_view(path).substr(kTable.size()), request, look());
+  }
   if (auto response = page_.answer(request)) return std::move(*response);
   return error_response(404, "there is no such page");
 }
@@ -139,6 +149,19 @@ Response Site::health() {
 Response Site::metrics(const Request& request) {
   scan();
   const auto format = metrics_format(request.accept);
+Look Site::look() const {
+  return [this] {
+    const auto& watch = live_.watch();
+    return Folded{
+        .series = watch.series(), .distributions = watch.distributions(), .time = live_.scanned_at()};
+  };
+}
+
+Response Site::groups(std::string_view label, const Request& request) {
+  scan();
+  return label.empty() ? Grouping::families(look()) : grouping_.groups(label, request, look());
+}
+
   std::string first;
   for (const auto& own : kOwnMetrics) {
     mmstats::Series series;
@@ -152,26 +175,13 @@ Response Site::metrics(const Request& request) {
   return in_pieces({.content_type = std::string(content_type(format)),
                     .headers = {{"Cache-Control", "no-store"}, {"Vary", "Accept"}},
                     .body = std::move(first)},
-                   [this, format, at = std::size_t{0}, end = names_.size()]() mutable {
+                   [this, format, text = MetricsText(format, names_, bounds_)]() mutable {
                      Piece piece;
-                     for (; at < end && piece.text.size() < kPiece; ++at)
-                       write_series(format, at, piece.text);
-                     piece.last = at == end;
+                     const auto& watch = live_.watch();
+                     piece.last = !text.write(watch.series(), watch.distributions(), kPiece, piece.text);
                      if (piece.last && format == MetricsFormat::kOpenMetrics) piece.text += "# EOF\n";
                      return piece;
                    });
-}
-
-// A series, or instead of the count of a histogram all of that.
-void Site::write_series(MetricsFormat format, std::size_t at, std::string& into) const {
-  const auto all = live_.watch().series();
-  const auto& series = all[at];
-  if (series.distribution < 0) return write_family(format, names_[at], help_of(series), series, into);
-  const auto index = static_cast<std::size_t>(series.distribution);
-  const auto& one = live_.watch().distributions()[index];
-  if (series.kind != Kind::kCounter || one->sum == static_cast<std::int32_t>(at)) return;
-  const auto* const sum = one->sum < 0 ? nullptr : &all[static_cast<std::size_t>(one->sum)];
-  write_histogram(format, names_.histogram(index), *one, sum, bounds_, into);
 }
 
 void Site::scan_again(std::chrono::seconds quiet) {

@@ -8,9 +8,14 @@
 #include <vector>
 
 #include "collect/complaints.h"
+#include "collect/rules.h"
+#include "tools/mmash/family_rows.h"
 #include "tools/mmash/files.h"
+#include "tools/mmash/grouping.h"
+#include "tools/mmash/growth.h"
 #include "tools/mmash/http.h"
 #include "tools/mmash/live.h"
+#include "tools/mmash/metric_names.h"
 #include "tools/mmash/metrics.h"
 #include "tools/mmash/page.h"
 #include "tools/mmash/stats.h"
@@ -36,7 +41,8 @@ class Site {
   Response route(const Request& request);
   Response health();
   Response metrics(const Request& request);
-  void write_series(MetricsFormat format, std::size_t at, std::string& into) const;
+  [[nodiscard]] Look look() const;  // at what was scanned last
+  Response groups(std::string_view label, const Request& request);
   void scan();
 
   HostNames hosts_;
@@ -47,6 +53,9 @@ class Site {
   Stats stats_;
   MetricNames names_;
   BucketBounds bounds_;
+  Growth growth_;
+  Grouping grouping_;
+  FamilyRows table_;
   std::chrono::steady_clock::time_point started_;
 };
 

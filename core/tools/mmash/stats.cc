@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "format/dimensions.h"
 #include "tools/mmash/aggregate.h"
 #include "tools/mmash/path_filter.h"
 
@@ -68,6 +69,7 @@ class Answer {
   }
 
   void add(std::size_t i, const Field& field) {
+    if (mmstats::is_removed(field)) return;
     const auto label = field.label;
     if (!label.starts_with(query_.prefix) || (query_.exact && label.size() != query_.prefix.size())) return;
     const bool refused = query_.aggregation && !Aggregate::applies(*query_.aggregation, field);

@@ -19,10 +19,12 @@
 #include "collect/rules.h"
 #include "collect/watch.h"
 #include "format/bucket_field.h"
+#include "format/metadata_index.h"
 #include "mmstats/parse.h"
 #include "mmstats/snapshot.h"
 #include "tools/pollstats/file_filter.h"
 #include "tools/pollstats/near_labels.h"
+#include "tools/pollstats/unknown_dimensions.h"
 #include "tools/shared/find_files.h"
 #include "tools/shared/output.h"
 
@@ -92,7 +94,9 @@ Labels all_labels(const std::vector<std::string>& globs, const Options& options)
     if (!snapshot) continue;
     mmstats::parse(snapshot->bytes, content);
     if (!passes(options.filters, content)) continue;
+    const mmstats::MetadataIndex about(content);
     for (const auto& field : content.fields) {
+      if (!about.is_there(field)) continue;
       if (mmstats::bucket_field(field)) {
         labels.of_buckets.emplace(field.label);
       } else if (!mmstats::label_has_suffix(field.label, mmstats::kRoomLabel)) {
@@ -134,9 +138,11 @@ class Report {
   mmstats::WatchOptions watch_options() {
     mmstats::WatchOptions watch;
     watch.globs = globs_;
-    if (!options_.filters.empty()) {
+    if (!options_.filters.empty() || !options_.grouping.where.empty()) {
       watch.keep = [this](const std::string&, const mmstats::ParsedFile& content) {
-        return passes(options_.filters, content);
+        if (!passes(options_.filters, content)) return false;
+        unknown_.meet(content);
+        return true;
       };
     }
     return watch;
@@ -203,6 +209,10 @@ class Report {
       return;
     }
     const auto missing = columns_.missing();
+    if (const auto unknown = text_of(unknown_); !unknown.empty()) {
+      mmstats::complain(kProgram, "--where: " + unknown);
+      return;
+    }
     if (missing.empty()) return;
     const auto labels = all_labels(globs_, options_);
     const std::vector<std::string> choice(labels.usual.begin(), labels.usual.end());
@@ -238,6 +248,7 @@ class Report {
   const Options& options_;
   Columns columns_;
   const std::vector<std::string>& globs_;
+  UnknownDimensions unknown_{options_.grouping};
   mmstats::Watch watch_;
   Samples samples_{0};
   mmstats::Output out_;
@@ -252,11 +263,17 @@ class Report {
 
 int report_columns(const Options& options, Columns columns, const std::vector<std::string>& globs) {
   mmstats::Rules rules;
-  for (const auto& pattern : columns.patterns()) {
+  // Else a field may name what labels do not begin with.
+  const bool named_by_labels = !options.grouping.by && options.grouping.labels.empty();
+  for (const auto& pattern : named_by_labels ? columns.patterns() : std::vector<std::string>()) {
     if (const auto added = rules.include(pattern); !added) {
       mmstats::complain(kProgram, added.error().text());
       return kUsage;
     }
+  }
+  if (const auto added = add_rules(options.grouping, rules); !added) {
+    mmstats::complain(kProgram, added.error().message);
+    return kUsage;
   }
   rules.percentiles(columns.percentiles());
   struct sigaction action{};

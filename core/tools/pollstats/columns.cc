@@ -9,9 +9,11 @@
 
 #include "base/failure.h"
 #include "base/keyed_hash.h"
+#include "format/bucket_field.h"
 #include "mmstats/metadata.h"
 #include "tools/pollstats/number_text.h"
 #include "tools/pollstats/text_cells.h"
+#include "tools/shared/dimensions_text.h"
 #include "tools/shared/json_text.h"
 #include "tools/shared/value_text.h"
 
@@ -37,9 +39,19 @@ const Sample* current(std::span<const std::uint32_t> series, const Samples& samp
 
 std::string_view title(const auto& column) { return std::string_view(column.label).substr(column.prefix); }
 
+std::string about_json(const Series& series) {
+  if (series.family.empty()) return {};
+  auto dimensions = mmstats::Json::object();
+  for (const auto& [name, value] : series.dimensions) dimensions[name] = value;
+  return fmt::format(R"(, "family": {}, "dimensions": {})", mmstats::json_text(series.family),
+                     mmstats::json_text(dimensions));
+}
+
 // Counters come first.
-void add(std::vector<std::uint32_t>& to, std::span<const Series> series, std::uint32_t index) {
-  to.insert(series[index].kind == mmstats::Kind::kCounter ? to.begin() : to.end(), index);
+void add(auto& column, std::span<const Series> series, std::uint32_t index) {
+  auto& all = column.series;
+  all.insert(series[index].kind == mmstats::Kind::kCounter ? all.begin() : all.end(), index);
+  if (column.about.empty()) column.about = about_json(series[index]);
 }
 
 std::string change_text(const Sample* sample, std::size_t width) {
@@ -63,13 +75,13 @@ std::string number_json(const std::optional<double>& number) {
   return number ? number_json(*number) : "null";
 }
 
-std::string sample_json(const Sample& sample, bool first) {
+std::string sample_json(const Sample& sample, bool first, std::string_view about) {
   const std::string value = sample.whole ? fmt::to_string(sample.total) : number_json(sample.value);
   const std::string change = first          ? "null"
                              : sample.whole ? fmt::to_string(sample.added)
                                             : number_json(sample.change);
-  return fmt::format(R"({{"kind": "{}", "value": {}, "change": {}, "rate": {}}})", to_string(sample.kind),
-                     value, change, number_json(sample.rate));
+  return fmt::format(R"({{"kind": "{}", "value": {}, "change": {}, "rate": {}{}}})", to_string(sample.kind),
+                     value, change, number_json(sample.rate), about);
 }
 
 }  // namespace
@@ -120,7 +132,13 @@ mmstats::Expected<Columns> Columns::parse(std::string_view fields, const std::st
 std::vector<std::string> Columns::patterns() const {
   std::vector<std::string> patterns;
   const auto add_form = [&](const Form& form) {
-    patterns.push_back(form.pattern ? form.pattern->re2() : quoted_re2(form.text));
+    if (form.pattern) return patterns.push_back(form.pattern->re2());
+    // It may be a family: the values of dimensions are behind it, but before a histogram's ending.
+    const std::string_view text = form.text;
+    patterns.push_back(quoted_re2(text) + R"((?:\..*)?)");
+    if (mmstats::histogram_stem(text).empty() && !text.ends_with(".sum")) return;
+    const std::size_t ending = text.rfind('.');
+    patterns.push_back(quoted_re2(text.substr(0, ending)) + R"(\..*)" + quoted_re2(text.substr(ending)));
   };
   for (const Field& field : fields_) {
     add_form(field.plain);
@@ -145,15 +163,55 @@ std::vector<mmstats::Percentile> Columns::percentiles() const {
 
 // A series that fits the form's pattern. True: there is one column more.
 bool Columns::take(Form& form, std::span<const Series> series, std::uint32_t index) {
-  const std::string& name = series[index].name;
   const std::size_t prefix = form.columns.front().prefix;
   // Until now it stood for itself.
   if (!form.has_series()) form.columns.clear();
-  auto column = std::ranges::lower_bound(form.columns, name, {}, &Column::label);
+  const auto place_of = [&](const std::string& name) {
+    return std::ranges::lower_bound(form.columns, name, {}, &Column::label);
+  };
+  const auto& one = series[index];
+  std::string name = one.name;
+  auto column = place_of(name);
+  if (column != form.columns.end() && column->label == name && !column->is_of(series, index)) {
+    // Of two with one name, that of a family is named in full.
+    if (one.dimensions.empty()) {
+      Column other = std::move(*column);
+      form.columns.erase(column);
+      const auto& first = series[other.series.front()];
+      other.label = mmstats::full_name(first.family, first.dimensions);
+      other.prefix = std::min(prefix, first.family.size());
+      form.columns.insert(place_of(other.label), std::move(other));
+    } else {
+      name = mmstats::full_name(one.family, one.dimensions);
+    }
+    column = place_of(name);
+  }
   const bool is_new = column == form.columns.end() || column->label != name;
-  if (is_new) column = form.columns.insert(column, {name, prefix, {}});
-  add(column->series, series, index);
+  if (is_new)
+    column = form.columns.insert(column,
+                                 {name, name == one.name ? prefix : std::min(prefix, one.family.size()), {}});
+  add(*column, series, index);
   return is_new;
+}
+
+// A field without wildcards may be a series, or a family of many.
+bool Columns::take_by_label(const std::string& label, std::span<const Series> series, std::uint32_t index) {
+  bool changed = false;
+  const auto [begin, end] = by_label_.equal_range(label);
+  for (auto found = begin; found != end; ++found) {
+    const auto [number, dotted] = found->second;
+    Field& field = fields_[number];
+    const Form* const before = &field.shown();
+    Form& form = dotted ? *field.dotted : field.plain;
+    Column& first = form.columns.front();
+    if (first.label == series[index].name && first.is_of(series, index)) {
+      add(first, series, index);
+    } else {
+      changed = take(form, series, index) || changed;
+    }
+    changed = changed || before != &field.shown();
+  }
+  return changed;
 }
 
 bool Columns::update(std::span<const Series> series) {
@@ -161,14 +219,9 @@ bool Columns::update(std::span<const Series> series) {
   for (; seen_ < series.size(); ++seen_) {
     const auto index = static_cast<std::uint32_t>(seen_);
     const std::string& name = series[seen_].name;
-    const auto [begin, end] = by_label_.equal_range(name);
-    for (auto found = begin; found != end; ++found) {
-      const auto [number, dotted] = found->second;
-      Field& field = fields_[number];
-      const Form* const before = &field.shown();
-      add((dotted ? *field.dotted : field.plain).columns.front().series, series, index);
-      changed = changed || before != &field.shown();
-    }
+    changed = take_by_label(name, series, index) || changed;
+    const std::string& family = series[seen_].family;
+    if (!family.empty() && family != name) changed = take_by_label(family, series, index) || changed;
     for (Field& field : fields_) {
       if (!field.plain.pattern) continue;
       const bool plain = field.plain.pattern->matches(name) && take(field.plain, series, index);
@@ -261,7 +314,7 @@ std::string Columns::json(const Samples& samples, std::chrono::system_clock::tim
       if (told.size() > 1) json += ", ";
       const Sample* sample = current(column.series, samples);
       json += mmstats::json_text(column.label) + ": ";
-      json += sample == nullptr ? "null" : sample_json(*sample, samples.scans() == 1);
+      json += sample == nullptr ? "null" : sample_json(*sample, samples.scans() == 1, column.about);
     }
   }
   return json + "}}";

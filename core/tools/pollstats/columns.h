@@ -17,6 +17,7 @@
 #include "collect/percentile.h"
 #include "mmstats/error.h"
 #include "tools/pollstats/field_pattern.h"
+#include "tools/pollstats/grouping.h"
 #include "tools/pollstats/samples.h"
 
 namespace pollstats {
@@ -37,15 +38,17 @@ class Columns {
   // empty, or too long to be looked for.
   static mmstats::Expected<Columns> parse(std::string_view fields, const std::string& prefix);
 
-  // For Rules::include: RE2 patterns of all labels that can become a column.
+  // For Rules::include: RE2 patterns of all labels that can become a column, and of some more. Where
+  // rules change names any label can.
   [[nodiscard]] std::vector<std::string> patterns() const;
 
   // For Rules::percentiles: the usual ones, and those that fields end with, as in "latency.p95".
   [[nodiscard]] std::vector<mmstats::Percentile> percentiles() const;
 
   // Takes series that came since the last call into account. A field without wildcards has one column
-  // whatever there is. One with wildcards has a column for each series that matches, by name, and one for
-  // itself until there is any. True: there are other columns now. `series` as for Samples::take.
+  // whatever there is, but where it is a family's label: it has one for each series of the family. One with
+  // wildcards has a column for each series that matches, by name, and one for itself until there is any.
+  // True: there are other columns now. `series` as for Samples::take.
   bool update(std::span<const mmstats::Series> series);
 
   // Fields that no series has.
@@ -63,7 +66,8 @@ class Columns {
   [[nodiscard]] std::string line(const Samples& samples, const Look& look) const;
 
   // {"time": seconds since 1970, "fields": {label: {"kind": text, "value": number, "change": number,
-  // "rate": number}, ...}}: null for a field that no file has, and for what cannot be known.
+  // "rate": number}, ...}}, of a family's also "family": label, "dimensions": {name: value, ...}: null for a
+  // field that no file has, and for what cannot be known.
   [[nodiscard]] std::string json(const Samples& samples, std::chrono::system_clock::time_point at) const;
 
  private:
@@ -71,7 +75,12 @@ class Columns {
     std::string label;
     std::size_t prefix;  // bytes of it that headers leave out
     std::vector<std::uint32_t>
-        series;  // counters first; a label may mean different things to different files
+        series;              // counters first; a label may mean different things to different files
+    std::string about = {};  // of a family: what JSON tells of that
+    // Whether the series may be one of them: those of a family are of one combination.
+    [[nodiscard]] bool is_of(std::span<const mmstats::Series> all, std::uint32_t index) const {
+      return series.empty() || are_one_combination(all[series.front()], all[index]);
+    }
   };
   // What is looked for, and what there is of it.
   struct Form {
@@ -90,6 +99,7 @@ class Columns {
 
   static mmstats::Expected<Form> make_form(std::string_view name, const std::string& prefix);
   static bool take(Form& form, std::span<const mmstats::Series> series, std::uint32_t index);
+  bool take_by_label(const std::string& label, std::span<const mmstats::Series> series, std::uint32_t index);
 
   [[nodiscard]] std::size_t width(const Look& look) const;
   template <class Visit>

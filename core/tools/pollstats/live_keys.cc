@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/utf8.h"
 #include "tools/pollstats/live_view.h"
@@ -78,6 +79,8 @@ LiveView::Wish LiveView::press_in_series(const Key& key) {
     case U'c':
       sort_by(Sort::kChange);
       break;
+    case U'b':
+      return group_by_next();
     case U'p':
       mode_ = Mode::kProcesses;
       marked_ = chosen_;
@@ -97,6 +100,24 @@ LiveView::Wish LiveView::press_in_series(const Key& key) {
       break;
   }
   return Wish::kNothing;
+}
+
+// All combinations, what the command line asked for, each dimension by itself, all values together.
+LiveView::Wish LiveView::group_by_next() {
+  if (dimensions_.empty()) {
+    complaint_ = "No series here has dimensions.";
+    return Wish::kNothing;
+  }
+  std::vector<std::optional<By>> all{std::nullopt};
+  const auto add = [&](const std::optional<By>& by) {
+    if (std::ranges::find(all, by) == all.end()) all.push_back(by);
+  };
+  add(first_by_);
+  for (const auto& name : dimensions_) add(By{name});
+  add(By{});
+  const auto now = std::ranges::find(all, by_);
+  by_ = now == all.end() || now + 1 == all.end() ? all.front() : *(now + 1);
+  return Wish::kChoose;
 }
 
 LiveView::Wish LiveView::press_in_filter(const Key& key) {

@@ -27,6 +27,7 @@
 #include "tools/pollstats/processes.h"
 #include "tools/pollstats/samples.h"
 #include "tools/pollstats/terminal.h"
+#include "tools/pollstats/unknown_dimensions.h"
 #include "tools/shared/output.h"
 
 namespace pollstats {
@@ -75,7 +76,7 @@ class Live {
         globs_(globs),
         terminal_(terminal),
         signals_(signals),
-        view_(options.prefix.size(), unicode, options.delay),
+        view_(options.prefix.size(), unicode, options.delay, options.grouping),
         processes_(globs, [this](const std::string&, const mmstats::ParsedFile& content) {
           return passes(options_.filters, content);
         }) {
@@ -102,6 +103,7 @@ class Live {
     watch.keep = [this](const std::string& path, const mmstats::ParsedFile& content) {
       const auto& chosen = view_.chosen();
       if (!passes(options_.filters, content)) return false;
+      unknown_.meet(content);
       ProcessId id = process_of(path, content);
       if (chosen.empty() || chosen.contains(id)) return true;
       id.ended = true;
@@ -110,6 +112,8 @@ class Live {
     mmstats::Rules rules;
     // What labels a terminal's line may be made of is known to be a valid pattern.
     if (!options_.prefix.empty()) static_cast<void>(rules.include(quoted_re2(options_.prefix) + ".*"));
+    // parse() has tried them.
+    static_cast<void>(add_rules({view_.by(), options_.grouping.where, options_.grouping.labels}, rules));
     view_.begin_anew();
     samples_ = Samples(kHistory);
     watch_ = std::make_unique<mmstats::Watch>(std::move(watch), std::move(rules));
@@ -131,6 +135,7 @@ class Live {
     facts.failed = report.complaints;
     if (!report.errors.empty()) facts.complaint = report.errors.back().text();
     watch_->told(report.errors.size());
+    facts.unknown = text_of(unknown_);
     view_.take(watch_->series(), watch_->distributions(), samples_, std::move(facts));
     if (view_.shows_processes()) view_.take(processes_.scan(at, now));
     ++scans_;
@@ -211,6 +216,7 @@ class Live {
   const Signals& signals_;
   LiveView view_;
   Processes processes_;
+  UnknownDimensions unknown_{options_.grouping};
   Samples samples_{kHistory};
   std::unique_ptr<mmstats::Watch> watch_;
   steady_clock::time_point next_;

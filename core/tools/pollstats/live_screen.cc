@@ -81,11 +81,7 @@ void LiveView::compose_series(Screen& screen, std::size_t width, std::size_t hei
     if (at < rows_.size()) {
       screen.lines.push_back(row(rows_[at], columns, at == scroll_.selected));
     } else if (at == 0) {
-      const std::string_view why = samples_ == nullptr ? ""
-                                   : !filter_.empty()  ? "No series passes the filter; Esc clears it."
-                                   : facts_.files == 0 ? "No mmstats files here yet."
-                                                       : "The files hold no values over time.";
-      screen.lines.push_back({{Style::kDim, std::string(why)}});
+      screen.lines.push_back({{Style::kDim, why_empty()}});
     } else {
       screen.lines.emplace_back();
     }
@@ -102,6 +98,15 @@ void LiveView::compose_series(Screen& screen, std::size_t width, std::size_t hei
   Line line{{Style::kKey, "Filter: "}, {Style::kPlain, typed}};
   if (width_of(line) + 35 < width) line.push_back({Style::kDim, "    Enter keeps it, Esc clears it"});
   screen.lines.push_back(std::move(line));
+}
+
+std::string LiveView::why_empty() const {
+  if (samples_ == nullptr) return {};
+  if (!filter_.empty()) return "No series passes the filter; Esc clears it.";
+  if (facts_.files == 0) return "No mmstats files here yet.";
+  if (where_.empty()) return "The files hold no values over time.";
+  return fmt::format("No series has {}{}{}.", shown(where_, unicode_), facts_.unknown.empty() ? "" : ": ",
+                     facts_.unknown);
 }
 
 LiveView::Line LiveView::title(std::size_t width) const {
@@ -125,6 +130,12 @@ LiveView::Line LiveView::title(std::size_t width) const {
   if (!filter_.empty() && mode_ != Mode::kFilter) {
     say(first_cells("/" + shown(filter_, unicode_), 24), Style::kNumber);
   }
+  const auto say_chosen = [&](std::string_view what, std::string_view text) {
+    say(first_cells(fmt::format("{} {}", what, shown(text, unicode_)), 30), Style::kNumber);
+  };
+  if (by_ && by_->empty()) say("all together", Style::kNumber);
+  if (by_ && !by_->empty()) say_chosen("by", text_of(*by_));
+  if (!where_.empty()) say_chosen("where", where_);
   say(counted(rows_.size(), "series"));
   say(counted(facts_.files, "file") + (facts_.dead > 0 ? fmt::format(" ({} of the dead)", facts_.dead) : ""));
   say(fmt::format("every {} s", number_text(std::chrono::duration<double>(delay_).count())));
@@ -136,9 +147,11 @@ LiveView::Line LiveView::title(std::size_t width) const {
 
 LiveView::Line LiveView::help(std::size_t width) const {
   using Entry = std::pair<std::string_view, std::string_view>;
-  static constexpr std::array<Entry, 6> kSeries{{{"q", "Quit"},
+  static constexpr std::string_view kGroupKey = "b";
+  static constexpr std::array<Entry, 7> kSeries{{{"q", "Quit"},
                                                  {"/", "Filter"},
                                                  {"n v r c", "Sort"},
+                                                 {kGroupKey, "Group"},
                                                  {"p", "Processes"},
                                                  {"Space", "Pause"},
                                                  {"- +", "Delay"}}};
@@ -149,6 +162,7 @@ LiveView::Line LiveView::help(std::size_t width) const {
   Line line;
   std::size_t used = 0;
   for (const auto& [keys, what] : entries) {
+    if (keys == kGroupKey && dimensions_.empty()) continue;
     const std::size_t gap = line.empty() ? 0 : 2;
     const std::size_t more = gap + keys.size() + 1 + what.size();
     if (used + more > width) break;
@@ -168,18 +182,23 @@ LiveView::Line LiveView::detail(std::size_t width) const {
   std::string about = std::string(to_string(series_[index].kind));
   std::string_view unit = series_[index].unit;
   std::string_view help = series_[index].help;
+  std::string whole = labels_[index].text;
+  const auto name_family = [&](const auto& one) {
+    if (!one.family.empty()) whole = full_text(one.family, one.dimensions);
+  };
+  name_family(series_[index]);
   if (const auto number = labels_[index].distribution; number != kNoDistribution) {
     const mmstats::Distribution& distribution = *distributions_[number];
     const std::string numbers = distribution_text(distribution);
     about = numbers + (numbers.empty() ? "histogram" : "; histogram");
     unit = distribution.unit;
     help = distribution.help;
+    name_family(distribution);
   }
   if (!unit.empty()) about += ", " + shown(unit, unicode_);
   if (!help.empty()) about += ": " + shown(help, unicode_);
   const std::string label =
-      outer_cells(labels_[index].text,
-                  width - std::min(width, 2 + std::min<std::size_t>(width / 2, cells(about))), mark());
+      outer_cells(whole, width - std::min(width, 2 + std::min<std::size_t>(width / 2, cells(about))), mark());
   return {{Style::kPlain, label}, {Style::kDim, "  " + about}};
 }
 

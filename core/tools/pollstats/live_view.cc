@@ -9,8 +9,11 @@
 #include <numeric>
 #include <optional>
 #include <ranges>
+#include <unordered_map>
 
+#include "base/keyed_hash.h"
 #include "tools/pollstats/text_cells.h"
+#include "tools/shared/dimensions_text.h"
 
 namespace pollstats {
 namespace {
@@ -81,12 +84,16 @@ void LiveView::add_labels() {
   if (labels_.size() == series_.size() && known_distributions_ == distributions_.size()) return;
   for (std::size_t i = labels_.size(); i < series_.size(); ++i) {
     Label label;
-    label.text = shown(std::string_view(series_[i].name).substr(prefix_), unicode_);
+    label.text = label_text(series_[i].name, series_[i].family);
     label.cells = cells(label.text);
     label.row = static_cast<std::uint32_t>(i);
     labels_.push_back(std::move(label));
+    for (const auto& dimension : series_[i].dimensions) {
+      if (dimensions_.size() < kMostDimensions) dimensions_.insert(dimension.name);
+    }
   }
   find_distributions();
+  name_in_full();
   for (Label& label : labels_) set_passes(label);
   std::vector<std::uint32_t> order(labels_.size());
   std::iota(order.begin(), order.end(), 0);
@@ -95,6 +102,21 @@ void LiveView::add_labels() {
     return ::strverscmp(labels_[a].text.c_str(), labels_[b].text.c_str()) < 0;
   });
   for (std::size_t rank = 0; rank < order.size(); ++rank) labels_[order[rank]].rank = rank;
+}
+
+// Where values of dimensions are left out, the prefix may be longer than what is left.
+std::string_view LiveView::without_prefix(std::string_view name, std::string_view family) const {
+  const bool has_prefix = name.size() >= prefix_ && (family.empty() || family.size() >= prefix_);
+  return has_prefix ? name.substr(prefix_) : name;
+}
+
+std::string LiveView::full_text(const std::string& family,
+                                const std::vector<mmstats::Dimension>& dimensions) const {
+  return shown(mmstats::full_name(without_prefix(family, family), dimensions), unicode_);
+}
+
+std::string LiveView::label_text(std::string_view name, std::string_view family) const {
+  return shown(without_prefix(name, family), unicode_);
 }
 
 // One row shows what a histogram's buckets tell: that of its count, which every one of them has.
@@ -113,9 +135,9 @@ void LiveView::find_distributions() {
     if (row == nullptr || one.kind != mmstats::Kind::kCounter) continue;
     const auto number = static_cast<std::uint32_t>(one.distribution);
     const std::string_view name = distributions_[number]->name;
-    if (distributions_[number]->sum == static_cast<std::int32_t>(i) || name.size() < prefix_) continue;
+    if (distributions_[number]->sum == static_cast<std::int32_t>(i)) continue;
     Label& label = labels_[i];
-    label.text = shown(name.substr(prefix_), unicode_);
+    label.text = label_text(name, distributions_[number]->family);
     label.cells = cells(label.text);
     label.distribution = number;
     *row = i;
@@ -126,6 +148,29 @@ void LiveView::find_distributions() {
     const bool is_sum = distributions_[static_cast<std::size_t>(series_[i].distribution)]->sum ==
                         static_cast<std::int32_t>(i);
     if (!is_sum) labels_[i].row = *row;
+  }
+}
+
+// Series of families that would be shown as others are.
+void LiveView::name_in_full() {
+  const auto set = [&](std::uint32_t index) {
+    Label& label = labels_[index];
+    const auto set_text = [&](const auto& one) {
+      if (!one.dimensions.empty()) label.text = full_text(one.family, one.dimensions);
+    };
+    if (label.distribution == kNoDistribution) {
+      set_text(series_[index]);
+    } else {
+      set_text(*distributions_[label.distribution]);
+    }
+    label.cells = cells(label.text);
+  };
+  std::unordered_map<std::string_view, std::uint32_t, mmstats::KeyedHash> first;
+  for (std::uint32_t i = 0; i < series_.size(); ++i) {
+    const auto [known, is_new] = first.try_emplace(series_[i].name, i);
+    if (is_new || are_one_combination(series_[known->second], series_[i])) continue;
+    set(known->second);
+    set(i);
   }
 }
 

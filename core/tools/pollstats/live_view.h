@@ -8,6 +8,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -18,6 +19,7 @@
 #include "collect/distributions.h"
 #include "collect/fold.h"
 #include "tools/pollstats/field_pattern.h"
+#include "tools/pollstats/grouping.h"
 #include "tools/pollstats/processes.h"
 #include "tools/pollstats/samples.h"
 #include "tools/pollstats/screen.h"
@@ -29,12 +31,13 @@ inline constexpr std::size_t kHistory = 60;  // scans that a curve shows at most
 
 // What one scan found beside the series.
 struct Facts {
-  double time = 0;         // Unix seconds
-  std::string clock;       // the same for people
-  std::size_t files = 0;   // that count
-  std::size_t dead = 0;    // of these, of dead processes
-  std::size_t failed = 0;  // complaints
-  std::string complaint;   // the newest one; empty: none is new
+  double time = 0;           // Unix seconds
+  std::string clock;         // the same for people
+  std::size_t files = 0;     // that count
+  std::size_t dead = 0;      // of these, of dead processes
+  std::size_t failed = 0;    // complaints
+  std::string complaint;     // the newest one; empty: none is new
+  std::string unknown = {};  // of --where: which dimensions no file has; empty: none
 };
 
 class LiveView {
@@ -44,8 +47,14 @@ class LiveView {
   enum class Sort : std::uint8_t { kName, kValue, kRate, kChange };
 
   // Labels are shown without their first `prefix` bytes; each has as many. `unicode`: the terminal shows it.
-  LiveView(std::size_t prefix, bool unicode, std::chrono::nanoseconds delay)
-      : prefix_(prefix), unicode_(unicode), delay_(delay) {}
+  // `grouping`: what the command line says.
+  LiveView(std::size_t prefix, bool unicode, std::chrono::nanoseconds delay, const Grouping& grouping = {})
+      : prefix_(prefix),
+        unicode_(unicode),
+        delay_(delay),
+        where_(text_of(grouping.where)),
+        by_(grouping.by),
+        first_by_(grouping.by) {}
 
   using Distributions = std::span<const std::unique_ptr<mmstats::Distribution>>;
 
@@ -68,9 +77,12 @@ class LiveView {
   void take(const std::vector<Process>& processes);
   // After kChoose: whose files count; empty: everybody's.
   [[nodiscard]] const std::set<ProcessId>& chosen() const { return chosen_; }
+  // After kChoose, too: what tells series of families apart; none: all their dimensions.
+  [[nodiscard]] const std::optional<By>& by() const { return by_; }
 
  private:
   enum class Mode : std::uint8_t { kSeries, kFilter, kProcesses };
+  static constexpr std::size_t kMostDimensions = 32;
   static constexpr std::uint32_t kNoDistribution = std::numeric_limits<std::uint32_t>::max();
   struct Label {
     std::string text;  // fit to be shown
@@ -94,6 +106,7 @@ class LiveView {
 
   void add_labels();
   void find_distributions();
+  void name_in_full();
   void set_passes(Label& label) const;
   void set_filter(std::string filter);
   [[nodiscard]] bool passes(std::string_view label) const;
@@ -104,15 +117,23 @@ class LiveView {
   Wish press_in_filter(const Key& key);
   Wish press_in_processes(const Key& key);
   void change_delay(bool longer);
+  Wish group_by_next();
 
   void compose_series(Screen& screen, std::size_t width, std::size_t height);
   void compose_processes(Screen& screen, std::size_t width, std::size_t height);
+  [[nodiscard]] std::string why_empty() const;
   [[nodiscard]] Line title(std::size_t width) const;
   [[nodiscard]] Line help(std::size_t width) const;
   [[nodiscard]] Line detail(std::size_t width) const;
   [[nodiscard]] Shape shape(std::size_t width) const;
   [[nodiscard]] Line heading(const Shape& shape) const;
   [[nodiscard]] Line row(std::size_t index, const Shape& shape, bool selected) const;
+  // `name` as it is shown, of a series or distribution of that family.
+  [[nodiscard]] std::string label_text(std::string_view name, std::string_view family) const;
+  // Of a series or distribution of a family.
+  [[nodiscard]] std::string full_text(const std::string& family,
+                                      const std::vector<mmstats::Dimension>& dimensions) const;
+  [[nodiscard]] std::string_view without_prefix(std::string_view name, std::string_view family) const;
   [[nodiscard]] std::string value_text(const Sample& sample, std::size_t width) const;
   [[nodiscard]] std::string_view mark() const { return unicode_ ? "…" : "~"; }
 
@@ -137,6 +158,11 @@ class LiveView {
   bool paused_ = false;
   Mode mode_ = Mode::kSeries;
   Scroll scroll_;
+
+  std::string where_;                 // --where, for people
+  std::set<std::string> dimensions_;  // that some series had, kMostDimensions at most
+  std::optional<By> by_;
+  std::optional<By> first_by_;
 
   std::vector<Process> processes_;
   std::set<ProcessId> chosen_;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "mmstats/error.h"
+#include "tools/shared/label_rules.h"
 #include "tools/shared/output.h"
 #include "tools/shared/run_tool.h"
 
@@ -22,7 +23,8 @@ bool is_option(std::string_view word) { return word.size() > 1 && word.starts_wi
 
 // Its value is the next word.
 bool takes_value(std::string_view word) {
-  constexpr std::array<std::string_view, 4> kLong{"--count", "--delay", "--headers", "--prefix"};
+  constexpr std::array<std::string_view, 7> kLong{"--by",     "--count",  "--delay", "--headers",
+                                                  "--labels", "--prefix", "--where"};
   if (word.starts_with("--")) return std::ranges::find(kLong, word) != kLong.end();
   if (!is_option(word)) return false;
   const std::size_t flags = word.find_first_not_of('v', 1);  // -vd 2
@@ -88,6 +90,8 @@ Parsed parse(int argc, const char* const* argv) {
   Parsed parsed;
   Options& options = parsed.options;
   double delay = 1;
+  std::optional<std::string> by;
+  std::vector<std::string> where;
   std::string shown_in_help;
   app.add_option("-c,--count", options.count, "End after so many lines")->check(CLI::PositiveNumber);
   app.add_option("-d,--delay", delay, "Seconds from line to line; default: 1")
@@ -97,17 +101,23 @@ Parsed parse(int argc, const char* const* argv) {
       ->allow_extra_args(false);
   app.add_option("-n,--headers", options.headers, "A header every so many lines; default: 20; 0: only one");
   app.add_option("-p,--prefix", options.prefix, "Put before every FIELD, and left out of the header");
+  app.add_option("--by", by, "Group families by these dimensions; '': each is one series")
+      ->option_text("DIMENSION,...");
+  app.add_option("--where", where, "Only series whose value matches; again for others: all must match")
+      ->allow_extra_args(false)
+      ->option_text("DIMENSION=PATTERN");
+  mmstats::add_labels_option(app, options.grouping.labels);
   app.add_flag("--rate", options.rate, "A column with the change per second beside each");
   app.add_flag("--json", options.json, "A JSON object a line");
   app.add_flag("--live", options.live, "The whole screen; all arguments are FILEs");
   app.add_flag("-v", options.verbosity,
                "Say more on standard error: warnings; -vv: what files do; -vvv: all");
-  app.add_option(
-         "FIELD", shown_in_help,
-         "FIELD,FIELD...: labels, or patterns as 'status.*'; of a histogram LABEL.count, or any percentile,\n"
-         "as LABEL.p99 or LABEL.p995 (99.5); then the FILEs, or patterns of them.\n"
-         "Default: the files that MMSTATS_GLOB or MMSTATS_PATH names, else /run/mmstats/*.mmstats\n"
-         "and /tmp/*.mmstats")
+  app.add_option("FIELD", shown_in_help,
+                 "FIELD,FIELD...: labels, also of families, or patterns as 'status.*'; of a histogram "
+                 "LABEL.count, or any percentile,\n"
+                 "as LABEL.p99 or LABEL.p995 (99.5); then the FILEs, or patterns of them.\n"
+                 "Default: the files that MMSTATS_GLOB or MMSTATS_PATH names, else /run/mmstats/*.mmstats\n"
+                 "and /tmp/*.mmstats")
       ->option_text("FIELD,FIELD... FILE...");
 
   const auto refuse = [&](std::string_view what) {
@@ -119,6 +129,18 @@ Parsed parse(int argc, const char* const* argv) {
   std::ranges::reverse(words);
   parsed.exit_status = mmstats::parse_words(app, {.name = "pollstats", .description = {}}, std::move(words));
   if (parsed.exit_status) return parsed;
+  if (by) {
+    auto names = parse_by(*by);
+    if (!names) return refuse(names.error().message);
+    options.grouping.by = std::move(*names);
+  }
+  for (const auto& text : where) {
+    auto filter = parse_where(text);
+    if (!filter) return refuse(filter.error().message);
+    options.grouping.where.push_back(std::move(*filter));
+  }
+  mmstats::Rules tried;
+  if (const auto good = add_rules(options.grouping, tried); !good) return refuse(good.error().message);
   options.delay = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(delay));
 
   if (!options.live && !arguments.empty()) {

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "tools/pollstats/grouping.h"
+
 namespace pollstats {
 
 inline constexpr int kUsage = 2;  // exit status of a mistake on the command line
@@ -23,6 +25,7 @@ struct Options {
   bool rate = false;
   bool json = false;
   bool live = false;
+  Grouping grouping;
   std::string fields;              // empty: the live view
   std::vector<std::string> files;  // globs; empty: the default ones
 };

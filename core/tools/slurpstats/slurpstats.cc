@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "base/utf8.h"
+#include "format/dimensions.h"
 #include "format/file_name.h"
+#include "format/metadata_index.h"
 #include "mmstats/error.h"
 #include "mmstats/format.h"
 #include "mmstats/parse.h"
@@ -61,10 +63,13 @@ class TextReport final : public Report {
   void file(const std::string& path, const mmstats::ParsedFile& content) override {
     out << "==> " << mmstats::printable(path) << "\n";
     std::size_t column = 0;
+    const mmstats::MetadataIndex about(content);
     for (const auto& field : content.fields) {
+      if (!about.is_there(field)) continue;
       column = std::max(column, std::min(width(mmstats::printable(field.label)), kWidestLabel));
     }
     for (const auto& field : content.fields) {
+      if (!about.is_there(field)) continue;
       const std::string label = mmstats::printable(field.label);
       const std::size_t used = width(label);
       out << "  " << label << std::string(1 + (used < column ? column - used : 0), ' ');
@@ -86,12 +91,15 @@ class JsonReport final : public Report {
   void file(const std::string& path, const mmstats::ParsedFile& content) override {
     begin_file(path);
     bool first = true;
+    const mmstats::MetadataIndex about(content);
     for (const auto& field : content.fields) {
+      if (!about.is_there(field)) continue;
       if (!std::exchange(first, false)) out << ", ";
       out << "{\"label\": " << json_text(field.label)
           << ", \"type\": " << json_text(mmstats::trimmed_type(field.type_text))
           << ", \"buffered\": " << (field.buffered ? "true" : "false") << ", \"value\": ";
       mmstats::write_value(field, "null", mmstats::item_json, [&](std::string_view piece) { out << piece; });
+      write_family(about.find(field.label));
       out << "}";
     }
     end_file(content.damage ? &*content.damage : nullptr);
@@ -108,6 +116,18 @@ class JsonReport final : public Report {
   void end() override { out << "]\n"; }
 
  private:
+  void write_family(const mmstats::FieldMetadata& known) {
+    if (known.family.empty()) return;
+    auto dimensions = mmstats::Json::object();
+    auto values = known.values;
+    for (const auto name : mmstats::dimension_names(known.dimensions)) {
+      const auto value = values.substr(0, values.find('.'));
+      values.remove_prefix(std::min(values.size(), value.size() + 1));
+      dimensions[std::string(name)] = mmstats::unescape_value(value);
+    }
+    out << ", \"family\": " << json_text(known.family) << ", \"dimensions\": " << json_text(dimensions);
+  }
+
   void begin_file(const std::string& path) {
     if (!std::exchange(first_, false)) out << ",\n ";
     out << "{\"file\": " << json_text(path) << ", \"fields\": [";

@@ -18,13 +18,6 @@ MadeFile labelled(const std::string& stem, int counters, std::uint64_t value = 5
   return made;
 }
 
-// Units that a scan of these files took.
-std::uint64_t work_of_scan(World& world) {
-  const std::uint64_t before = world.fold.work();
-  world.scan();
-  return world.fold.work() - before;
-}
-
 }  // namespace
 
 TEST_CASE("a file that is left for a later scan keeps its values") {

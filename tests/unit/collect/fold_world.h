@@ -114,6 +114,13 @@ struct World {
   }
 };
 
+// Units that a scan of these files took.
+inline std::uint64_t work_of_scan(World& world) {
+  const std::uint64_t before = world.fold.work();
+  world.scan();
+  return world.fold.work() - before;
+}
+
 inline MadeFile worker(std::uint32_t pid, double created, std::uint64_t hits, double latency = 0.5,
                        std::int32_t depth = 1) {
   return MadeFile()

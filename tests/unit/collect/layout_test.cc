@@ -11,6 +11,7 @@
 #include "collect/fold.h"
 #include "collect/fold_world.h"
 #include "collect/layout_cache.h"
+#include "collect/work.h"
 
 using namespace mmstats;
 using namespace folded;
@@ -81,10 +82,32 @@ TEST_CASE("what an index says of a field is what a search for it finds") {
                                        "\na\tcounter",
                                        "\na.b\tgauge\tbytes\thelp",
                                        "\nhelp\tstate\n",
-                                       "\nab\ttimestamp\t"};
-  const std::vector<std::string> labels{"a",    "b", "c",    "a.b",  "ab",
-                                        "help", " ", "a\tb", "a\nb", std::string("a\0", 2)};
+                                       "\nab\ttimestamp\t",
+                                       "\na\tcounter\tbytes\t\t\tx y",
+                                       "\na.b\tgauge\t\thelp\t\tx\tmore\n",
+                                       "\na.b\thistogram\tseconds\t\tlog-linear 4 -30 50\tx\n",
+                                       "\na\tstate\t\t\t\tx x"};
+  const std::vector<std::string> labels{"a",
+                                        "b",
+                                        "c",
+                                        "a.b",
+                                        "ab",
+                                        "help",
+                                        " ",
+                                        "a\tb",
+                                        "a\nb",
+                                        "a.b.c",
+                                        "a.b.c.d",
+                                        "a.b.c.sum",
+                                        "a..",
+                                        "..",
+                                        "a.b.c.p9",
+                                        "a.b.c.d.e",
+                                        "a.b.c.count",
+                                        "a.b.\t",
+                                        std::string("a\0", 2)};
   int known = 0;
+  int of_families = 0;
   for (int i = 0; i < 5000; ++i) {
     MadeFile made;
     std::string together;
@@ -108,9 +131,14 @@ TEST_CASE("what an index says of a field is what a search for it finds") {
       REQUIRE(found.kind == want.kind);
       REQUIRE(found.unit == want.unit);
       REQUIRE(found.help == want.help);
+      REQUIRE(found.family == want.family);
+      REQUIRE(found.dimensions == want.dimensions);
+      REQUIRE(found.values == want.values);
+      of_families += found.family.empty() ? 0 : 1;
     }
   }
   CHECK(known > 1000);
+  CHECK(of_families > 1000);
   CHECK_FALSE(MetadataIndex(ReadFile(MadeFile().buffered("a", "Q", 1UL)).content).find("a").kind.has_value());
 }
 
@@ -129,6 +157,45 @@ TEST_CASE("a look-up in the metadata of 40,000 fields compares few of them") {
   // By chance alone, 20 in one bucket would be seen once in 10^14 runs.
   CHECK(index.longest_search() < 20);
   CHECK(index.find("app.requests.39999").help == "Of number 39999");
+}
+
+TEST_CASE(
+    "of 10,000 families each is found in a few steps, and no more memory is used than for as many fields") {
+  constexpr int kFamilies = 10'000;
+  std::string text;
+  MadeFile made;
+  for (int i = 0; i < kFamilies; ++i) {
+    const std::string label = "app.f" + std::to_string(i);
+    text += label + "\tcounter\t\tOf number " + std::to_string(i) + "\t\ta b\n";
+    made.buffered(label + ".x.y", "Q", std::uint64_t{1});
+  }
+  made.text("sys.metadata", text, text.size() + 1);
+  const ReadFile file(made);
+  const MetadataIndex index(file.content);
+  CHECK(index.longest_search() < 20);
+  CHECK(index.more_searches() == 1);
+  CHECK(index.find("app.f9999.x.y").help == "Of number 9999");
+  CHECK(index.find("app.f9999.x").family.empty());
+}
+
+TEST_CASE("lines of families without fields take no memory, and much work is told before") {
+  std::string text = "app.\xFF\tcounter\t\tFirst\t\ta\n";
+  for (int i = 0; i < 50'000; ++i) text += std::to_string(i) + "\tcounter\t\t\t\ta\n";
+  text += "app\tcounter\t\tLast\t\ta\napp-\tgauge\t\tNone\t\ta\n";
+  MadeFile made;
+  for (const char* label : {"app.x", "app-x", "app", "app.\xFF.y", "app\xFF", "ap", "7x"})
+    made.buffered(label, "Q", std::uint64_t{1});
+  made.text("sys.metadata", text, text.size() + 1);
+  const ReadFile file(made);
+  const MetadataIndex index(file.content);
+  CHECK(index.families() == 2);
+  CHECK(index.find("app.x").help == "Last");
+  CHECK(index.find("app.\xFF.y").help == "First");
+  CHECK(index.find("app-x").family.empty());
+  World world;
+  world.put(0, made);
+  world.scan();
+  CHECK(world.fold.work() > work::kMatched * 100'000);
 }
 
 TEST_CASE("an element has what the metadata of its file says of the whole") {

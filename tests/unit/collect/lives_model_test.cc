@@ -12,6 +12,7 @@
 #include <optional>
 #include <sstream>
 
+#include "asked_number.h"
 #include "collect/lives_world.h"
 #include "collect/watch.h"
 
@@ -721,11 +722,6 @@ History shrink(Ground& ground, std::uint64_t seed, bool forbids, History history
   return history;
 }
 
-std::uint64_t number_of(const char* variable, std::uint64_t otherwise) {
-  const char* const text = std::getenv(variable);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
-
 // Root may look into every folder: histories are another user's. In effect only, so that we can return.
 struct AsNobody {
   bool changed = ::geteuid() == 0 && ::seteuid(65534) == 0;
@@ -741,8 +737,8 @@ struct AsNobody {
 
 TEST_CASE("random histories: totals are exact and never fall, and gauges are of the living only") {
   const bool one_only = std::getenv("MMSTATS_HISTORY_SEED") != nullptr;
-  const std::uint64_t first = number_of("MMSTATS_HISTORY_SEED", 1);
-  const std::uint64_t count = number_of("MMSTATS_HISTORIES", one_only ? 1 : 10'000);
+  const std::uint64_t first = asked_number("MMSTATS_HISTORY_SEED", 1);
+  const std::uint64_t count = asked_number("MMSTATS_HISTORIES", one_only ? 1 : 10'000);
   const bool all_told = one_only && count == 1;
   const AsNobody nobody;
   Ground ground;

@@ -23,6 +23,31 @@ Binding bind(const Rules& rules, std::string_view label, std::string_view type =
   return rules.bind(label, field(label, type, buffered), {});
 }
 
+constexpr const char* kFamilies =
+    "web.sent\tcounter\tresponses\tResponses sent\t\tmethod status\n"
+    "web.time\thistogram\tseconds\tTimes\tlog-linear 32 -30 50\tmethod status\n";
+
+Binding bind_of_family(const Rules& rules, std::string_view label) {
+  return rules.bind(label, field(label, "Q", true), find_metadata(kFamilies, label));
+}
+
+using Dimensions = std::vector<Dimension>;
+using Names = std::vector<std::string>;
+
+Rule of_family(const char* family) {
+  Rule rule;
+  rule.family = family;
+  return rule;
+}
+
+Rule of_pattern(const char* pattern) {
+  Rule rule;
+  rule.pattern = pattern;
+  return rule;
+}
+
+std::string reason(const Expected<void>& result) { return result ? std::string() : result.error().message; }
+
 }  // namespace
 
 TEST_CASE("without rules, kind and aggregate follow from type and buffering") {
@@ -237,9 +262,6 @@ TEST_CASE("a rule is stronger than what a file says, and that is stronger than c
 
 TEST_CASE("what cannot work is refused with the reason") {
   Rules rules;
-  const auto reason = [](const Expected<void>& result) {
-    return result ? std::string() : result.error().message;
-  };
   CHECK(reason(rules.include("a(b")).find("a(b") != std::string::npos);
   CHECK(reason(rules.ignore("[")).find("[") != std::string::npos);
   CHECK(reason(rules.add({.pattern = "(", .kind = {}, .aggregate = {}, .name = {}, .sink_type = {}}))
@@ -300,4 +322,399 @@ TEST_CASE("the look at labels is bounded, and a prefix is used if one label has 
   CHECK(unused->labels == PatternUse::kMaxLabels);
   CHECK(unused->more_labels);
   CHECK(unused->prefix.empty());
+}
+
+TEST_CASE("a field of a family has its label without the prefix, and values as they were before escapes") {
+  Rules rules;
+  rules.strip_prefix("web");
+  const auto binding = bind_of_family(rules, "web.sent.GET.4%2E04");
+  CHECK(binding.used);
+  CHECK(binding.name == "sent.GET.4%2E04");
+  CHECK(binding.family == "sent");
+  CHECK(binding.dimensions == Dimensions{{"method", "GET"}, {"status", "4.04"}});
+  CHECK(binding.kind == Kind::kCounter);
+  CHECK(binding.unit == "responses");
+  CHECK(binding.help == "Responses sent");
+  const auto none = bind_of_family(rules, "web.sent");
+  CHECK(none.family.empty());
+  CHECK(none.dimensions.empty());
+  // What a histogram of a family holds is a family of its own.
+  const auto sum = bind_of_family(rules, "web.time.GET.200.sum");
+  CHECK(sum.name == "time.GET.200.sum");
+  CHECK(sum.family == "time.sum");
+  CHECK(sum.dimensions == Dimensions{{"method", "GET"}, {"status", "200"}});
+}
+
+TEST_CASE("dimensions that are dropped leave a name of those that are kept") {
+  struct Row {
+    std::optional<Names> keep;
+    std::optional<Names> drop;
+    const char* label;
+    const char* name;
+    Dimensions dimensions;
+  };
+  const Dimension get{"method", "GET"};
+  const Dimension status{"status", "a.b"};
+  const Row rows[] = {
+      {{}, {}, "web.sent.GET.a%2Eb", "sent.GET.a%2Eb", {get, status}},
+      {{}, Names{"other"}, "web.sent.GET.a%2Eb", "sent.GET.a%2Eb", {get, status}},
+      {{}, Names{"method"}, "web.sent.GET.a%2Eb", "sent.a%2Eb", {status}},
+      {{}, Names{"status"}, "web.sent.GET.a%2Eb", "sent.GET", {get}},
+      {{}, Names{"status", "method"}, "web.sent.GET.a%2Eb", "sent", {}},
+      {Names{"status"}, {}, "web.sent.GET.a%2Eb", "sent.a%2Eb", {status}},
+      {Names{}, {}, "web.sent.GET.a%2Eb", "sent", {}},
+      {Names{"status", "method"}, Names{"status"}, "web.sent.GET.a%2Eb", "sent.GET", {get}},
+      {Names{"status"}, {}, "web.time.GET.a%2Eb.sum", "time.a%2Eb.sum", {status}},
+      {Names{}, {}, "web.time.GET.a%2Eb.sum", "time.sum", {}},
+      {Names{}, {}, "web.other.GET", "other.GET", {}},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.name);
+    for (const bool of_set : {false, true}) {
+      CAPTURE(of_set);
+      Rules rules;
+      rules.strip_prefix("web");
+      Rule rule = of_pattern(".*");
+      if (of_set) {
+        if (row.keep) rules.keep_dimensions(*row.keep);
+        if (row.drop) rules.drop_dimensions(*row.drop);
+      } else {
+        rule.keep = row.keep;
+        rule.drop = row.drop;
+      }
+      REQUIRE(rules.add(rule));
+      const auto binding = bind_of_family(rules, row.label);
+      CHECK(binding.name == row.name);
+      CHECK(binding.dimensions == row.dimensions);
+    }
+  }
+}
+
+TEST_CASE("what a rule drops or keeps is stronger than what the set does, and no rule leaves it to the set") {
+  Rules rules;
+  rules.drop_dimensions({"method"});
+  Rule rule = of_pattern("web.sent[.]GET.*");
+  rule.drop = Names{"status"};
+  REQUIRE(rules.add(rule));
+  rule = of_pattern("web.sent[.]PUT.*");
+  rule.drop = Names{};
+  REQUIRE(rules.add(rule));
+  CHECK(bind_of_family(rules, "web.sent.GET.200").name == "web.sent.GET");
+  CHECK(bind_of_family(rules, "web.sent.PUT.200").name == "web.sent.PUT.200");
+  CHECK(bind_of_family(rules, "web.sent.POST.200").name == "web.sent.200");
+}
+
+TEST_CASE("a rule of families is for their fields alone, and mixes with others in their order") {
+  Rules rules;
+  rules.strip_prefix("web");
+  Rule second = of_family("s(e|x)nt");
+  second.name = "\\1 \\0 %{status}";
+  second.keep_groups = true;
+  Rule last = of_family("time");
+  last.name = "t.%{method}";
+  REQUIRE(rules.add(of_pattern("sent[.]POST.*")));
+  REQUIRE(rules.add(second));
+  REQUIRE(rules.add(of_pattern("sent.*")));
+  REQUIRE(rules.add(last));
+  CHECK(bind_of_family(rules, "web.sent.POST.200").rule == 0);
+  const auto sent = bind_of_family(rules, "web.sent.GET.200");
+  CHECK(sent.rule == 1);
+  CHECK(sent.name == "e sent.GET.200 200");
+  CHECK(sent.groups == Names{"e"});
+  CHECK(bind_of_family(rules, "web.sent").rule == 2);
+  // So what a histogram holds does not become one series.
+  const auto sum = bind_of_family(rules, "web.time.GET.200.sum");
+  CHECK(sum.rule == 3);
+  CHECK(sum.name == "t.GET.sum");
+  CHECK(bind_of_family(rules, "web.time.GET").rule == kNoRule);
+  // With a pattern of labels, too, both must match.
+  Rules both;
+  Rule rule = of_family("web.sent");
+  rule.pattern = ".*[.]404";
+  rule.name = "all";
+  REQUIRE(both.add(rule));
+  CHECK(bind_of_family(both, "web.sent.GET.404").name == "all");
+  CHECK(bind_of_family(both, "web.sent.GET.200").rule == kNoRule);
+  CHECK(bind_of_family(both, "web.time.GET.404").rule == kNoRule);
+}
+
+TEST_CASE("where a value does not match as a whole, the next rule is tried") {
+  struct Row {
+    std::vector<DimensionPattern> where;
+    const char* label;
+    bool matches;
+  };
+  const Row rows[] = {
+      {{{"status", "5.."}}, "web.sent.GET.503", true},
+      {{{"status", "5.."}}, "web.sent.GET.5031", false},
+      {{{"status", "5..|4.."}}, "web.sent.GET.404", true},
+      {{{"status", "5.."}, {"method", "GET"}}, "web.sent.GET.503", true},
+      {{{"status", "5.."}, {"method", "PUT"}}, "web.sent.GET.503", false},
+      {{{"status", "a[.]b"}}, "web.sent.GET.a%2Eb", true},
+      {{{"other", "..*"}}, "web.sent.GET.503", false},
+      {{{"other", ".*"}}, "web.sent.GET.503", true},
+      {{{"other", ""}}, "web.hits", true},
+      {{{"status", "5.."}}, "web.hits", false},
+      {{{"status", "5.."}}, "web.code.503", true},
+      {{{"status", "5.."}}, "web.code.404", false},
+      {{{"status", ""}}, "web.code.", true},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.label);
+    Rules rules;
+    Rule rule = of_pattern("web[.](sent.*|hits|code[.](?P<status>\\d*))");
+    rule.where = row.where;
+    REQUIRE(rules.add(rule));
+    REQUIRE(rules.add(of_pattern(".*")));
+    CHECK(bind_of_family(rules, row.label).rule == (row.matches ? 0 : 1));
+  }
+}
+
+TEST_CASE("groups with a name give dimensions to a label of no family") {
+  struct Row {
+    const char* pattern;
+    const char* label;
+    const char* family;
+    Dimensions dimensions;
+    const char* dropped;  // the name without its first dimension
+  };
+  const Row rows[] = {
+      {"status\\.(?P<code>\\d+)", "status.404", "status", {{"code", "404"}}, "status"},
+      {"(?P<host>\\w+)\\.hits", "a.hits", "hits", {{"host", "a"}}, "hits"},
+      {"(?P<a>\\w+)\\.(?P<b>\\w+)\\.x", "1.2.x", "x", {{"a", "1"}, {"b", "2"}}, "x.2"},
+      {"x\\.(?P<a>\\w+)\\.(?P<b>\\w+)\\.y", "x.1.2.y", "x.y", {{"a", "1"}, {"b", "2"}}, "x.y.2"},
+      {"x_(?P<a>\\d)_y", "x_1_y", "x__y", {{"a", "1"}}, "x__y"},
+      {"x(\\.(?P<a>\\d))?(\\.(?P<b>[a-z.]+))?", "x.1", "x", {{"a", "1"}, {"b", ""}}, "x."},
+      {"x(\\.(?P<a>\\d))?(\\.(?P<b>[a-z.]+))?", "x.y.z", "x", {{"a", ""}, {"b", "y.z"}}, "x.y%2Ez"},
+      {"x\\.(?P<a>\\w+\\.(?P<b>\\w+))", "x.1.2", "x", {{"a", "1.2"}, {"b", "2"}}, "x.2"},
+      {"(.)(.)(.)(.)(.)(.)(.)(.)(.)\\.(?P<a>.)", "123456789.x", "123456789", {{"a", "x"}}, "123456789"},
+      // Nothing of the label is left for a family.
+      {"(?P<a>\\w+)\\.(?P<b>\\w+)", "1.2", "", {}, "2"},
+      {"(?P<a>.*)", "1.2", "", {}, "1.2"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.pattern);
+    CAPTURE(row.label);
+    Rules rules;
+    Rule rule = of_pattern(row.pattern);
+    REQUIRE(rules.add(rule));
+    const auto whole = bind(rules, row.label);
+    CHECK(whole.name == row.label);
+    CHECK(whole.family == row.family);
+    CHECK(whole.dimensions == row.dimensions);
+    Rules dropping;
+    rule.drop = Names{rule.pattern.find("<host>") == std::string::npos ? "a" : "host"};
+    if (rule.pattern.find("<code>") != std::string::npos) rule.drop = Names{"code"};
+    REQUIRE(dropping.add(rule));
+    CHECK(bind(dropping, row.label).name == row.dropped);
+  }
+  // What the file says is stronger.
+  Rules rules;
+  REQUIRE(rules.add(of_pattern("web[.](?P<x>.*)")));
+  CHECK(bind_of_family(rules, "web.sent.GET.200").family == "web.sent");
+}
+
+TEST_CASE("a name has values of dimensions, dropped ones, too") {
+  struct Row {
+    const char* name;
+    const char* want;
+  };
+  const Row rows[] = {
+      {"%{status}", "a%2Eb"},
+      {"http_%{method}_%{status}", "http_GET_a%2Eb"},
+      {"%{method}%{other}", "sent.GET"},  // there is no such dimension: no name is given
+      {"100% of %s %%", "100% of %s %%"},
+      {"%%{status} %{status}", "%{status} a%2Eb"},
+      {"\\1%{method}\\0", "sentGETsent.GET.a%2Eb"},
+      {"%{method}}", "GET}"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.name);
+    Rules rules;
+    rules.strip_prefix("web");
+    Rule rule = of_pattern("(\\w+).*");
+    rule.name = row.name;
+    rule.drop = Names{"status"};
+    REQUIRE(rules.add(rule));
+    const auto binding = bind_of_family(rules, "web.sent.GET.a%2Eb");
+    CHECK(binding.name == row.want);
+    // All that get the name are one series.
+    const bool given = std::string_view(row.name) != "%{method}%{other}";
+    CHECK(binding.family == (given ? "" : "sent"));
+    CHECK(binding.dimensions == (given ? Dimensions() : Dimensions{{"method", "GET"}}));
+  }
+  // A value is foreign, and is not looked at again.
+  Rules rules;
+  Rule rule = of_family("web.sent");
+  rule.name = "%{method}";
+  REQUIRE(rules.add(rule));
+  CHECK(bind_of_family(rules, "web.sent.%{status}\\0.200").name == "%25{status}\\0");
+}
+
+TEST_CASE("a combination has one label, however its file writes it") {
+  struct Row {
+    const char* label;
+    const char* want;
+    const char* value;
+  };
+  const Row rows[] = {
+      {"web.sent.GET.200", "web.sent.GET.200", "200"},
+      {"web.sent.GET.%32%30%30", "web.sent.GET.200", "200"},
+      {"web.sent.G%45T.a%2eb", "web.sent.GET.a%2Eb", "a.b"},
+      {"web.sent.GET.%zz", "web.sent.GET.%25zz", "%zz"},
+      {"web.sent.GET.a\nb", "web.sent.GET.a%0Ab", "a\nb"},
+      {"web.sent.GET.sys", "web.sent.GET.%73ys", "sys"},
+      {"web.sent.GET.", "web.sent.GET.", ""},
+      {"web.sent.GET.\xC3\xA4", "web.sent.GET.\xC3\xA4", "\xC3\xA4"},
+      {"web.time.GET.%61.sum", "web.time.GET.a.sum", "a"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.want);
+    Rules rules;
+    rules.strip_prefix("web");
+    REQUIRE(rules.add(of_pattern(".*GET[.]200")));  // patterns see it, too
+    REQUIRE(rules.add(of_pattern(".*")));
+    const auto binding = bind_of_family(rules, row.label);
+    CHECK("web." + binding.name == row.want);
+    CHECK(binding.stripped);
+    CHECK(binding.dimensions == Dimensions{{"method", "GET"}, {"status", row.value}});
+    CHECK(binding.rule == (std::string_view(row.value) == "200" ? 0 : 1));
+  }
+}
+
+TEST_CASE("of what is dropped, what the sink asks for still tells series apart") {
+  Rules rules;
+  rules.strip_prefix("web");
+  Rule rule = of_family("sent");
+  rule.drop = Names{"status", "method"};
+  rule.asks = {"status", "other"};
+  REQUIRE(rules.add(rule));
+  const auto binding = bind_of_family(rules, "web.sent.GET.200");
+  CHECK(binding.name == "sent.200");
+  CHECK(binding.family == "sent");
+  CHECK(binding.dimensions.empty());
+  CHECK(binding.asked == Dimensions{{"status", "200"}});
+}
+
+TEST_CASE("where dimensions are dropped, what the sink's texts depend on still tells series apart") {
+  Rules rules;
+  Rule rule = of_pattern("web.sent[.](GET|PUT)[.]5(.)(.)");
+  rule.drop = Names{"status", "method"};
+  rule.keep_groups = true;
+  rule.asks_groups = {1, 3, 9};
+  REQUIRE(rules.add(rule));
+  rule = of_pattern("web[.](.*)[.](.*)");
+  rule.drop = Names{"status"};
+  rule.keep_groups = true;
+  REQUIRE(rules.add(rule));
+  const auto first = bind_of_family(rules, "web.sent.GET.503");
+  CHECK(first.name == "web.sent");
+  CHECK(first.dimensions.empty());
+  CHECK(first.asked == Dimensions{{"", "0"}, {"\\1", "GET"}, {"\\3", "3"}});
+  const auto second = bind_of_family(rules, "web.sent.GET.404");
+  CHECK(second.dimensions == Dimensions{{"method", "GET"}});
+  CHECK(second.asked == Dimensions{{"", "1"}});
+  CHECK(bind_of_family(rules, "web.hits.x").asked.empty());  // its label tells all
+}
+
+TEST_CASE("what cannot be said of dimensions is refused with the reason") {
+  const auto why = [](Rule rule) { return reason(Rules().add(std::move(rule))); };
+  Rule rule = of_family("(");
+  CHECK(why(rule).find("family \"(\"") != std::string::npos);
+  rule = of_pattern("a");
+  rule.family = "[";
+  CHECK(why(rule).find("family \"[\"") != std::string::npos);
+  rule = of_family("a");
+  rule.where = {{"status", "("}};
+  CHECK(why(rule).find("status") != std::string::npos);
+  rule.where = {{"a-b", "."}};
+  CHECK(why(rule).find("a-b") != std::string::npos);
+  rule.where.clear();
+  rule.drop = Names{"ok", "le"};
+  CHECK(why(rule).find("le") != std::string::npos);
+  rule.drop.reset();
+  rule.keep = Names{"a b"};
+  CHECK(why(rule).find("a b") != std::string::npos);
+  rule.keep.reset();
+  rule.name = "%{status";
+  CHECK(why(rule).find("}") != std::string::npos);
+  rule.name = "%{}";
+  CHECK(why(rule).find("%{}") != std::string::npos);
+  rule.name = "\\1";
+  CHECK(why(rule).find("\\1") != std::string::npos);
+  rule.name = "%{any}";
+  CHECK(why(rule).empty());
+  // Of labels only groups with a name are known, if there are any.
+  rule = of_pattern("a(?P<code>.)");
+  rule.name = "%{other}";
+  CHECK(why(rule).find("%{other}") != std::string::npos);
+  rule.name = "%{code}";
+  CHECK(why(rule).empty());
+  rule = of_pattern("a(.)");
+  rule.name = "%{other}";
+  CHECK(why(rule).empty());
+  rule.name = "%{le}";
+  CHECK(why(rule).find("%{le}") != std::string::npos);
+}
+
+TEST_CASE("groups whose names can be no dimensions are groups as others") {
+  Rules rules;
+  Rule rule = of_pattern("a[.](?P<quantile>.*)[.](?P<code>.*)");
+  rule.keep_groups = true;
+  REQUIRE(rules.add(rule));
+  std::string many = "many[.]";
+  for (int i = 0; i < 18; ++i) many += "(?P<n" + std::to_string(i) + ">.)";
+  REQUIRE(rules.add(of_pattern(many.c_str())));
+  const auto binding = bind(rules, "a.b.c");
+  CHECK(binding.groups == Names{"b", "c"});
+  CHECK(binding.family == "a.b");
+  CHECK(binding.dimensions == Dimensions{{"code", "c"}});
+  CHECK(bind(rules, "many.012345678901234567").dimensions.size() == kMaxDimensions);
+  CHECK(bind(rules, "many.012345678901234567").dimensions.back() == Dimension{"n15", "5"});
+  CHECK(no_dimensions(**compile_label_pattern(many)).size() == 2);
+  const auto wrong = no_dimensions(**compile_label_pattern(rule.pattern));
+  REQUIRE(wrong.size() == 1);
+  CHECK(wrong[0].find("\"quantile\"") != std::string::npos);
+}
+
+TEST_CASE("dimensions that no label has are known once labels were met") {
+  Rules rules;
+  rules.drop_dimensions({"region", "method"});
+  Rule rule = of_family("web.sent");
+  rule.where = {{"sttus", "5.."}};
+  REQUIRE(rules.add(rule));
+  rule = of_pattern("code[.](?P<code>.*)");
+  rule.name = "c%{code}";
+  rule.ignore = true;
+  REQUIRE(rules.add(rule));
+  rule = of_pattern(".*");
+  rule.name = "%{stats}";
+  rule.keep = Names{"status"};
+  rule.asks = {"asked"};
+  REQUIRE(rules.add(rule));
+  const auto use = rules.record_use();
+  CHECK(bind_of_family(rules, "web.sent.GET.200").name == "web.sent.200");
+  bind_of_family(rules, "code.404");
+  CHECK(bind_of_family(rules, "web.hits").name == "web.hits");
+  const auto unused = use->take();
+  REQUIRE(unused);
+  CHECK(unused->dimensions == Names{"region", "sttus", "asked", "stats"});
+}
+
+TEST_CASE("families that match nothing are known once labels were met") {
+  Rules rules;
+  rules.strip_prefix("web");
+  REQUIRE(rules.add(of_family("sent")));
+  REQUIRE(rules.add(of_family("snet")));
+  REQUIRE(rules.add(of_family("hits")));
+  Rule both = of_pattern(".*404");
+  both.family = "sent";
+  REQUIRE(rules.add(both));
+  const auto use = rules.record_use();
+  bind_of_family(rules, "web.sent.GET.200");
+  bind_of_family(rules, "web.hits");
+  const auto unused = use->take();
+  REQUIRE(unused);
+  CHECK(unused->families == Names{"snet", "hits"});
+  CHECK(unused->rules == Names{".*404"});
 }

@@ -7,8 +7,10 @@
 #include "collectd/config_text.h"
 #include "collectd/host_types.h"
 #include "mmstats/format.h"
+#include "mmstats/metadata.h"
 #include "mmstats/parse.h"
 #include "plugin_collectd/config.h"
+#include "plugin_collectd/first_look.h"
 
 using mmstats::Aggregate;
 using mmstats::Kind;
@@ -45,6 +47,17 @@ mmstats::Binding bind(const BlockConfig& block, std::string_view label, std::str
   field.type = mmstats::parse_type(type).value();
   field.buffered = true;
   return block.rules.bind(label, field, {});
+}
+
+// The same of a field of the family `sent`.
+mmstats::Binding bind_sent(const BlockConfig& block, std::string_view label) {
+  mmstats::Field field;
+  field.label = label;
+  field.type_text = "Q";
+  field.type = mmstats::parse_type("Q").value();
+  field.buffered = true;
+  return block.rules.bind(label, field,
+                          mmstats::find_metadata("web.sent\tcounter\t\t\t\tmethod status\n", label));
 }
 
 }  // namespace
@@ -204,7 +217,8 @@ TEST_CASE("a mistake costs the option that it is in, and its message names block
   constexpr std::string_view kAggregates = R"("nonzero-avg")";
   constexpr Row kRows[] = {
       {"Intervall 1",
-       {"Intervall 1 is left out", "no such option here; there are Aggregate, Buckets, Ignore, Include"}},
+       {"Intervall 1 is left out",
+        "no such option here; there are Aggregate, Buckets, Drop, Family, Ignore, Include"}},
       {"<Files \"inner\">\nInterval 1\n</Files>", {"Files \"inner\" is left out", "no such option"}},
       {"Interval \"10\"",
        {"Interval \"10\" is left out", "one number of seconds, 0.001 or more, without quotes"}},
@@ -236,7 +250,7 @@ TEST_CASE("a mistake costs the option that it is in, and its message names block
       {"<Metric 1>\nScale 2\n</Metric>", {"Metric 1 is left out", "in quotes"}},
       {"<Metric \"a[\">\nScale 2\n</Metric>", {"<Metric \"a[\">: the block is left out", "missing ]"}},
       {"<Metric \"a\">\nKindd \"gauge\"\n</Metric>",
-       {"<Metric \"a\">: Kindd", "Aggregate, Buckets, Ignore, Kind"}},
+       {"<Metric \"a\">: Kindd", "Aggregate, Buckets, Drop, Ignore, Keep, Kind"}},
       {"<Metric \"a\">\nKind \"histogram\"\n</Metric>", {"Kind \"histogram\"", "\"counter\", \"gauge\""}},
       {"<Metric \"a\">\nKind 1\n</Metric>", {"Kind 1 is left out"}},
       {"<Metric \"a\">\nType \"\"\n</Metric>", {"Type \"\" is left out", "types.db"}},
@@ -600,4 +614,152 @@ TEST_CASE("a letter that was probably a class of letters is noticed") {
     CHECK(metric.messages.size() == (row.letter == 0 ? 0 : 1));
     CHECK(metric.blocks.size() == 1);
   }
+}
+
+TEST_CASE("blocks of families have the options of metrics, and their order counts") {
+  const auto config = read({R"conf(
+    <Files "web">
+      StripPrefix "web"
+      Drop "method"
+      <Metric "sent[.]PUT[.].*">
+        TypeInstance "puts"
+      </Metric>
+      <Family "s(.)nt">
+        Where "status" "5.."
+        Where "method" "GET|POST"
+        TypeInstance "errors.%{status}.%{method}.\1"
+        Type "http_requests"
+        Keep "status" "method"
+      </Family>
+      <family "sent">
+        where "status" "4.."
+        keep false
+      </family>
+      <Metric "code[.](?P<code>[0-9]+)">
+        TypeInstance "http.%{code}"
+      </Metric>
+    </Files>)conf"});
+  CHECK(texts(config.messages) == std::vector<std::string>{});
+  REQUIRE(config.blocks.size() == 1);
+  const auto& block = config.blocks[0];
+  using Dimensions = std::vector<mmstats::Dimension>;
+  struct Row {
+    const char* label;
+    int rule;
+    const char* name;
+    Dimensions dimensions;
+  };
+  const Row rows[] = {
+      {"web.sent.PUT.503", 0, "puts", {}},
+      {"web.sent.GET.503", 1, "errors.503.GET.e", {}},
+      {"web.sent.HEAD.503", -1, "sent.503", {{"status", "503"}}},
+      {"web.sent.GET.404", 2, "sent", {}},
+      {"web.sent.GET.200", -1, "sent.200", {{"status", "200"}}},
+      {"web.code.404", 3, "http.404", {}},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.label);
+    const auto binding = bind_sent(block, row.label);
+    CHECK(binding.rule == row.rule);
+    CHECK(binding.name == row.name);
+    CHECK(binding.dimensions == row.dimensions);
+  }
+  CHECK(block.names.types == std::vector<std::string>{"", "http_requests", "", ""});
+  REQUIRE(block.types.size() == 1);
+  CHECK(block.types[0].block == "<Family \"s(.)nt\">");
+}
+
+TEST_CASE("a mistake about dimensions costs its option, and is named as others are") {
+  struct Row {
+    std::string options;
+    std::vector<const char*> told;
+  };
+  const auto family = [](const std::string& option) {
+    return "<Family \"sent\">\n" + option + "\n</Family>";
+  };
+  const Row rows[] = {
+      {"Keep 1", {"<Plugin mmstats>: Keep 1 is left out", "names of dimensions"}},
+      {"Drop \"a-b\"", {"Drop \"a-b\" is left out", "letters"}},
+      {"<Family 1>\n</Family>", {"Family 1 is left out", "families"}},
+      {"<Family \"\">\n</Family>", {"Family \"\" is left out", "families"}},
+      {"<Family \"(\">\n</Family>", {"<Family \"(\">: the block is left out", "missing )"}},
+      {"<Metric \"(?P<le>.)\">\n</Metric>", {"group \"le\" gives no dimension", "OpenMetrics"}},
+      {family("Where \"status\""),
+       {"<Family \"sent\">: the block is left out", "Where \"status\"", "in quotes"}},
+      {family("Where \"status\" \"(\""), {"the block is left out", "Where \"status\" \"(\"", "missing )"}},
+      {family("Where \"a.b\" \"x\""), {"the block is left out", "Where \"a.b\" \"x\"", "letters"}},
+      {family("Drop true"), {"<Family \"sent\">: Drop true is left out", "names of dimensions"}},
+      {family("TypeInstance \"%{a\""), {"TypeInstance \"%{a\" is left out", "}"}},
+      {family("TypeInstance \"\\1\""), {"TypeInstance \"\\1\" is left out"}},
+      {"<Metric \"a(?P<b>.)\">\nTypeInstance \"%{c}\"\n</Metric>",
+       {"TypeInstance \"%{c}\" is left out", "%{c}"}},
+      {"Where \"status\" \"5..\"", {"Where", "there is no such option here"}},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.options);
+    const auto config = read({row.options});
+    REQUIRE(config.messages.size() == 1);
+    CAPTURE(config.messages[0].text);
+    for (const char* part : row.told) CHECK(config.messages[0].text.find(part) != std::string::npos);
+    CHECK(config.blocks.size() == 1);
+  }
+}
+
+TEST_CASE("digits beside a dimension are no group that lost its backslash") {
+  CHECK(read({"<Metric \"s[.](?P<code>.*)\">\nTypeInstance \"http2.%{code}\"\n</Metric>"}).messages.empty());
+  CHECK(read({"<Metric \"s[.](?P<code>.*)\">\nTypeInstance \"http1\"\n</Metric>"}).messages.size() == 1);
+  CHECK(read({"<Family \"s[.](.*)\">\nTypeInstance \"http1\"\n</Family>"}).messages.size() == 1);
+}
+
+TEST_CASE("families that match nothing are told as they are written") {
+  const auto lines = mmstats::collectd::no_label_matches({.includes = {},
+                                                          .rules = {"a.*"},
+                                                          .families = {"snet"},
+                                                          .prefix = {},
+                                                          .labels = 7,
+                                                          .example = "sent.GET"});
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0] == "<Metric \"a.*\"> matched no label of 7, such as \"sent.GET\"");
+  CHECK(lines[1] == "<Family \"snet\"> matched no label of 7, such as \"sent.GET\"");
+}
+
+TEST_CASE("a class of letters that lost its backslash is noticed in values, too") {
+  const auto config = read({"<Family \"sent\">\nWhere \"status\" \"d+\"\n</Family>"});
+  REQUIRE(config.messages.size() == 1);
+  CHECK(config.messages[0].severity == Message::Severity::kWarning);
+  CHECK(config.messages[0].text.find("Where \"status\" \"d+\": \"d\" stands for") != std::string::npos);
+}
+
+TEST_CASE("a block whose Where cannot be is not for all values instead") {
+  const auto config =
+      read({"<Family \"sent\">\nWhere \"status\" \"(\"\nIgnore true\n</Family>\n"
+            "<Family \"sent\">\nWhere \"status\" \"5..\"\nType \"http_requests\"\n</Family>"});
+  REQUIRE(config.blocks.size() == 1);
+  const BlockConfig& block = config.blocks[0];
+  CHECK(bind_sent(block, "web.sent.GET.404").used);
+  CHECK(bind_sent(block, "web.sent.GET.503").used);
+  CHECK(block.names.types.size() == 1);
+}
+
+TEST_CASE("old groups whose names can be no dimensions are groups as before") {
+  const auto config =
+      read({"<Metric \"a[.](?P<le>.*)[.](?P<__x>.*)\">\nType \"http_requests\"\n"
+            "TypeInstance \"\\1-\\2\"\n</Metric>"});
+  CHECK(config.messages.size() == 2);
+  for (const auto& message : config.messages) CHECK(message.severity == Message::Severity::kWarning);
+  const auto binding = bind(config.blocks.at(0), "a.b.c");
+  CHECK(binding.name == "b-c");
+  CHECK(binding.dimensions.empty());
+}
+
+TEST_CASE("dimensions that no label has are told") {
+  const auto lines = mmstats::collectd::no_label_matches({.includes = {},
+                                                          .rules = {},
+                                                          .families = {},
+                                                          .dimensions = {"sttus"},
+                                                          .prefix = {},
+                                                          .labels = 7,
+                                                          .example = "sent.GET"});
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].find("no label of 7 has the dimension \"sttus\"") == 0);
 }

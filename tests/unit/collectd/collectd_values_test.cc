@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/hash.h"
 #include "collectd/host_types.h"
 #include "mmstats/snapshot.h"
 #include "plugin_collectd/values.h"
@@ -362,4 +363,50 @@ TEST_CASE("counters become what their data source takes") {
   fraction.value = std::nan("");
   CHECK_FALSE(mmstats::collectd::as_derive(fraction));
   CHECK_FALSE(mmstats::collectd::as_counter(fraction));
+}
+
+TEST_CASE("a series of a family is called by its label, whose values have the order of the dimensions") {
+  SeriesNames names({.types = kTypes}, host_type);
+  std::vector<Series> all{series("sent.GET.200", Kind::kCounter), series("sent.GET.a%2Eb", Kind::kCounter),
+                          series("sent.200", Kind::kCounter)};
+  all[0].dimensions = {{"method", "GET"}, {"status", "200"}};
+  all[1].dimensions = {{"method", "GET"}, {"status", "a.b"}};
+  all[2].dimensions = {{"status", "200"}};
+  for (Series& one : all) one.family = "sent";
+  names.extend(all);
+  CHECK(identity(names, 0) == "derive-sent.GET.200");
+  CHECK(identity(names, 1) == "derive-sent.GET.a_2Eb-c9493bc717e0");
+  CHECK(identity(names, 2) == "derive-sent.200");
+}
+
+TEST_CASE(
+    "of series with one name and other dimensions it is the same one that gets a hash, whatever their "
+    "order") {
+  std::vector<Series> all;
+  for (const char* family : {"", "sent", "sent", "sent.GET"}) {
+    all.push_back(series("sent.GET.200", Kind::kCounter));
+    all.back().family = family;
+  }
+  all[1].dimensions = {{"method", "GET"}, {"status", "200"}};
+  all[2].dimensions = {{"method", "GET"}, {"code", "200"}};
+  all[3].dimensions = {{"status", "200"}};
+  std::map<std::string, std::string> first;
+  std::vector<std::size_t> order{0, 1, 2, 3};
+  do {
+    std::vector<Series> turned;
+    for (const std::size_t i : order) turned.push_back(all[i]);
+    SeriesNames names({.types = kTypes}, host_type);
+    names.extend(turned);
+    std::set<std::string> different;
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      const auto name = identity(names, i);
+      different.insert(name);
+      if (order[i] == 0) CHECK(name == "derive-sent.GET.200");
+      // The salt of the third one is its index.
+      const auto* status = turned[i].dimensions.empty() ? nullptr : &turned[i].dimensions.back().name;
+      if (status != nullptr && *status == "code")
+        CHECK(name == "derive-sent.GET.200-" + std::string(mmstats::name_hash("sent.GET.200", 0)));
+    }
+    CHECK(different.size() == all.size());
+  } while (std::ranges::next_permutation(order).found);
 }

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "format/bucket_field.h"
+#include "format/dimensions.h"
+#include "format/metadata_index.h"
 #include "mmstats/format.h"
 #include "mmstats/metadata.h"
 #include "mmstats/parse.h"
@@ -105,7 +107,7 @@ void check(const Example& example, mmstats::ParsedFile& file) {
 
 TEST_CASE("the documented examples parse to the documented fields") {
   const auto examples = read_examples();
-  REQUIRE(examples.size() == 2);
+  REQUIRE(examples.size() == 3);
   mmstats::ParsedFile file;
   check(examples[0], file);
   const auto offset = [&](const char* in) {
@@ -121,9 +123,20 @@ TEST_CASE("the documented examples parse to the documented fields") {
   CHECK(offset(reinterpret_cast<const char*>(file.fields[3].value.data())) % 8 == 0);
 
   check(examples[1], file);
+  const mmstats::MetadataIndex known(file);
+  CHECK(known.find(file.fields[0].label).family == "app.responses");
+  CHECK(known.find(file.fields[1].label).values == "PUT.1%2E5");
+  CHECK_FALSE(mmstats::is_removed(file.fields[0]));
+  CHECK(mmstats::is_removed(file.fields[1]));
+  for (std::size_t i = 0; i < 2; ++i) {
+    CHECK(file.fields[i].type_text.find_first_of(" \t") == 0);
+    CHECK((file.fields[i].value.data() - examples[1].bytes.data()) % 8 == 0);
+  }
+
+  check(examples[2], file);
 
   // As the text above it says: the first value is aligned, the second is not.
-  const auto lies_at = [&](std::size_t i) { return file.fields[i].value.data() - examples[1].bytes.data(); };
+  const auto lies_at = [&](std::size_t i) { return file.fields[i].value.data() - examples[2].bytes.data(); };
   CHECK(lies_at(0) == 24);
   CHECK(lies_at(1) % 8 != 0);
 

@@ -84,7 +84,7 @@ TEST_CASE("a file says who writes it, under whatever prefix; what nobody can be 
   CHECK(full.pid == 17);
   CHECK(full.tid == 18);
   CHECK(full.created == 1.5);
-  CHECK(said(MadeFile().unbuffered("mysys.pid", "I", std::uint32_t{17})).pid == 0);
+  CHECK(said(MadeFile().unbuffered("mysys.pid", "I", std::uint32_t{17})).pid == 17);
   CHECK(said(MadeFile().unbuffered("sys.pid", "q", std::int64_t{-1})).pid == 0);
   CHECK(said(MadeFile().unbuffered("sys.pid", "I", std::uint32_t{0xFFFFFFFF})).pid == 0);
   CHECK(said(MadeFile().text("sys.pid", "17", 4)).pid == 0);

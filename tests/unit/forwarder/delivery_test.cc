@@ -61,7 +61,7 @@ void scan_once(DaemonLog& log, Delivery& delivery, const pinba::Request& request
   log.begin_scan();
   delivery.begin_scan();
   delivery.take(request);
-  delivery.send_all(std::chrono::milliseconds(100));
+  delivery.send_all(std::chrono::seconds(20));
   delivery.end_scan();
   log.end_scan(0);
 }
@@ -75,7 +75,7 @@ TEST_CASE("a server that loses packets is told of once, and when it takes them a
   const auto port = server->port();
   const std::string name = server->server();
   CaughtErrors errors;
-  DaemonLog log;
+  DaemonLog log("mmstats-pinba");
   Delivery delivery(log, false);
   Config config;
   config.servers = {name};
@@ -117,7 +117,7 @@ TEST_CASE("a server that loses packets is told of once, and when it takes them a
 TEST_CASE(
     "what came back is told soon after it was sent, and a name that is not found soon after the start") {
   CaughtErrors errors;
-  DaemonLog log;
+  DaemonLog log("mmstats-pinba");
   Delivery delivery(log, false);
   Config config;
   config.servers = {"127.0.0.1:" + std::to_string(UdpReceiver().port())};
@@ -156,7 +156,7 @@ TEST_CASE(
 TEST_CASE("another spread is another sender") {
   UdpReceiver one;
   UdpReceiver two;
-  DaemonLog log;
+  DaemonLog log("mmstats-pinba");
   Delivery delivery(log, false);
   Config config;
   config.servers = {one.server(), two.server()};
@@ -174,7 +174,7 @@ TEST_CASE("another spread is another sender") {
 TEST_CASE("that something is too long for a datagram is told once for each configuration") {
   UdpReceiver server;
   CaughtErrors errors;
-  DaemonLog log;
+  DaemonLog log("mmstats-pinba");
   Delivery delivery(log, false);
   Config config;
   config.servers = {server.server()};

@@ -8,6 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "mmstats/format.h"
+#include "mmstats/metadata.h"
+#include "mmstats/parse.h"
 #include "plugin_pinba/forward/config.h"
 #include "temporary_folder.h"
 
@@ -186,6 +189,23 @@ TEST_CASE("every mistake is named with file, line, key and what is allowed") {
       {metric + "request_tags = { a = \"\\\\2\" }",
        "request_tags: \"\\2\" is not possible with this pattern"},
       {metric + "script_name = \"\\\\2\"", "script_name: \"\\2\" is not possible with this pattern"},
+      {group + "keep = 1",
+       "file.toml:3: [[group]] \"g\", keep: 1 is not possible, it takes names of dimensions"},
+      {group + "drop = [\"a\", \"le\"]", "drop: an array is not possible, it takes names of dimensions"},
+      {metric + "drop = true", "[[group.metric]] \"a(.*)\", drop: true is not possible"},
+      {metric + "where = \"x\"", "where: \"x\" is not possible, it takes a table like { method = "},
+      {metric + "where = { a = 1 }", "where: a = 1 is not possible, it takes the name of a dimension"},
+      {metric + "where = { a = \"(\" }", "where: a = \"(\" is not possible, it takes the name"},
+      {metric + "where = { a-b = \"x\" }", "\"a-b\" is no such name"},
+      {metric + "family = \"b\"", "family: takes the place of match: give one of the two"},
+      {metric + "tags = { x = \"%{\" }", "tags: \"%{\" is not possible with this pattern"},
+      {group + "[[group.metric]]\nfamily = \"(\"",
+       "file.toml:4: [[group]] \"g\", [[group.metric]] \"(\", family: \"(\" is not possible: missing )"},
+      {group + "[[group.metric]]\nfamily = \"\"", "family: \"\" is not possible, it takes a text"},
+      {group + "[[group.metric]]\nmatch = \"(?P<le>.)\"\nstatus = \"%{le}\"",
+       "status: \"%{le}\" is not possible with this pattern"},
+      {group + "[[group.metric]]\nmatch = \"(?P<a>.)\"\nstatus = \"%{b}\"",
+       "status: \"%{b}\" is not possible with this pattern"},
       {metric + "pattern = 1",
        "file.toml:5: [[group]] \"g\", [[group.metric]] \"a(.*)\", pattern: there is no such key here; there "
        "are aggregate, as, "},
@@ -208,6 +228,39 @@ TEST_CASE("all mistakes are named at once") {
   const auto nameless = read("[[group]]\n[[group]]\n");
   REQUIRE_FALSE(nameless);
   CHECK(nameless.error().size() == 2);
+}
+
+TEST_CASE("families, values and dimensions of a metric are read, and dimensions may be asked for in texts") {
+  const auto config = good(R"toml([[group]]
+name = "g"
+drop = "method"
+[[group.metric]]
+family = "s(.)nt"
+where = { status = "5..", method = "GET" }
+keep = ["status"]
+status = "%{status}"
+tags = { code = "%{status}", x = "\\1" }
+[[group.metric]]
+match = 'code\.(?P<code>\d+)'
+hits = "hits.%{code}"
+)toml");
+  const auto& rules = config.groups[0].rules;
+  const auto bind = [&](std::string_view label) {
+    mmstats::Field field;
+    field.label = label;
+    field.type_text = "Q";
+    field.type = mmstats::parse_type("Q").value();
+    field.buffered = true;
+    return rules.bind(label, field, mmstats::find_metadata("sent\tcounter\t\t\t\tmethod status\n", label));
+  };
+  const auto sent = bind("sent.GET.503");
+  CHECK(sent.rule == 0);
+  CHECK(sent.name == "sent.503");
+  CHECK(sent.groups == std::vector<std::string>{"e"});
+  CHECK(sent.dimensions == std::vector<mmstats::Dimension>{{"status", "503"}});
+  CHECK(bind("sent.PUT.503").rule == mmstats::kNoRule);
+  CHECK(bind("sent.PUT.503").name == "sent.503");
+  CHECK(bind("code.404").dimensions == std::vector<mmstats::Dimension>{{"code", "404"}});
 }
 
 TEST_CASE("a file that cannot be read is named with the reason") {
@@ -274,6 +327,11 @@ TEST_CASE("the ledger goes on as long as files, patterns and kinds are the same"
                             "files = \"/a\"\nmax_files = 5\n[[group.metric]]\nmatch = \"x\"\n",
                             "files = \"/a\"\nmax_file_size = 5\n[[group.metric]]\nmatch = \"x\"\n",
                             "files = \"/a\"\n[[group.metric]]\nmatch = \"x\"\nignore = true\n",
+                            "files = \"/a\"\nkeep = \"x\"\n[[group.metric]]\nmatch = \"x\"\n",
+                            "files = \"/a\"\ndrop = \"x\"\n[[group.metric]]\nmatch = \"x\"\n",
+                            "files = \"/a\"\n[[group.metric]]\nfamily = \"x\"\n",
+                            "files = \"/a\"\n[[group.metric]]\nmatch = \"x\"\ndrop = \"x\"\n",
+                            "files = \"/a\"\n[[group.metric]]\nmatch = \"x\"\nwhere = { x = \"y\" }\n",
                             "files = \"/a\"\nmax_series = 5\n[[group.metric]]\nmatch = \"x\"\n"}) {
     CHECK(ledger(other) != plain);
   }
@@ -334,4 +392,13 @@ TEST_CASE("a FIFO or a folder as a configuration is refused, and nobody waits fo
     REQUIRE(!refused);
     CHECK(refused.error() == std::vector<std::string>{name + ": is no file"});
   }
+}
+
+TEST_CASE("groups whose names can be no dimensions are groups as before, with a warning") {
+  const auto config = good(
+      "[[group]]\nname = 'g'\n[[group.metric]]\nmatch = 'a\\.(?P<le>.*)'\n"
+      "tags = { le = '\\1' }\n");
+  REQUIRE(config.groups[0].warnings.size() == 1);
+  CHECK(config.groups[0].warnings[0].find(":4: [[group]] \"g\", [[group.metric]]") != std::string::npos);
+  CHECK(config.groups[0].warnings[0].find("\"le\"") != std::string::npos);
 }

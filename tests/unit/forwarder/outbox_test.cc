@@ -114,7 +114,7 @@ TEST_CASE("each datagram goes to the server of its own script") {
 TEST_CASE("a delivery counts a scan, and sends what waits before its servers change") {
   UdpReceiver first;
   UdpReceiver second;
-  mmstats::forward::DaemonLog log;
+  mmstats::forward::DaemonLog log("mmstats-pinba");
   mmstats::forward::Delivery delivery(log, false);
   mmstats::forward::Config config;
   config.servers = {first.server()};
@@ -143,7 +143,7 @@ TEST_CASE("a delivery counts a scan, and sends what waits before its servers cha
   CHECK(delivery.requests() == 0);
   CHECK(delivery.datagrams() == 0);
   delivery.take(request);
-  delivery.send_all(std::chrono::milliseconds(100));
+  delivery.send_all(std::chrono::seconds(20));
   CHECK(second.received().size() == 1);
   CHECK(first.received().empty());
   CHECK(delivery.is_all_sent());

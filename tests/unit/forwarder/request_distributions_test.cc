@@ -266,3 +266,23 @@ TEST_CASE("more values than an entry holds wait, and what is no time is left out
   CHECK(negative.scan() == 0);
   CHECK(negative.mapper.take_problems().size() == 1);
 }
+
+TEST_CASE("a distribution of a family has the family's label, and a tag for each dimension") {
+  Sending sending;
+  for (const std::string method : {"GET", "PUT"}) {
+    auto& one = sending.add("latency." + method);
+    one.family = "latency";
+    one.dimensions = {{"method", method}};
+    for (auto series = sending.series.end() - 3; series != sending.series.end(); ++series) {
+      series->family = one.family;
+      series->dimensions = one.dimensions;
+    }
+  }
+  sending.count(0, 1.0, 3);
+  sending.count(1, 64.0, 2);
+  CHECK(sending.scan() == 1);
+  CHECK(sending.report.rows.size() == 2);
+  CHECK(sending.report.rows.at({{"metric", "latency"}, {"method", "GET"}}).hits == 3);
+  CHECK(sending.report.rows.at({{"metric", "latency"}, {"method", "PUT"}}).percentile(0.5) ==
+        doctest::Approx(64.0).epsilon(0.02));
+}

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -657,4 +658,264 @@ TEST_CASE("texts that the classic engines cut are short enough for them") {
     CHECK(sent.timers.size() == 2);
     for (const auto& text : sent.requests[0].dictionary()) CHECK(text.size() <= 64);
   }
+}
+
+namespace {
+
+// Of a family: each combination's label and value.
+Series of_family(Series series, std::string family, std::vector<mmstats::Dimension> dimensions) {
+  series.family = std::move(family);
+  series.dimensions = std::move(dimensions);
+  return series;
+}
+
+}  // namespace
+
+TEST_CASE("a series of a family is a timer with the family's label, and a tag for each dimension") {
+  RequestMapper forwarder(mapping());
+  const auto responses = [](Series series, std::string method, std::string status) {
+    return of_family(std::move(series), "responses",
+                     {{"method", std::move(method)}, {"status", std::move(status)}});
+  };
+  std::vector<Series> series{responses(counter("responses.GET.200", 5), "GET", "200"),
+                             responses(counter("responses.GET.404", 2), "GET", "404"),
+                             responses(counter("responses.a%2Eb.200", 1), "a.b", "200"),
+                             counter("responses", 9),
+                             of_family(level("queue.mail", 3.5), "queue", {{"name", "mail"}})};
+  const Sent sent = scan(forwarder, series);
+  CHECK(sent.timers.size() == series.size());
+  CHECK(sent.of(TagTexts{{"method", "GET"}, {"metric", "responses"}, {"status", "200"}}).hits == 5);
+  CHECK(sent.of(TagTexts{{"method", "GET"}, {"metric", "responses"}, {"status", "404"}}).hits == 2);
+  CHECK(sent.of(TagTexts{{"method", "a.b"}, {"metric", "responses"}, {"status", "200"}}).hits == 1);
+  CHECK(sent.of("responses").hits == 9);
+  CHECK(sent.of(TagTexts{{"metric", "queue"}, {"name", "mail"}}).value == 3.5);
+}
+
+TEST_CASE("dimensions keep their values whatever other tags are called") {
+  RequestMapper forwarder(with_metric(R"(match = 'b\..*'
+    tags = { dc = 'all' })",
+                                      "tags = { dc = \"fra\", env = \"prod\" }"));
+  std::vector<Series> series{of_family(counter("a.1.2.3.4", 1), "a",
+                                       {{"metric", "1"}, {"worker", "2"}, {"metric_", "3"}, {"dc", "4"}}),
+                             of_family(counter("b.x", 2, "0"), "b", {{"dc", "x"}}),
+                             of_family(counter("b.y", 4, "0"), "b", {{"dc", "y"}})};
+  series[0].slot = 7;
+  const Sent sent = scan(forwarder, series);
+  CHECK(sent.timers.size() == 2);
+  CHECK(sent.of(TagTexts{{"dc", "4"},
+                         {"env", "prod"},
+                         {"metric", "a"},
+                         {"metric_", "3"},
+                         {"metric__", "1"},
+                         {"worker", "7"},
+                         {"worker_", "2"}})
+            .hits == 1);
+  // The metric's own tag is what somebody wanted.
+  CHECK(sent.of(TagTexts{{"dc", "all"}, {"env", "prod"}, {"metric", "b"}}).hits == 6);
+}
+
+TEST_CASE("values of dimensions stay apart, and a timer with many long ones is sent") {
+  using mmstats::forward::ServerKind;
+  for (const auto kind : {ServerKind::kPinba2, ServerKind::kOriginalClassic}) {
+    RequestMapper forwarder(mapping("", mmstats::forward::text_limits(kind)));
+    std::vector<Series> series;
+    for (const std::string value : {"", "<empty>", "\xff", "\\xFF", "-cbf29ce48422", "plain"})
+      series.push_back(of_family(counter("v." + value, 1), "v", {{"value", value}}));
+    for (const char last : {'1', '2'}) {
+      std::vector<mmstats::Dimension> many;
+      for (char name = 'a'; name < 'a' + char{mmstats::kMaxDimensions}; ++name)
+        many.push_back({std::string(20, name), std::string(254, name) + last});
+      series.push_back(of_family(counter(std::string("many.") + last, 1), "many", many));
+    }
+    const Sent sent = scan(forwarder, series);
+    CHECK(sent.timers.size() == series.size());
+    CHECK(sent.of(TagTexts{{"metric", "v"}, {"value", "<empty>"}}).hits == 1);
+    CHECK(sent.of(TagTexts{{"metric", "v"}, {"value", "plain"}}).hits == 1);
+    for (const auto& [tags, sum] : sent.timers) {
+      if (std::find(tags.begin(), tags.end(), std::pair<std::string, std::string>("metric", "many")) ==
+          tags.end())
+        continue;
+      CHECK(tags.size() == mmstats::kMaxDimensions + 1);
+    }
+  }
+}
+
+TEST_CASE("a value is the same text in all timers of its family") {
+  RequestMapper forwarder(mapping());
+  const std::string route = "/" + std::string(100, 'r');
+  std::vector<Series> series;
+  for (const std::string& other : {std::string("x"), std::string(255, 'x')})
+    series.push_back(of_family(counter("f." + other, 1), "f", {{"other", other}, {"route", route}}));
+  for (const auto& [tags, sum] : scan(forwarder, series).timers) CHECK(tags.back().second == route);
+}
+
+TEST_CASE("count and sum of a family's histogram are one timer with its dimensions") {
+  RequestMapper forwarder(mapping());
+  std::vector<Series> series;
+  for (const std::string method : {"GET", "PUT"}) {
+    for (Series one : {counter("time." + method + ".count", 4), seconds("time." + method + ".sum", 0.5),
+                       level("time." + method + ".p99", 0.25)}) {
+      const std::string ending = one.name.substr(one.name.rfind('.'));
+      series.push_back(of_family(std::move(one), "time" + ending, {{"method", method}}));
+    }
+  }
+  const Sent sent = scan(forwarder, series);
+  CHECK(sent.timers.size() == 4);
+  for (const std::string method : {"GET", "PUT"}) {
+    CHECK(sent.of(TagTexts{{"method", method}, {"metric", "time"}}).hits == 4);
+    CHECK(sent.of(TagTexts{{"method", method}, {"metric", "time"}}).value == 0.5);
+    CHECK(sent.of(TagTexts{{"method", method}, {"metric", "time.p99"}}).value == 0.25);
+  }
+}
+
+TEST_CASE("dimensions name requests, and where a series has none the group does") {
+  RequestMapper forwarder(with_metric(R"(match = '(\w+).*'
+    hostname = '%{host}'
+    server_name = '%{site}.example'
+    script_name = '%{route}'
+    schema = '%{schema}'
+    status = '%{code}'
+    request_tags = { of = '\1 %{route}' }
+    tags = { metric = '\1', code = '' })",
+                                      "script_name = \"/\"\nstatus = 200"));
+  const Sent sent = scan(forwarder, {of_family(counter("r.x", 5, "0"), "r",
+                                               {{"host", "h1"},
+                                                {"site", "shop"},
+                                                {"route", "/a\\1%{site}"},
+                                                {"schema", "https"},
+                                                {"code", "404"}}),
+                                     counter("other", 2, "0")});
+  REQUIRE(sent.requests.size() == 2);
+  const auto& own = sent.requests[0];
+  CHECK(own.hostname() == "h1");
+  CHECK(own.server_name() == "shop.example");
+  CHECK(own.script_name() == "/a\\1%{site}");
+  CHECK(own.schema() == "https");
+  CHECK(own.status() == 404);
+  CHECK(request_tags(own) == TagTexts{{"of", "r /a\\1%{site}"}});
+  const auto& other = sent.requests[1];
+  CHECK(other.hostname() == "host");
+  CHECK(other.server_name() == "web");
+  CHECK(other.script_name() == "/");
+  CHECK(other.schema() == "<empty>");
+  CHECK(other.status() == 200);
+  // What names the request is a tag of the timer, too, unless an empty one takes it away.
+  CHECK(sent.of(TagTexts{{"host", "h1"},
+                         {"metric", "r"},
+                         {"route", "/a\\1%{site}"},
+                         {"schema", "https"},
+                         {"site", "shop"}})
+            .hits == 5);
+  CHECK(forwarder.take_problems().empty());
+}
+
+TEST_CASE("an average of a family finds the counter with the same values") {
+  RequestMapper forwarder(with_metric(R"(match = 'time\..*'
+    hits = 'requests.%{method}')"));
+  std::vector<Series> series{of_family(level("time.a%2Eb", 0.5, "0"), "time", {{"method", "a.b"}}),
+                             of_family(counter("requests.a%2Eb", 4), "requests", {{"method", "a.b"}})};
+  const Sent sent = scan(forwarder, series);
+  CHECK(sent.of(TagTexts{{"method", "a.b"}, {"metric", "time"}}).value == 2);
+  CHECK(forwarder.take_problems().empty());
+}
+
+TEST_CASE("keys of the configuration choose families and their dimensions") {
+  struct Row {
+    std::string keys, group_keys;
+    TagTexts want;
+  };
+  const mmstats::FieldMetadata known{
+      .family = "responses", .dimensions = "method status", .values = "GET.404"};
+  const std::vector<Row> rows{
+      {"family = 'respon(.*)'\ntags = { rest = '\\1' }",
+       "",
+       {{"method", "GET"}, {"metric", "responses"}, {"rest", "ses"}, {"status", "404"}}},
+      {"family = 'responses'\nkeep = ['status']", "", {{"metric", "responses"}, {"status", "404"}}},
+      {"family = 'responses'\ndrop = ['status']", "", {{"method", "GET"}, {"metric", "responses"}}},
+      {"match = '.*'\nkeep = []", "", {{"metric", "responses"}}},
+      {"match = '.*'", "drop = 'method'", {{"metric", "responses"}, {"status", "404"}}},
+      {"match = '.*'\ndrop = ['status']", "keep = []", {{"method", "GET"}, {"metric", "responses"}}},
+      {"match = '.*'\nwhere = { status = '4..', method = 'GET' }\ntags = { bad = 'yes' }",
+       "",
+       {{"bad", "yes"}, {"method", "GET"}, {"metric", "responses"}, {"status", "404"}}},
+      {"match = '.*'\nwhere = { status = '5..' }\ntags = { bad = 'yes' }",
+       "",
+       {{"method", "GET"}, {"metric", "responses"}, {"status", "404"}}},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.keys);
+    RequestMapper forwarder(with_metric(row.keys, row.group_keys));
+    mmstats::Field field;
+    field.type_text = "Q";
+    field.type = mmstats::parse_type("Q").value();
+    field.buffered = true;
+    const auto binding = rules.bind("responses.GET.404", field, known);
+    Series series = of_family(counter(binding.name, 3), binding.family, binding.dimensions);
+    series.rule = binding.rule;
+    series.groups = binding.groups;
+    CHECK(scan(forwarder, {series}).of(row.want).hits == 3);
+  }
+}
+
+TEST_CASE("of dimensions that are dropped, texts may ask for the values, and tags do not have them") {
+  RequestMapper forwarder(with_metric(R"(family = 'responses'
+    drop = ['method', 'host']
+    script_name = '/%{method}')"));
+  const mmstats::FieldMetadata known{.family = "responses", .dimensions = "method host status", .values = ""};
+  std::vector<Series> all;
+  for (const char* values : {"GET.a.404", "GET.b.404", "PUT.a.404"}) {
+    mmstats::Field field;
+    field.type_text = "Q";
+    field.type = mmstats::parse_type("Q").value();
+    field.buffered = true;
+    auto said = known;
+    said.values = values;
+    const auto binding = rules.bind(std::string("responses.") + values, field, said);
+    Series series = of_family(counter(binding.name, 3), binding.family, binding.dimensions);
+    series.asked = binding.asked;
+    series.rule = binding.rule;
+    series.groups = binding.groups;
+    all.push_back(series);
+  }
+  CHECK(all[0].name == all[1].name);
+  CHECK(all[0].asked == all[1].asked);
+  CHECK(all[0].name != all[2].name);
+  all.erase(all.begin());  // the fold adds equal ones up
+  const Sent sent = scan(forwarder, all);
+  REQUIRE(sent.requests.size() == 2);
+  CHECK(sent.requests[0].script_name() == "/GET");
+  CHECK(sent.requests[1].script_name() == "/PUT");
+  CHECK(sent.of(TagTexts{{"metric", "responses"}, {"status", "404"}}).hits == 6);
+}
+
+TEST_CASE("a text that asks for a dimension that a series does not have says nothing") {
+  RequestMapper forwarder(with_metric(R"(match = 'time.*'
+    script_name = '/s%{m}'
+    request_tags = { a = 'x%{m}' }
+    tags = { b = 'x%{m}', metric = 'of %{m}' }
+    hits = 'hits%{m}')",
+                                      "script_name = \"/\"\nrequest_tags = { a = 'group' }"));
+  const Sent sent = scan(forwarder, {level("time", 0.5, "0"), counter("hits", 3)});
+  CHECK(sent.of("time").hits == 1);
+  REQUIRE(sent.requests.size() == 1);
+  CHECK(sent.requests[0].script_name() == "/");
+  CHECK(request_tags(sent.requests[0]) == TagTexts{{"a", "group"}});
+  const auto problems = forwarder.take_problems();
+  REQUIRE(problems.size() == 1);
+  CHECK(problems[0].find("hits%{m}") != std::string::npos);
+}
+
+TEST_CASE("of counters with one name, sums and counts with the same dimensions belong together") {
+  RequestMapper forwarder(mapping());
+  const auto late = [](Series series, std::string family) {
+    return of_family(std::move(series), std::move(family), {{"m", "GET"}});
+  };
+  const std::vector<Series> series{late(counter("late.GET.count", 5), "late.count"),
+                                   counter("late.GET.count", 2), seconds("late.GET.sum", 0.5),
+                                   late(seconds("late.GET.sum", 4), "late.sum")};
+  const Sent sent = scan(forwarder, series);
+  CHECK(sent.of("late.GET").hits == 2);
+  CHECK(sent.of("late.GET").value == 0.5);
+  CHECK(sent.of(TagTexts{{"m", "GET"}, {"metric", "late"}}).hits == 5);
+  CHECK(sent.of(TagTexts{{"m", "GET"}, {"metric", "late"}}).value == 4);
 }

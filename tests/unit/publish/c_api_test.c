@@ -81,7 +81,7 @@ static void read_file(const char* path) {
     at += 2 + label_size;
     const size_t type_size = u16(data + at);
     size_t blanks = 0;
-    while (data[at + 2 + blanks] == ' ') ++blanks;
+    while (data[at + 2 + blanks] == ' ' || data[at + 2 + blanks] == '\t') ++blanks;
     snprintf(f->type, sizeof f->type, "%.*s", (int)(type_size - blanks), (const char*)data + at + 2 + blanks);
     at += 2 + type_size;
     const size_t value_size = size_of(f->type);
@@ -539,6 +539,101 @@ static void test_precisions(void) {
   mmstats_model_free(model);
 }
 
+static void test_families(void) {
+  told errors = {0};
+  mmstats_model* const model = new_model(NULL, &errors);
+  static const char* const names[] = {"method", "status", NULL};
+  static const char* const one[] = {"a", NULL};
+  const char* const get[] = {"GET", "200"};
+  const char* const nothing[] = {NULL, "a.b"};
+  const char* const x[] = {"x"};
+  const char* const y[] = {"y"};
+  mmstats_family* const responses = mmstats_counter_family_new(model, "r", names, "responses", "Sent");
+  CHECK(responses != NULL);
+  CHECK(mmstats_counter_family_new(model, "r", names, "responses", "Sent") == responses);
+  mmstats_counter* const kept = mmstats_counter_with(responses, get);
+  CHECK(kept != NULL);
+  CHECK(mmstats_counter_with(responses, get) == kept);
+  mmstats_counter_incr(kept, 2);
+  mmstats_counter_incr(mmstats_counter_with(responses, nothing), 1);
+  mmstats_counter_incr(
+      mmstats_counter_with(mmstats_shared_counter_family_new(model, "s", one, NULL, NULL), x), 3);
+  mmstats_family* const numbers =
+      mmstats_number_family_new(model, MMSTATS_INT32, MMSTATS_GAUGE, "n", one, NULL, NULL);
+  mmstats_number_set(mmstats_number_with(numbers, x), -4);
+  mmstats_number_set(
+      mmstats_number_with(
+          mmstats_shared_number_family_new(model, MMSTATS_UINT64, MMSTATS_GAUGE, "sn", one, NULL, NULL), x),
+      5);
+  mmstats_string_set(mmstats_string_with(mmstats_string_family_new(model, "t", one, 8, NULL), x), "abc");
+  mmstats_average_add(mmstats_average_with(mmstats_average_family_new(model, "a", one, NULL, NULL), x), 1);
+  mmstats_average_add(
+      mmstats_average_with(mmstats_moving_average_family_new(model, 2, "ma", one, NULL, NULL), x), 2);
+  mmstats_average_add(
+      mmstats_average_with(mmstats_window_average_family_new(model, 60, "wa", one, NULL, NULL), x), 3);
+  mmstats_histogram_add(
+      mmstats_histogram_with(mmstats_histogram_family_new(model, 8, "h", one, NULL, NULL), x), 1);
+  mmstats_histogram_add(
+      mmstats_histogram_with(mmstats_moving_histogram_family_new(model, 5, 8, "mh", one, NULL, NULL), x), 1);
+  mmstats_histogram_add(
+      mmstats_histogram_with(mmstats_window_histogram_family_new(model, 5, 8, "wh", one, NULL, NULL), x), 1);
+  read_all();
+  CHECK(has_u64("mh.x.count", 1));
+  CHECK(has_u64("wh.x.count", 1));
+  CHECK(has_u64("r.GET.200", 2));
+  CHECK(has_u64("r..a%2Eb", 1));
+  CHECK(has_u64("s.x", 3));
+  CHECK(has_u64("sn.x", 5));
+  CHECK(has_u64("h.x.count", 1));
+  const int32_t minus_four = -4;
+  CHECK(has_bytes("n.x", "i", true, &minus_four, sizeof minus_four));
+  const double means[] = {1, 2, 3};
+  CHECK(has_bytes("a.x", "d", true, &means[0], sizeof means[0]));
+  CHECK(has_bytes("ma.x", "d", true, &means[1], sizeof means[1]));
+  CHECK(has_bytes("wa.x", "d", true, &means[2], sizeof means[2]));
+  CHECK(errors.times == 0);
+
+  /* Handles of another class, and what cannot be. */
+  CHECK(mmstats_number_with(responses, get) == NULL);
+  CHECK(mmstats_string_with(responses, get) == NULL);
+  CHECK(mmstats_shared_number_family_new(model, MMSTATS_BOOL, MMSTATS_STATE, "b", one, NULL, NULL) == NULL);
+  CHECK(mmstats_counter_family_new(NULL, "r", names, NULL, NULL) == NULL);
+  CHECK(mmstats_counter_with(NULL, get) == NULL);
+  CHECK(mmstats_counter_with(responses, NULL) != NULL);
+  mmstats_family_remove(NULL, get);
+  mmstats_family_limit(NULL, 1, 1);
+  CHECK(mmstats_family_expire(NULL) == 0);
+  CHECK(errors.times == 0);
+  CHECK(mmstats_counter_family_new(model, "r", one, NULL, NULL) != responses);
+  CHECK(errors.times == 1);
+
+  mmstats_family_limit(numbers, 1, 0);
+  mmstats_number_set(mmstats_number_with(numbers, y), 7);
+  CHECK(errors.times == 2);
+  read_all();
+  const int32_t seven = 7;
+  CHECK(has_bytes("n.other", "i", true, &seven, sizeof seven));
+  mmstats_family_remove(numbers, x);
+  mmstats_number_set(mmstats_number_with(numbers, y), 7);
+  read_all();
+  CHECK(has_bytes("n.y", "i", true, &seven, sizeof seven));
+  CHECK(mmstats_family_expire(numbers) == 0);
+
+  const char* many[21] = {NULL};
+  char letters[20][2];
+  for (int i = 0; i < 20; ++i) {
+    letters[i][0] = (char)('a' + i);
+    letters[i][1] = '\0';
+    many[i] = letters[i];
+  }
+  mmstats_family* const too_many = mmstats_counter_family_new(model, "many", many, NULL, NULL);
+  CHECK(errors.times == 3);
+  mmstats_counter_incr(mmstats_counter_with(too_many, many), 1);
+  CHECK(mmstats_number_family_new(model, MMSTATS_INT32, MMSTATS_COUNTER, "n", one, NULL, NULL) != numbers);
+  CHECK(errors.times == 4);
+  mmstats_model_free(model);
+}
+
 static void test_no_folder(void) {
   told errors = {0};
   mmstats_model* const model = new_model(NULL, &errors);
@@ -708,6 +803,7 @@ int main(void) {
   test_handles_made_again();
   test_many_histograms();
   test_precisions();
+  test_families();
   test_amounts_and_totals();
   test_no_folder();
   test_null();

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <future>
 #include <new>
 #include <string>
 
@@ -26,11 +27,13 @@ using namespace mmstats;
 
 namespace {
 thread_local std::size_t allocations = 0;
+thread_local bool has_no_memory = false;
 }  // namespace
 
 // Not inlined: the compiler would see malloc's memory deleted, and free's allocated with new.
 [[gnu::noinline]] void* operator new(std::size_t size) {
   ++allocations;
+  if (has_no_memory) throw std::bad_alloc();
   if (void* const memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
 }
@@ -62,6 +65,26 @@ TEST_CASE("quick_exit removes the files that exit would remove") {
     CHECK(is_there(path->data()) == !removes);
   }
 }
+
+#ifdef COUNTS_ALLOCATIONS
+TEST_CASE("a thread that ends where there is no memory left ends nobody, and its values stay") {
+  const TemporaryFolder folder;
+  ChildProcess child([&] {
+    Model model(published_in(folder));
+    const Counter count(model, "count");
+    for (int i = 0; i < 3; ++i) {
+      // Ends when this statement does.
+      static_cast<void>(std::async(std::launch::async, [&] {
+        count.incr();
+        has_no_memory = true;
+      }));
+    }
+    static_cast<void>(std::async(std::launch::async, [&] { count.incr(); }));
+    must(count.total() == 4);
+  });
+  CHECK(child.wait() == 0);
+}
+#endif
 
 TEST_CASE("a program with a long name has files, whose names have an end") {
   const TemporaryFolder folder;

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "format/bucket_field.h"
+#include "format/owner.h"
 #include "mmstats/fields.h"
 #include "mmstats/histogram.h"
 #include "publish/folded_files.h"

@@ -55,14 +55,29 @@ const std::vector<Row> kRuleRows{
     {"scale", {"0.001", "2", "1e300"}, {"0", "-1", "inf", "nan", "\"2\"", "true"}},
     {"ignore", {"true", "false"}, {"\"true\"", "1", "0"}},
 };
+// What TOML writes as an array, collectd writes without brackets and commas.
+const std::vector<Row> kListRows{
+    {"keep",
+     {"\"status\"", "\"method\", \"status\"", "\"other\"", "false"},
+     {"\"\"", "1", "true", "\"a-b\"", "\"status\", 1", "\"le\"", "\"status\", false", "\"__a\""}},
+    {"drop", {"\"status\"", "\"method\", \"status\"", "false"}, {"\"quantile\"", "true", "2", "\"a b\""}},
+};
 const Row kInterval{
     "interval", {"0.001", "10", "2.5", "1000000000"}, {"0", "-1", "0.0001", "1e10", "nan", "\"10\""}};
 const Row kPatterns{"include", {"\"a.*\"", "\"web[.](x|y)\""}, {"\"(\"", "\"[\"", "1", "true"}};
 
+// Without dimensions: for collectd there are none, where the name has them all.
 std::string text(const Binding& binding) {
   if (!binding.used) return "nothing";
   return std::to_string(static_cast<int>(binding.kind)) + " " + std::string(to_string(binding.aggregate)) +
          " " + std::to_string(binding.scale) + " " + binding.name;
+}
+
+// Of values with commas between them.
+std::string in_brackets(const std::string& values) { return values == "false" ? values : "[" + values + "]"; }
+std::string without_commas(std::string values) {
+  std::erase(values, ',');
+  return values;
 }
 
 // What a set of files and its rules do, as text.
@@ -71,14 +86,15 @@ std::string effect(const WatchOptions& watch, const Rules& rules) {
                     std::to_string(watch.fold.max_file_size) + " " + std::to_string(watch.fold.max_series) +
                     " " + std::to_string(watch.fold.max_memory) + " " +
                     std::to_string(static_cast<int>(watch.stale));
-  for (const char* label : {"web.hits", "web.x", "a b.c", "other"}) {
+  constexpr std::string_view kTold = "web.sent\tcounter\t\t\t\tmethod status\n";
+  for (const char* label : {"web.hits", "web.x", "a b.c", "other", "web.sent.GET.200", "web.sent.PUT.404"}) {
     for (const char* type : {"Q", "d", "i"}) {
       Field field;
       field.label = label;
       field.type_text = type;
       field.type = parse_type(type).value();
       field.buffered = true;
-      all += "\n" + text(rules.bind(label, field, {}));
+      all += "\n" + text(rules.bind(label, field, find_metadata(kTold, label)));
     }
   }
   return all;
@@ -177,5 +193,53 @@ TEST_CASE("words that do not go together are named by both") {
     check_same(of_collectd("<Metric \"web.*\">\nKind \"counter\"\nAggregate " + word + "\n</Metric>"),
                of_forwarder("[[group.metric]]\nmatch = \"web.*\"\nkind = \"counter\"\naggregate = " + word),
                taken);
+  }
+}
+
+TEST_CASE("what takes several values is the same for collectd and for the forwarder") {
+  check_complete(kListRows, files_lists());
+  check_complete(kListRows, rule_lists());
+  for (const auto& row : kListRows) {
+    for_each_value(row, [&](const std::string& values, bool taken) {
+      const auto option = collectd::option_name(row.name) + " " + without_commas(values);
+      const auto key = row.name + " = " + in_brackets(values);
+      check_same(of_collectd(option), of_forwarder(key), taken);
+      check_same(of_collectd("<Family \"web[.].*\">\n" + option + "\n</Family>"),
+                 of_forwarder("[[group.metric]]\nfamily = \"web[.].*\"\n" + key), taken);
+      check_same(of_collectd("Drop \"method\"\n<Metric \".*\">\n" + option + "\n</Metric>"),
+                 of_forwarder("drop = \"method\"\n[[group.metric]]\nmatch = \".*\"\n" + key), taken);
+    });
+  }
+  CHECK(of_forwarder("keep = []") == of_collectd("Keep false"));
+  CHECK(of_forwarder("keep = [\"status\", \"method\"]") == of_collectd("Keep \"status\"\nKeep \"method\""));
+}
+
+TEST_CASE("values of dimensions and families are matched alike by collectd and by the forwarder") {
+  struct Pair {
+    const char* name;
+    const char* pattern;
+    bool taken;
+  };
+  const Pair pairs[] = {
+      {"method", "\"GET\"", true}, {"method", "\"G.*|P.*\"", true}, {"status", "\"4..\"", true},
+      {"other", "\"\"", true},     {"other", "\"x\"", true},        {"method", "\"(\"", false},
+      {"method", "1", false},      {"method", "true", false},       {"le", "\"a\"", false},
+      {"a-b", "\"a\"", false},
+  };
+  for (const Pair& pair : pairs) {
+    CAPTURE(pair.name);
+    CAPTURE(pair.pattern);
+    const std::string where = "Where \"" + std::string(pair.name) + "\" " + pair.pattern + "\nIgnore true\n";
+    const std::string key =
+        "where = { \"" + std::string(pair.name) + "\" = " + pair.pattern + " }\nignore = true";
+    check_same(of_collectd("<Family \"web.sent\">\n" + where + "</Family>"),
+               of_forwarder("[[group.metric]]\nfamily = \"web.sent\"\n" + key), pair.taken);
+    check_same(of_collectd("<Metric \"web.*\">\n" + where + "</Metric>"),
+               of_forwarder("[[group.metric]]\nmatch = \"web.*\"\n" + key), pair.taken);
+  }
+  for (const char* pattern : {"(", "", "["}) {
+    const std::string quoted = "\"" + std::string(pattern) + "\"";
+    check_same(of_collectd("<Family " + quoted + ">\n</Family>"),
+               of_forwarder("[[group.metric]]\nfamily = " + quoted), false);
   }
 }

@@ -24,7 +24,7 @@ struct Served {
   Site site;
 
   Served()
-      : site({folder / "*.mmstats"}, HostNames({}), page(), {},
+      : site({folder / "*.mmstats"}, mmstats::Rules{}, HostNames({}), page(), {},
              [this](std::string_view text) { complaints.emplace_back(text); }) {}
 
   Page page() const {
@@ -81,12 +81,19 @@ TEST_CASE("paths lead to answers, and others to 404") {
       {"/graph", 302},
       {"/stats", 308},
       {"/files", 308},
+      {"/series", 308},
+      {"/series/", 200},
+      {"/series/x", 404},
+      {"/table/", 404},
+      {"/table/x", 404},
       {"/stats/", 200},
       {"/stats/x", 200},
       {"/files/", 200},
       {"/live/series", 200},
       {"/live/values", 200},
       {"/live/processes", 200},
+      {"/live/slow", 200},
+      {"/slow", 404},
       {"/live/", 404},
       {"/metrics", 200},
       {"/metrics/", 404},
@@ -141,8 +148,8 @@ TEST_CASE("a folder that cannot be listed is counted among mmash's own metrics")
   const TemporaryFolder folder;
   REQUIRE(::symlink("circle", (folder / "circle").c_str()) == 0);
   Served served;
-  Site site({served.folder / "*.mmstats", folder / "circle/*.mmstats"}, HostNames({}), served.page(), {},
-            [](std::string_view) {});
+  Site site({served.folder / "*.mmstats", folder / "circle/*.mmstats"}, mmstats::Rules{}, HostNames({}),
+            served.page(), {}, [](std::string_view) {});
   Request request;
   REQUIRE(read_target("/metrics", request));
   request.host = "localhost";

@@ -114,6 +114,23 @@ TEST_CASE("labels and values of the corpus are what the original reader says") {
   }
 }
 
+TEST_CASE("a field that its writer removed is not there, and is again when it comes back") {
+  TemporaryFolder folder;
+  const auto write = [&](const char* type) {
+    const auto values = sample::number(7) + sample::number(0);
+    sample::write(folder, "a.mmstats",
+                  sample::file(sample::field("web.GET", type, 1, values) + sample::counter("web.PUT", 8)));
+  };
+  Api api(folder / "*.mmstats");
+  write(" Q");
+  CHECK(api.text("/stats/") == R"({"stats": ["web.GET", "web.PUT"]})");
+  write("\tQ");
+  CHECK(api.text("/stats/") == R"({"stats": ["web.PUT"]})");
+  CHECK(api.text("/stats/web") == R"({"web.PUT": [8]})");
+  write(" Q");
+  CHECK(api.text("/stats/web?aggr=sum") == R"({"web.GET": 7, "web.PUT": 8})");
+}
+
 TEST_CASE("an answer in many small pieces is the same") {
   Api at_once(TEST_DATA "/corpus/*.mmstats");
   const auto labels = at_once.text("/stats/");

@@ -19,9 +19,11 @@
 #include "tools/pollstats/columns.h"
 #include "tools/pollstats/field_pattern.h"
 #include "tools/pollstats/file_filter.h"
+#include "tools/pollstats/grouping.h"
 #include "tools/pollstats/near_labels.h"
 #include "tools/pollstats/poll_options.h"
 #include "tools/pollstats/samples.h"
+#include "tools/pollstats/unknown_dimensions.h"
 
 using namespace pollstats;
 using namespace std::chrono_literals;
@@ -48,6 +50,12 @@ Series gauge(std::string name, double value, bool present = true) {
   series.name = std::move(name);
   series.present = present;
   series.value = value;
+  return series;
+}
+
+Series of_family(Series series, std::string family, std::vector<mmstats::Dimension> dimensions) {
+  series.family = std::move(family);
+  series.dimensions = std::move(dimensions);
   return series;
 }
 
@@ -433,6 +441,229 @@ TEST_CASE("a pattern has a column for each series that matches, by name, wheneve
   CHECK(columns.update(looks.series));
   looks.take();
   CHECK(columns.header({}).find("status.301") < columns.header({}).find("status.404"));
+}
+
+TEST_CASE("a family's label is a column for each combination, as a pattern of them is") {
+  Looks looks;
+  auto columns = columns_of("status,time.p99,status.2*", "");
+  looks.series = {of_family(counter("status.404", 4), "status", {{"code", "404"}}),
+                  of_family(counter("status.200", 2), "status", {{"code", "200"}}),
+                  of_family(gauge("time.GET.p99", 0.5), "time.p99", {{"method", "GET"}}),
+                  counter("other", 1)};
+  CHECK(columns.update(looks.series));
+  looks.take();
+  CHECK(columns.missing().empty());
+  CHECK(columns.header({}) ==
+        "     status.200     |     status.404     |    time.GET.p99    |     status.200     ");
+  CHECK(columns.line(looks.samples, {}) ==
+        "                  2 |                  4 |                0.5 |                  2 ");
+  // A series that is called as the family has a column, too.
+  looks.series.push_back(counter("status", 7));
+  CHECK(columns.update(looks.series));
+  looks.take();
+  CHECK(columns.header({}).starts_with("       status       |     status.200     |"));
+
+  const auto json = nlohmann::json::parse(columns.json(looks.samples, {}))["fields"];
+  CHECK(json["status.404"]["family"] == "status");
+  CHECK(json["status.404"]["dimensions"].dump() == R"({"code":"404"})");
+  CHECK(json["time.GET.p99"]["family"] == "time.p99");
+  CHECK_FALSE(json["status"].contains("family"));
+}
+
+TEST_CASE("what is needed of files for a family's label is read") {
+  mmstats::Rules rules;
+  for (const auto& pattern : columns_of("status,time.p99,web.time.sum").patterns())
+    REQUIRE(rules.include(pattern).has_value());
+  mmstats::Field field;
+  field.type_text = "Q";
+  field.type = mmstats::parse_type("Q").value();
+  field.buffered = true;
+  const auto is_read = [&](std::string_view label) { return rules.bind(label, field, {}).used; };
+  for (const auto* label :
+       {"status", "status.200", "status.a.b", "time.p99", "time.GET.p99", "web.time.GET.sum"})
+    CHECK(is_read(label));
+  for (const auto* label : {"statusx", "time.GET.p50", "xtime.p99", "web.time.GET.count"})
+    CHECK_FALSE(is_read(label));
+}
+
+TEST_CASE("families are summed over all dimensions but those asked for, and percentiles are over all") {
+  const TemporaryFolder folder;
+  std::array<std::uint64_t, 32> fast{};
+  std::array<std::uint64_t, 32> slow{};
+  const auto write = [&](std::uint64_t more) {
+    folder.write("a", MadeFile()
+                          .owner(1, 100)
+                          .buffered("web.hits.GET.200", "Q", 5 + more)
+                          .buffered("web.hits.GET.404", "Q", 2 + more)
+                          .buffered("web.hits.PUT.404", "Q", 1 + more)
+                          .buffered("old.status.404", "Q", 9 + more)
+                          .buffered("plain", "Q", 3 + more)
+                          .buffered("web.time.GET.count", "Q", fast[0])
+                          .unbuffered("web.time.GET.buckets.0", "32Q", fast)
+                          .buffered("web.time.PUT.count", "Q", slow[31])
+                          .unbuffered("web.time.PUT.buckets.0", "32Q", slow)
+                          .text("sys.metadata",
+                                "web.hits\tcounter\t\t\t\tmethod status\n"
+                                "web.time\thistogram\t\t\tlog-linear 32 -30 50\tmethod\n",
+                                200)
+                          .padded());
+  };
+  struct Row {
+    Grouping grouping;
+    std::string fields, header, line;
+  };
+  const std::vector<Row> rows{
+      {{.by = By{"status"}, .where = {}, .labels = {}}, "web.hits.*", "web.hits.200|web.hits.404", "10|20"},
+      {{.by = By{"status"}, .where = {}, .labels = {}},
+       "web.hits,plain",
+       "web.hits.200|web.hits.404|plain",
+       "10|20|10"},
+      {{.by = By{"method"}, .where = {{"status", "4*"}}, .labels = {}},
+       "web.hits",
+       "web.hits.GET|web.hits.PUT",
+       "10|10"},
+      {{.by = By{}, .where = {}, .labels = {}},
+       "web.hits,web.time.p99",
+       "web.hits|web.time.p99",
+       "30|1.98438"},
+      {{.by = std::nullopt, .where = {}, .labels = {}},
+       "web.time.p99",
+       "web.time.GET.p99|web.time.PUT.p99",
+       "1.01562|1.98438"},
+      {{.by = std::nullopt, .where = {{"status", "200"}}, .labels = {}},
+       "web.*,plain",
+       "web.hits.GET.200|plain",
+       "10|-"},
+      {{.by = By{"status"}, .where = {{"status", "404"}}, .labels = {R"(old\.status\.(?P<status>\d+))"}},
+       "*",
+       "old.status.404|web.hits.404",
+       "10|20"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.header);
+    fast[0] = 100;
+    slow[31] = 5;
+    write(0);
+    auto columns = Columns::parse(row.fields, "").value();
+    mmstats::Rules rules;
+    if (!row.grouping.by) {
+      for (const auto& pattern : columns.patterns()) REQUIRE(rules.include(pattern).has_value());
+    }
+    REQUIRE(add_rules(row.grouping, rules).has_value());
+    mmstats::Watch watch({.globs = {folder / "*"}, .discovery = {}, .fold = {}}, std::move(rules));
+    Samples samples(0);
+    steady::time_point now{100s};
+    const auto next = [&] {
+      watch.scan(std::chrono::system_clock::now(), now += 1s);
+      samples.take(watch.series(), now);
+      columns.update(watch.series());
+    };
+    next();
+    fast[0] += 90;
+    slow[31] += 10;
+    write(10);
+    next();
+    std::string header = columns.header({});
+    std::string line = columns.line(samples, {});
+    std::erase(header, ' ');
+    std::erase(line, ' ');
+    CHECK(header == row.header);
+    CHECK(line == row.line);
+  }
+}
+
+TEST_CASE("options for dimensions are checked") {
+  CHECK(parse_by("a,b").value() == By{"a", "b"});
+  CHECK(parse_by("").value().empty());
+  for (const auto* text : {",", "a,", ",a", "a,,b", "a b", "1", "a,a", "le"})
+    CHECK_FALSE(parse_by(text).has_value());
+  CHECK(parse_where("a=b=*").value() == std::pair<std::string, std::string>("a", "b=*"));
+  CHECK(parse_where("a=").value() == std::pair<std::string, std::string>("a", ""));
+  for (const auto* text : {"", "a", "=b", "a b=c"}) CHECK_FALSE(parse_where(text).has_value());
+  for (const auto* text : {"(", R"((\d+))", "(?P<le>x)", "x"}) {
+    mmstats::Rules rules;
+    CHECK_FALSE(add_rules({.by = {}, .where = {}, .labels = {text}}, rules).has_value());
+  }
+}
+
+TEST_CASE("a dimension that nothing has is told, and nothing is shown for it") {
+  const TemporaryFolder folder;
+  folder.write(
+      "a", MadeFile()
+               .buffered("plain", "Q", std::uint64_t{1})
+               .buffered("hits.GET.", "Q", std::uint64_t{2})
+               .buffered("hits.PUT.eu", "Q", std::uint64_t{3})
+               .buffered("old.404", "Q", std::uint64_t{4})
+               .buffered("other.x", "Q", std::uint64_t{5})
+               .text("sys.metadata", "hits\tcounter\t\t\t\tmethod region\nother\tcounter\t\t\t\tof\n", 100)
+               .padded());
+  using Where = std::vector<std::pair<std::string, std::string>>;
+  const struct {
+    Where where;
+    const char* names;
+    const char* unknown;
+  } rows[] = {
+      {{{"method", "*"}}, "hits.GET. hits.PUT.eu", ""},
+      {{{"region", "*"}}, "hits.PUT.eu", ""},
+      {{{"region", "*"}, {"method", "*"}}, "hits.PUT.eu", ""},
+      {{{"region", "eu"}}, "hits.PUT.eu", ""},
+      {{{"region", ""}, {"method", "*"}}, "hits.GET.", ""},
+      {{{"status", "?*"}}, "old.404", ""},
+      {{{"staus", "*"}}, "", "no file has the dimension staus"},
+      {{{"staus", "4*"}, {"method", "*"}, {"meth", "*"}}, "", "no file has the dimensions staus, meth"},
+  };
+  for (const auto& row : rows) {
+    CAPTURE(row.names);
+    const Grouping grouping{.by = {}, .where = row.where, .labels = {R"(old\.(?P<status>\d+))"}};
+    UnknownDimensions unknown(grouping);
+    mmstats::Rules rules;
+    REQUIRE(add_rules(grouping, rules).has_value());
+    mmstats::WatchOptions options;
+    options.globs = {folder / "*"};
+    options.keep = [&](const std::string&, const mmstats::ParsedFile& content) {
+      unknown.meet(content);
+      return true;
+    };
+    mmstats::Watch watch(std::move(options), std::move(rules));
+    watch.scan(std::chrono::system_clock::now(), steady::time_point{100s});
+    std::string names;
+    for (const auto& one : watch.series()) names += (names.empty() ? "" : " ") + one.name;
+    CHECK(names == row.names);
+    CHECK(text_of(unknown) == row.unknown);
+  }
+}
+
+TEST_CASE("series of families that share a name have a column each") {
+  const auto of = [](const char* dimension, std::uint64_t total) {
+    auto made = counter("web.q.x", total);
+    made.family = "web.q";
+    made.dimensions = {{dimension, "x"}};
+    return made;
+  };
+  Series dropped = counter("web.q.x", 4);
+  dropped.family = "web.q.x";
+  const auto check = [](std::vector<Series> series, std::string_view fields, const std::string& header,
+                        const std::string& line) {
+    Looks looks;
+    looks.series = std::move(series);
+    auto columns = columns_of(fields, "web.");
+    columns.update(looks.series);
+    looks.take();
+    std::string got = columns.header({.terminal_width = 200});
+    std::erase(got, ' ');
+    CHECK(got == header);
+    std::string numbers = columns.line(looks.samples, {});
+    std::erase(numbers, ' ');
+    CHECK(numbers == line);
+    const auto fields_told = nlohmann::json::parse(columns.json(looks.samples, {}))["fields"];
+    CHECK(fields_told.size() == static_cast<std::size_t>(std::ranges::count(line, '|')) + 1);
+  };
+  for (const auto* fields : {"q.*", "q.x"}) {
+    check({of("a", 5), of("b", 7)}, fields, R"(q.x|q{b="x"})", "5|7");
+    check({of("a", 5), counter("web.q.x", 9), of("b", 7)}, fields, R"(q.x|q{a="x"}|q{b="x"})", "9|5|7");
+    check({counter("web.q.x", 9), of("a", 5)}, fields, R"(q.x|q{a="x"})", "9|5");
+    check({counter("web.q.x", 9), dropped}, fields, "q.x", "4");
+  }
 }
 
 TEST_CASE("a label that is a counter to some files and a gauge to others is the counter") {

@@ -364,6 +364,88 @@ TEST_CASE_FIXTURE(Shown, "the line below tells what a file says of the series") 
   CHECK(lines()[22] == "web.bytes  counter, bytes: Size of\\x1B all answers");
 }
 
+TEST_CASE_FIXTURE(Shown, "the line below names a family and its dimensions") {
+  add("web.hits.GET.\x1b%2E\"x", Kind::kCounter, 1);
+  series[0].family = "web.hits";
+  series[0].dimensions = {{"method", "GET"}, {"status", "\x1b.\"x"}};
+  add_histogram("web.time.PUT", {1.5});
+  distributions[0]->family = "web.time";
+  distributions[0]->dimensions = {{"method", "PUT"}};
+  look();
+  CHECK(lines()[22] == R"(web.hits{method="GET",status="\\x1B.\"x"}  counter)");
+  type("j");
+  CHECK(lines(120)[22].starts_with(R"(web.time{method="PUT"}  mean 1.5)"));
+}
+
+TEST_CASE_FIXTURE(Shown, "a key groups families by one dimension after another") {
+  add("plain", Kind::kCounter, 1);
+  look();
+  CHECK(lines()[23] == "q Quit  / Filter  n v r c Sort  p Processes  Space Pause  - + Delay");
+  CHECK(view.press(key(U'b')) == Wish::kNothing);
+  CHECK(lines()[22] == "No series here has dimensions.");
+  add("web.hits.GET.404", Kind::kCounter, 1);
+  series.back().family = "web.hits";
+  series.back().dimensions = {{"method", "GET"}, {"status", "404"}};
+  look();
+  CHECK(lines()[23] == "q Quit  / Filter  n v r c Sort  b Group  p Processes  Space Pause  - + Delay");
+  const std::vector<std::pair<std::optional<By>, std::string>> steps{{By{"method"}, "  by method  "},
+                                                                     {By{"status"}, "  by status  "},
+                                                                     {By{}, "  all together  "},
+                                                                     {{}, "pollstats  2 series"}};
+  for (const auto& [by, title] : steps) {
+    CHECK(view.press(key(U'b')) == Wish::kChoose);
+    CHECK(view.by() == by);
+    CHECK(lines()[0].find(title) != std::string::npos);
+  }
+  // What the command line asked for comes again.
+  LiveView asked(0, true, 1s, {.by = By{"status", "method"}, .where = {{"status", "4*"}}, .labels = {}});
+  asked.take(series, distributions, samples, facts);
+  CHECK(asked.compose(80, 24).lines[0][2].text == "by status,method");
+  CHECK(asked.compose(80, 24).lines[0][4].text == "where status=4*");
+  asked.begin_anew();
+  asked.take({}, {}, samples, facts);
+  CHECK(asked.compose(80, 24).lines[2][0].text == "No series has status=4*.");
+  asked.take(series, distributions, samples, facts);
+  std::vector<std::optional<By>> seen;
+  for (int i = 0; i < 5; ++i) {
+    asked.press(key(U'b'));
+    seen.push_back(asked.by());
+  }
+  CHECK(seen == std::vector<std::optional<By>>{By{"method"}, By{"status"}, By{}, {}, By{"status", "method"}});
+}
+
+TEST_CASE_FIXTURE(Shown, "series that share a name are shown with their dimensions") {
+  add("web.q.x", Kind::kCounter, 1);
+  for (const char* dimension : {"a", "b"}) {
+    add("web.q.x", Kind::kCounter, 1);
+    series.back().family = "web.q";
+    series.back().dimensions = {{dimension, "x"}};
+  }
+  add("web.other", Kind::kCounter, 1);
+  look();
+  CHECK(labels() == Labels{"web.other", "web.q.x", R"(web.q{a="x"})", R"(web.q{b="x"})"});
+}
+
+TEST_CASE("a dimension of --where that no file has is named where there is no row") {
+  LiveView view(0, true, 1s, {.by = {}, .where = {{"staus", "*"}}, .labels = {}});
+  Facts facts;
+  facts.files = 1;
+  facts.unknown = "no file has the dimension staus";
+  view.take({}, {}, Samples{4}, facts);
+  CHECK(view.compose(80, 24).lines[2][0].text == "No series has staus=*: no file has the dimension staus.");
+}
+
+TEST_CASE("a prefix that is longer than what is left of a label takes nothing away") {
+  Shown shown(std::string_view("web.hits.GET.").size());
+  shown.add("web.hits.404", Kind::kCounter, 1);
+  shown.series[0].family = "web.hits";
+  shown.series[0].dimensions = {{"status", "404"}};
+  shown.add("web.hits", Kind::kCounter, 1);
+  shown.series[1].family = "web.hits";
+  shown.look();
+  CHECK(shown.labels() == Labels{"web.hits", "web.hits.404"});
+}
+
 TEST_CASE_FIXTURE(Shown, "a histogram is one row, of what came since the last scan") {
   // Of each power of two from 1 to 8 more than of the one before, and one far above.
   std::vector<double> values{300};

@@ -102,6 +102,32 @@ TEST_CASE("the JSON of every file of the corpus is what the original reader says
   }
 }
 
+TEST_CASE("fields of a family tell in JSON what it is and their dimensions, and removed ones are not there") {
+  const TemporaryFolder folder;
+  const auto counter = [](const char* label, std::string_view type) {
+    return sample::field(label, type, 1, sample::number(5) + sample::number(0));
+  };
+  const std::string_view told = "a.hits\tcounter\t\t\t\tmethod path\na.hits.one\tcounter\n";
+  const auto path = sample::write(
+      folder, "family.mmstats",
+      sample::file(sample::field("sys.metadata", std::to_string(told.size()) + "s", 0xFF, told) +
+                   counter("a.hits.GET.%2Ex%0Ay", "  Q") + counter("a.hits.G\xff.", "  Q") +
+                   counter("a.hits.PUT.gone", " \tQ") + counter("a.hits.one", "Q")));
+  const Outcome outcome = run({"--json", path});
+  CHECK(outcome.status == 0);
+  const json fields = json::parse(outcome.out)[0]["fields"];
+  REQUIRE(fields.size() == 4);
+  CHECK(fields[1].dump() ==
+        R"({"buffered":true,"dimensions":{"method":"GET","path":".x\ny"},"family":"a.hits",)"
+        R"("label":"a.hits.GET.%2Ex%0Ay","type":"Q","value":5})");
+  CHECK(fields[2]["dimensions"]["method"] == "G\uFFFD");
+  CHECK(fields[2]["dimensions"]["path"] == "");
+  CHECK_FALSE(fields[3].contains("family"));
+  const std::string text = run({path}).out;
+  CHECK(contains(text, "  a.hits.GET.%2Ex%0Ay 5\n"));
+  CHECK_FALSE(contains(text, "gone"));
+}
+
 TEST_CASE("a file is a heading, aligned lines in the file's order, and an empty line") {
   const TemporaryFolder folder;
   const auto text = [](const char* label, std::string_view type, std::string_view value) {

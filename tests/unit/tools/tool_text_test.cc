@@ -6,9 +6,12 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "mmstats/parse.h"
+#include "tools/shared/dimensions_text.h"
 #include "tools/shared/json_text.h"
+#include "tools/shared/label_rules.h"
 #include "tools/shared/value_text.h"
 
 using mmstats::json_text;
@@ -71,4 +74,41 @@ TEST_CASE("what is no number in JSON is a text as a value, and null as a fact") 
   CHECK(mmstats::item_text(Scalar(inf)) == "inf");
   CHECK(json_text(inf) == "null");
   CHECK(json_text(2.0) == "2.0");
+}
+
+TEST_CASE("a pattern of --labels that gives no dimension is refused, with the option and the reason") {
+  const struct {
+    const char* pattern;
+    const char* want;
+  } rows[] = {
+      {"(", "--labels \"(\": missing ): ("},
+      {"a(b)", "--labels \"a(b)\": it has no named group that gives a dimension, as in (?P<status>[0-9]+)"},
+      {"(?P<le>a)", "--labels \"(?P<le>a)\": "},
+      {"\x1B[", "--labels \"\\x1B[\": "},
+  };
+  for (const auto& row : rows) {
+    mmstats::Rules rules;
+    const auto added = mmstats::add_label_rules({"x\\.(?P<y>.*)", row.pattern}, {}, rules);
+    REQUIRE(!added);
+    CHECK(added.error().kind == mmstats::ErrorKind::kInvalid);
+    CHECK(added.error().message.substr(0, std::string_view(row.want).size()) == row.want);
+    CHECK(added.error().message.find('\x1B') == std::string::npos);
+  }
+}
+
+TEST_CASE("dimensions are written as OpenMetrics writes labels") {
+  using Dimensions = std::vector<mmstats::Dimension>;
+  const struct {
+    Dimensions dimensions;
+    const char* full;
+    const char* left_out;
+  } rows[] = {
+      {{}, "x", ""},
+      {{{"a", "1"}, {"b", ""}}, R"(x{a="1",b=""})", R"(a="1")"},
+      {{{"a", "q\"\\\n\x1B\xFF"}}, R"(x{a="q\"\\\n\\x1B\\xFF"})", R"(a="q\"\\\n\\x1B\\xFF")"},
+  };
+  for (const auto& row : rows) {
+    CHECK(mmstats::full_name("x", row.dimensions) == row.full);
+    CHECK(mmstats::dimensions_text(row.dimensions, mmstats::EmptyValues::kLeftOut) == row.left_out);
+  }
 }

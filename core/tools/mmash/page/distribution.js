@@ -96,10 +96,22 @@ class Window {
     this.#seconds += sign * seconds;
   }
 
+  // Null: it has no value.
   figures() {
     const buckets = [];
     for (let bucket = this.#least; bucket <= this.#most; bucket++) if (this.#counts[bucket] > 0) buckets.push(bucket);
-    return { ...figuresOf({ buckets, counts: buckets.map((bucket) => this.#counts[bucket]), total: this.#total }), rate: this.#total / this.#seconds };
+    return figuresOf({ buckets, counts: buckets.map((bucket) => this.#counts[bucket]), total: this.#total });
+  }
+
+  get rate() {
+    return this.#total / this.#seconds;
+  }
+
+  clear() {
+    this.#counts.fill(0, this.#least, this.#most + 1);
+    this.#least = kBuckets;
+    this.#most = -1;
+    this.#total = this.#seconds = 0;
   }
 }
 
@@ -196,16 +208,36 @@ export class DistributionTrack {
   // name -> ring, over the last `samples` intervals at each slot of `order`: percentiles of all their values,
   // as a mean of percentiles is none.
   over(order, samples) {
-    if (samples === 1) return this.parts;
-    const rings = Object.fromEntries(Object.keys(this.parts).map((name) => [name, new Float64Array(this.columns.length).fill(NaN)]));
-    const window = new Window();
-    order.forEach((slot, at) => {
-      const gone = order[at - samples];
-      if (gone !== undefined && this.columns[gone]) window.add(this.columns[gone], this.seconds[gone], -1);
-      if (!this.columns[slot]) return;
-      window.add(this.columns[slot], this.seconds[slot], 1);
-      for (const [name, number] of Object.entries(window.figures())) rings[name][slot] = number;
-    });
-    return rings;
+    return samples === 1 ? this.parts : together([this], order, samples);
   }
+}
+
+// The same of the values of several, whose buckets are added.
+export function together(tracks, order, samples) {
+  const slots = tracks[0].columns.length;
+  const rings = Object.fromEntries([...kNames.keys()].map((name) => [name, new Float64Array(slots).fill(NaN)]));
+  const window = new Window();
+  const known = (slot) => tracks.filter(({ columns }) => columns[slot]);
+  const change = (those, slot, sign) => {
+    const seconds = Math.max(...those.map((track) => track.seconds[slot]));
+    those.forEach((track, at) => window.add(track.columns[slot], at === 0 ? seconds : 0, sign));
+  };
+  order.forEach((slot, at) => {
+    const gone = at >= samples ? known(order[at - samples]) : [];
+    if (gone.length > 0) change(gone, order[at - samples], -1);
+    const come = known(slot);
+    if (come.length === 0) return;
+    change(come, slot, 1);
+    for (const [name, number] of Object.entries({ ...window.figures(), rate: window.rate })) rings[name][slot] = number;
+  });
+  return rings;
+}
+
+const scratch = new Window(); // as it has an entry for each bucket
+
+// Percentiles and mean of all values of several in the intervals at `slots`; null: there was none.
+export function overall(tracks, slots) {
+  scratch.clear();
+  for (const { columns } of tracks) for (const slot of slots) if (columns[slot]) scratch.add(columns[slot], 0, 1);
+  return scratch.figures();
 }

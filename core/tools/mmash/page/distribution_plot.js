@@ -1,15 +1,16 @@
 // A plot of one distribution: percentiles of each interval as lines, and below them all its values as a
 // heatmap. Where there was no value there is a gap.
-import { Card, child, colourOf, setText } from "./card.js";
+import { child, setText } from "./card.js";
 import { kNames } from "./distribution.js";
 import { exact, figureText, inWords } from "./format.js";
 import { Heatmap } from "./heatmap.js";
 import { shown, shownLines } from "./labels.js";
+import { colourOf, LineCard } from "./lines.js";
 
 const kLines = ["p50", "p90", "p99", "max"];
 const kLeast = 1e-9; // what is smaller may be zero, which is on no logarithmic scale
 
-export class DistributionPlot extends Card {
+export class DistributionPlot extends LineCard {
   heatmap;
   #parts; // of the legend: [name, value's element]
   #facts;

@@ -84,6 +84,9 @@ export function quantity(value, unit = "", { perSecond = false, digits = 3 } = {
   return { number: sign + (size >= 1000 ? formatters[0].format(size) : rounded(size, digits)), unit: word + each };
 }
 
+// What a rate is counted in: seconds a second are a plain number.
+export const rateUnit = (unit) => (kUnits.get(unit) === "s" ? "" : unit);
+
 export function inWords(value, unit = "", options = {}) {
   const { number, unit: word } = quantity(value, unit, options);
   return word === "" || word === "%" ? number + word : number + kThin + word;

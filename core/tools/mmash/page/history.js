@@ -6,6 +6,24 @@
 import { DistributionTrack } from "./distribution.js";
 import { difference } from "./exact.js";
 
+// Means over the last `samples` at each slot of `order`; what is no number does not count.
+export function smoothed(ring, order, samples) {
+  const means = new Float64Array(ring.length).fill(NaN);
+  order.forEach((slot, n) => {
+    if (Number.isNaN(ring[slot])) return;
+    let sum = 0;
+    let count = 0;
+    for (let at = Math.max(0, n - samples + 1); at <= n; at++) {
+      const one = ring[order[at]];
+      if (Number.isNaN(one)) continue;
+      sum += one;
+      count++;
+    }
+    means[slot] = sum / count;
+  });
+  return means;
+}
+
 class Track {
   latest = null; // exact: a number, or a BigInt beyond 2^53
   rate = NaN; // per second
@@ -56,26 +74,10 @@ class Track {
     this.rate = NaN;
   }
 
-  // Means over the last `samples` at each slot of `order`; what is no number does not count.
+  // As smoothed().
   over(order, samples, asRates) {
     if (samples === 1) return asRates ? this.rates : this.values;
-    const mean = (ring) => {
-      const means = new Float64Array(ring.length).fill(NaN);
-      order.forEach((slot, n) => {
-        if (Number.isNaN(ring[slot])) return;
-        let sum = 0;
-        let count = 0;
-        for (let at = Math.max(0, n - samples + 1); at <= n; at++) {
-          const one = ring[order[at]];
-          if (Number.isNaN(one)) continue;
-          sum += one;
-          count++;
-        }
-        means[slot] = sum / count;
-      });
-      return means;
-    };
-    return asRates ? mean(this.rates) : mean(this.values);
+    return smoothed(asRates ? this.rates : this.values, order, samples);
   }
 
   resize(order, slots) {

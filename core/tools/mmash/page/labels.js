@@ -1,12 +1,13 @@
 // Labels -> a tree, split at their dots. Labels are foreign input: any text, of any length, is one.
 
+import { valuesText } from "./families.js";
 import { cut } from "./format.js";
 
 // A label of nothing but dots must not make a tree of thousands of levels: what is left over after so many
 // parts is the last part.
 const kMaxDepth = 24;
 
-const collator = new Intl.Collator("en", { numeric: true });
+export const collator = new Intl.Collator("en", { numeric: true });
 const compare = (a, b) => collator.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);
 
 export function partsOf(label) {
@@ -42,12 +43,14 @@ class Branch {
   search = 0; // the number of the last search that found something here
   hits = 0; // of that search
 
-  constructor(parent, part) {
+  // `family`: its leaves are the combinations of this.
+  constructor(parent, part, family = null) {
     this.parent = parent;
     this.part = part;
+    this.family = family;
     this.depth = parent ? parent.depth + 1 : 0;
     // Names the branch in links. The first part of ".a" is empty, and so is its path.
-    this.path = parent?.parent ? `${parent.path}.${part}` : part;
+    this.path = family ? family.key : parent?.parent ? `${parent.path}.${part}` : part;
   }
 
   sort() {
@@ -65,7 +68,8 @@ export class LabelTree {
   #search = 0;
 
   add(series) {
-    const parts = partsOf(series.label);
+    const family = series.inFamily;
+    const parts = partsOf(family ? family.label : series.label);
     const last = parts.pop();
     let branch = this.#root;
     branch.count++;
@@ -79,9 +83,24 @@ export class LabelTree {
       branch = next;
       branch.count++;
     }
-    branch.leaves.push({ part: last, series });
+    if (family) branch = this.#familyIn(branch, last, family);
+    branch.leaves.push({ part: family ? valuesText(series) : last, series });
     branch.sorted = false;
-    this.#leaves.push({ series, branch, text: series.label.toLowerCase() });
+    const values = family ? Object.entries(series.dimensions).map(([name, value]) => ` ${name}=${value}`) : [];
+    this.#leaves.push({ series, branch, text: (series.label + values.join("")).toLowerCase() });
+  }
+
+  // A branch beside others of the same label.
+  #familyIn(branch, part, family) {
+    const key = `${part}\0${family.key}`;
+    let found = branch.branches.get(key);
+    if (!found) {
+      found = new Branch(branch, part, family);
+      branch.branches.set(key, found);
+      branch.sorted = false;
+    }
+    found.count++;
+    return found;
   }
 
   // The branches that somebody who opens everything with one branch only would open.
@@ -89,6 +108,7 @@ export class LabelTree {
     const paths = [];
     for (let at = this.#root; at.branches.size === 1 && at.leaves.length === 0; ) {
       at = at.branches.values().next().value;
+      if (at.family) break;
       paths.push(at.path);
     }
     return paths;

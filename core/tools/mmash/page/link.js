@@ -1,14 +1,26 @@
 // A view <-> the fragment of a URL, which never leaves the browser. Links are foreign input as labels are:
 // what makes no sense in one is left out.
 //
+//   #family=rate;counter:web.responses{method,status}responses;by=status;top=5;where=method:GET;figure=p99
+//   #table=histogram:web.latency{path}seconds;sort=-p99;over=10;find=words;where=path:/cart
 //   #plot=rate;counter:web.requests&plot=auto,zero;gauge:web.latency.p50;gauge:web.latency.p99
 //    &search=web&open=web&open=web.latency&rate=2000&history=100&average=1&paused
 
+import { kNames } from "./distribution.js";
+import { kMostGroups } from "./groups.js";
+import { kAllFigures } from "./report.js";
+
 export const kDefaults = Object.freeze({ rate: 2000, history: 100, average: 1 });
-export const kLimits = Object.freeze({ rate: [50, 10_000], history: [10, 1000], average: [1, 100] });
+export const kLimits = Object.freeze({ rate: [50, 10_000], history: [10, 1000], average: [1, 100], top: [1, kMostGroups], over: [0, 10] });
+// Over how many samples a table is.
+export const kOver = new Map([[0, "all samples"], [10, "10 samples"], [1, "1 sample"]]);
+export const kTop = 8; // groups of a family that have a line of their own
+const kFigure = "p99"; // of histograms
+const kFigures = new Set(kNames.keys());
+const kMostWhere = 100;
 const kModes = new Set(["auto", "rate", "value"]);
 
-export function limited(name, value, otherwise = kDefaults[name]) {
+export function limited(name, value, otherwise = name === "top" ? kTop : kDefaults[name]) {
   const number = Math.round(Number(value));
   if (value === "" || !Number.isFinite(number)) return otherwise;
   const [least, most] = kLimits[name];
@@ -16,7 +28,7 @@ export function limited(name, value, otherwise = kDefaults[name]) {
 }
 
 // No half of a surrogate pair is in a URL.
-const escaped = (text) => encodeURIComponent(text.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "\ufffd"));
+export const escaped = (text) => encodeURIComponent(text.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "\ufffd"));
 
 function unescaped(text) {
   try {
@@ -26,10 +38,78 @@ function unescaped(text) {
   }
 }
 
+const escapedKey = (key) => escaped(key).replace("%3A", ":");
+
+function familyParts({ family, by, top, where, figure }) {
+  const parts = [escapedKey(family)];
+  if (by !== null) parts.push(`by=${escaped(by)}`);
+  if (top !== kTop) parts.push(`top=${top}`);
+  for (const [name, value] of where) parts.push(`where=${escaped(name)}:${escaped(value)}`);
+  if (figure !== kFigure) parts.push(`figure=${figure}`);
+  return parts;
+}
+
+function readFamily([key, ...parts]) {
+  const read = { family: unescaped(key ?? ""), by: null, top: kTop, where: [], figure: kFigure };
+  for (const part of parts) {
+    const [, name, text] = part.match(/^([a-z]+)=([^]*)$/) ?? [];
+    if (name === "by") {
+      read.by = unescaped(text);
+    } else if (name === "top") {
+      read.top = limited("top", text);
+    } else if (name === "figure" && kFigures.has(text)) {
+      read.figure = text;
+    } else if (name === "where") {
+      readWhere(text, read.where);
+    }
+  }
+  return read.family ? read : null;
+}
+
+function tableParts({ table, sort, over, where, find }) {
+  const parts = [escapedKey(table)];
+  if (sort !== null) parts.push(`sort=${sort.down ? "-" : ""}${escaped(sort.by).replace("%40", "@")}`);
+  if (over !== 0) parts.push(`over=${over}`);
+  if (find !== "") parts.push(`find=${escaped(find)}`);
+  for (const [name, value] of where) parts.push(`where=${escaped(name)}:${escaped(value)}`);
+  return parts;
+}
+
+function readTable([key, ...parts]) {
+  const read = { table: unescaped(key ?? ""), sort: null, over: 0, where: [], find: "" };
+  for (const part of parts) {
+    const [, name, text] = part.match(/^([a-z]+)=([^]*)$/) ?? [];
+    if (name === "sort") {
+      const [, down, by] = unescaped(text)?.match(/^(-?)([^]+)$/) ?? [];
+      if (by?.startsWith("@") || kAllFigures.includes(by)) read.sort = { by, down: down === "-" };
+    } else if (name === "over" && kOver.has(Number(text))) {
+      read.over = Number(text);
+    } else if (name === "find") {
+      read.find = unescaped(text) ?? "";
+    } else if (name === "where") {
+      readWhere(text, read.where);
+    }
+  }
+  return read.table ? read : null;
+}
+
+function readWhere(text, where) {
+  const end = text.search(/[:=]/);
+  const pair = end < 0 ? [null] : [unescaped(text.slice(0, end)), unescaped(text.slice(end + 1))];
+  if (!pair.includes(null) && where.length < kMostWhere) where.push(pair);
+}
+
+function readHow(text) {
+  const [mode, axis] = text.split(",");
+  return kModes.has(mode) ? { mode, zero: axis === "zero" ? true : axis === "fit" ? false : null } : null;
+}
+
 export function toFragment(view) {
-  const parts = view.plots.map(({ mode, zero, keys }) => {
+  const parts = view.plots.map(({ mode, zero, ...what }) => {
+    if (what.table !== undefined) return `table=${tableParts(what).join(";")}`;
     const how = zero === null ? mode : `${mode},${zero ? "zero" : "fit"}`;
-    return `plot=${[how, ...keys.map((key) => escaped(key).replace("%3A", ":"))].join(";")}`;
+    if (what.family !== undefined) return `family=${[how, ...familyParts(what)].join(";")}`;
+    return `plot=${[how, ...what.keys.map(escapedKey)].join(";")}`;
   });
   if (view.search) parts.push(`search=${escaped(view.search)}`);
   for (const path of view.open) parts.push(`open=${escaped(path)}`);
@@ -45,11 +125,18 @@ export function fromFragment(fragment) {
   for (const part of fragment.replace(/^#/, "").split("&")) {
     const [, name, value] = part.match(/^([a-z]+)=?([^]*)$/) ?? [];
     if (name === "plot") {
-      const [how, ...keys] = value.split(";");
-      const [mode, axis] = how.split(",");
+      const [text, ...keys] = value.split(";");
+      const how = readHow(text);
       const known = keys.map(unescaped).filter((key) => key !== null);
-      if (!kModes.has(mode) || known.length === 0) continue;
-      view.plots.push({ mode, zero: axis === "zero" ? true : axis === "fit" ? false : null, keys: known });
+      if (how && known.length > 0) view.plots.push({ ...how, keys: known });
+    } else if (name === "family") {
+      const [text, ...parts] = value.split(";");
+      const how = readHow(text);
+      const family = readFamily(parts);
+      if (how && family) view.plots.push({ ...how, ...family });
+    } else if (name === "table") {
+      const table = readTable(value.split(";"));
+      if (table) view.plots.push(table);
     } else if (name === "search") {
       view.search = unescaped(value) ?? "";
     } else if (name === "open") {

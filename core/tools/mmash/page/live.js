@@ -1,6 +1,7 @@
 // Talks to the server: one batched request a tick, for the series that somebody looks at. Whatever goes
 // wrong, it says so, tries again, and goes on where it was.
 import { computes, kNames } from "./distribution.js";
+import { Families, fullName } from "./families.js";
 
 const kProcessesMs = 2000; // how often processes are asked for, at most
 const kSeriesMs = 1000; // the same, for new series
@@ -8,6 +9,7 @@ const kHiddenMs = 10_000; // how often a page that nobody sees asks, if it has p
 const kPatienceMs = 10_000; // for one answer
 const kRetryMs = [500, 1000, 2000, 4000, 5000];
 const kMostIdText = 7000; // of one URL: servers take 8 KB
+const kTotals = ["count", "sum"];
 const kMostDistributions = 200; // of one answer: ours gives no more than 256
 
 // "0-9,12" of sorted ids.
@@ -56,7 +58,7 @@ class Refused extends Error {}
 // Events, each with its data in `detail`:
 //   series     {added, anew, hidden}        new ones; each has a `key` that outlives the server. anew: the
 //                                           server has started, and its series have other ids than before.
-//                                           hidden: some that were told before have got an `of`
+//                                           hidden: some that were told before are no longer listed
 //   values     {time, readings, glance}     readings: [series, value] of each wanted series
 //   processes  {processes, paths, host}
 //   state      {state, message}             "connecting", "live", "paused", "away", "lost"
@@ -67,7 +69,9 @@ export class Live extends EventTarget {
   #wanted;
   #hasPlots;
   #byKey = new Map();
-  #byLabel = new Map();
+  #byLabel = new Map(); // the first one, by its full name, and by its label
+  #byKindAndLabel = new Map(); // likewise
+  #families = new Families();
   #epoch = null;
   #known = 0; // how many series the server has
   #seriesAt = -Infinity;
@@ -102,9 +106,14 @@ export class Live extends EventTarget {
     this.wake();
   }
 
-  // By key; else, for links that outlive a change of kind, by label.
+  // By key; else, for links that outlive a change of kind, or were made before it was of a family, by name.
   find(key) {
     return this.#byKey.get(key) ?? this.#byLabel.get(key.slice(key.indexOf(":") + 1));
+  }
+
+  // Undefined: nothing of it is there.
+  findFamily(key) {
+    return this.#families.find(key);
   }
 
   // Asks now, and from now on at the rate.
@@ -200,13 +209,18 @@ export class Live extends EventTarget {
     this.#epoch = answer.epoch;
     this.#known = from + answer.series.length;
     for (const series of answer.series) {
-      // The same label may be there in several kinds, or even twice in one.
+      // The same name may be there in several kinds, or even twice in one.
+      const name = fullName(series);
       let kind = series.kind;
-      for (let more = 2; this.#byKey.has(`${kind}:${series.label}`); more++) kind = `${series.kind}#${more}`;
-      series.key = `${kind}:${series.label}`;
+      for (let more = 2; this.#byKey.has(`${kind}:${name}`); more++) kind = `${series.kind}#${more}`;
+      series.key = `${kind}:${name}`;
       this.#byKey.set(series.key, series);
-      if (!this.#byLabel.has(series.label)) this.#byLabel.set(series.label, series);
+      const first = (map, key) => map.has(key) || map.set(key, series);
+      first(this.#byLabel, name);
+      first(this.#byLabel, series.label);
+      first(this.#byKindAndLabel, `${series.kind}:${series.label}`);
       this.series.push(series);
+      this.#families.add(series);
     }
     const hidden = this.#findParts(answer.series);
     if (anew || answer.series.length > 0) this.#tell("series", { added: answer.series, anew, hidden });
@@ -218,18 +232,41 @@ export class Live extends EventTarget {
   #findParts(added) {
     let hidden = false;
     const isNew = new Set(added);
+    const hide = (series) => {
+      series.hidden = true;
+      if (!isNew.has(series)) hidden = true;
+    };
     const mark = (series, distribution, part) => {
       if (distribution?.kind !== "histogram" || series?.kind !== "gauge" || series.of) return;
       series.of = distribution;
       series.part = part;
-      if (!isNew.has(series)) hidden = true;
+      hide(series);
+    };
+    // Of a family's it tells count and sum, too: they are no families of their own.
+    const hideTotal = (series, distribution) => {
+      if (series && distribution?.dimensions) hide(series);
+    };
+    // That of this name, of the same combination if both are of a family: others may have the same label.
+    const find = (kind, name, label, series) => {
+      const found = this.#byKey.get(`${kind}:${name}`);
+      if (found) return found;
+      const other = this.#byKindAndLabel.get(`${kind}:${label}`);
+      return other?.dimensions && series.dimensions ? undefined : other;
     };
     for (const series of added) {
-      const dot = series.label.lastIndexOf(".");
-      const part = series.label.slice(dot + 1);
-      if (computes(part)) mark(series, this.#byKey.get(`histogram:${series.label.slice(0, dot)}`), part);
+      const { label, family, dimensions } = series;
+      const part = label.slice(label.lastIndexOf(".") + 1);
+      if (computes(part) || kTotals.includes(part)) {
+        const shorter = (text) => text?.slice(0, -part.length - 1);
+        const whole = { label: shorter(label), family: shorter(family), dimensions };
+        const distribution = find("histogram", fullName(whole), whole.label, series);
+        if (computes(part)) mark(series, distribution, part);
+        else if (series.kind === "counter") hideTotal(series, distribution);
+      }
       if (series.kind !== "histogram") continue;
-      for (const name of kNames.keys()) mark(this.#byKey.get(`gauge:${series.label}.${name}`), computes(name) ? series : null, name);
+      const partOf = (kind, name) => find(kind, fullName(series, `.${name}`), `${label}.${name}`, series);
+      for (const name of kTotals) hideTotal(partOf("counter", name), series);
+      for (const name of kNames.keys()) mark(partOf("gauge", name), computes(name) ? series : null, name);
     }
     return hidden;
   }
@@ -239,6 +276,8 @@ export class Live extends EventTarget {
     this.series = [];
     this.#byKey.clear();
     this.#byLabel.clear();
+    this.#byKindAndLabel.clear();
+    this.#families.clear();
     this.#processesAt = -Infinity;
   }
 

@@ -19,7 +19,7 @@ const history = new History(settings.history);
 // ---- the parts ----
 
 const live = new Live(wantedSeries, () => plots.plots.length > 0);
-const plots = new Plots(byId("plots"), { find: (key) => live.find(key), history, settings, changed: viewChanged });
+const plots = new Plots(byId("plots"), { find: (key) => live.find(key), findFamily: (key) => live.findFamily(key), history, settings, changed: viewChanged, wake: () => live.wake() });
 const processes = new Processes(byId("processes"), byId("process-count"));
 const tree = new Tree({
   element: byId("tree"),
@@ -36,6 +36,8 @@ const tree = new Tree({
       else plots.join(keys);
     },
     plotted: (key) => plots.has(key),
+    family: (family) => plots.addFamily({ family: family.key }),
+    table: (family) => plots.showTable(family.key),
     changed: viewChanged,
     moved: glanceSoon,
   },
@@ -44,10 +46,7 @@ const tree = new Tree({
 // What somebody looks at: rows in sight, and plots.
 function wantedSeries() {
   const wanted = new Set(tree.inSight);
-  for (const key of plots.keys) {
-    const series = live.find(key);
-    if (series) wanted.add(series.of ?? series);
-  }
+  for (const series of plots.series) wanted.add(series.of ?? series);
   return [...wanted];
 }
 
@@ -57,7 +56,7 @@ live.addEventListener("series", ({ detail: { added, anew, hidden } }) => {
   // Labels are what they were: so what was plotted goes on.
   if (anew) history.breakRates();
   if (anew || hidden) tree.clear();
-  tree.add((hidden ? live.series : added).filter((series) => !series.of));
+  tree.add((hidden ? live.series : added).filter((series) => !series.hidden));
   for (const plot of plots.plots) plot.write();
   showBlanks();
 });
@@ -148,7 +147,11 @@ function readView() {
   const view = fromFragment(location.hash);
   for (const name of Object.keys(kDefaults)) set(name, view[name]);
   plots.clear();
-  for (const plot of view.plots) plots.add(plot);
+  for (const plot of view.plots) {
+    if (plot.table !== undefined) plots.addTable(plot);
+    else if (plot.family === undefined) plots.add(plot);
+    else plots.addFamily(plot);
+  }
   tree.restore(view.open, view.search);
   pause(view.paused);
 }
@@ -233,7 +236,7 @@ window.addEventListener("resize", forgetColours);
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || help.open) return;
-  const typing = event.target.matches("input");
+  const typing = event.target.matches("input, select");
   if (event.key === "Escape") {
     if (tree.search !== "") {
       tree.search = "";
@@ -254,6 +257,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 showTheme();
+new SlowRequests(byId("slow"));
 readView();
 showBlanks();
 live.wake();

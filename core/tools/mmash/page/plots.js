@@ -1,12 +1,17 @@
-// The plots, one below the other: over the same time, with one pointer.
+// The plots and tables, one below the other: plots over the same time, with one pointer.
 import { DistributionPlot } from "./distribution_plot.js";
+import { FamilyPlot } from "./family_plot.js";
+import { FamilyTable } from "./family_table.js";
 import { SeriesPlot } from "./series_plot.js";
 
 const kShareOfTime = 4; // a drawing that took a while is not followed by another for so many times as long
 
+const isOfFamily = (plot) => plot instanceof FamilyPlot || plot instanceof FamilyTable;
+
 export class Plots {
   plots = [];
   pointed = null; // milliseconds of the tick that the pointer is at
+  drawings = 0; // how often it drew
   #element;
   #context;
   #sight;
@@ -14,7 +19,7 @@ export class Plots {
   #frame = 0;
   #later = 0;
 
-  // `context`: {find(key), history, settings, changed()}.
+  // `context`: {find(key), findFamily(key), history, settings, changed(), wake()}.
   constructor(element, context) {
     this.#element = element;
     this.#context = context;
@@ -35,9 +40,11 @@ export class Plots {
     return whole ? DistributionPlot : SeriesPlot;
   }
 
-  // Keys of all plotted series.
-  get keys() {
-    return new Set(this.plots.flatMap((plot) => plot.keys));
+  // All plotted series that are there.
+  get series() {
+    const found = new Set();
+    for (const plot of this.plots) for (const series of plot.series) found.add(series);
+    return found;
   }
 
   has(key) {
@@ -45,7 +52,29 @@ export class Plots {
   }
 
   add({ keys, mode = "auto", zero = null }) {
-    const plot = this.#make({ keys: [...new Set(keys)], mode, zero });
+    return this.#append(this.#make({ keys: [...new Set(keys)], mode, zero }));
+  }
+
+  // Of a family: `plain` as FamilyPlot has it.
+  addFamily({ mode = "auto", zero = null, ...plain }) {
+    return this.#append(this.#seen(new FamilyPlot(this, this.#context, { ...plain, mode, zero })));
+  }
+
+  // Likewise. There is one of a family, unless a link says more.
+  addTable(plain) {
+    return this.#append(this.#seen(new FamilyTable(this, this.#context, plain)));
+  }
+
+  // The table of a family, which is brought into sight.
+  showTable(key) {
+    const there = this.plots.find((plot) => plot instanceof FamilyTable && plot.family === key);
+    const table = there ?? this.addTable({ table: key });
+    table.element.scrollIntoView({ block: "nearest" });
+    this.#context.wake();
+    return table;
+  }
+
+  #append(plot) {
     this.plots.push(plot);
     this.#element.append(plot.element);
     this.changed();
@@ -54,7 +83,10 @@ export class Plots {
   }
 
   #make(plain) {
-    const plot = new (this.#kindOf(plain.keys))(this, this.#context, plain);
+    return this.#seen(new (this.#kindOf(plain.keys))(this, this.#context, plain));
+  }
+
+  #seen(plot) {
     this.#sight.observe(plot.element);
     plot.write();
     return plot;
@@ -88,7 +120,7 @@ export class Plots {
   // Into the last plot.
   join(keys) {
     const last = this.plots[this.plots.length - 1];
-    if (!last) {
+    if (!last || isOfFamily(last)) {
       this.add({ keys });
       return;
     }
@@ -115,6 +147,7 @@ export class Plots {
 
   changed() {
     this.#context.changed();
+    for (const plot of this.plots) plot.othersChanged();
   }
 
   // Colours or the screen's pixels are others now.
@@ -152,7 +185,7 @@ export class Plots {
       this.#frame = 0;
       const started = performance.now();
       for (const plot of [...this.plots]) {
-        if (!(plot instanceof this.#kindOf(plot.keys))) this.#setKeys(plot, plot.keys);
+        if (!isOfFamily(plot) && !(plot instanceof this.#kindOf(plot.keys))) this.#setKeys(plot, plot.keys);
       }
       for (const plot of this.plots) {
         if (!plot.inSight) continue;
@@ -161,6 +194,7 @@ export class Plots {
       }
       const ended = performance.now();
       this.#drawAt = ended + kShareOfTime * (ended - started);
+      ++this.drawings;
     });
   }
 }

@@ -1,7 +1,8 @@
 // A plot of one or more series, as rates or as values.
-import { button, Card, child, colourOf, kColours, setText } from "./card.js";
+import { button, child, setText } from "./card.js";
 import { clockOf, exact, exactReading, inWords, reading } from "./format.js";
 import { shown, shownLines } from "./labels.js";
+import { colourOf, kColours, LineCard } from "./lines.js";
 
 const kMostTogether = 24; // series in one plot
 
@@ -17,7 +18,7 @@ function commonBranch(labels) {
   return first.slice(0, length).join(".");
 }
 
-export class SeriesPlot extends Card {
+export class SeriesPlot extends LineCard {
   #lines = []; // of the legend, one for each key
   #modes;
 

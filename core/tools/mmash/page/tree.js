@@ -1,24 +1,15 @@
 // The panel of all series: a search, a tree of labels with live values, and what there is to say about the
 // active one.
+import { setText } from "./card.js";
+import { node, numberCell, safe, setNumber } from "./cells.js";
 import { kNames } from "./distribution.js";
-import { cut, exact, exactReading, figureText, inWords, quantity, reading } from "./format.js";
+import { fullName } from "./families.js";
+import { cut, exact, exactReading, figureText, inWords, quantity, rateUnit, reading } from "./format.js";
 import { LabelTree, shown, shownLines } from "./labels.js";
 import { VirtualList } from "./list.js";
 import { drawSparkline } from "./sparkline.js";
 
 const kRowHeight = 26;
-const kInSeconds = new Set(["seconds", "second", "s"]); // of which a rate is a plain number
-
-function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
-function node(name, className, role) {
-  const made = document.createElement(name);
-  made.className = className;
-  if (role) made.setAttribute("role", role);
-  return made;
-}
 
 function makeRow() {
   const row = node("div", "row", "row");
@@ -30,20 +21,10 @@ function makeRow() {
   trend.setAttribute("aria-hidden", "true");
   const canvas = document.createElement("canvas");
   trend.append(canvas);
-  const numbers = ["value", "rate"].map((column) => {
-    const cell = node("span", `number ${column}`, "gridcell");
-    cell.append(node("span", "digits"), node("span", "unit"));
-    return cell;
-  });
+  const numbers = ["value", "rate"].map(numberCell);
   row.append(name, trend, ...numbers);
   row.parts = { text: name.children[1], count: name.children[2], canvas, value: numbers[0], rate: numbers[1] };
   return row;
-}
-
-function setNumber(cell, { number, unit }, title) {
-  setText(cell.firstChild, number);
-  setText(cell.lastChild, unit);
-  if (cell.title !== title) cell.title = title;
 }
 
 export class Tree {
@@ -60,7 +41,7 @@ export class Tree {
   #actions;
   #opensTrunk = true;
 
-  // `actions`: plot(series), together(series[]), plotted(key), changed(), moved().
+  // `actions`: plot(series), together(series[]), family(family), table(family), plotted(key), changed(), moved().
   constructor({ element, search, found, detail, history, actions }) {
     this.#element = element;
     this.#search = search;
@@ -98,9 +79,14 @@ export class Tree {
     detail.querySelector(".plot-it").addEventListener("click", (event) => {
       const series = this.#active?.series;
       if (series) actions.plot(series);
+      else if (this.#active?.branch.family) actions.family(this.#active.branch.family);
       else if (this.#active) actions.together(LabelTree.leavesOf(this.#active.branch));
       event.currentTarget.blur();
       element.focus();
+    });
+    detail.querySelector(".table-it").addEventListener("click", () => {
+      const family = this.#active?.branch?.family;
+      if (family) actions.table(family);
     });
     detail.querySelector(".add-it").addEventListener("click", () => {
       if (this.#active?.series) actions.together([this.#active.series]);
@@ -195,6 +181,7 @@ export class Tree {
 
   #choose(row, together) {
     if (row.series) (together ? this.#actions.together([row.series]) : this.#actions.plot(row.series));
+    else if (together && row.branch.family) this.#actions.family(row.branch.family);
     else if (together) this.#actions.together(LabelTree.leavesOf(row.branch), true);
     else this.#toggle(row);
   }
@@ -252,9 +239,10 @@ export class Tree {
     element.setAttribute("aria-level", row.level);
     element.classList.toggle("branch", branch !== undefined);
     if (branch) {
+      const { family } = branch;
       setText(text, shown(branch.part));
-      setText(count, row.count.toLocaleString("en"));
-      element.title = shown(branch.path, 500);
+      setText(count, row.count.toLocaleString("en") + (family ? ` by ${family.names.join(", ")}` : ""));
+      element.title = family ? shownLines(family.label, `by ${family.names.join(", ")}`, family.unit, family.help) : shown(branch.path, 500);
       element.setAttribute("aria-expanded", row.open);
       element.removeAttribute("aria-selected");
       element.classList.remove("plotted", "gone");
@@ -268,16 +256,17 @@ export class Tree {
     const isCounter = series.kind === "counter";
     const isDistribution = series.kind === "histogram";
     const plotted = this.#actions.plotted(series.key);
-    setText(text, shown(row.part));
+    // A value may be empty, or look as several do.
+    setText(text, series.inFamily && row.part === "" ? '""' : shown(row.part));
     setText(count, isDistribution ? "p99" : "");
-    element.title = shownLines(series.label, isDistribution ? "The 99th percentile of the last interval, and how many values came a second" : "", series.help);
+    element.title = shownLines(fullName(series), isDistribution ? "The 99th percentile of the last interval, and how many values came a second" : "", series.help);
     element.removeAttribute("aria-expanded");
     element.setAttribute("aria-selected", plotted);
     element.classList.toggle("plotted", plotted);
     element.classList.toggle("gone", track !== undefined && latest === null);
     setNumber(value, track ? safe(reading(series, latest, this.#history.now)) : { number: "", unit: "" }, track ? shown(exactReading(series, latest)) : "");
     if (isCounter && track) {
-      setNumber(rate, safe(quantity(track.rate, kInSeconds.has(series.unit) ? "" : series.unit)), Number.isNaN(track.rate) ? "" : shown(exact(track.rate, `${series.unit}/s`)));
+      setNumber(rate, safe(quantity(track.rate, rateUnit(series.unit))), Number.isNaN(track.rate) ? "" : shown(exact(track.rate, `${series.unit}/s`)));
     } else if (isDistribution && track) {
       setNumber(rate, quantity(track.rate), Number.isNaN(track.rate) ? "" : exact(track.rate, "values/s"));
     } else {
@@ -294,8 +283,18 @@ export class Tree {
     this.#detail.classList.toggle("nothing", !row);
     if (!row) return;
     const { series, branch } = row;
-    setText(part(".label"), shown(series ? series.label : branch.path, 2000));
+    setText(part(".label"), shown(series ? fullName(series) : (branch.family?.label ?? branch.path), 2000));
     part(".add-it").hidden = !series;
+    part(".table-it").hidden = !branch?.family;
+    if (branch?.family) {
+      const { kind, unit, help, names } = branch.family;
+      const count = `${row.count.toLocaleString("en")} by ${names.join(", ")}`;
+      setText(part(".facts"), shown([kind, unit && cut(unit, 40), count].filter(Boolean).join(" · "), 400));
+      setText(part(".help"), help ? shown(help, 2000) : "");
+      setText(part(".plot-it"), `Plot by ${names[0]}`);
+      part(".plot-it").hidden = false;
+      return;
+    }
     if (branch) {
       const direct = LabelTree.leavesOf(branch).length;
       setText(part(".facts"), `${row.count.toLocaleString("en")} series${direct > 0 && direct !== row.count ? `, ${direct} of them directly here` : ""}`);
@@ -320,5 +319,3 @@ export class Tree {
     part(".plot-it").hidden = false;
   }
 }
-
-const safe = ({ number, unit }) => ({ number, unit: unit === "" ? "" : shown(unit) });

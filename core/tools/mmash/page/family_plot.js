@@ -1,0 +1,264 @@
+// A plot of a family: a line for each value of one dimension, or for the greatest of them, and one for the rest.
+import { button, child, setText, style } from "./card.js";
+import { kNames } from "./distribution.js";
+import { clockOf, exact, figureText, inWords, reading } from "./format.js";
+import { aggregateOf, chosen, grouped, kEach, kMostGroups, kMostHistograms, matching, ringOf, weight } from "./groups.js";
+import { shown, shownLines } from "./labels.js";
+import { colourOf, kColours, LineCard } from "./lines.js";
+import { kTop, limited } from "./link.js";
+import { field, option, Where } from "./where.js";
+
+const kModes = { rate: "Show the change per second", value: "Show the value" };
+const kShort = new Set(["bytes", "seconds", "percent"]); // units beside each number; others are told once
+const kHow = { sum: "summed", avg: "average of the series", max: "the greatest", min: "the least" };
+
+export class FamilyPlot extends LineCard {
+  #family; // its key
+  #by; // a dimension, kEach, or "" for all together
+  #top;
+  #where;
+  #figure;
+  #controls;
+  #names = null; // that the controls offer: its dimensions
+  #lines = []; // of the legend: {line, swatch, name, value, group}
+  #groups = []; // that are drawn, {key, name, members}; the last may be the rest
+  #rest = false; // it is
+  #known = {}; // members and groups, for as long as nothing changes
+
+  constructor(plots, context, { family, by = null, top = kTop, where = [], figure = "p99", mode, zero }) {
+    super(plots, context, { keys: [], mode, zero });
+    this.element.classList.add("family");
+    this.#family = family;
+    this.#by = by;
+    this.#top = top;
+    this.#figure = figure;
+    this.#makeControls(where);
+  }
+
+  #makeControls(where) {
+    const bar = document.createElement("form");
+    bar.className = "family-tools";
+    bar.addEventListener("submit", (event) => event.preventDefault());
+    this.legend.before(bar);
+    const by = field(bar, "by", "select", "Grouped by");
+    by.addEventListener("change", () => this.#change(() => (this.#by = by.value)));
+    const figure = field(bar, "show", "select", "Figure of the histograms");
+    for (const [part, name] of kNames) option(figure, part, part === "rate" ? "values/s" : name);
+    figure.addEventListener("change", () => this.#change(() => (this.#figure = figure.value)));
+    const top = field(bar, "top", "input", "How many have a line of their own");
+    Object.assign(top, { type: "number", min: 1, max: kMostGroups, required: true });
+    top.addEventListener("change", () => this.#change(() => (this.#top = limited("top", top.value, this.#top))));
+    this.#where = new Where(bar, where, () => this.#found, () => this.#change(() => {}));
+    const modes = document.createElement("span");
+    modes.className = "modes";
+    modes.setAttribute("role", "group");
+    modes.setAttribute("aria-label", "Shown as");
+    const buttons = Object.entries(kModes).map(([mode, label]) => button("mode", mode, label, () => this.#change(() => (this.mode = mode))));
+    modes.append(...buttons);
+    this.tools.prepend(modes, button("mode", "table", "Show the family as a table", () => this.plots.showTable(this.#found?.key ?? this.#family)));
+    this.#controls = { by, figure, top, rate: buttons[0], number: buttons[1], modes };
+  }
+
+  get plain() {
+    return { family: this.#family, by: this.#by, top: this.#top, where: this.#where.pairs, figure: this.#figure, mode: this.mode, zero: this.zero };
+  }
+
+  get #found() {
+    return this.context.findFamily(this.#family);
+  }
+
+  get #label() {
+    return this.#found?.label ?? this.#family.slice(this.#family.indexOf(":") + 1).replace(/\{[^{}]*\}[^{}]*$/, "");
+  }
+
+  get #isHistogram() {
+    return this.#family.startsWith("histogram:");
+  }
+
+  // What it is grouped by: the first dimension, if nobody chose.
+  get #groupedBy() {
+    const names = this.#found?.names ?? [];
+    if (this.#by === "" || this.#by === kEach || names.includes(this.#by)) return this.#by;
+    return names[0] ?? "";
+  }
+
+  get series() {
+    return this.#tooMany ? [] : this.#members;
+  }
+
+  get #tooMany() {
+    return this.#isHistogram && this.#members.length > kMostHistograms;
+  }
+
+  get #members() {
+    this.#know();
+    return this.#known.members;
+  }
+
+  // Until there are other series, or it is asked for others.
+  #know() {
+    const family = this.#found;
+    const by = this.#groupedBy;
+    const count = family?.members.length ?? 0;
+    const known = this.#known;
+    if (known.family === family && known.count === count && known.by === by && known.where === this.#where.pairs) return;
+    const members = family ? matching(family, this.#where.pairs) : [];
+    this.#known = { family, count, by, where: this.#where.pairs, members, groups: grouped(members, by) };
+  }
+
+  #change(what) {
+    what();
+    this.#known = {};
+    this.changed();
+    this.context.wake();
+  }
+
+  #writeControls() {
+    const { by, figure, top, modes, rate, number } = this.#controls;
+    const names = this.#found?.names ?? [];
+    if (this.#names !== names.join()) {
+      this.#names = names.join();
+      by.replaceChildren();
+      for (const one of names) option(by, one, one);
+      if (names.length > 1) option(by, kEach, "each combination");
+      option(by, "", "all together");
+      by.disabled = names.length === 0;
+    }
+    by.value = this.#groupedBy;
+    if (document.activeElement !== top) top.value = this.#top;
+    figure.value = this.#figure;
+    figure.parentElement.hidden = !this.#isHistogram;
+    modes.hidden = this.#isHistogram;
+    rate.setAttribute("aria-pressed", this.#asRates);
+    number.setAttribute("aria-pressed", !this.#asRates);
+    this.#where.write();
+  }
+
+  get #asRates() {
+    return !this.#isHistogram && (this.mode === "auto" ? this.#family.startsWith("counter:") : this.mode === "rate");
+  }
+
+  get #how() {
+    return { asRates: this.#asRates, how: aggregateOf(this.#members, this.#asRates), figure: this.#figure, samples: this.context.settings.average };
+  }
+
+  // A total that is far from zero would be a flat line there.
+  get fromZero() {
+    return this.zero ?? (this.#asRates || this.#isHistogram || !/^(counter|timestamp):/.test(this.#family));
+  }
+
+  get #unit() {
+    return this.#isHistogram && this.#figure === "rate" ? "" : (this.#found?.unit ?? "");
+  }
+
+  #nameOf(at) {
+    if (this.#rest && at === this.#groups.length - 1) return "other";
+    const { name } = this.#groups[at];
+    if (this.#groupedBy === "") return "all";
+    return name === "" ? '""' : shown(name, 80);
+  }
+
+  #makeLegend() {
+    this.#lines = this.#groups.map(() => {
+      const line = document.createElement("li");
+      const swatch = child(line, "span", "");
+      swatch.setAttribute("aria-hidden", "true");
+      const made = { line, swatch };
+      made.name = button("line-name", "", "", () => {
+        const pair = [this.#groupedBy, made.group.name];
+        this.#where.set([...this.#where.pairs.filter(([name]) => name !== pair[0]), pair]);
+      });
+      line.append(made.name);
+      made.value = child(line, "span", "line-value");
+      return made;
+    });
+    this.legend.replaceChildren(...this.#lines.map(({ line }) => line), this.#facts);
+    this.forgetDrawing();
+  }
+
+  #facts = document.createElement("li");
+
+  write() {
+    this.#know();
+    this.#writeControls();
+    const family = this.#found;
+    const by = this.#groupedBy;
+    const title = shown(this.#label) + (by === "" || by === kEach ? "" : ` by ${by}`);
+    this.writeHead(title, shownLines(title, family?.help));
+    const { row } = this;
+    const spoken = [];
+    this.#lines.forEach((made, at) => {
+      const { swatch, name, value } = made;
+      const isRest = this.#rest && at === this.#groups.length - 1;
+      const text = this.#nameOf(at);
+      made.group = this.#groups[at];
+      swatch.className = isRest ? "swatch colour-rest" : `swatch colour-${at % kColours}`;
+      setText(name, text);
+      const count = made.group.members.length;
+      made.line.title = shownLines(isRest ? `${this.#known.groups.length - this.#groups.length + 1} others` : made.group.name, `${count.toLocaleString("en")} series`);
+      const number = row ? row[at + 1] : NaN;
+      const said = shown(this.#words(number, (row?.[0] ?? NaN) / 1000));
+      setText(value, said);
+      value.title = Number.isNaN(number) ? "" : shown(exact(number, this.#unit && this.#asRates ? `${this.#unit}/s` : this.#unit));
+      name.disabled = isRest || by === "" || by === kEach || this.#groups.length < 2;
+      const label = name.disabled ? text : `Show only ${by} ${text}`;
+      if (name.title !== label) {
+        name.title = label;
+        name.setAttribute("aria-label", label);
+      }
+      spoken.push(`${text} ${said}`);
+    });
+    setText(this.#facts, shown(this.#factText(), 400));
+    this.#facts.className = this.#tooMany ? "facts-line warning" : "facts-line";
+    this.canvas.setAttribute("aria-label", `${title}: ${spoken.slice(0, 8).join(", ")}`);
+  }
+
+  #words(number, time) {
+    const family = this.#found;
+    if (this.#isHistogram) return figureText(this.#figure, number, this.#unit);
+    if (family?.kind === "timestamp" && !this.#asRates) return Object.values(reading(family, number, time)).join(" ");
+    return inWords(number, kShort.has(this.#unit) ? this.#unit : "", { perSecond: this.#asRates });
+  }
+
+  #factText() {
+    const family = this.#found;
+    const count = (number) => number.toLocaleString("en");
+    if (!family) return "not there now";
+    if (this.#tooMany) {
+      return `Not drawn: ${count(this.#members.length)} histograms are more than the ${count(kMostHistograms)} that one plot adds up. Limit them by “only”.`;
+    }
+    const groups = this.#known.groups.length;
+    const how = this.#isHistogram ? (this.#figure === "rate" ? "" : `${kNames.get(this.#figure)} of all values`) : kHow[this.#how.how] ?? "";
+    const most = groups > this.#top ? `top ${this.#top} of ${count(groups)}` : "";
+    return [family.kind, family.unit, `${count(this.#members.length)} series`, how, most, family.help].filter(Boolean).join(" · ");
+  }
+
+  draw() {
+    const { history } = this.context;
+    this.#know();
+    const order = history.order();
+    const how = this.#how;
+    const groups = this.#tooMany ? [] : this.#known.groups;
+    const before = this.#groups.map(({ key }) => key).slice(0, this.#groups.length - (this.#rest ? 1 : 0));
+    const { top, rest } = chosen(groups, Math.min(this.#top, kMostGroups), before, ({ members }) => weight(members, history, order, how));
+    const others = rest.length > 0 ? [{ key: "", name: "", members: rest.flatMap(({ members }) => members) }] : [];
+    const changed = top.length + others.length !== this.#groups.length || this.#rest !== rest.length > 0;
+    this.#groups = [...top, ...others];
+    this.#rest = rest.length > 0;
+    if (changed || this.#lines.length === 0) this.#makeLegend();
+    if (groups.length === 0) {
+      this.rows = [];
+      this.forgetDrawing();
+      return;
+    }
+    const bounds = this.compute(this.#groups.map(({ members }) => ringOf(members, history, order, how)));
+    const asTime = this.#found.kind === "timestamp" && !this.#asRates;
+    // Only units that we know may go through innerHTML.
+    const unit = kShort.has(this.#unit) ? this.#unit : "";
+    this.drawLines({
+      range: this.range(bounds, asTime),
+      label: (number, digits) => (asTime ? clockOf(number) : inWords(number, unit, { perSecond: this.#asRates && unit === "bytes", digits })),
+      colours: this.#groups.map((_, at) => (this.#rest && at === this.#groups.length - 1 ? style("--rest") : colourOf(at))),
+    });
+  }
+}

@@ -5,18 +5,28 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
+#include <vector>
 
+#include "base/utf8.h"
 #include "mmstats/error.h"
 #include "pinba/decode.h"
 #include "pinba/message.h"
 
 namespace pinba {
 namespace {
+
+// Of a tag's name in a finding. Thousands of timers may have the same, of many kilobytes.
+constexpr std::size_t kMostName = 100;
+
+std::string shown_name(std::string_view name) {
+  const auto whole = mmstats::whole_characters(name, kMostName);
+  return mmstats::printable(whole) + (whole.size() < name.size() ? "..." : "");
+}
 
 class Judge {
  public:
@@ -27,6 +37,7 @@ class Judge {
       add(Server::kPinba2, Effect::kDropped, message.begin,
           "the first field is not hostname: such packets can be taken for another framing");
     }
+    number_names(message);
     judge_names(message);
     judge_times(message);
     judge_numbers(message);
@@ -197,7 +208,7 @@ class Judge {
     if (const auto name = twice(message, std::span(message.tag_names).subspan(first, count))) {
       both(Effect::kWrong, name->offset,
            fmt::format("timer {} has the tag name '{}' twice: reports see the first", timer,
-                       mmstats::printable(name->value)));
+                       shown_name(name->value)));
     }
   }
 
@@ -205,21 +216,34 @@ class Judge {
     if (const auto name = twice(message, message.request_tag_names)) {
       add(Server::kPinba2, Effect::kWrong, name->offset,
           fmt::format("the request has the tag name '{}' twice: reports see the first",
-                      mmstats::printable(name->value)));
+                      shown_name(name->value)));
     }
   }
 
   // The first of these names that was there before, at its place in the list. Indices beyond the dictionary
   // are another finding.
   std::optional<Text> twice(const Message& message, std::span<const Number> names) {
-    names_.clear();
+    ++list_;
     for (const Number& name : names) {
       if (low(name) >= message.dictionary.size()) continue;
-      if (const auto text = message.dictionary[low(name)].value; !names_.insert(text).second) {
-        return Text{text, name.offset};
-      }
+      if (std::exchange(list_of_[first_[low(name)]], list_) == list_)
+        return Text{message.dictionary[low(name)].value, name.offset};
     }
     return std::nullopt;
+  }
+
+  // Thousands of lists may have the same long names, so each is looked at once.
+  void number_names(const Message& message) {
+    const auto text = [&](std::size_t index) { return message.dictionary[index].value; };
+    std::vector<std::size_t> order(message.dictionary.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::stable_sort(order, {}, text);
+    first_.resize(order.size());
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      const bool repeats = i > 0 && text(order[i]) == text(order[i - 1]);
+      first_[order[i]] = repeats ? first_[order[i - 1]] : order[i];
+    }
+    list_of_.assign(order.size(), 0);
   }
 
   void judge_dictionary(const Message& message) {
@@ -246,7 +270,9 @@ class Judge {
     }
   }
 
-  std::unordered_set<std::string_view> names_;
+  std::vector<std::size_t> first_;    // by index of the dictionary: the first one of this text
+  std::vector<std::size_t> list_of_;  // by such an index: the last list that had it
+  std::size_t list_ = 0;              // of names, counted from 1
 };
 
 }  // namespace

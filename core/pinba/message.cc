@@ -13,18 +13,82 @@ namespace {
 
 constexpr int kDeepest = 16;
 
+enum class Needs : std::uint8_t { kRequired, kNothing };
+
+// As if new, but keeps the memory.
+void clear(Message& message) {
+  message.first_field = 0;
+  message.names = {};
+  message.times = {};
+  for (auto* number : {&message.request_count, &message.document_size, &message.memory_peak, &message.status,
+                       &message.memory_footprint}) {
+    number->reset();
+  }
+  for (auto* list : {&message.hits, &message.tag_counts, &message.tag_names, &message.tag_values,
+                     &message.request_tag_names, &message.request_tag_values}) {
+    list->clear();
+  }
+  for (auto* list : {&message.values, &message.ru_utimes, &message.ru_stimes}) list->clear();
+  message.dictionary.clear();
+  message.requests.clear();
+  message.left_out = 0;
+  message.put_off = {};
+}
+
+// How many bytes at the front of `bytes` are fields of timers' tags, and of the dictionary, that can be put
+// off.
+std::size_t size_to_put_off(Datagram bytes) {
+  constexpr std::byte kLong{0x80};  // a number that goes on in the next byte
+  std::size_t at = 0;
+  // Four numbers of a list at once.
+  const auto pass_four = [&](std::uint32_t key) {
+    constexpr std::uint64_t kKeysAndLong = 0x80FF80FF80FF80FFU;
+    const std::uint64_t keys = key * std::uint64_t{0x0001000100010001U};
+    for (std::uint64_t word = 0; bytes.size() - at >= sizeof word; at += sizeof word) {
+      std::memcpy(&word, bytes.data() + at, sizeof word);
+      if ((word & kKeysAndLong) != keys) return;
+    }
+  };
+  while (bytes.size() - at >= 2) {
+    const auto key = std::to_integer<std::uint32_t>(bytes[at]);
+    const std::byte number = bytes[at + 1];
+    std::size_t size = 2;
+    if (key == key_of(wire::kDictionary, wire::kBytes)) {
+      size += std::to_integer<std::size_t>(number);
+    } else if (key != key_of(wire::kTimerTagCount, wire::kVarint) &&
+               key != key_of(wire::kTimerTagName, wire::kVarint) &&
+               key != key_of(wire::kTimerTagValue, wire::kVarint)) {
+      break;
+    }
+    if ((number & kLong) != std::byte{} || size > bytes.size() - at) break;
+    at += size;
+    if (size == 2) pass_four(key);
+  }
+  return at;
+}
+
 // Reads one message; all offsets are checked here alone.
 class Reader {
  public:
-  // `offset` is where `bytes` begins in the datagram.
-  Reader(Datagram bytes, std::uint64_t offset, int depth) : bytes_(bytes), base_(offset), depth_(depth) {
+  // `offset` is where `bytes` begins in the datagram. `message` must outlive it, and so must `requests_left`:
+  // how many nested ones may still be read; null: any number.
+  Reader(Datagram bytes, std::uint64_t offset, int depth, Needs needs, Message& message,
+         std::size_t* requests_left = nullptr)
+      : bytes_(bytes),
+        base_(offset),
+        depth_(depth),
+        needs_(needs),
+        message_(message),
+        requests_left_(requests_left) {
+    clear(message_);
     message_.begin = offset;
   }
 
-  mmstats::Expected<Message> read() {
+  mmstats::Expected<void> read() {
     while (at_ < bytes_.size()) {
       if (!field()) return tl::unexpected(std::move(error_));
     }
+    if (needs_ == Needs::kNothing) return {};
     for (std::size_t i = 0; i < 3; ++i) {
       if (!message_.names[i]) return missing(kNames[i]);
       if (!message_.times[i]) return missing(kTimes[i]);
@@ -32,7 +96,18 @@ class Reader {
     if (!message_.request_count) return missing(wire::kRequestCount);
     if (!message_.document_size) return missing(wire::kDocumentSize);
     if (!message_.memory_peak) return missing(wire::kMemoryPeak);
-    return std::move(message_);
+    return {};
+  }
+
+  mmstats::Expected<void> read_early() {
+    may_put_off_ = true;
+    return read();
+  }
+  // The fields of `bytes`, behind those that the message has.
+  static void read_more(Text bytes, Message& message) {
+    Reader reader(std::as_bytes(std::span(bytes.value)), bytes.offset, Kept{}, message);
+    while (reader.at_ < reader.bytes_.size() && reader.field()) {
+    }
   }
 
   // Bytes of the field that is next; none: it is none, or cut.
@@ -44,16 +119,42 @@ class Reader {
   }
 
  private:
+  struct Kept {};
+  Reader(Datagram bytes, std::uint64_t offset, Kept /*what the message has*/, Message& message)
+      : bytes_(bytes), base_(offset), depth_(0), needs_(Needs::kNothing), message_(message) {}
+
+  // Whether the fields from `begin` on are put off: the first of their kind may be.
+  bool puts_off(std::uint64_t begin) {
+    if (!std::exchange(may_put_off_, false)) {
+      // What is behind others must be read behind them.
+      read_later(message_);
+      return false;
+    }
+    const Datagram left = bytes_.subspan(begin - base_);
+    const std::size_t size = size_to_put_off(left);
+    if (size == 0) return false;
+    message_.put_off = {{reinterpret_cast<const char*>(left.data()), size}, begin};
+    at_ = begin - base_ + size;
+    return true;
+  }
   [[nodiscard]] tl::unexpected<mmstats::Error> missing(wire::Field field) const {
     return tl::unexpected(damaged({here(), fmt::format("the required field {} is missing", name_of(field))}));
   }
   [[nodiscard]] std::uint64_t here() const { return base_ + at_; }
-  bool fail(std::uint64_t offset, std::string message) {
+  [[gnu::cold, gnu::noinline]] bool fail(std::uint64_t offset, std::string message) {
     error_ = damaged({offset, std::move(message)});
     return false;
   }
 
   bool varint(std::uint64_t& value) {
+    // Most numbers have one byte.
+    if (at_ < bytes_.size() && bytes_[at_] < std::byte{0x80}) [[likely]] {
+      value = std::to_integer<std::uint64_t>(bytes_[at_++]);
+      return true;
+    }
+    return long_varint(value);
+  }
+  [[gnu::noinline]] bool long_varint(std::uint64_t& value) {
     const std::uint64_t begin = here();
     value = 0;
     for (unsigned i = 0; i < 10; ++i) {
@@ -138,43 +239,74 @@ class Reader {
     return block(wire::kFieldNames[field], to.emplace());
   }
 
+  // Appends one. Its parts are stored where they stay: copied whole, they would be waited for.
+  bool element(unsigned /*field*/, std::vector<Number>& to) {
+    const std::uint64_t offset = here();
+    std::uint64_t value = 0;
+    if (!varint(value)) return false;
+    Number& number = to.emplace_back();
+    number.value = value;
+    number.offset = offset;
+    return true;
+  }
+  bool element(unsigned field, std::vector<Float>& to) {
+    Float number;
+    if (!word(wire::kFieldNames[field], number)) return false;
+    Float& last = to.emplace_back();
+    last.value = number.value;
+    last.offset = number.offset;
+    return true;
+  }
+
+  [[nodiscard]] bool is_next(Datagram key) const {
+    if (bytes_.size() - at_ < key.size() || bytes_[at_] != key[0]) return false;
+    return key.size() == 1 || std::memcmp(bytes_.data() + at_, key.data(), key.size()) == 0;
+  }
+
   // A list's element, or a packed list.
   template <class Element>
   bool list(std::uint64_t begin, unsigned field, unsigned type, std::vector<Element>& to) {
-    std::optional<Element> element;
-    if (type != wire::kBytes) {
-      if (!one(begin, field, type, element)) return false;
-      to.push_back(*element);
-      return true;
+    if (type == (std::is_same_v<Element, Float> ? wire::kFloat : wire::kVarint)) [[likely]] {
+      // Mostly the next field is the list's next element: its key has the same bytes.
+      const Datagram key = bytes_.subspan(begin - base_, here() - begin);
+      for (;;) {
+        if (!element(field, to)) return false;
+        if (!is_next(key)) return true;
+        at_ += key.size();
+      }
     }
+    if (type != wire::kBytes) return wrong_type(begin, field, type);
     Text packed;
     if (!block(wire::kFieldNames[field], packed)) return false;
-    Reader inner(std::as_bytes(std::span(packed.value)), packed.offset, depth_);
-    while (inner.at_ < inner.bytes_.size()) {
-      if (!inner.one(packed.offset, field, std::is_same_v<Element, Float> ? wire::kFloat : wire::kVarint,
-                     element)) {
-        error_ = std::move(inner.error_);
-        return false;
-      }
-      to.push_back(*element);
+    const Datagram all = bytes_;
+    bytes_ = all.first(at_);
+    at_ -= packed.value.size();
+    while (at_ < bytes_.size()) {
+      if (!element(field, to)) return false;
     }
+    bytes_ = all;
     return true;
   }
 
   bool request(std::uint64_t begin, unsigned field, unsigned type) {
     std::optional<Text> text;
     if (!one(begin, field, type, text)) return false;
-    if (depth_ == kDeepest) return fail(begin, fmt::format("requests are nested deeper than {}", kDeepest));
-    auto inner = Reader(std::as_bytes(std::span(text->value)), text->offset, depth_ + 1).read();
-    if (!inner) {
-      error_ = std::move(inner.error());
-      return false;
+    if (requests_left_ != nullptr && *requests_left_ == 0) {
+      ++message_.left_out;
+      return true;
     }
-    message_.requests.push_back(std::move(*inner));
-    return true;
+    if (requests_left_ != nullptr) --*requests_left_;
+    if (depth_ == kDeepest) return fail(begin, fmt::format("requests are nested deeper than {}", kDeepest));
+    Message& inner = message_.requests.emplace_back();
+    auto read =
+        Reader(std::as_bytes(std::span(text->value)), text->offset, depth_ + 1, needs_, inner, requests_left_)
+            .read();
+    if (!read) error_ = std::move(read.error());
+    return read.has_value();
   }
 
   bool known(std::uint64_t begin, unsigned field, unsigned type) {
+    if (field >= wire::kTimerTagCount && field <= wire::kDictionary && puts_off(begin)) return true;
     switch (field) {
       case wire::kHostname:
       case wire::kServerName:
@@ -229,67 +361,37 @@ class Reader {
   std::size_t at_ = 0;
   std::uint64_t base_;
   int depth_;
-  Message message_;
+  Needs needs_;
+  Message& message_;
+  std::size_t* requests_left_ = nullptr;
+  bool may_put_off_ = false;
   mmstats::Error error_;
 };
 
-const std::vector<Number>& indices_of(const Message& message, wire::Field field) {
-  switch (field) {
-    case wire::kTimerTagName:
-      return message.tag_names;
-    case wire::kTimerTagValue:
-      return message.tag_values;
-    case wire::kTagName:
-      return message.request_tag_names;
-    default:
-      return message.request_tag_values;
-  }
-}
-
 }  // namespace
 
-std::optional<std::size_t> field_size(Datagram bytes) { return Reader(bytes, 0, 0).field_size(); }
-
-mmstats::Expected<Message> read_message(Datagram datagram) { return Reader(datagram, 0, 0).read(); }
-
-std::optional<mmstats::Damage> uneven_timers(const Message& message) {
-  const std::size_t timers = message.hits.size();
-  const auto differ = [&](std::string_view name, std::size_t count) {
-    return mmstats::Damage{message.begin,
-                           fmt::format("{} timers have a hit count, but {} a {}", timers, count, name)};
-  };
-  if (message.values.size() != timers) return differ("value", message.values.size());
-  if (message.tag_counts.size() != timers) return differ("tag count", message.tag_counts.size());
-  if (!message.ru_utimes.empty() && message.ru_utimes.size() != timers)
-    return differ("ru_utime", message.ru_utimes.size());
-  if (!message.ru_stimes.empty() && message.ru_stimes.size() != timers)
-    return differ("ru_stime", message.ru_stimes.size());
-  std::uint64_t tags = 0;
-  for (const Number& count : message.tag_counts) tags += low(count);
-  if (message.tag_names.size() != tags || message.tag_values.size() != tags) {
-    return mmstats::Damage{
-        message.begin, fmt::format("timers should have {} tags, but there are {} names and {} values", tags,
-                                   message.tag_names.size(), message.tag_values.size())};
-  }
-  return std::nullopt;
+std::optional<std::size_t> field_size(Datagram bytes) {
+  Message unused;
+  return Reader(bytes, 0, 0, Needs::kNothing, unused).field_size();
 }
 
-std::optional<mmstats::Damage> uneven_request_tags(const Message& message) {
-  if (message.request_tag_names.size() == message.request_tag_values.size()) return std::nullopt;
-  return mmstats::Damage{message.begin,
-                         fmt::format("request tags have {} names, but {} values",
-                                     message.request_tag_names.size(), message.request_tag_values.size())};
+mmstats::Expected<Message> read_message(Datagram datagram) {
+  Message message;
+  if (auto read = Reader(datagram, 0, 0, Needs::kRequired, message).read(); !read)
+    return tl::unexpected(std::move(read.error()));
+  return message;
 }
 
-std::optional<mmstats::Damage> out_of_range(const Message& message, wire::Field field) {
-  for (const Number& index : indices_of(message, field)) {
-    if (low(index) >= message.dictionary.size()) {
-      return mmstats::Damage{
-          index.offset, fmt::format("{} {} is beyond the dictionary of {} texts", name_of(field), low(index),
-                                    message.dictionary.size())};
-    }
-  }
-  return std::nullopt;
+mmstats::Expected<void> read_fields(Datagram datagram, Message& into, std::size_t most_requests) {
+  return Reader(datagram, 0, 0, Needs::kNothing, into, &most_requests).read();
+}
+
+mmstats::Expected<void> read_early(Datagram datagram, Message& into, std::size_t most_requests) {
+  return Reader(datagram, 0, 0, Needs::kNothing, into, &most_requests).read_early();
+}
+
+void read_later(Message& message) {
+  if (!message.put_off.value.empty()) Reader::read_more(std::exchange(message.put_off, {}), message);
 }
 
 }  // namespace pinba

@@ -36,6 +36,8 @@ struct Message {
   std::vector<Float> values, ru_utimes, ru_stimes;
   std::vector<Text> dictionary;
   std::vector<Message> requests;
+  std::size_t left_out = 0;  // requests that would be there, but see read_fields()
+  Text put_off;              // fields that were not looked at; see read_later()
 };
 
 inline constexpr std::array kNames{wire::kHostname, wire::kServerName, wire::kScriptName, wire::kSchema};
@@ -57,6 +59,16 @@ inline mmstats::Error damaged(mmstats::Damage damage) {
 
 // Error: kDamaged, with the byte and the reason, if these bytes are no message; see decode().
 mmstats::Expected<Message> read_message(Datagram datagram);
+// The same for who takes whatever there is: fields that are missing are no error. `into`: its memory is used
+// again; in the case of an error it has what stands before. `most_requests`: nested ones, at all depths
+// together; what is in others is not looked at.
+mmstats::Expected<void> read_fields(Datagram datagram, Message& into, std::size_t most_requests);
+// As read_fields(), but fields of timers' tags, and the dictionary, may be put off: those of the datagram's
+// own request that stand together, where all are as clients write them mostly (each number and each length
+// has one byte). Who has met the same bytes before need not read them.
+mmstats::Expected<void> read_early(Datagram datagram, Message& into, std::size_t most_requests);
+// Reads what was put off, if there is something; the datagram is still there.
+void read_later(Message& message);
 
 // How many bytes the field takes that `bytes` begin with, whatever is in it. None: it is none, or cut.
 std::optional<std::size_t> field_size(Datagram bytes);

@@ -12,8 +12,8 @@
 #include "collect/put_values.h"
 #include "collect/settings.h"
 #include "pinba/wire.h"
+#include "plugin_pinba/daemon/config_text.h"
 #include "plugin_pinba/forward/outbox.h"
-#include "plugin_pinba/forward/toml_section.h"
 
 namespace mmstats::forward {
 namespace {

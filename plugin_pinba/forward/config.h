@@ -16,6 +16,7 @@
 #include "mmstats/error.h"
 #include "pinba/encode.h"
 #include "pinba/sender.h"
+#include "plugin_pinba/daemon/toml_section.h"
 
 namespace mmstats::forward {
 
@@ -66,8 +67,8 @@ struct GroupConfig {
   TagTexts tags;
   Naming request;
   std::vector<MetricConfig> metrics;
-};
   std::vector<std::string> warnings;  // of its patterns: lines as those of mistakes
+};
 
 enum class ServerKind : std::uint8_t { kPinba2, kClassic, kOriginalClassic, kCollectd };
 

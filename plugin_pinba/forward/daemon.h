@@ -9,8 +9,9 @@
 #include <vector>
 
 #include "collect/watch.h"
+#include "plugin_pinba/daemon/daemon_log.h"
+#include "plugin_pinba/daemon/orders.h"
 #include "plugin_pinba/forward/config.h"
-#include "plugin_pinba/forward/daemon_log.h"
 #include "plugin_pinba/forward/delivery.h"
 #include "plugin_pinba/forward/request_mapper.h"
 

@@ -11,8 +11,8 @@
 #include "pinba/encode.h"
 #include "pinba/request.h"
 #include "pinba/sender.h"
+#include "plugin_pinba/daemon/daemon_log.h"
 #include "plugin_pinba/forward/config.h"
-#include "plugin_pinba/forward/daemon_log.h"
 #include "plugin_pinba/forward/outbox.h"
 
 namespace mmstats::forward {

@@ -9,9 +9,9 @@
 
 #include "collect/settings.h"
 #include "pinba/sender.h"
+#include "plugin_pinba/daemon/daemon_log.h"
 #include "plugin_pinba/forward/config.h"
 #include "plugin_pinba/forward/daemon.h"
-#include "plugin_pinba/forward/daemon_log.h"
 
 namespace forward = mmstats::forward;
 

@@ -47,6 +47,8 @@ struct Options {
   std::vector<std::string> addresses{"127.0.0.1:5002"};
   std::vector<std::string> hosts;
   std::string buckets = "4";
+  std::vector<std::string> labels;
+  std::string slow_requests;
   std::string page_folder = MMASH_PAGE;
   std::string javascript = MMASH_JAVASCRIPT;
   bool access_log = false;
@@ -79,6 +81,10 @@ void add_options(CLI::App& app, Options& options) {
                  "all of them, or their bounds, as 0.1,0.5,2")
       ->capture_default_str()
       ->take_last();
+  mmstats::add_labels_option(app, options.labels);
+  app.add_option("--slow-requests", options.slow_requests,
+                 "The file in which pinba-server keeps slow requests, shown at /slow and on the page")
+      ->take_last();
   app.add_flag("--access-log", options.access_log, "A line on standard output for each answer");
   app.add_option("--page", options.page_folder, "The folder with the page's files")
       ->capture_default_str()
@@ -90,17 +96,19 @@ void add_options(CLI::App& app, Options& options) {
 
 int run(Options& options) {
   options.server.patience = std::chrono::milliseconds(static_cast<std::int64_t>(options.patience * 1e3));
+  mmstats::Rules rules;
+  if (const auto added = mmstats::add_label_rules(options.labels, {}, rules); !added)
+    return fail(added.error());
   auto page = mmash::Page::load(options.page_folder, options.javascript);
   if (!page) return fail(page.error());
   auto bounds = mmash::parse_bucket_bounds(options.buckets);
   if (!bounds) return fail(bounds.error());
   if (options.globs.empty()) options.globs = mmstats::default_globs();
-  mmash::Site site(options.globs, mmash::HostNames(host_names(std::move(options.hosts), options.addresses)),
-  mmstats::Rules rules;
-  if (const auto added = mmstats::add_label_rules(options.labels, {}, rules); !added)
-    return fail(added.error());
-                   std::move(*page), std::move(*bounds),
-                   [](std::string_view text) { mmstats::complain("mmash", text); });
+  mmash::Site site(
+      options.globs, std::move(rules),
+      mmash::HostNames(host_names(std::move(options.hosts), options.addresses)), std::move(*page),
+      std::move(*bounds), [](std::string_view text) { mmstats::complain("mmash", text); },
+      options.slow_requests);
   mmash::Server server(
       options.server, [&](const mmash::Request& request) { return site.answer(request); },
       options.access_log ? mmash::write_line : std::function<void(std::string_view)>());

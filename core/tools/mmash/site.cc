@@ -72,10 +72,11 @@ Response redirect(unsigned status, std::string_view to) {
 
 }  // namespace
 
-Site::Site(const std::vector<std::string>& globs, HostNames hosts, Page page, BucketBounds bounds,
-           std::function<void(std::string_view)> complain)
+Site::Site(const std::vector<std::string>& globs, mmstats::Rules rules, HostNames hosts, Page page,
+           BucketBounds bounds, std::function<void(std::string_view)> complain, std::string slow_requests)
     : hosts_(std::move(hosts)),
       page_(std::move(page)),
+      slow_requests_(std::move(slow_requests)),
       complaints_([complain = std::move(complain)](int, std::string_view text) { complain(text); }, 0,
                   mmstats::ComplaintLog::kPerMinute),
       files_(globs),
@@ -98,8 +99,8 @@ Response Site::route(const Request& request) {
   const std::string& path = request.path;
   if (path == "/graph" || path == "/graph/") return redirect(302, "/");
   if (path == "/stats") return redirect(308, "/stats/");
-  if (path == "/files") return redirect(308, "/files/");
   if (path == "/series") return redirect(308, "/series/");
+  if (path == "/files") return redirect(308, "/files/");
   if (path == "/live/series") {
     scan();
     return live_.series(request);
@@ -109,16 +110,18 @@ Response Site::route(const Request& request) {
     return live_.values(request);
   }
   if (path == "/live/processes") return live_.processes(files_);
+  if (path == "/live/slow") return slow_requests_.about();
+  if (path == "/slow") return slow_requests_.answer(request);
   if (path == "/metrics") return metrics(request);
   if (path == "/healthz") return health();
-  if (path == kStats) return stats_.labels(request);
-  if (path.starts_with(kStats)) return stats_.values(std::string_view(path).substr(kStats.size()), request);
-  if (path.starts_with(kFiles)) return stats_.files(std::string_view(path).substr(kFiles.size()));
   if (path.starts_with(kSeries)) return groups(std::string_view(path).substr(kSeries.size()), request);
   if (path.starts_with(kTable)) {
     scan();
     return table_.answer(std::string_view(path).substr(kTable.size()), request, look());
   }
+  if (path == kStats) return stats_.labels(request);
+  if (path.starts_with(kStats)) return stats_.values(std::string_view(path).substr(kStats.size()), request);
+  if (path.starts_with(kFiles)) return stats_.files(std::string_view(path).substr(kFiles.size()));
   if (auto response = page_.answer(request)) return std::move(*response);
   return error_response(404, "there is no such page");
 }
@@ -146,9 +149,6 @@ Response Site::health() {
                                     {"uptime", std::round(uptime.count() * 1e3) / 1e3}}));
 }
 
-Response Site::metrics(const Request& request) {
-  scan();
-  const auto format = metrics_format(request.accept);
 Look Site::look() const {
   return [this] {
     const auto& watch = live_.watch();
@@ -162,6 +162,9 @@ Response Site::groups(std::string_view label, const Request& request) {
   return label.empty() ? Grouping::families(look()) : grouping_.groups(label, request, look());
 }
 
+Response Site::metrics(const Request& request) {
+  scan();
+  const auto format = metrics_format(request.accept);
   std::string first;
   for (const auto& own : kOwnMetrics) {
     mmstats::Series series;

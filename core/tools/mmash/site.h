@@ -18,6 +18,7 @@
 #include "tools/mmash/metric_names.h"
 #include "tools/mmash/metrics.h"
 #include "tools/mmash/page.h"
+#include "tools/mmash/slow_requests.h"
 #include "tools/mmash/stats.h"
 
 namespace mmash {
@@ -25,8 +26,9 @@ namespace mmash {
 class Site {
  public:
   // `complain` is told of files that cannot be used, once each, and not too many in a minute.
-  Site(const std::vector<std::string>& globs, HostNames hosts, Page page, BucketBounds bounds,
-       std::function<void(std::string_view)> complain);
+  // `slow_requests`: see SlowRequests.
+  Site(const std::vector<std::string>& globs, mmstats::Rules rules, HostNames hosts, Page page,
+       BucketBounds bounds, std::function<void(std::string_view)> complain, std::string slow_requests = {});
   Site(const Site&) = delete;
   Site& operator=(const Site&) = delete;
 
@@ -40,22 +42,23 @@ class Site {
  private:
   Response route(const Request& request);
   Response health();
+  Response groups(std::string_view label, const Request& request);
   Response metrics(const Request& request);
   [[nodiscard]] Look look() const;  // at what was scanned last
-  Response groups(std::string_view label, const Request& request);
   void scan();
 
   HostNames hosts_;
   Page page_;
+  SlowRequests slow_requests_;
   mmstats::ComplaintLog complaints_;
   Files files_;
   Live live_;
-  Stats stats_;
-  MetricNames names_;
-  BucketBounds bounds_;
   Growth growth_;
   Grouping grouping_;
   FamilyRows table_;
+  Stats stats_;
+  MetricNames names_;
+  BucketBounds bounds_;
   std::chrono::steady_clock::time_point started_;
 };
 

@@ -118,6 +118,23 @@ pinba_wire::Request parsed(pinba::Datagram datagram) {
   return message;
 }
 
+pinba_wire::Request sound_message() {
+  pinba_wire::Request message;
+  message.set_hostname("web1");
+  message.set_server_name("srv");
+  message.set_script_name("/");
+  message.set_request_count(0);
+  message.set_document_size(0);
+  message.set_memory_peak(0);
+  message.set_request_time(0.5);
+  message.set_ru_utime(0);
+  message.set_ru_stime(0);
+  message.set_schema("http");
+  message.add_dictionary("name");
+  message.add_dictionary("value");
+  return message;
+}
+
 std::string broken_rule(pinba::Datagram datagram, std::size_t max_bytes, bool nested_allowed) {
   if (datagram.size() > max_bytes)
     return fmt::format("{} bytes are more than {}", datagram.size(), max_bytes);

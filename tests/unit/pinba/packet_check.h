@@ -14,6 +14,9 @@
 // The message in a datagram. Aborts the test if there is none.
 pinba_wire::Request parsed(pinba::Datagram datagram);
 
+// A request that has what every server wants, and the texts "name" and "value", which are of no tag yet.
+pinba_wire::Request sound_message();
+
 // The first rule that a datagram breaks; empty if it is safe everywhere.
 std::string broken_rule(pinba::Datagram datagram, std::size_t max_bytes = pinba::kDefaultDatagram,
                         bool nested_allowed = false);

@@ -28,19 +28,7 @@ std::string file_text(const std::string& name) {
 }
 
 pinba_wire::Request good_message() {
-  pinba_wire::Request message;
-  message.set_hostname("web1");
-  message.set_server_name("srv");
-  message.set_script_name("/");
-  message.set_request_count(0);
-  message.set_document_size(0);
-  message.set_memory_peak(0);
-  message.set_request_time(0.5);
-  message.set_ru_utime(0);
-  message.set_ru_stime(0);
-  message.set_schema("http");
-  message.add_dictionary("name");
-  message.add_dictionary("value");
+  auto message = sound_message();
   for (int i = 0; i < 2; ++i) {
     message.add_timer_hit_count(1);
     message.add_timer_value(0.25);
@@ -322,4 +310,32 @@ TEST_CASE("a finding names its byte") {
   CHECK(findings[0].offset == bytes.size() - 1);
   CHECK(findings[0].server == Server::kPinba2);
   CHECK(findings[0].effect == Effect::kCrash);
+}
+
+TEST_CASE("findings about thousands of timers with one long tag name are short") {
+  const auto bytes = changed([](auto& m) {
+    m.set_dictionary(0, std::string(30'000, '\x01'));
+    for (int i = 0; i < 2000; ++i) {
+      m.add_timer_hit_count(1);
+      m.add_timer_value(0);
+      m.add_timer_tag_count(2);
+      for (int tag = 0; tag < 2; ++tag) {
+        m.add_timer_tag_name(0);
+        m.add_timer_tag_value(1);
+      }
+    }
+  });
+  std::size_t size = 0;
+  for (const auto& finding : pinba::check(bytes_of(bytes))) size += finding.message.size();
+  CHECK(size > 2 * 2000 * 50);
+  CHECK(size < 2 * 2000 * 1000);
+}
+
+TEST_CASE("a tag name that is in the dictionary twice is found twice in a list") {
+  const auto bytes = changed([](auto& m) {
+    m.add_dictionary("name");
+    m.add_tag_name(2);
+    m.add_tag_value(1);
+  });
+  CHECK(findings_of(bytes) == "Pinba2 wrong");
 }

@@ -6,6 +6,7 @@ import { fromFragment, kDefaults, limited, toFragment } from "./link.js";
 import { Live } from "./live.js";
 import { Plots } from "./plots.js";
 import { Processes } from "./processes.js";
+import { SlowRequests } from "./slow.js";
 import { forgetColours } from "./sparkline.js";
 import { Tree } from "./tree.js";
 
@@ -35,9 +36,9 @@ const tree = new Tree({
       if (apart) plots.add({ keys });
       else plots.join(keys);
     },
-    plotted: (key) => plots.has(key),
     family: (family) => plots.addFamily({ family: family.key }),
     table: (family) => plots.showTable(family.key),
+    plotted: (key) => plots.has(key),
     changed: viewChanged,
     moved: glanceSoon,
   },
@@ -256,8 +257,8 @@ document.addEventListener("keydown", (event) => {
   does();
 });
 
-showTheme();
 new SlowRequests(byId("slow"));
+showTheme();
 readView();
 showBlanks();
 live.wake();

@@ -183,7 +183,7 @@ FieldMetadata find_metadata(std::string_view metadata, std::string_view label) {
 }
 
 bool is_metadata_text(const Field& field) {
-  return field.type.code == 's' && label_has_suffix(field.label, kMetadataLabel);
+  return field.type.code == 's' && label_has_suffix(field.label, kMetadataLabel) && !is_removed(field);
 }
 
 std::string_view metadata_text(const Field& field) {

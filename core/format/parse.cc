@@ -227,9 +227,6 @@ void parse(std::span<const std::byte> bytes, ParsedFile& into) {
   }
 }
 
-bool label_has_suffix(std::string_view label, std::string_view suffix) {
-  if (!label.ends_with(suffix)) return false;
-  return label.size() == suffix.size() || label[label.size() - suffix.size() - 1] == '.';
-}
+bool label_has_suffix(std::string_view label, std::string_view suffix) { return label.ends_with(suffix); }
 
 }  // namespace mmstats

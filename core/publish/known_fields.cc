@@ -40,7 +40,7 @@ std::string one_line(std::string text) {
 
 std::string with_prefix(const ModelOptions& options, std::string_view label) {
   std::string whole = options.label_prefix;
-  if (!whole.empty() && whole.back() != '.') whole += '.';
+  if (options.dot_after_prefix && !whole.empty() && whole.back() != '.') whole += '.';
   return whole += label;
 }
 

@@ -163,6 +163,17 @@ void Model::remove() {
   Models::get().remove_files(*impl_);
 }
 
+std::string Model::path() const {
+  const GuestCall guest;
+  const auto* const file = place_of(number_, 0).in_thread();
+  const Models::Lock lock(impl_.get());
+  if (!lock) return {};
+  for (const Region* region : impl_->per_thread.regions()) {
+    if (region->address() == file) return region->is_file() ? region->path() : std::string{};
+  }
+  return {};
+}
+
 std::vector<std::string> Model::paths() const {
   const GuestCall guest;
   std::vector<std::string> paths;

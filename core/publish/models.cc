@@ -63,6 +63,7 @@ std::byte* enter_thread(Place place) noexcept {
   const GuestCall guest;
   return Models::get().enter_thread(place);
 }
+bool has_entered(Place place) noexcept { return file_here(place.number()) != nullptr; }
 std::atomic<std::byte*>* find_shared(Place place) noexcept { return Models::get().find_shared(place); }
 std::byte* enter_shared(Place place, std::byte*& file) noexcept {
   const GuestCall guest;
@@ -80,7 +81,6 @@ void for_each_thread(Place place, void (*visit)(void*, const std::byte*), void* 
 
 }  // namespace detail
 
-Models& Models::get() {
 Models::Lock::~Lock() {
   const auto unlock = [&] {
     if (std::exchange(held_, false)) get().unlock();
@@ -97,6 +97,7 @@ Models::Lock::~Lock() {
   if (no_memory) model_->no_memory.tell(model_->options.on_error);
 }
 
+Models& Models::get() {
   // Never destroyed: threads may end after main has.
   static auto* const models = new Models;
   return *models;
@@ -198,8 +199,8 @@ Added Models::add_field(Impl& model, std::uint32_t number, const detail::FieldSp
         quoted_field(wanted.label) + "has tabs, line ends or NULs in its label, which become blanks"));
   }
   FileSet& files = spec.shared ? model.shared : model.per_thread;
-  const auto wrong = model.known.check(spec, label);
   const std::size_t used = files.used_bytes();
+  const auto wrong = model.known.check(spec, label);
   KnownFamily* const family = model.families.of(label);
   const auto published = wrong.empty() ? files.publish(spec, label, about, family, errors) : std::nullopt;
   Added added{};
@@ -218,8 +219,8 @@ Added Models::add_field(Impl& model, std::uint32_t number, const detail::FieldSp
                   (kAlignment - 1);
   }
   if (spec.memory > 0) added.memory = add_memory(model, number, {.size = spec.memory}, errors);
-  if (spec.bucket_bits) {
   bool in_file = published.has_value();
+  if (spec.bucket_bits) {
     added.buckets = add_buckets(model, number, label, *spec.bucket_bits,
                                 {.unit = std::string(spec.bucket_unit), .help = about.help, .kind = {}},
                                 family, in_file, errors);
@@ -240,8 +241,8 @@ Place Models::add_buckets(Impl& model, std::uint32_t number, std::string_view la
     if (const auto at = model.per_thread.add_buckets(stem, bits, about, family, errors))
       return place_of(number, *at);
     errors.push_back(no_room(model.per_thread, label, "the buckets of "));
-  }
     in_file = false;
+  }
   return add_memory(model, number, {.size = private_table_bytes(bits), .kept = true}, errors);
 }
 

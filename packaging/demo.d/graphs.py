@@ -65,7 +65,9 @@ GRAPHS = [
             (STATUS + "200", "#2da44e", [], "200"),
             (STATUS + "404", "#d4a72c", [], "404"),
             (STATUS + "500", "#cf222e", [], "500"),
-            ("derive-workers.lost", "#0969da", ["removeBelowValue({},0.01)", "drawAsInfinite({})"], "a worker is killed"),
+            ("pages.http_response_codes-200", "#9be9a8", [], "200, in Python"),
+            ("web.derive-workers.lost", "#0969da", AT_MOMENTS, "a worker is killed"),
+            ("pages.derive-workers.lost", "#8250df", AT_MOMENTS, "one in Python"),
         ],
         wide=True,
         areaMode="stacked",
@@ -74,9 +76,17 @@ GRAPHS = [
     Graph(
         "Latency in ms, of all workers",
         [
-            ("response_time-latency.p99", "#d29ae0", [], "p99"),
-            ("derive-latency.sum_us", "#8250df", [MEAN_MS], "mean"),
-            ("response_time-latency.p50", "#1b7c83", [], "p50"),
+            ("web.response_time-latency.p99", "#d29ae0", [], "p99"),
+            ("web.derive-latency.sum_us", "#8250df", [MEAN_MS], "mean"),
+            ("web.response_time-latency.p50", "#1b7c83", [], "p50"),
+            ("pages.response_time-latency.p50", "#9be9a8", [], "p50, in Python"),
+        ],
+    ),
+    Graph(
+        "Requests in progress",
+        [
+            ("web.gauge-in_progress", "#bc4c00", [], "waiting or being answered"),
+            ("pages.gauge-in_flight", "#9be9a8", [], "in Python"),
         ],
     ),
     Graph(

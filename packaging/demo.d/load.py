@@ -4,13 +4,14 @@ that take long; and kills one of their processes now and then.
 
     load.py PORT PID [--pages PORT PID] [--kill-every SECONDS] [--shop PORT]
 
-PID is the service's supervisor. Ends on SIGTERM or SIGINT, or when the supervisor is gone.
+PID is a service's supervisor; --pages is the one in Python. The shop of the Pinba example is visited now and then.
+Ends on SIGTERM or SIGINT, or when a supervisor is gone.
 """
 
 import argparse
 import asyncio
-import math
 import itertools
+import math
 import os
 import pathlib
 import random
@@ -19,6 +20,8 @@ import time
 
 STEP = 0.05  # seconds between two handfuls of requests
 MEAN = 120  # requests a second
+PAGES = 40  # the same of the service in Python
+VISITS = 10  # of the shop, a second
 MOST_WAITING = 300  # requests: who finds so many before him goes away
 
 
@@ -66,6 +69,7 @@ async def press(services, kill_every, shop):
     """`services`: (port, supervisor's pid, requests a second, what makes paths)."""
     asking = set()
     next_kill = time.monotonic() + kill_every
+    victims = itertools.cycle(services)
     while True:
         wanted = [
             (port, path())
@@ -75,7 +79,6 @@ async def press(services, kill_every, shop):
         if shop:
             wanted += [(shop, f"/cart/user{random.randrange(100)}") for _ in range(several(VISITS * STEP))]
         for where, what in wanted:
-    victims = itertools.cycle(services)
             if len(asking) < MOST_WAITING:
                 task = asyncio.create_task(ask(where, what))
                 asking.add(task)
@@ -96,12 +99,12 @@ def main():
     parser = argparse.ArgumentParser(description="sends requests to the demo's web services")
     parser.add_argument("port", type=int)
     parser.add_argument("supervisor", type=int, metavar="pid")
+    parser.add_argument("--pages", type=int, nargs=2, metavar=("PORT", "PID"))
     parser.add_argument("--kill-every", type=float, default=20, metavar="SECONDS")
+    parser.add_argument("--shop", type=int, metavar="PORT")
     options = parser.parse_args()
     for end in signal.SIGTERM, signal.SIGINT:
-    parser.add_argument("--pages", type=int, nargs=2, metavar=("PORT", "PID"))
         signal.signal(end, signal.SIG_DFL)
-    parser.add_argument("--shop", type=int, metavar="PORT")
     services = [(options.port, options.supervisor, MEAN, path)]
     if options.pages:
         services.append((*options.pages, PAGES, article))

@@ -39,6 +39,8 @@ inline char* thread_base() noexcept {
 // The address of a place whose file is not in this thread's table (yet). If there is no memory for it, or its
 // Model is gone: of sixteen bytes that nobody reads.
 [[gnu::cold]] MMSTATS_API std::byte* enter_thread(Place place) noexcept;
+// Whether that would only look the address up: nothing is made, told or waited for.
+MMSTATS_API bool has_entered(Place place) noexcept;
 // Where the Model of a place keeps the address of its shared file, null until that is made: in shared_files,
 // or elsewhere. Null: the Model is gone.
 MMSTATS_API std::atomic<std::byte*>* find_shared(Place place) noexcept;

@@ -107,6 +107,9 @@ struct ModelOptions {
   // the nearest end of that. Four MiB are some 50,000 fields, and what readers take unless they are told
   // otherwise. Costs addresses only (ulimit -v), in each thread that writes.
   std::size_t max_file_bytes = std::size_t{4} << 20U;
+  // false: the prefix is put before labels as it is, as the original Python library does: "web" makes
+  // "webhits" and "websys.pid".
+  bool dot_after_prefix = true;
 };
 
 // What a field says of itself, in sys.metadata. Tabs and line ends become blanks.
@@ -192,11 +195,11 @@ class MMSTATS_API Model {
   // again.
   void remove();
 
-  // Paths of the files that this process has now.
-  [[nodiscard]] std::vector<std::string> paths() const;
-
   // Path of this thread's file, which is made if need be; empty if there is none.
   [[nodiscard]] std::string path() const;
+
+  // Paths of the files that this process has now.
+  [[nodiscard]] std::vector<std::string> paths() const;
 
   // For classes of fields. Adds a field to all files, present and future: readers see it whole or not at all.
   // A field that is there already, with the same label, type, kind and class, is that field, and keeps its

@@ -862,6 +862,28 @@ TEST_CASE("with a prefix that no label may have a Model is not published, which 
   CHECK(Published(model).value(options.label_prefix + ".hits") == 1);
 }
 
+TEST_CASE("a prefix is put before labels as it is if the program wants that, and readers find the owner") {
+  const TemporaryFolder folder;
+  std::vector<Error> errors;
+  auto options = telling(folder, errors);
+  options.label_prefix = "web";
+  options.dot_after_prefix = false;
+  Model model(options);
+  Counter(model, "hits", {.help = "Answers"}).incr();
+  UIntField(model, "sys.pid", {}, 7);
+  CHECK(errors.size() == 1);
+  const Published file(model);
+  CHECK(file.value("webhits") == 1);
+  CHECK(file.value("websys.pid") == ::getpid());
+  CHECK(file.metadata().find("webhits\tcounter\t\tAnswers\n") != std::string::npos);
+  const auto owner = owner_of(file.content());
+  CHECK(owner.pid == static_cast<std::uint64_t>(::getpid()));
+  CHECK(owner.mapped);
+  CHECK(model.path() == model.paths().front());
+  model.remove();
+  CHECK(model.path().empty());
+}
+
 TEST_CASE("what the library says of a file is not said by a field beside it") {
   const TemporaryFolder folder;
   for (const auto* prefix : {"", "web"}) {

@@ -1,0 +1,7 @@
+"""See pynba.wsgi."""
+
+from __future__ import annotations
+
+from pynba.wsgi import RequestContext
+
+__all__ = ["RequestContext"]

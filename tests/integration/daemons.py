@@ -28,7 +28,7 @@ COLLECTD_MODULES = os.environ.get("COLLECTD_MODULES", "/usr/lib/collectd")
 COLLECTD_TYPES = "/usr/share/collectd/types.db"
 
 
-def wait_until(condition, what, seconds=20):
+def wait_until(condition, what, seconds=60):
     """Polls until condition() gives something true, and returns that."""
     deadline = time.monotonic() + seconds * TIME_SCALE
     while True:

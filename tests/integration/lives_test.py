@@ -114,7 +114,8 @@ class LivesTest(unittest.TestCase):
 
     def live(self):
         deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline:
+        # On a slow machine for longer: each worker is to have had some before it.
+        while time.monotonic() < deadline or self.lives < 3 * WORKERS:
             index = self.dice.randrange(WORKERS)
             self.wait_for_looks(self.workers[index].began)
             self.end(self.workers[index], self.dice.choice(["kill", "kill", "exit"]))
@@ -124,7 +125,6 @@ class LivesTest(unittest.TestCase):
             self.end(self.workers.pop(), self.dice.choice(["kill", "exit"]))
         self.wait_for_looks(time.time())
         print(f"{self.lives} lives of {THREADS} threads, {self.requests} requests", flush=True)
-        self.assertGreater(self.lives, WORKERS + 3)
         for label, truth in (("requests", self.requests), ("shared", self.shared)):
             totals = [value for _, value in self.samples(label)]
             self.assertEqual(totals[-1], truth, f"{label} at the end")

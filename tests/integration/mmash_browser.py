@@ -184,6 +184,23 @@ class PageTest(unittest.TestCase):
         metrics = self.browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
         return next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
 
+    def work_of_drawing(self, rows):
+        """Such seconds for so many plain rows that are laid out once: a floor on this machine, as it is now."""
+        before = self.work()
+        self.js(
+            """((rows) => {
+              const box = document.body.appendChild(document.createElement("div"));
+              for (let at = 0; at < rows; ++at) {
+                const row = box.appendChild(document.createElement("div"));
+                for (const text of ["name", at, at / 7]) row.appendChild(document.createElement("span")).textContent = text;
+              }
+              box.getBoundingClientRect();
+              box.remove();
+            })(arguments[0])""",
+            rows,
+        )
+        return self.work() - before
+
     def work_of_a_look(self, looks=8):
         """The most that one of the next looks takes of it: what a key waits for on an idle machine."""
         most = 0

@@ -154,7 +154,8 @@ class PinbaForwardTest(unittest.TestCase):
             try:
                 deadline = time.monotonic() + SECONDS
                 reloads = 0
-                while time.monotonic() < deadline:
+                # On a slow machine for longer.
+                while time.monotonic() < deadline or lives <= len(workers):
                     index = dice.randrange(len(workers))
                     worker = workers[index]
                     # A life that nobody looked at is not known: the product's condition.
@@ -178,7 +179,6 @@ class PinbaForwardTest(unittest.TestCase):
                 for worker in workers:
                     os.kill(worker.pid, signal.SIGKILL)
                     os.waitpid(worker.pid, 0)
-            self.assertGreater(lives, 5)
             print(f"{lives} lives, {truth} requests", flush=True)
             self.wait_for_hits(server, truth, metric="chaos.requests")
             forwarder.stop()

@@ -52,7 +52,7 @@ class Worker:
         self.began = time.time()
 
     def end(self, how):
-        """Returns what its threads counted, and what all shared."""
+        """Returns what its threads counted, what all shared, and how many sizes there were."""
         if how == "kill":
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.stdin.close()
@@ -61,17 +61,18 @@ class Worker:
         assert self.process.stdout.read() == b""
         self.process.stdout.close()
         assert status == (-signal.SIGKILL if how == "kill" else 0), f"a worker ended with {status}"
-        counted = shared = 0
+        counted = shared = sizes = 0
         for file in self.files:
             values = {field["label"]: field["value"] for field in read(os.pread(file, 1 << 20, 0))}
             os.close(file)
             counted += values.get("work.requests", 0)
             shared += values.get("work.shared", 0)
+            sizes += sum(sum(value) for label, value in values.items() if label.startswith("work.sizes.buckets."))
         with open(self.truth, "rb") as file:
             truth = sum(array.array("Q", file.read()))
         # Killed between an increment and the note of it.
         assert truth <= counted <= truth + (THREADS if how == "kill" else 0), f"{counted} counted, {truth} in truth"
-        return counted, shared
+        return counted, shared, sizes
 
 
 class LivesTest(unittest.TestCase):
@@ -83,7 +84,7 @@ class LivesTest(unittest.TestCase):
             self.truths = os.path.join(workspace, "truth")
             os.mkdir(self.folder)
             os.mkdir(self.truths)
-            self.lives = self.requests = self.shared = 0
+            self.lives = self.requests = self.shared = self.sizes = 0
             block = f'<Files "lives">\n  Path "{self.folder}/*.mmstats"\n</Files>'
             with daemons.Collectd(workspace, daemons.mmstats_block(workspace, block), INTERVAL) as self.collectd:
                 self.workers = [self.hire(f"worker-{index}") for index in range(WORKERS)]
@@ -103,9 +104,10 @@ class LivesTest(unittest.TestCase):
         return Worker(self.folder, name, os.path.join(self.truths, str(self.lives)))
 
     def end(self, worker, how):
-        requests, shared = worker.end(how)
+        requests, shared, sizes = worker.end(how)
         self.requests += requests
         self.shared += shared
+        self.sizes += sizes
 
     def wait_for_looks(self, since):
         daemons.wait_until(
@@ -129,7 +131,7 @@ class LivesTest(unittest.TestCase):
             totals = [value for _, value in self.samples(label)]
             self.assertEqual(totals[-1], truth, f"{label} at the end")
             self.assertEqual(totals, sorted(totals), f"{label} fell")
-        self.assertEqual(self.collectd.last("mmstats-lives/derive-work.sizes.count"), self.shared)
+        self.assertEqual(self.collectd.last("mmstats-lives/derive-work.sizes.count"), self.sizes)
         # No name but those of the workers: each found the dead one's free.
         numbers = ["", *(f".{number}" for number in range(1, FILES))]
         names = {f"worker-{index}{number}.mmstats" for index in range(WORKERS) for number in numbers}

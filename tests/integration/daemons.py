@@ -149,7 +149,7 @@ class Daemon:
     def log(self):
         return "".join(map(read_log, self.log_paths))
 
-    def stop(self, seconds=20):
+    def stop(self, seconds=60):
         """Stops the daemon and asserts that it ended by itself, cleanly. May be called again."""
         if self.running():
             self.process.send_signal(signal.SIGTERM)
@@ -289,7 +289,7 @@ class Collectd(Daemon):
         samples = self.samples(name)
         return samples[-1][1] if samples else None
 
-    def wait_for(self, name, want, seconds=20):
+    def wait_for(self, name, want, seconds=60):
         """Waits until the last raw value is `want`."""
         wait_until(lambda: self.last(name) == want, f"{name} is {want}", seconds)
 

@@ -313,7 +313,7 @@ TEST_CASE("counts of powers of two are counters that add up to the count") {
   Rules rules;
   // From 0.25 to 2: three powers.
   rules.buckets({.first = 28, .end = 31});
-  REQUIRE(rules.add({.pattern = "other", .buckets = {{}}}).has_value());
+  REQUIRE(rules.add({.pattern = "other", .buckets = BucketRange{}}).has_value());
   HistogramWorld world(std::move(rules));
   for (std::uint32_t i = 0; i < 2; ++i) world.workers[i] = {.pid = 10 + i};
   world.workers[0].add(0.3);

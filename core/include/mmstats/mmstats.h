@@ -315,8 +315,13 @@ extern __inline__ __attribute__((__gnu_inline__)) void mmstats_counter_incr(mmst
 #if defined(__x86_64__)
       /* One instruction: nothing is lost if a signal's handler adds as well. */
       __asm__ volatile("addq %1, %0" : "+m"(*value) : "er"(amount) : "cc");
-#else
-      __atomic_store_n(value, __atomic_load_n(value, __ATOMIC_RELAXED) + amount, __ATOMIC_RELAXED);
+#else /* arm64 */
+      /* The store fails if a handler came in between. */
+      uint64_t sum;
+      uint32_t failed;
+      __asm__ volatile("1: ldxr %0, %2\n\tadd %0, %0, %3\n\tstxr %w1, %0, %2\n\tcbnz %w1, 1b"
+                       : "=&r"(sum), "=&r"(failed), "+Q"(*value)
+                       : "r"(amount));
 #endif
       return;
     }

@@ -15,8 +15,8 @@
  *
  * All functions may be called from any thread. Those marked [signal] may also be called from a signal handler
  * in a thread that called mmstats_model_open or has written before. What a handler adds while it interrupts
- * an addition to the same field is lost, but for shared numbers and counters, and, on x86-64, whole numbers
- * of eight bytes: see model.h. They make no system call. (mmstats_clock reads the clock.)
+ * an addition to the same field is lost, but for shared numbers and counters, and, on x86-64 and arm64, whole
+ * numbers of eight bytes: see model.h. They make no system call. (mmstats_clock reads the clock.)
  */
 #ifndef MMSTATS_MMSTATS_H
 #define MMSTATS_MMSTATS_H

@@ -35,6 +35,14 @@ bool Settler::same_fields(const ParsedFile& now) const {
                     });
 }
 
+// Why two equal readings are enough, without an acquire: a reading is a system call that copies pages, in no
+// order between its bytes. So one may see a write buffer byte and not yet the value that it publishes, or a
+// label's size and not yet the label. But the kernel takes a reference to each page that it copies, by an
+// atomic operation which is a full barrier: what was released before anything that the first reading saw, the
+// second one sees. (Linux does so; no standard says it.) So what was seen too early is not the same in both.
+// That does not hold for writers that publish without a release on machines which reorder stores, nor for a
+// text that is written again and again between the two and comes back to the same bytes.
+//
 // Compares the field's value in the last reading with `now`. What was published counts, in whichever
 // buffer it is: the write buffer byte of each reading goes with the buffers of that reading.
 bool Settler::settles(Pending& pending, const Field& now) {

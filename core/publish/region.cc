@@ -300,16 +300,20 @@ Expected<void> Region::append(std::size_t offset, std::span<const std::byte> fie
     full_ = !result;
   }
   if (end > bytes_) grow_private(end);
-  std::memcpy(address_ + offset + 2, field.data() + 2, field.size() - 2);
+  constexpr std::size_t kWord = sizeof(std::uint64_t);
+  const std::size_t stays = offset % kWord;  // a field ends at a multiple of it
+  const std::size_t behind = full_ ? 2 : kWord - stays;
+  std::memcpy(address_ + offset + behind, field.data() + behind, field.size() - behind);
   if (full_) return result;
-  // The label's size makes all of it appear. It is stored at once: aligned, or within eight bytes.
-  using LabelSize __attribute__((aligned(1))) = std::uint16_t;
-  LabelSize label_size = 0;
-  std::memcpy(&label_size, field.data(), sizeof label_size);
-#if !defined(__SANITIZE_THREAD__)  // It knows no fences, and sees no other process.
-  std::atomic_thread_fence(std::memory_order_release);
-#endif
-  *reinterpret_cast<volatile LabelSize*>(address_ + offset) = label_size;
+  // The label's size makes all of it appear: the release orders what is above, and metadata that describes
+  // the field, before it. It pairs with the barrier between two readings: see format/settle.cc. By a store of
+  // the aligned word where it lies, as the first field begins behind one byte, and not all processors store
+  // two bytes there at once. What else is in that word belongs to the field, or never changes.
+  std::byte* const into = address_ + offset - stays;
+  std::uint64_t word = 0;
+  std::memcpy(&word, into, sizeof word);
+  std::memcpy(reinterpret_cast<std::byte*>(&word) + stays, field.data(), kWord - stays);
+  std::atomic_ref(*reinterpret_cast<std::uint64_t*>(into)).store(word, std::memory_order_release);
   return result;
 }
 

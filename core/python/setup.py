@@ -6,9 +6,13 @@ import glob
 import os
 import shlex
 import subprocess
+import sys
 import tempfile
 
 from setuptools import Extension, setup
+
+if sys.maxsize < 2**32 or sys.byteorder != "little":
+    raise SystemExit("mmstats needs a machine that is both 64-bit and little-endian, such as amd64 or arm64")
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Sources include each other as "python/native/NAME.h", whatever this folder is called. Kept until the build ends.

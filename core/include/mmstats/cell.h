@@ -143,16 +143,21 @@ consteval char code_of() {
   return std::is_signed_v<T> ? kSigned[sizeof(T)] : kUnsigned[sizeof(T)];
 }
 
-// Adds to a number of this thread alone.
+// Adds to a number of this thread alone. Relaxed: a count says nothing about any other value, so readers need
+// no order between them; each is one aligned store, which no processor of 64 bits does by halves.
+//
+// What a handler adds amid it must not be lost. On x86-64 one instruction does that. On arm64 it is the
+// exclusive pair: the store fails if the thread was interrupted since the load, as the return from an
+// exception ends its claim. It pays a few cycles for that, but neither a barrier nor a call, which a
+// fetch_add for all processors would be.
 template <Number T>
 void add_in_thread(T& value, T amount) noexcept {
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-  // One instruction: nothing is lost if a signal's handler adds as well.
   if constexpr (std::is_integral_v<T> && sizeof(T) == 8) {
     asm volatile("addq %1, %0" : "+m"(value) : "er"(amount) : "cc");
     return;
   }
-  // For signal handlers as well: no other processor is asked.
+  // No other processor is asked: there is no lock prefix.
   if constexpr (std::is_same_v<T, double>) {
     double before = value;
     for (;;) {
@@ -161,6 +166,26 @@ void add_in_thread(T& value, T amount) noexcept {
       asm volatile("cmpxchgq %3, %1" : "=@ccz"(stored), "+m"(value), "+a"(before) : "r"(sum) : "memory");
       if (stored) return;
     }
+  }
+#elif defined(__aarch64__) && !defined(__SANITIZE_THREAD__)
+  if constexpr (std::is_integral_v<T> && sizeof(T) == 8) {
+    T sum;
+    std::uint32_t failed;
+    asm volatile("1: ldxr %0, %2\n\tadd %0, %0, %3\n\tstxr %w1, %0, %2\n\tcbnz %w1, 1b"
+                 : "=&r"(sum), "=&r"(failed), "+Q"(value)
+                 : "r"(amount));
+    return;
+  }
+  if constexpr (std::is_same_v<T, double>) {
+    std::uint64_t bits;
+    double sum;
+    std::uint32_t failed;
+    asm volatile(
+        "1: ldxr %0, %3\n\tfmov %d1, %0\n\tfadd %d1, %d1, %d4\n\tfmov %0, %d1\n\tstxr %w2, %0, %3\n\tcbnz "
+        "%w2, 1b"
+        : "=&r"(bits), "=&w"(sum), "=&r"(failed), "+Q"(value)
+        : "w"(amount));
+    return;
   }
 #endif
   const std::atomic_ref atomic(value);

@@ -1,6 +1,12 @@
 /* What the shared library exports, and what other headers need of the compiler. Plain C. */
 #pragma once
 
+/* The library's own words in files are eight aligned bytes that are stored at once, in the order of arm64 and
+ * x86-64. */
+#if __SIZEOF_POINTER__ != 8 || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "mmstats needs a machine that is both 64-bit and little-endian, such as amd64 or arm64"
+#endif
+
 #define MMSTATS_API __attribute__((visibility("default")))
 
 /* MMSTATS_THREAD_POINTER: where this thread's thread-local storage is, a char*. What is there once for each

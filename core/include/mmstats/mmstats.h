@@ -15,8 +15,8 @@
  *
  * All functions may be called from any thread. Those marked [signal] may also be called from a signal handler
  * in a thread that called mmstats_model_open or has written before. What a handler adds while it interrupts
- * an addition to the same field is lost, but for shared numbers and counters, and, on x86-64, whole numbers
- * of eight bytes: see model.h. They make no system call. (mmstats_clock reads the clock.)
+ * an addition to the same field is lost, but for shared numbers and counters, and, on x86-64 and arm64, whole
+ * numbers of eight bytes: see model.h. They make no system call. (mmstats_clock reads the clock.)
  */
 #ifndef MMSTATS_MMSTATS_H
 #define MMSTATS_MMSTATS_H
@@ -315,8 +315,13 @@ extern __inline__ __attribute__((__gnu_inline__)) void mmstats_counter_incr(mmst
 #if defined(__x86_64__)
       /* One instruction: nothing is lost if a signal's handler adds as well. */
       __asm__ volatile("addq %1, %0" : "+m"(*value) : "er"(amount) : "cc");
-#else
-      __atomic_store_n(value, __atomic_load_n(value, __ATOMIC_RELAXED) + amount, __ATOMIC_RELAXED);
+#else /* arm64 */
+      /* The store fails if a handler came in between. */
+      uint64_t sum;
+      uint32_t failed;
+      __asm__ volatile("1: ldxr %0, %2\n\tadd %0, %0, %3\n\tstxr %w1, %0, %2\n\tcbnz %w1, 1b"
+                       : "=&r"(sum), "=&r"(failed), "+Q"(*value)
+                       : "r"(amount));
 #endif
       return;
     }

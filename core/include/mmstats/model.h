@@ -45,13 +45,13 @@
 // survive_cut_files().
 //
 // Signal handlers may write in a thread that has its file (see Model::open()), and write to:
-//   Counter            x86-64: an addition is one instruction, and nothing is lost when a handler interrupts
-//                      another one of the same thread. Elsewhere it is a load, an addition and a store: what
+//   Counter            x86-64, arm64: nothing is lost when a handler interrupts an addition of the same
+//                      thread. Elsewhere it is a load, an addition and a store: what
 //                      the handler adds between these is lost. Use a SharedCounter for what must be exact.
 //   Gauge              set: whole on every architecture. add: as a Counter for numbers of eight bytes, whole
 //                      or not; of smaller ones, what the handler adds amid an addition is lost, on x86-64,
 //                      too.
-//   Histogram          as a Counter: buckets, count and sum lose nothing on x86-64. The percentiles lag
+//   Histogram          as a Counter: buckets, count and sum lose nothing there. The percentiles lag
 //                      behind as they always do.
 //   SharedCounter, SharedGauge, BoolField, ByteField, UByteField    nothing is lost, and nothing is torn
 // Not to texts, averages, MovingHistogram, WindowHistogram and scopes of these: a handler that interrupts a

@@ -20,7 +20,7 @@ using namespace mmstats;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(MMSTATS_EMULATED)
 constexpr std::uint64_t kSnapshots = 200'000;
 #else
 constexpr std::uint64_t kSnapshots = 10'000'000;

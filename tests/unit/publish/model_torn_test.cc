@@ -29,7 +29,7 @@ using namespace mmstats;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(MMSTATS_EMULATED)
 constexpr std::uint64_t kWrites = 10'000'000;
 #else
 constexpr std::uint64_t kWrites = 10'000'000'000;

@@ -1,0 +1,9 @@
+# Builds for arm64 with Debian's cross compiler and its packages for that architecture: see arm64 beside it.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
+set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
+set(ENV{PKG_CONFIG_LIBDIR} /usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig)
+# ctest starts all tests that are programs of this build with it.
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static)

@@ -91,7 +91,7 @@ std::optional<Error> shut_out(const std::string& folder) {
                         "exists, but this process cannot write there: its files go to " +
                             printable(temporary_folder()) +
                             ", where agents may not see them; permit it (a systemd unit: "
-                            "ReadWritePaths=/run/mmstats), or set MMSTATS_PATH",
+                            "ReadWritePaths=-/run/mmstats), or set MMSTATS_PATH",
                         sys_errno);
 }
 

@@ -309,7 +309,9 @@ tl::expected<Config, Mistakes> read_config(std::string_view toml, const std::str
   section.finish();
   if (!mistakes.empty()) return tl::unexpected(std::move(mistakes));
   if (config.groups.empty()) {
-    const toml::table all{{"name", kDefaultGroup}};
+    // What a Pinba server publishes on this machine would come back to it as timers, which it publishes, too:
+    // its reports would grow with each interval.
+    const toml::table all{{"name", kDefaultGroup}, {"ignore", R"(pinba[.].*)"}};
     config.groups.push_back(GroupReader(all, "", path, mistakes).read(default_globs));
   }
   return config;

@@ -124,6 +124,16 @@ class PinbaForwardTest(unittest.TestCase):
             self.assertEqual((packet.server_name, packet.script_name), ("mmstats", "mmstats"))
             self.assertEqual(packet.hostname, socket.gethostname())
 
+    def test_without_configuration_the_reports_of_a_pinba_server_are_not_sent_back_to_it(self):
+        with Server() as server, Forwarder(self.workspace, server.address):
+            self.file("server", writer.counter("pinba.script.requests.x", 5), writer.counter("pinba.receiver.bytes", 9),
+                      writer.counter("pinball", 2))
+            self.file("app", writer.counter("hits", 7))
+            self.wait_for_hits(server, 7, metric="hits")
+            self.wait_for_hits(server, 2, metric="pinball")
+            sent = {value for packet in server.packets() for timer in packet.timers for _, value in timer.tags}
+            self.assertEqual({metric for metric in sent if metric.startswith("pinba.")}, set())
+
     def test_what_was_there_before_the_daemon_is_not_sent(self):
         old = self.file("old", writer.counter("hits", 1000), writer.gauge("level", 1.0))
         with Server() as server:

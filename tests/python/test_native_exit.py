@@ -147,8 +147,10 @@ FOREIGN = {
         """,
     "a finalizer that a collection runs": """
         class Cycle:
-            def __init__(self): self.itself = self
-            def __del__(self): block()
+            def __init__(self): self.itself, self.thread = self, threading.get_native_id()
+            def __del__(self, thread=threading.get_native_id):
+                # Newer Pythons collect between two instructions, and then maybe those of the main thread, which must end.
+                if thread() == self.thread: block()
         timer = stats.timer
         def work():
             gc.disable()

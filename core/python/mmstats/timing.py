@@ -114,7 +114,9 @@ class timed:
             wrap = _generator
         else:
             wrap = _function
-        result: _F = functools.wraps(function)(wrap(function, self.time))
+        # Any: how exactly wraps() is typed differs between versions of mypy.
+        wrapped: Any = functools.wraps(function)(wrap(function, self.time))
+        result: _F = wrapped
         return result
 
 

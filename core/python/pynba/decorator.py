@@ -8,7 +8,7 @@ from pynba import _native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Generator
     from contextlib import AbstractContextManager
     from typing import Any, TypeVar
 
@@ -75,7 +75,7 @@ def measured_by(make: Make, function: Function) -> Function:
     elif flags & _GENERATOR:
 
         @functools.wraps(function)
-        def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             with make():
                 return (yield from function(*args, **kwargs))
 

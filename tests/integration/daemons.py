@@ -83,6 +83,10 @@ def read_log(path):
         return log.read()
 
 
+# Newer versions end by the SIGTERM, once they have stopped in good order.
+UVICORN_EXIT_CODES = (0, -signal.SIGTERM)
+
+
 class Daemon:
     """A process in the foreground, with all it prints in one log."""
 

@@ -351,6 +351,7 @@ class PeersTest(unittest.TestCase):
     def test_uvicorn_alone_with_starlette(self):
         command = [daemons.program("uvicorn"), "--host", "127.0.0.1", "--port", "{port}", "starlette_peer:application"]
         self.serve(command, STARLETTE)
+        self.server.clean_exit_codes = daemons.UVICORN_EXIT_CODES
         self.load.round()
         self.settle()
         self.end(least_workers=1)

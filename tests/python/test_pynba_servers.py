@@ -162,6 +162,7 @@ class Servers(unittest.TestCase):
         python = [sys.executable, "-B", "-m"]
         argv = ["uvicorn", "--port", "PORT", "--log-level", "warning", "pynba_web:asgi_app"]
         with Web(self.folder, self.pinba, [*python, *argv]) as web:
+            web.clean_exit_codes = daemons.UVICORN_EXIT_CODES
             load = Load(web.port, ASGI_PATHS)
             load.run()
             self.assertEqual(load.lost, 0)

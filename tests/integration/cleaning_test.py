@@ -185,6 +185,7 @@ class CleaningTest(unittest.TestCase):
                 os.waitpid(pid, 0)
                 truth += count
             self.check("hits", truth)
+            daemons.wait_until(lambda: len(cleaning.removed) >= 200, "the last file is old enough")
             print(f"{truth} hits, {cleaning.runs} runs of cleanstats removed {len(cleaning.removed)} files")
             self.assertEqual(len(cleaning.removed), 200)
 

@@ -202,7 +202,7 @@ class MmashTest(unittest.TestCase):
     def test_a_histogram_is_its_buckets_over_all_workers(self):
         server = self.start()
         slow = self.publish("slow.mmstats", *writer.distribution("web.latency", [0.5, 0.5, 1.25], help="To answer"))
-        self.publish("fast.mmstats", *writer.distribution("web.latency", [0.001, 0.5]))
+        self.publish("fast.mmstats", *writer.distribution("web.latency", [0.001, 0.5], help="To answer"))
         answer = server.json("/live/series")
         self.assertEqual([one["id"] for one in answer["series"]], list(range(len(answer["series"]))))
         (told,) = [one for one in answer["series"] if one["kind"] == "histogram"]

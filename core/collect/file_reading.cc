@@ -47,6 +47,15 @@ void FileReading::end_scan() {
   most_bytes_ = most_values_ = 0;
 }
 
+bool FileReading::confirm(const ParsedFile& content, std::size_t got, ByteSource& source) {
+  const std::size_t wanted = Layout::wanted(content, got);
+  reserve_bytes(second_bytes_, wanted);
+  const ssize_t again = source.read_at(0, {second_bytes_.data(), wanted});
+  work += work::of_bytes(wanted);
+  return again >= 0 && Layout::same_shape(content, {bytes.data(), got},
+                                          {second_bytes_.data(), static_cast<std::size_t>(again)});
+}
+
 bool FileReading::read(const Layout& layout, const FileBuckets& buckets, const LifeMark& mark,
                        ByteSource& source) {
   reserve(layout.wanted());
@@ -97,9 +106,12 @@ bool FileReading::read_again(const Layout& layout, const FileBuckets& buckets, B
   return true;
 }
 
+// Only what holds values is read a second time. The shape was confirmed when it was new, and `bytes` have it:
+// so the values are those of the labels, whatever the order in which a machine lets a reading see stores.
 FileReading::Outcome FileReading::take(const Layout& layout, const FileBuckets& buckets, const LifeMark& mark,
                                        const Ledger& ledger, ByteSource& source, std::uint64_t& unstable) {
   const auto plans = layout.plans();
+  newest_ = bytes.data();
   values.resize(plans.size());
   most_values_ = std::max(most_values_, plans.size());
   work += work::kValue * plans.size();
@@ -123,6 +135,7 @@ FileReading::Outcome FileReading::take(const Layout& layout, const FileBuckets& 
   work += work::kValue * plans.size() + buckets.counters();
   bool same = false;
   if (!read_again(layout, buckets, source, same)) return Outcome::kReload;
+  newest_ = second_bytes_.data();
   second_.resize(plans.size());
   if (same) {
     std::copy(values.begin(), values.end(), second_.begin());
@@ -178,6 +191,7 @@ bool FileReading::settle(const Layout& layout, const FileBuckets& buckets, const
   for (int readings = 2; readings < kMostReadings && !unsettled.empty(); ++readings) {
     if (!read(layout, buckets, mark, source)) return false;
     read_thrice_ = true;
+    newest_ = bytes.data();
     work += work::kValue * unsettled.size();
     std::erase_if(unsettled, [&](std::uint32_t i) {
       const std::uint64_t newest = plans[i].load(bytes.data());

@@ -566,33 +566,33 @@ TEST_CASE(
     std::atomic<pid_t> waiting{0};
     std::atomic<bool> wrote{false};
     std::thread waits;
-    held::while_held(
-        SYS_fallocate, 1,
-        [&] {
-          making = ::gettid();
-          Model passing(in_folder(folder, "passing"));
-          Counter other(passing, "count");
-          other.incr(3);
-          must(other.value() == 3);
-          must(first_writes == 1);
-          // The handler's is lost, as there was no way to a file.
-          count.incr();
-        },
-        [&] {
-          waits = std::thread([&] {
-            waiting = ::gettid();
-            count.incr(5);
-            wrote = true;
-          });
-          const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
-          while ((waiting == 0 || !is_asleep(waiting)) && !wrote &&
-                 std::chrono::steady_clock::now() < deadline) {
-            ::sched_yield();
-          }
-          must(!wrote);
-          must(::syscall(SYS_tgkill, ::getpid(), making.load(), SIGUSR1) == 0);
-        });
-    if (making == 0) ::_exit(ChildProcess::kSkipped);
+    if (!held::while_held(
+            SYS_fallocate, 1,
+            [&] {
+              making = ::gettid();
+              Model passing(in_folder(folder, "passing"));
+              Counter other(passing, "count");
+              other.incr(3);
+              must(other.value() == 3);
+              must(first_writes == 1);
+              // The handler's is lost, as there was no way to a file.
+              count.incr();
+            },
+            [&] {
+              waits = std::thread([&] {
+                waiting = ::gettid();
+                count.incr(5);
+                wrote = true;
+              });
+              const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+              while ((waiting == 0 || !is_asleep(waiting)) && !wrote &&
+                     std::chrono::steady_clock::now() < deadline) {
+                ::sched_yield();
+              }
+              must(!wrote);
+              must(::syscall(SYS_tgkill, ::getpid(), making.load(), SIGUSR1) == 0);
+            }))
+      ::_exit(ChildProcess::kSkipped);
     waits.join();
     must(sum_of(content_of(folder.path()), "model.count") == 6);
   });

@@ -37,7 +37,11 @@ constexpr int kSlowness = 20;
 #else
 constexpr int kSlowness = 1;
 #endif
+#if defined(MMSTATS_EMULATED)
+constexpr int kShortThreads = 5000;  // an emulator takes milliseconds for one
+#else
 constexpr int kShortThreads = 1'000'000 / kSlowness;
+#endif
 constexpr int kKills = 400 / kSlowness;
 constexpr int kForks = 200 / kSlowness;
 constexpr int kExits = 200 / kSlowness;
@@ -291,7 +295,17 @@ constexpr Program kPrograms[] = {{"after exec", find_file_after_exec},
   ::setenv(kProgram, program, 1);
   ::setenv(kFolder, folder.path().c_str(), 1);
   ::execl("/proc/self/exe", "test", nullptr);
-  ::_exit(2);
+  ::_exit(errno == ENOEXEC ? ChildProcess::kSkipped : 2);
+}
+
+// Waits for a child that has become a program.
+void check_ends_well(ChildProcess child) {
+  const int status = child.wait();
+  if (status == ChildProcess::kSkipped) {
+    MESSAGE("skipped: the system knows no programs as this one is, which an emulator runs");
+    return;
+  }
+  CHECK(status == 0);
 }
 
 }  // namespace
@@ -304,7 +318,7 @@ TEST_CASE("exec leaves the files until a new Model takes their names") {
     count.incr(5);
     become("after exec", folder);
   });
-  CHECK(child.wait() == 0);
+  check_ends_well(std::move(child));
 }
 
 TEST_CASE("a million short threads leave a handful of files and lose no count") {
@@ -354,7 +368,7 @@ TEST_CASE("what a thread writes at its very end counts") {
 
 TEST_CASE("without a thread key what threads count is lost, which is told") {
   const TemporaryFolder folder;
-  CHECK(ChildProcess([&] { become("without thread key", folder); }).wait() == 0);
+  check_ends_well(ChildProcess([&] { become("without thread key", folder); }));
 }
 
 TEST_CASE("Models that come and go while threads start and end disturb nobody") {
@@ -432,7 +446,7 @@ TEST_CASE("threads that write on while the process exits neither crash it nor le
 
 TEST_CASE("a thread that first writes when the files were removed at exit makes none") {
   const TemporaryFolder folder;
-  CHECK(ChildProcess([&] { become("after exit handlers", folder); }).wait() == 0);
+  check_ends_well(ChildProcess([&] { become("after exit handlers", folder); }));
 }
 
 namespace {

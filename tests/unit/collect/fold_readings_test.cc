@@ -113,6 +113,8 @@ TEST_CASE("what a file is made of is believed when two readings have it") {
     CHECK(world.scan().empty());
     CHECK(world.files[0].scripted.empty());
     CHECK(world.gauge(kLabel) == 5);
+    const Series* const series = world.find(kLabel);
+    CHECK((series != nullptr && series->kind == Kind::kGauge));
     CHECK(world.fold.series().size() == 1);
   }
 }

@@ -9,7 +9,8 @@
 namespace mmstats {
 namespace {
 
-constexpr int kMostReadings = 8;  // readings of a file whose values do not settle
+constexpr int kMostReadings = 8;           // readings of a file whose values do not settle
+constexpr std::size_t kLargeValue = 4096;  // bytes that take longer than one system call more
 
 void reserve_bytes(std::vector<std::byte>& buffer, std::size_t size) {
   if (buffer.size() < size + kLoadSlack) buffer.resize(size + kLoadSlack);
@@ -47,13 +48,26 @@ void FileReading::end_scan() {
   most_bytes_ = most_values_ = 0;
 }
 
+// But for large values: they are no part of the shape, and what a file has may be mostly that.
 bool FileReading::confirm(const ParsedFile& content, std::size_t got, ByteSource& source) {
   const std::size_t wanted = Layout::wanted(content, got);
   reserve_bytes(second_bytes_, wanted);
-  const ssize_t again = source.read_at(0, {second_bytes_.data(), wanted});
-  work += work::of_bytes(wanted);
-  return again >= 0 && Layout::same_shape(content, {bytes.data(), got},
-                                          {second_bytes_.data(), static_cast<std::size_t>(again)});
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  const auto read_to = [&](std::size_t until) {
+    const ssize_t more = source.read_at(begin, {second_bytes_.data() + begin, until - begin});
+    work += work::of_bytes(until - begin) + (begin > 0 ? work::kFile / 4 : 0);
+    end = begin + static_cast<std::size_t>(std::max<ssize_t>(more, 0));
+    return more >= 0;
+  };
+  for (const Field& field : content.fields) {
+    const std::size_t values = field.write_buffer_offset + 1;
+    const std::size_t size = (field.buffered ? 2 : 1) * field.type.size;
+    if (size <= kLargeValue || label_has_suffix(field.label, kMetadataLabel)) continue;
+    if (!read_to(values) || end < values) return false;
+    begin = values + size;
+  }
+  return read_to(wanted) && Layout::same_shape(content, {bytes.data(), got}, {second_bytes_.data(), end});
 }
 
 bool FileReading::read(const Layout& layout, const FileBuckets& buckets, const LifeMark& mark,

@@ -9,7 +9,8 @@
 namespace mmstats {
 namespace {
 
-constexpr int kMostReadings = 8;  // readings of a file whose values do not settle
+constexpr int kMostReadings = 8;           // readings of a file whose values do not settle
+constexpr std::size_t kLargeValue = 4096;  // bytes that take longer than one system call more
 
 void reserve_bytes(std::vector<std::byte>& buffer, std::size_t size) {
   if (buffer.size() < size + kLoadSlack) buffer.resize(size + kLoadSlack);
@@ -45,6 +46,28 @@ void FileReading::end_scan() {
   give_back(second_, most_values_);
   give_back(unsettled, most_values_);
   most_bytes_ = most_values_ = 0;
+}
+
+// But for large values: they are no part of the shape, and what a file has may be mostly that.
+bool FileReading::confirm(const ParsedFile& content, std::size_t got, ByteSource& source) {
+  const std::size_t wanted = Layout::wanted(content, got);
+  reserve_bytes(second_bytes_, wanted);
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  const auto read_to = [&](std::size_t until) {
+    const ssize_t more = source.read_at(begin, {second_bytes_.data() + begin, until - begin});
+    work += work::of_bytes(until - begin) + (begin > 0 ? work::kFile / 4 : 0);
+    end = begin + static_cast<std::size_t>(std::max<ssize_t>(more, 0));
+    return more >= 0;
+  };
+  for (const Field& field : content.fields) {
+    const std::size_t values = field.write_buffer_offset + 1;
+    const std::size_t size = (field.buffered ? 2 : 1) * field.type.size;
+    if (size <= kLargeValue || label_has_suffix(field.label, kMetadataLabel)) continue;
+    if (!read_to(values) || end < values) return false;
+    begin = values + size;
+  }
+  return read_to(wanted) && Layout::same_shape(content, {bytes.data(), got}, {second_bytes_.data(), end});
 }
 
 bool FileReading::read(const Layout& layout, const FileBuckets& buckets, const LifeMark& mark,
@@ -97,9 +120,12 @@ bool FileReading::read_again(const Layout& layout, const FileBuckets& buckets, B
   return true;
 }
 
+// Only what holds values is read a second time. The shape was confirmed when it was new, and `bytes` have it:
+// so the values are those of the labels, whatever the order in which a machine lets a reading see stores.
 FileReading::Outcome FileReading::take(const Layout& layout, const FileBuckets& buckets, const LifeMark& mark,
                                        const Ledger& ledger, ByteSource& source, std::uint64_t& unstable) {
   const auto plans = layout.plans();
+  newest_ = bytes.data();
   values.resize(plans.size());
   most_values_ = std::max(most_values_, plans.size());
   work += work::kValue * plans.size();
@@ -123,6 +149,7 @@ FileReading::Outcome FileReading::take(const Layout& layout, const FileBuckets& 
   work += work::kValue * plans.size() + buckets.counters();
   bool same = false;
   if (!read_again(layout, buckets, source, same)) return Outcome::kReload;
+  newest_ = second_bytes_.data();
   second_.resize(plans.size());
   if (same) {
     std::copy(values.begin(), values.end(), second_.begin());
@@ -178,6 +205,7 @@ bool FileReading::settle(const Layout& layout, const FileBuckets& buckets, const
   for (int readings = 2; readings < kMostReadings && !unsettled.empty(); ++readings) {
     if (!read(layout, buckets, mark, source)) return false;
     read_thrice_ = true;
+    newest_ = bytes.data();
     work += work::kValue * unsettled.size();
     std::erase_if(unsettled, [&](std::uint32_t i) {
       const std::uint64_t newest = plans[i].load(bytes.data());

@@ -38,6 +38,11 @@ struct FileReading {
   // Gives back what only larger files needed than those since the last call.
   void end_scan();
 
+  // Reads once more what `content` takes, which was parsed from the first `got` of `bytes`. True: the file is
+  // of that shape. No label may be believed before: one reading may have its size, and not yet all of it
+  // (format/settle.cc).
+  bool confirm(const ParsedFile& content, std::size_t got, ByteSource& source);
+
   // Reads the file into `bytes`; true if it is the same life in the same shape, with the same buckets.
   bool read(const Layout& layout, const FileBuckets& buckets, const LifeMark& mark, ByteSource& source);
 
@@ -45,6 +50,9 @@ struct FileReading {
   // of values that did not settle. kReload: the file is not what it was.
   Outcome take(const Layout& layout, const FileBuckets& buckets, const LifeMark& mark, const Ledger& ledger,
                ByteSource& source, std::uint64_t& unstable);
+  // After take(): the newest reading, for Layout::has_thread(). What was stored before a value that was
+  // accepted is in it.
+  [[nodiscard]] const std::byte* newest() const { return newest_; }
   // After kTaken: the bytes of two readings, for what `values` has not.
   [[nodiscard]] const std::byte* older() const { return read_thrice_ ? second_bytes_.data() : bytes.data(); }
   [[nodiscard]] const std::byte* newer() const { return read_thrice_ ? bytes.data() : second_bytes_.data(); }
@@ -58,6 +66,7 @@ struct FileReading {
 
   std::vector<std::byte> second_bytes_;
   bool read_thrice_ = false;
+  const std::byte* newest_ = nullptr;
   std::vector<std::uint64_t> second_;
   std::size_t most_bytes_ = 0;  // of a file, since the last end_scan()
   std::size_t most_values_ = 0;

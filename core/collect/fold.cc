@@ -69,7 +69,7 @@ void Fold::Impl::read(FileKey key, const std::string& path, ByteSource& bytes, b
   if (last_time) return;
   ask_owner(key, bytes, changed);
   if (file.series->refused > 0 && table.may_have_room(file.user)) bind_refused(file);
-  if (file.owner != OwnerState::kDead && file.layout->has_thread(reading.bytes.data())) {
+  if (file.owner != OwnerState::kDead && file.layout->has_thread(reading.newest())) {
     file.ledger.add_gauges(*file.layout, file.series->indices, table);
   }
 }

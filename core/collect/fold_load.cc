@@ -13,6 +13,9 @@ namespace {
 
 constexpr std::uint64_t kFirstRead = 16384;  // bytes of a file that is not known yet
 
+// Readings of a file whose fields become more meanwhile.
+constexpr int kMostShapes = 3;
+
 // A file that was refused is read again as soon as there seems to be room for what it had then, or after
 // this time, as it may have less by now.
 constexpr std::chrono::minutes kRefused{1};
@@ -76,7 +79,9 @@ bool Fold::Impl::load(FileKey key, const std::string& path, ByteSource& bytes) {
   file.error.reset();
   file.refused.reset();
   file.user = bytes.owner();
-  if (!read_whole(file, bytes, got)) return false;
+  for (int readings = 0; readings == 0 || !reading.confirm(content, got, bytes); ++readings) {
+    if (readings == kMostShapes || !read_whole(file, bytes, got)) return false;
+  }
   std::size_t needed = 0;
   auto layout = find_layout(file.user, got, needed);
   if (!layout) return refuse(file, bytes, needed);

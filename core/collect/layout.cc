@@ -145,6 +145,27 @@ std::uint64_t Layout::hash(const ParsedFile& content, std::span<const std::byte>
   return hasher.finish();
 }
 
+std::size_t Layout::wanted(const ParsedFile& content, std::size_t got) {
+  const Window window = window_of(content, got);
+  return window.size + (window.exact ? 2 : 0);
+}
+
+bool Layout::same_shape(const ParsedFile& content, std::span<const std::byte> bytes,
+                        std::span<const std::byte> again) {
+  const Window window = window_of(content, bytes.size());
+  if (window.exact ? again.size() != window.size : again.size() < window.size) return false;
+  const auto same = [&](std::uint64_t from, std::uint64_t to) {
+    return std::memcmp(bytes.data() + from, again.data() + from, to - from) == 0;
+  };
+  return bytes[0] == again[0] && same(content.end, window.size) &&
+         std::ranges::all_of(content.fields, [&](const Field& field) {
+           const std::uint64_t values = field.write_buffer_offset + 1;
+           const bool buffered = again[field.write_buffer_offset] != std::byte{kUnbuffered};
+           return buffered == field.buffered && same(field.offset, field.write_buffer_offset) &&
+                  (!is_metadata(field) || same(values, values + (buffered ? 2 : 1) * field.type.size));
+         });
+}
+
 std::size_t Layout::most_memory(const ParsedFile& content, std::size_t size, const Rules& rules,
                                 const MetadataIndex& metadata) {
   // What an item's number and the mark of a label that repeats take.
@@ -236,6 +257,10 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
   for (const FieldPlan& plan : plans_) {
     hot_begin_ = std::min<std::size_t>(hot_begin_, plan.flag_at);
     hot_end_ = std::max<std::size_t>(hot_end_, plan.at + plan.stride + sizeof(std::uint64_t));
+  }
+  if (!plans_.empty() && mapped_ && tid_) {
+    hot_begin_ = std::min<std::size_t>(hot_begin_, tid_->at);
+    hot_end_ = std::max<std::size_t>(hot_end_, tid_->at + sizeof(std::uint64_t));
   }
   hot_end_ = std::min(hot_end_, window_);
   memory_ = sizeof *this + pattern_.size() + mask_.size() + plans_.size() * sizeof(FieldPlan);

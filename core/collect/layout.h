@@ -108,6 +108,12 @@ class Layout {
   // can make others that do.
   static std::uint64_t hash(const ParsedFile& content, std::span<const std::byte> bytes);
 
+  // Whether another reading of the file has the same where `content`, which was parsed from `bytes`, says
+  // what it is: in labels, types, metadata and the end. And how many bytes that must have.
+  static bool same_shape(const ParsedFile& content, std::span<const std::byte> bytes,
+                         std::span<const std::byte> again);
+  static std::size_t wanted(const ParsedFile& content, std::size_t got);
+
   // How many bytes to read to be sure, and whether `got` of them at `bytes` look as they did: all but runs().
   [[nodiscard]] std::size_t wanted() const { return window_ + (exact_ ? 2 : 0); }
   [[nodiscard]] bool matches(const std::byte* bytes, std::size_t got) const;
@@ -147,7 +153,7 @@ class Layout {
   // Bytes that it takes, what its bindings hold included, about.
   [[nodiscard]] std::size_t memory() const { return memory_; }
 
-  // The bytes that hold all values: what a second reading must take.
+  // The bytes that hold all values, and what has_thread() looks at: what a second reading must take.
   [[nodiscard]] std::size_t hot_begin() const { return hot_begin_; }
   [[nodiscard]] std::size_t hot_end() const { return hot_end_; }
 

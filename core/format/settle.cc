@@ -40,6 +40,7 @@ bool Settler::same_fields(const ParsedFile& now) const {
 // label's size and not yet the label. But the kernel takes a reference to each page that it copies, by an
 // atomic operation which is a full barrier: what was released before anything that the first reading saw, the
 // second one sees. (Linux does so; no standard says it.) So what was seen too early is not the same in both.
+// And what is added to a file that has its name already is all there when two readings have it.
 // That does not hold for writers that publish without a release on machines which reorder stores, nor for a
 // text that is written again and again between the two and comes back to the same bytes.
 //

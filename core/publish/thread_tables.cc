@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <iterator>
 
+#include "mmstats/export.h"
 #include "publish/thread_memory.h"
 
 namespace mmstats {
@@ -25,15 +26,24 @@ constinit std::byte lost_file{};
 // whose code is gone then; each such object would have a library of its own, and there is room for the
 // thread-local storage of a few. libmmstats.so is told to stay. So the static library has one variable that
 // no linker puts into a shared object, and whose name says why: linkers show it.
-#if defined(MMSTATS_FOR_PROGRAMS_ALONE)
+#if defined(MMSTATS_FOR_PROGRAMS_ALONE) && !defined(__aarch64__)
 #define MMSTATS_NOWHERE_MODEL "local-exec"
+#define MMSTATS_NOWHERE_NAME "libmmstats_a_is_for_programs__shared_objects_take_libmmstats_so"
 #else
 #define MMSTATS_NOWHERE_MODEL "initial-exec"
+#define MMSTATS_NOWHERE_NAME "mmstats_nowhere"
 #endif
 // NOLINTNEXTLINE(misc-use-internal-linkage): the linker is to name it
-alignas(16) thread_local constinit std::byte nowhere[16] __asm__(
-    "libmmstats_a_is_for_programs__shared_objects_take_libmmstats_so")
+alignas(16) thread_local constinit std::byte nowhere[16] __asm__(MMSTATS_NOWHERE_NAME)
     __attribute__((tls_model(MMSTATS_NOWHERE_MODEL), visibility("hidden"))) = {};
+
+#if defined(MMSTATS_FOR_PROGRAMS_ALONE) && defined(__aarch64__)
+// On arm64 GNU ld puts such a variable into a shared object without a word, where it is another one's memory.
+// What it refuses there, and names, is the direct address of what may be another object's. (Not if a version
+// script hides it.)
+extern "C" MMSTATS_API constinit const char libmmstats_a_is_for_programs__shared_objects_take_libmmstats_so =
+    0;
+#endif
 
 namespace {
 
@@ -57,6 +67,10 @@ std::byte** entry_here(std::uint32_t number) noexcept {
 // Never inlined: where only half of the result is needed, compilers add 32 bits of the table's offset, which
 // linkers refuse.
 [[gnu::noinline]] std::ptrdiff_t distance_to_files() noexcept {
+#if defined(MMSTATS_FOR_PROGRAMS_ALONE) && defined(__aarch64__)
+  const char* page = nullptr;
+  asm volatile("adrp %0, libmmstats_a_is_for_programs__shared_objects_take_libmmstats_so" : "=r"(page));
+#endif
   return reinterpret_cast<const char*>(thread_files) - detail::thread_base();
 }
 

@@ -1,5 +1,7 @@
 // Holds a thread of this process in front of a system call, so that what happens at that moment is no matter
-// of luck; or lets its calls fail. Filters are the thread's own (seccomp(2)) and need no privileges.
+// of luck; or lets its calls fail. Filters are the thread's own (seccomp(2)) and need no privileges. Where
+// the system does not allow them (an emulator has system calls of its own) nothing is called, and that is
+// said: what the rest of a test expects did not happen, so it must look at the answer.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -79,10 +81,9 @@ bool hold(long number, Run run, Act act) {
 }  // namespace detail
 
 // Calls run() in a thread of its own, and act() while that is held in front of its `nth` call of `number`, or
-// of each. Fails the test if it made no such call. Where the system does not allow it, says so and does
-// nothing.
+// of each. Fails the test if it made no such call. False: the system does not allow it.
 template <class Run, class Act>
-void while_held(long number, int nth, Run run, Act act) {
+[[nodiscard]] bool while_held(long number, int nth, Run run, Act act) {
   int calls = 0;
   bool met = false;
   const bool allowed = detail::hold(number, run, [&](seccomp_notif_resp&) {
@@ -92,13 +93,14 @@ void while_held(long number, int nth, Run run, Act act) {
     act();
   });
   CHECK((met || !allowed));
+  return allowed;
 }
 
 // Calls run() in a thread of its own, whose first `times` calls of `number` fail with `sys_errno`; calls
-// act() at each call.
+// act() at each call. False: the system does not allow it.
 template <class Run, class Act>
-void while_failing_first(int times, long number, int sys_errno, Run run, Act act) {
-  detail::hold(number, run, [&](seccomp_notif_resp& answer) {
+[[nodiscard]] bool while_failing_first(int times, long number, int sys_errno, Run run, Act act) {
+  return detail::hold(number, run, [&](seccomp_notif_resp& answer) {
     act();
     if (times-- > 0) {
       answer.flags = 0;
@@ -107,19 +109,21 @@ void while_failing_first(int times, long number, int sys_errno, Run run, Act act
   });
 }
 template <class Run>
-void while_failing_first(int times, long number, int sys_errno, Run run) {
-  while_failing_first(times, number, sys_errno, run, [] {});
+[[nodiscard]] bool while_failing_first(int times, long number, int sys_errno, Run run) {
+  return while_failing_first(times, number, sys_errno, run, [] {});
 }
 
-// Calls run() in a thread of its own, whose calls of `number` fail with `sys_errno`.
+// Calls run() in a thread of its own, whose calls of `number` fail with `sys_errno`. False: the system does
+// not allow it.
 template <class Run>
-void while_failing(long number, int sys_errno, Run run) {
+[[nodiscard]] bool while_failing(long number, int sys_errno, Run run) {
   std::atomic<bool> allowed{true};
   std::thread([&] {
     allowed = filter_this_thread(number, SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(sys_errno), 0) == 0;
     if (allowed) run();
   }).join();
   if (!allowed) MESSAGE("skipped: no system call can be made to fail here");
+  return allowed;
 }
 
 }  // namespace held

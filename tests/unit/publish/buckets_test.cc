@@ -25,6 +25,7 @@
 #include "mmstats/fields.h"
 #include "mmstats/histogram.h"
 #include "mmstats/parse.h"
+#include "own_memory.h"
 #include "published.h"
 #include "single_step.h"
 
@@ -318,7 +319,8 @@ TEST_CASE("buckets of a file that was cut begin anew where a part was lost, and 
       must(told.size() == 1);
       const auto before = total_of(powers_in(Published(model), "first"));
       // What was wholly there is there.
-      must(pages < 5 ? before == 0 : pages > 10 ? before == 42 : before == 0 || before == 42);
+      const std::uint64_t kept = can_read_own_memory() ? 42 : 0;
+      must(pages < 5 ? before == 0 : pages > 10 ? before == kept : before == 0 || before == kept);
       for (int round = 0; round < 2; ++round) {
         add_to_all(first);
         add_to_all(second);

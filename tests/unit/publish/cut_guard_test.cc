@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <string>
 #include <thread>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "folder_content.h"
 #include "mmstats/fields.h"
 #include "mmstats/model.h"
+#include "own_memory.h"
 #include "temporary_folder.h"
 
 using namespace mmstats;
@@ -91,13 +93,14 @@ TEST_CASE("with the guard it goes on in memory, and open, flush or reopen makes 
     const auto path = model.paths()[0];
     must(::truncate(path.c_str(), 8192) == 0);
     far.incr(50);
-    must(far.value() == 50 && count.value() == 5);
+    const std::uint64_t kept = can_read_own_memory() ? 5 : 0;
+    must(far.value() == 50 && count.value() == kept);
     must(model.open().has_value() && told == 4);
     Counter later(model, "later");
     later.incr(6);
     const FileContent content(path);
     must(content.wrong.empty());
-    must(content.numbers.at("count") == 5 && content.numbers.at(long_label) == 50);
+    must(content.numbers.at("count") == kept && content.numbers.at(long_label) == 50);
     must(content.numbers.at("later") == 6);
     // A field that is added does not bring zeros back as if they were the file.
     must(::truncate(path.c_str(), 0) == 0);

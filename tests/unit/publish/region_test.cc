@@ -57,23 +57,24 @@ TEST_CASE("a file system that cannot rename without replacing is no obstacle, an
     Region& first = new_region();
     Region& second = new_region();
     Region& third = new_region();
-    held::while_failing(SYS_renameat2, refusal, [&] {
-      CHECK(fill_region(first, path, 1).has_value());
-      CHECK(names_in(folder.path()) == Names{"a.mmstats"});
-      // One link, as readers take another name for another file's.
-      struct stat info{};
-      CHECK(::stat(path.c_str(), &info) == 0);
-      CHECK(info.st_nlink == 1);
-      CHECK(fill_region(second, path, 2).has_value());
-      CHECK(names_in(folder.path()) == Names{"a.1.mmstats", "a.mmstats"});
-      CHECK(hits_of(path) == 1);
-      CHECK(hits_of(second.path()) == 2);
-      // One that nobody writes is replaced.
-      first.detach();
-      CHECK(fill_region(third, path, 3).has_value());
-      CHECK(names_in(folder.path()) == Names{"a.1.mmstats", "a.mmstats"});
-      CHECK(hits_of(path) == 3);
-    });
+    if (!held::while_failing(SYS_renameat2, refusal, [&] {
+          CHECK(fill_region(first, path, 1).has_value());
+          CHECK(names_in(folder.path()) == Names{"a.mmstats"});
+          // One link, as readers take another name for another file's.
+          struct stat info{};
+          CHECK(::stat(path.c_str(), &info) == 0);
+          CHECK(info.st_nlink == 1);
+          CHECK(fill_region(second, path, 2).has_value());
+          CHECK(names_in(folder.path()) == Names{"a.1.mmstats", "a.mmstats"});
+          CHECK(hits_of(path) == 1);
+          CHECK(hits_of(second.path()) == 2);
+          // One that nobody writes is replaced.
+          first.detach();
+          CHECK(fill_region(third, path, 3).has_value());
+          CHECK(names_in(folder.path()) == Names{"a.1.mmstats", "a.mmstats"});
+          CHECK(hits_of(path) == 3);
+        }))
+      return;
     for (Region* const region : {&first, &second, &third}) region->reset();
   }
 }
@@ -84,27 +85,29 @@ TEST_CASE("a file gets its mode before its name, or none") {
   Region& region = new_region();
   const std::string content = sample::file(sample::counter("hits", 1));
   const auto image = sample::bytes(content);
-  held::while_failing(SYS_fchmod, EPERM, [&] {
-    const auto filled = region.fill(image, path, 0660);
-    REQUIRE_FALSE(filled.has_value());
-    CHECK(filled.error().sys_errno == EPERM);
-    CHECK(filled.error().path == path);
-    CHECK(names_in(folder.path()).empty());
-    CHECK(region.fill(image, path).has_value());
-    region.remove();
-  });
+  if (!held::while_failing(SYS_fchmod, EPERM, [&] {
+        const auto filled = region.fill(image, path, 0660);
+        REQUIRE_FALSE(filled.has_value());
+        CHECK(filled.error().sys_errno == EPERM);
+        CHECK(filled.error().path == path);
+        CHECK(names_in(folder.path()).empty());
+        CHECK(region.fill(image, path).has_value());
+        region.remove();
+      }))
+    return;
   region.reset();
 }
 
 TEST_CASE("where no name can be given, nothing is left behind") {
   const TemporaryFolder folder;
   Region& region = new_region();
-  held::while_failing(SYS_renameat2, EPERM, [&] {
-    const auto filled = fill_region(region, folder / "a.mmstats", 1);
-    CHECK_FALSE(filled.has_value());
-    if (!filled) CHECK(filled.error().sys_errno == EPERM);
-    CHECK_FALSE(region.is_file());
-  });
+  if (!held::while_failing(SYS_renameat2, EPERM, [&] {
+        const auto filled = fill_region(region, folder / "a.mmstats", 1);
+        CHECK_FALSE(filled.has_value());
+        if (!filled) CHECK(filled.error().sys_errno == EPERM);
+        CHECK_FALSE(region.is_file());
+      }))
+    return;
   CHECK(names_in(folder.path()).empty());
 }
 
@@ -130,12 +133,13 @@ TEST_CASE("of two that replace an abandoned file at the same time, the second ta
   const auto path = sample::write(folder, "a.mmstats", sample::file(sample::counter("hits", 7)));
   Region& slow = new_region();
   Region& quick = new_region();
-  held::while_held(
-      SYS_flock, 1, [&] { CHECK(fill_region(slow, path, 1).has_value()); },
-      [&] {
-        CHECK(fill_region(quick, path, 2).has_value());
-        CHECK(quick.path() == path);
-      });
+  if (!held::while_held(
+          SYS_flock, 1, [&] { CHECK(fill_region(slow, path, 1).has_value()); },
+          [&] {
+            CHECK(fill_region(quick, path, 2).has_value());
+            CHECK(quick.path() == path);
+          }))
+    return;
   CHECK(hits_of(path) == 2);
   CHECK(slow.path() == folder / "a.1.mmstats");
   CHECK(hits_of(slow.path()) == 1);
@@ -148,13 +152,14 @@ TEST_CASE("until it is replaced, nobody can lock an abandoned file or begin to w
   const auto path = sample::write(folder, "a.mmstats", sample::file(sample::counter("hits", 7)));
   const int other = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   Region& region = new_region();
-  held::while_held(
-      held::kRename, 1, [&] { CHECK(fill_region(region, path, 1).has_value()); },
-      [&] {
-        CHECK(::flock(other, LOCK_EX | LOCK_NB) != 0);
-        CHECK(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC) == -1);
-        CHECK(errno == EWOULDBLOCK);
-      });
+  if (!held::while_held(
+          held::kRename, 1, [&] { CHECK(fill_region(region, path, 1).has_value()); },
+          [&] {
+            CHECK(::flock(other, LOCK_EX | LOCK_NB) != 0);
+            CHECK(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC) == -1);
+            CHECK(errno == EWOULDBLOCK);
+          }))
+    return;
   CHECK(region.path() == path);
   CHECK(hits_of(path) == 1);
   CHECK(::flock(other, LOCK_EX | LOCK_NB) == 0);
@@ -170,17 +175,18 @@ TEST_CASE("no descriptor is kept, and programs that are started meanwhile inheri
   const std::string field = sample::counter(std::string(5000, 'x'), 3);
   for (const long call : {long{SYS_fallocate}, long{SYS_flock}}) {
     Region& region = new_region();
-    held::while_held(
-        call, held::kAtEach,
-        [&] {
-          CHECK(fill_region(region, path, 1).has_value());
-          const auto end = sample::file(sample::counter("hits", 1)).size() - 2;
-          CHECK(region.append(end, sample::bytes(field)).has_value());
-        },
-        [&] {
-          CHECK(inherited_descriptors() == inherited);
-          CHECK(open_descriptors().size() > before.size());
-        });
+    if (!held::while_held(
+            call, held::kAtEach,
+            [&] {
+              CHECK(fill_region(region, path, 1).has_value());
+              const auto end = sample::file(sample::counter("hits", 1)).size() - 2;
+              CHECK(region.append(end, sample::bytes(field)).has_value());
+            },
+            [&] {
+              CHECK(inherited_descriptors() == inherited);
+              CHECK(open_descriptors().size() > before.size());
+            }))
+      return;
     CHECK(region.file_bytes() == 8192);
     CHECK(open_descriptors() == before);
     region.remove();
@@ -240,14 +246,15 @@ TEST_CASE("a region whose file had no room takes fields again when it is used fo
   const std::string small = sample::counter("small", 4);
   Region& region = new_region();
   REQUIRE(fill_region(region, path, 1).has_value());
-  held::while_failing(SYS_fallocate, ENOSPC, [&] {
-    const auto appended = region.append(end, sample::bytes(large));
-    CHECK_FALSE(appended.has_value());
-    if (!appended) CHECK(appended.error().sys_errno == ENOSPC);
-    // Its list has ended for good: what comes after would be read without what is missing.
-    CHECK(region.append(end + large.size(), sample::bytes(small)).has_value());
-    CHECK(FileContent(path).numbers.size() == 1);
-  });
+  if (!held::while_failing(SYS_fallocate, ENOSPC, [&] {
+        const auto appended = region.append(end, sample::bytes(large));
+        CHECK_FALSE(appended.has_value());
+        if (!appended) CHECK(appended.error().sys_errno == ENOSPC);
+        // Its list has ended for good: what comes after would be read without what is missing.
+        CHECK(region.append(end + large.size(), sample::bytes(small)).has_value());
+        CHECK(FileContent(path).numbers.size() == 1);
+      }))
+    return;
   region.remove();
   region.reset();
   REQUIRE(fill_region(region, path, 2).has_value());
@@ -292,7 +299,7 @@ TEST_CASE("a file that nobody has open is replaced only if its owner is known to
     if (row.sees_mappings) {
       fill();
     } else {
-      held::while_failing(SYS_fstatfs, ENOSYS, fill);
+      if (!held::while_failing(SYS_fstatfs, ENOSYS, fill)) return;
     }
     CHECK(region.path() == (row.replaced ? path : folder / "a.1.mmstats"));
     CHECK(hits_of(path) == (row.replaced ? 1 : 7));
@@ -368,9 +375,10 @@ TEST_CASE("a file gets its field though somebody who asks for its writers keeps 
     const auto path = folder / "a.mmstats";
     Region& region = new_region();
     REQUIRE(fill_region(region, path, 1).has_value());
-    held::while_failing_first(3, SYS_openat, EWOULDBLOCK, [&] {
-      CHECK(region.append(field.at, sample::bytes(field.bytes)).has_value());
-    });
+    if (!held::while_failing_first(3, SYS_openat, EWOULDBLOCK, [&] {
+          CHECK(region.append(field.at, sample::bytes(field.bytes)).has_value());
+        }))
+      return;
     CHECK(FileContent(path).numbers.size() == 2);
     region.remove();
     region.reset();
@@ -383,14 +391,15 @@ TEST_CASE("whoever keeps writers away for long is not waited for") {
   Region& region = new_region();
   REQUIRE(fill_region(region, folder / "a.mmstats", 1).has_value());
   int tries = 0;
-  held::while_failing_first(
-      1'000'000, SYS_openat, EWOULDBLOCK,
-      [&] {
-        const auto appended = region.append(field.at, sample::bytes(field.bytes));
-        CHECK_FALSE(appended.has_value());
-        if (!appended) CHECK(appended.error().sys_errno == EWOULDBLOCK);
-      },
-      [&] { ++tries; });
+  if (!held::while_failing_first(
+          1'000'000, SYS_openat, EWOULDBLOCK,
+          [&] {
+            const auto appended = region.append(field.at, sample::bytes(field.bytes));
+            CHECK_FALSE(appended.has_value());
+            if (!appended) CHECK(appended.error().sys_errno == EWOULDBLOCK);
+          },
+          [&] { ++tries; }))
+    return;
   CHECK(tries <= 101);
   region.remove();
   region.reset();
@@ -407,13 +416,14 @@ TEST_CASE("what an abandoned file says is read before others are kept from writi
     for (const long call : {long{SYS_pread64}, long{SYS_openat}, long{SYS_fstatfs}}) {
       folder.write("a.mmstats", made.padded());
       Region& region = new_region();
-      held::while_held(
-          call, held::kAtEach, [&] { CHECK(fill_region(region, path, 1).has_value()); },
-          [&] {
-            const int fd = ::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
-            CHECK(fd >= 0);
-            ::close(fd);
-          });
+      if (!held::while_held(
+              call, held::kAtEach, [&] { CHECK(fill_region(region, path, 1).has_value()); },
+              [&] {
+                const int fd = ::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+                CHECK(fd >= 0);
+                ::close(fd);
+              }))
+        return;
       region.remove();
       region.reset();
     }
@@ -425,12 +435,13 @@ TEST_CASE("a file that somebody writes and closes while it is looked at is not r
   const auto path = sample::write(folder, "a.mmstats", sample::file(sample::counter("hits", 7)));
   Region& region = new_region();
   // First only its first byte is read.
-  held::while_held(
-      SYS_pread64, 2, [&] { CHECK(fill_region(region, path, 1).has_value()); },
-      [&] {
-        const auto longer = sample::file(sample::counter("hits", 8) + sample::counter("more", 9));
-        sample::write(folder, "a.mmstats", longer);
-      });
+  if (!held::while_held(
+          SYS_pread64, 2, [&] { CHECK(fill_region(region, path, 1).has_value()); },
+          [&] {
+            const auto longer = sample::file(sample::counter("hits", 8) + sample::counter("more", 9));
+            sample::write(folder, "a.mmstats", longer);
+          }))
+    return;
   CHECK(region.path() == folder / "a.1.mmstats");
   CHECK(hits_of(path) == 8);
   region.reset();

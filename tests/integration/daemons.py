@@ -76,6 +76,20 @@ def workspace():
         shutil.rmtree(path)
 
 
+def with_hosts(folder, hosts):
+    """The beginning of a command that finds names of hosts as this text, a file /etc/hosts, has them; None where
+    we may not arrange that."""
+    path = os.path.join(folder, "hosts")
+    with open(path, "w") as file:
+        file.write(hosts)
+    inside = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', path]
+    return inside if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode == 0 else None
+
+
+# A name as localhost is on most machines, where many a server has the IPv4 address alone.
+BOTH_HOSTS = "::1 both.test\n127.0.0.1 both.test\n"
+
+
 def read_log(path):
     if not os.path.exists(path):
         return ""

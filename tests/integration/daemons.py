@@ -24,6 +24,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 HOST = "testhost"
 # Slow machines and instrumented programs need longer, never differently.
 TIME_SCALE = float(os.environ.get("MMSTATS_TEST_TIME_SCALE", "1"))
+# Seconds to wait for what is sure to come. On a busy machine, with daemons ahead of it, a test may get a
+# fiftieth of a processor.
+PATIENCE = 60 * TIME_SCALE
 COLLECTD_MODULES = os.environ.get("COLLECTD_MODULES", "/usr/lib/collectd")
 COLLECTD_TYPES = "/usr/share/collectd/types.db"
 
@@ -187,7 +190,7 @@ def port_answers(port):
 def open_page(port, target):
     # No proxy, whatever the environment says: loopback only.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    return opener.open(f"http://127.0.0.1:{port}{target}", timeout=20 * TIME_SCALE)
+    return opener.open(f"http://127.0.0.1:{port}{target}", timeout=PATIENCE)
 
 
 def program(name):
@@ -267,7 +270,7 @@ class Collectd(Daemon):
     def command(self, line):
         """The answer's lines to one line of the unixsock protocol, the status left out."""
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10 * TIME_SCALE)
+            connection.settimeout(PATIENCE)
             connection.connect(self.socket_path)
             stream = connection.makefile("rw", errors="surrogateescape")
             stream.write(line + "\n")

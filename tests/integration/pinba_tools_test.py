@@ -25,7 +25,7 @@ RUN = os.environ["MMSTATS_PINBA_RUN"]
 DUMP = os.environ["MMSTATS_PINBA_DUMP"]
 WEB = os.environ["MMSTATS_PINBA_WEB"]
 DATA = os.path.join(daemons.HERE, "..", "data", "pinba")
-SECONDS = 20 * daemons.TIME_SCALE
+SECONDS = daemons.PATIENCE
 
 
 def python(text):

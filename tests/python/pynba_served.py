@@ -43,7 +43,7 @@ def run_script(text, *arguments, inside=(), **environment):
         check=True,
         capture_output=True,
         text=True,
-        timeout=60 * daemons.TIME_SCALE,
+        timeout=daemons.PATIENCE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment},
     )
 

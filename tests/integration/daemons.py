@@ -4,6 +4,7 @@ All are context managers. Starting waits until the daemon answers; leaving stops
 clean exit, or, if the test failed, prints its log.
 """
 
+import atexit
 import contextlib
 import glob
 import grp
@@ -66,11 +67,21 @@ def free_port():
 _reservations = []
 
 
+def tells_mappings(folder):
+    """Whether the file system tells who has a file mapped (core/format/lease.h)."""
+    command = ["stat", "--file-system", "--format=%T", folder]
+    kind = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return kind in ("tmpfs", "ext2/ext3", "xfs", "btrfs")
+
+
 @contextlib.contextmanager
 def workspace():
     """A private folder. Its path is short: a Unix socket's must stay below 108 bytes, and collectd cuts
-    a longer one silently."""
+    a longer one silently. In a container, whose /tmp is an overlay, it is in memory: the library tells there as
+    everywhere whose files are abandoned."""
     parent = tempfile.gettempdir()
+    if not tells_mappings(parent) and tells_mappings("/dev/shm"):
+        parent = "/dev/shm"
     path = tempfile.mkdtemp(prefix="mmt", dir=parent if len(parent) < 60 else "/tmp")
     os.chmod(path, 0o755)
     try:
@@ -240,6 +251,10 @@ def mmstats_block(folder, block="", module=None):
     """
     modules = os.path.join(folder, "modules")
     os.makedirs(modules, exist_ok=True)
+    if os.statvfs(modules).f_flag & os.ST_NOEXEC:  # as of a container's memory
+        modules = tempfile.mkdtemp(prefix="mmstats-modules-")
+        os.chmod(modules, 0o755)
+        atexit.register(shutil.rmtree, modules, ignore_errors=True)
     shutil.copy(module or os.environ["MMSTATS_PLUGIN"], os.path.join(modules, "mmstats.so"))
     text = f'PluginDir "{modules}"\nLoadPlugin mmstats\nPluginDir "{COLLECTD_MODULES}"\n'
     return text + (f"<Plugin mmstats>\n{block}\n</Plugin>\n" if block else "")

@@ -75,12 +75,12 @@ def tells_mappings(folder):
 
 
 @contextlib.contextmanager
-def workspace():
+def workspace(mappings_matter=False):
     """A private folder. Its path is short: a Unix socket's must stay below 108 bytes, and collectd cuts
-    a longer one silently. In a container, whose /tmp is an overlay, it is in memory: the library tells there as
-    everywhere whose files are abandoned."""
+    a longer one silently. `mappings_matter`: in a container, whose /tmp is an overlay, it is in memory, for the
+    library to tell whose files are abandoned; there are but 64 MB of that."""
     parent = tempfile.gettempdir()
-    if not tells_mappings(parent) and tells_mappings("/dev/shm"):
+    if mappings_matter and not tells_mappings(parent) and tells_mappings("/dev/shm"):
         parent = "/dev/shm"
     path = tempfile.mkdtemp(prefix="mmt", dir=parent if len(parent) < 60 else "/tmp")
     os.chmod(path, 0o755)

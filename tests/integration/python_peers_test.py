@@ -158,7 +158,7 @@ class PeersTest(unittest.TestCase):
         """Starts all daemons. `kinds`: the requests that the service is sent."""
         print(f"MMSTATS_PEERS_SEED={SEED}", flush=True)
         self.dice = random.Random(SEED)
-        workspace = self.enterContext(daemons.workspace())
+        workspace = self.enterContext(daemons.workspace(mappings_matter=True))
         self.server = Server(workspace, command)
         block = f"""
             <Files "peers">

@@ -82,7 +82,7 @@ class Worker:
     def __init__(self, path, dice, pid=None):
         self.path = path
         self.orders, theirs = socket.socketpair()
-        self.orders.settimeout(20 * daemons.TIME_SCALE)
+        self.orders.settimeout(daemons.PATIENCE)
         seed = dice.randrange(2**32)
         self.pid = os.fork() if pid is None else own_pids.fork_as(pid)
         if self.pid == 0:

@@ -57,7 +57,7 @@ class CleanstatsTest(unittest.TestCase):
         """The lines that it prints, with an empty environment but for `environment`."""
         result = subprocess.run([*wrapper, self.program, *arguments], env={"PATH": "/usr/bin:/bin", **environment},
                                 stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-                                timeout=60 * daemons.TIME_SCALE)
+                                timeout=daemons.PATIENCE)
         self.assertEqual((result.returncode, result.stderr), (status, ""), result.stdout)
         return result.stdout.splitlines()
 
@@ -296,7 +296,7 @@ class CleanstatsTest(unittest.TestCase):
         self.assertIn("/\\x1B[2Jx.mmstats", line)
         path = self.publish("\u202ex", pid=dead_pid())
         result = subprocess.run([self.program, "--dry-run", "--json", path], capture_output=True, check=True,
-                                timeout=60 * daemons.TIME_SCALE)
+                                timeout=daemons.PATIENCE)
         self.assertNotRegex(result.stdout, rb"[^\n -~]")
         self.assertEqual(json.loads(result.stdout)[0]["file"], path)
         (line, _) = self.run_it(path)
@@ -399,7 +399,7 @@ class CleanstatsTest(unittest.TestCase):
                 with open(self.publish("b", **replace()), "rb") as new:
                     os.rename(new.name, path)
                     os.kill(int(stopped[1]), signal.SIGCONT)
-                    lines = tracer.communicate(timeout=60 * daemons.TIME_SCALE)[0].splitlines()
+                    lines = tracer.communicate(timeout=daemons.PATIENCE)[0].splitlines()
                     self.assertEqual(lines, [f"PID {pid} not found, but {path} is another file by now, skipping.",
                                              "Removed 0  -  0 alive"])
                     self.assertTrue(os.path.samestat(os.stat(path), os.stat(new.fileno())))

@@ -92,7 +92,7 @@ class ConfigTest(unittest.TestCase):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=60 * daemons.TIME_SCALE,
+            timeout=daemons.PATIENCE,
             check=False,
         )
         with open(os.path.join(collectd.folder, "messages")) as log:

@@ -4,6 +4,7 @@ All are context managers. Starting waits until the daemon answers; leaving stops
 clean exit, or, if the test failed, prints its log.
 """
 
+import atexit
 import contextlib
 import glob
 import grp
@@ -24,6 +25,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 HOST = "testhost"
 # Slow machines and instrumented programs need longer, never differently.
 TIME_SCALE = float(os.environ.get("MMSTATS_TEST_TIME_SCALE", "1"))
+# Seconds to wait for what is sure to come. On a busy machine, with daemons ahead of it, a test may get a
+# fiftieth of a processor.
+PATIENCE = 60 * TIME_SCALE
 COLLECTD_MODULES = os.environ.get("COLLECTD_MODULES", "/usr/lib/collectd")
 COLLECTD_TYPES = "/usr/share/collectd/types.db"
 
@@ -63,17 +67,41 @@ def free_port():
 _reservations = []
 
 
+def tells_mappings(folder):
+    """Whether the file system tells who has a file mapped (core/format/lease.h)."""
+    command = ["stat", "--file-system", "--format=%T", folder]
+    kind = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return kind in ("tmpfs", "ext2/ext3", "xfs", "btrfs")
+
+
 @contextlib.contextmanager
-def workspace():
+def workspace(mappings_matter=False):
     """A private folder. Its path is short: a Unix socket's must stay below 108 bytes, and collectd cuts
-    a longer one silently."""
+    a longer one silently. `mappings_matter`: in a container, whose /tmp is an overlay, it is in memory, for the
+    library to tell whose files are abandoned; there are but 64 MB of that."""
     parent = tempfile.gettempdir()
+    if mappings_matter and not tells_mappings(parent) and tells_mappings("/dev/shm"):
+        parent = "/dev/shm"
     path = tempfile.mkdtemp(prefix="mmt", dir=parent if len(parent) < 60 else "/tmp")
     os.chmod(path, 0o755)
     try:
         yield path
     finally:
         shutil.rmtree(path)
+
+
+def with_hosts(folder, hosts):
+    """The beginning of a command that finds names of hosts as this text, a file /etc/hosts, has them; None where
+    we may not arrange that."""
+    path = os.path.join(folder, "hosts")
+    with open(path, "w") as file:
+        file.write(hosts)
+    inside = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', path]
+    return inside if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode == 0 else None
+
+
+# A name as localhost is on most machines, where many a server has the IPv4 address alone.
+BOTH_HOSTS = "::1 both.test\n127.0.0.1 both.test\n"
 
 
 def read_log(path):
@@ -173,7 +201,7 @@ def port_answers(port):
 def open_page(port, target):
     # No proxy, whatever the environment says: loopback only.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    return opener.open(f"http://127.0.0.1:{port}{target}", timeout=20 * TIME_SCALE)
+    return opener.open(f"http://127.0.0.1:{port}{target}", timeout=PATIENCE)
 
 
 def program(name):
@@ -223,6 +251,10 @@ def mmstats_block(folder, block="", module=None):
     """
     modules = os.path.join(folder, "modules")
     os.makedirs(modules, exist_ok=True)
+    if os.statvfs(modules).f_flag & os.ST_NOEXEC:  # as of a container's memory
+        modules = tempfile.mkdtemp(prefix="mmstats-modules-")
+        os.chmod(modules, 0o755)
+        atexit.register(shutil.rmtree, modules, ignore_errors=True)
     shutil.copy(module or os.environ["MMSTATS_PLUGIN"], os.path.join(modules, "mmstats.so"))
     text = f'PluginDir "{modules}"\nLoadPlugin mmstats\nPluginDir "{COLLECTD_MODULES}"\n'
     return text + (f"<Plugin mmstats>\n{block}\n</Plugin>\n" if block else "")
@@ -253,7 +285,7 @@ class Collectd(Daemon):
     def command(self, line):
         """The answer's lines to one line of the unixsock protocol, the status left out."""
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10 * TIME_SCALE)
+            connection.settimeout(PATIENCE)
             connection.connect(self.socket_path)
             stream = connection.makefile("rw", errors="surrogateescape")
             stream.write(line + "\n")

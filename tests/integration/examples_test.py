@@ -8,7 +8,7 @@ import subprocess
 import unittest
 from collections import Counter
 
-from daemons import free_port, wait_until, workspace
+from daemons import PATIENCE, free_port, wait_until, workspace
 from mmstats_reader import read
 
 WEB_SERVICE = os.environ["MMSTATS_WEB_SERVICE"]
@@ -31,7 +31,7 @@ class WebServiceTest(unittest.TestCase):
 
     def ask(self, path):
         """Status and size of the answer; None if nobody is there."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -75,7 +75,7 @@ class WebServiceTest(unittest.TestCase):
 
         left = [path for path in self.files() if f"-{victim}-" in path]
         self.service.terminate()
-        self.assertEqual(self.service.wait(20), 0)
+        self.assertEqual(self.service.wait(PATIENCE), 0)
         # Only who was killed could not take its files away.
         self.assertEqual(sorted(self.files()), sorted(left))
         self.assertTrue(left)

@@ -47,7 +47,7 @@ class Worker:
 
     def __exit__(self, *_):
         self.process.stdin.close()
-        assert self.process.wait(20 * daemons.TIME_SCALE) == 0
+        assert self.process.wait(daemons.PATIENCE) == 0
         self.process.stdout.close()
 
     def add(self, values):

@@ -56,7 +56,7 @@ class Worker:
         if how == "kill":
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.stdin.close()
-        status = self.process.wait(20 * daemons.TIME_SCALE)
+        status = self.process.wait(daemons.PATIENCE)
         # The other process keeps this open to its end.
         assert self.process.stdout.read() == b""
         self.process.stdout.close()

@@ -27,7 +27,7 @@ MMASH = os.environ["MMSTATS_MMASH"]
 SOURCE = os.path.join(daemons.HERE, "..", "..")
 PAGE = os.path.join(SOURCE, "core", "tools", "mmash", "page")
 CORPUS = os.path.join(daemons.HERE, "..", "data", "corpus")
-SECONDS = 20 * daemons.TIME_SCALE
+SECONDS = daemons.PATIENCE
 OPEN_METRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 
 
@@ -854,7 +854,7 @@ class MmashTest(unittest.TestCase):
         subprocess.run(
             [daemons.program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=metrics.example",
              "-keyout", certificate + ".key", "-out", certificate],
-            check=True, capture_output=True, timeout=60 * daemons.TIME_SCALE,
+            check=True, capture_output=True, timeout=daemons.PATIENCE,
         )
         for theirs, ours in {
             "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",

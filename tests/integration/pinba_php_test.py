@@ -13,7 +13,7 @@ import pinba_packets
 
 DUMP = os.environ["MMSTATS_PINBA_DUMP"]
 LIBRARY = os.environ["MMSTATS_PINBA_LIBRARY"]
-SECONDS = 20 * daemons.TIME_SCALE
+SECONDS = daemons.PATIENCE
 
 # The same request in PHP and in C. 0 is what PHP has as the status of the command line.
 PHP = """

@@ -131,7 +131,7 @@ class Sender:
 
     def drain(self):
         """Waits until all is taken."""
-        deadline = time.monotonic() + 20 * daemons.TIME_SCALE
+        deadline = time.monotonic() + daemons.PATIENCE
         while waiting(self.port):
             assert time.monotonic() < deadline, "packets are not taken"
 

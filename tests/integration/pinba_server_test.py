@@ -28,7 +28,7 @@ RUN = os.environ["MMSTATS_PINBA_RUN"]
 SLURPSTATS = os.environ["MMSTATS_SLURPSTATS"]
 CLEANSTATS = os.environ["MMSTATS_CLEANSTATS"]
 DATA = os.path.join(daemons.HERE, "..", "data", "pinba")
-SECONDS = 20 * daemons.TIME_SCALE
+SECONDS = daemons.PATIENCE
 SEED = int(os.environ.get("MMSTATS_CHAOS_SEED") or random.SystemRandom().randrange(2**32))
 LOST = ("pinba_receiver_lost_packets_total", "pinba_receiver_refused_packets_total")
 

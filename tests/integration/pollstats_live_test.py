@@ -55,7 +55,7 @@ class Terminal:
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            timeout=20 * daemons.TIME_SCALE,
+            timeout=daemons.PATIENCE,
             check=True,
             text=True,
         ).stdout
@@ -316,7 +316,7 @@ class LiveTest(unittest.TestCase):
             terminal.wait_for("every 0.2 s")
             # Another one, with the same files and half the delay, sees five scans with the new value.
             subprocess.run([POLLSTATS, "-c", "5", "-d", "0.1", "web.requests", self.glob], stdout=subprocess.DEVNULL,
-                           timeout=20 * daemons.TIME_SCALE, check=True)
+                           timeout=daemons.PATIENCE, check=True)
             terminal.keys("n")
             terminal.wait_for("^LABEL▼")
             self.assertRegex(terminal.text(), r"(?m)^web\.requests +1,000 ")

@@ -29,7 +29,7 @@ def run(*arguments, **environment):
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        timeout=60 * daemons.TIME_SCALE,
+        timeout=daemons.PATIENCE,
         check=False,
         text=True,
     )
@@ -60,7 +60,7 @@ class Polling:
 
     def line(self):
         while b"\n" not in self.got:
-            ready, _, _ = select.select([self.process.stdout], [], [], 30 * daemons.TIME_SCALE)
+            ready, _, _ = select.select([self.process.stdout], [], [], daemons.PATIENCE)
             assert ready, "no line came"
             more = os.read(self.process.stdout.fileno(), 65536)
             assert more, f"it ended: {self.process.stderr.read()}"
@@ -88,7 +88,7 @@ class Polling:
 
     def end(self, sent):
         self.process.send_signal(sent)
-        code = self.process.wait(20 * daemons.TIME_SCALE)
+        code = self.process.wait(daemons.PATIENCE)
         return code, self.process.stderr.read().decode()
 
 
@@ -336,7 +336,7 @@ class TerminalTest(Case):
         except OSError:  # the other end is closed
             pass
         os.close(main)
-        self.assertEqual(process.wait(30 * daemons.TIME_SCALE), 0)
+        self.assertEqual(process.wait(daemons.PATIENCE), 0)
         return output.decode().replace("\r\n", "\n")
 
     def test_colour_is_for_terminals_and_never_under_no_color(self):
@@ -382,13 +382,13 @@ class EndTest(Case):
                 polling.line()
                 polling.line()
                 polling.process.stdout.close()
-                self.assertEqual(polling.process.wait(20 * daemons.TIME_SCALE), -signal.SIGPIPE)
+                self.assertEqual(polling.process.wait(daemons.PATIENCE), -signal.SIGPIPE)
                 self.assertEqual(polling.process.stderr.read(), b"")
 
     def test_output_that_cannot_be_written_is_an_error(self):
         with open("/dev/full", "w") as full:
             result = subprocess.run([POLLSTATS, "hits", self.glob], stdout=full, stderr=subprocess.PIPE,
-                                    timeout=60 * daemons.TIME_SCALE, check=False)
+                                    timeout=daemons.PATIENCE, check=False)
         self.assertEqual(result.returncode, 1)
         self.assertIn(b"No space left", result.stderr)
 

@@ -41,7 +41,7 @@ def runs(program, tail="", **environment):
         else:
             raise AssertionError(f"the program ended early, and printed: {''.join(printed)}")
         yield "".join(printed)
-        process.communicate("\n", 60 * daemons.TIME_SCALE)
+        process.communicate("\n", daemons.PATIENCE)
     assert process.returncode == 0, f"the program ended with {process.returncode}"
 
 
@@ -83,7 +83,7 @@ class PagesTest(unittest.TestCase):
         theirs, ours, at_run_time = blocks("from_statsd.md", "python")
         with socket.socket(type=socket.SOCK_DGRAM) as server:
             server.bind(("127.0.0.1", 0))
-            server.settimeout(60 * daemons.TIME_SCALE)
+            server.settimeout(daemons.PATIENCE)
             theirs = theirs.replace("localhost", "127.0.0.1").replace("8125", str(server.getsockname()[1]))
             with runs(theirs):
                 packets = [server.recv(1000).decode() for _ in range(30)]

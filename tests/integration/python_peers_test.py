@@ -158,7 +158,7 @@ class PeersTest(unittest.TestCase):
         """Starts all daemons. `kinds`: the requests that the service is sent."""
         print(f"MMSTATS_PEERS_SEED={SEED}", flush=True)
         self.dice = random.Random(SEED)
-        workspace = self.enterContext(daemons.workspace())
+        workspace = self.enterContext(daemons.workspace(mappings_matter=True))
         self.server = Server(workspace, command)
         block = f"""
             <Files "peers">
@@ -279,6 +279,8 @@ class PeersTest(unittest.TestCase):
 
     def end(self, least_workers):
         self.server.stop(120)
+        if self.server.process.returncode < 0:
+            self.killed.add(self.server.pid)  # by its own hand: daemons.UVICORN_EXIT_CODES
         self.seen_since(time.time())
         self.settle()
         # gunicorn kills, too, on a reload: with a signal that Python does not heed any more while it ends.

@@ -30,7 +30,7 @@ def fetch(path):
         [daemons.program("rrdtool"), "fetch", path, "AVERAGE", "--start", "end-120s", "--end", "now"],
         stdout=subprocess.PIPE,
         check=True,
-        timeout=20 * daemons.TIME_SCALE,
+        timeout=daemons.PATIENCE,
     ).stdout.decode()
     values = [line.split(": ")[1] for line in output.splitlines() if ": " in line]
     return [float(value) for value in values if "nan" not in value]

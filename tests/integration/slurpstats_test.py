@@ -21,7 +21,7 @@ def run(*arguments, **environment):
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        timeout=60 * daemons.TIME_SCALE,
+        timeout=daemons.PATIENCE,
         check=False,
     )
 
@@ -205,7 +205,7 @@ class SlurpstatsTest(unittest.TestCase):
                 process.stdout.close()
                 errors = process.stderr.read()
                 process.stderr.close()
-                code = process.wait(20 * daemons.TIME_SCALE)
+                code = process.wait(daemons.PATIENCE)
                 self.assertEqual(errors, b"")
                 self.assertIn(code, (0, -signal.SIGPIPE, 128 + signal.SIGPIPE))
 
@@ -213,7 +213,7 @@ class SlurpstatsTest(unittest.TestCase):
         path = self.publish("a.mmstats", writer.counter("requests", 42))
         with open("/dev/full", "wb") as full:
             result = subprocess.run([SLURPSTATS, path], stdout=full, stderr=subprocess.PIPE,
-                                    timeout=60 * daemons.TIME_SCALE, check=False)
+                                    timeout=daemons.PATIENCE, check=False)
         self.assertEqual(result.returncode, 1)
         self.assertTrue(result.stderr)
 

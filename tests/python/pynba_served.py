@@ -35,15 +35,15 @@ class PinbaServer(pinba_packets.Server):
         return self.wait(1)[0]
 
 
-def run_script(text, *arguments, **environment):
-    """Runs a script of its own in this interpreter; its output."""
+def run_script(text, *arguments, inside=(), **environment):
+    """Runs a script of its own in this interpreter, behind the words of `inside`; its output."""
     paths = [os.environ.get("PYTHONPATH", ""), HERE]
     return subprocess.run(
-        [sys.executable, "-B", "-c", textwrap.dedent(text), *map(str, arguments)],
+        [*inside, sys.executable, "-B", "-c", textwrap.dedent(text), *map(str, arguments)],
         check=True,
         capture_output=True,
         text=True,
-        timeout=60 * daemons.TIME_SCALE,
+        timeout=daemons.PATIENCE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment},
     )
 

@@ -44,7 +44,7 @@ def run(text):
         [sys.executable, "-B", "-c", text],
         capture_output=True,
         text=True,
-        timeout=60 * pynba_served.daemons.TIME_SCALE,
+        timeout=pynba_served.daemons.PATIENCE,
     )
 
 

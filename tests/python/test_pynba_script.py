@@ -171,6 +171,34 @@ class Scripts(unittest.TestCase):
         )
         self.assertEqual(self.server.one().script_name, "short")
 
+    def test_whose_server_refuses_at_its_first_address_reach_the_next(self):
+        """Though they end once the packet has gone to the first, and nobody lets go of the reporter."""
+        with pynba_served.daemons.workspace() as folder:
+            inside = pynba_served.daemons.with_hosts(folder, pynba_served.daemons.BOTH_HOSTS)
+            if inside is None:
+                self.skipTest("needs a name space with other hosts in it")
+            run_script(
+                """
+                import sys, threading, time
+                import pynba.reporter
+                from pynba.util import ScriptMonitor
+                pynba.reporter._AT_EXIT = 60.0  # however busy the machine is
+                sent = threading.Event()
+                def work():
+                    reporter = pynba.reporter.Reporter(("both.test", int(sys.argv[1])))
+                    ScriptMonitor(None, scriptname="only", reporter=reporter).send()
+                    while not reporter.counts["sent"]:
+                        time.sleep(0.001)
+                    sent.set()
+                    threading.Event().wait()
+                threading.Thread(target=work, daemon=True).start()
+                sent.wait()
+                """,
+                self.server.port,
+                inside=inside,
+            )
+        self.assertEqual(self.server.one().script_name, "only")
+
     def test_that_come_one_after_the_other_keep_no_reporters(self):
         from pynba.reporter import _left
 

@@ -51,7 +51,7 @@ class Load:
         self._lock = threading.Lock()
 
     def _ask(self, path):
-        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20 * daemons.TIME_SCALE)
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=daemons.PATIENCE)
         try:
             client.request("GET", path)
             answer = client.getresponse()

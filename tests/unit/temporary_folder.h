@@ -11,11 +11,11 @@
 #include <stdexcept>
 #include <string>
 
+#include "format/lease.h"
+
 class TemporaryFolder {
  public:
-  TemporaryFolder()
-      : path_(boost::filesystem::temp_directory_path() /
-              boost::filesystem::unique_path("mmstats-test-%%%%-%%%%-%%%%")) {
+  TemporaryFolder() : path_(base() / boost::filesystem::unique_path("mmstats-test-%%%%-%%%%-%%%%")) {
     boost::filesystem::create_directories(path_);
   }
   TemporaryFolder(const TemporaryFolder&) = delete;
@@ -38,5 +38,18 @@ class TemporaryFolder {
   }
 
  private:
+  // Tests ask who has a file mapped. The file system of a container's /tmp, an overlay, does not tell; memory
+  // does.
+  static boost::filesystem::path base() {
+    auto usual = boost::filesystem::temp_directory_path();
+    return !tells_mappings(usual.c_str()) && tells_mappings("/dev/shm") ? "/dev/shm" : usual;
+  }
+  static bool tells_mappings(const char* folder) {
+    const int fd = ::open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool tells = mmstats::sees_mappings(fd);
+    if (fd >= 0) ::close(fd);
+    return tells;
+  }
+
   boost::filesystem::path path_;
 };

@@ -22,6 +22,9 @@ constexpr milliseconds kFullRetry{1};  // until the socket may have room again
 // How long flush() gives an address to refuse, while others of the name could take the packet. On this
 // machine it comes at once.
 constexpr milliseconds kRefusal{10};
+// How long it is asked for if nobody sends or flushes: refusals of other machines, and on a busy one, take
+// longer.
+constexpr milliseconds kLongestRefusal{1'000};
 
 }  // namespace
 
@@ -42,6 +45,7 @@ void Destination::close_socket() {
 void Destination::drop_all() {
   close_socket();
   queue_.clear();
+  ask_at_ = Clock::time_point::max();
 }
 
 void Destination::become_child() {
@@ -127,7 +131,24 @@ void Destination::keep(std::span<const std::byte> message, std::size_t packets) 
     sent_size_ = message.size() / packets;
     sent_at_ = Clock::now();
   } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): sent it is
+    return;
   }
+  // An address that has taken packets for a while costs no more waking up.
+  if (last_sent_at_ < used_since_ + kRefusal && ask_at_ == Clock::time_point::max()) begin_to_ask();
+}
+
+// The caller may send nothing more for long.
+void Destination::begin_to_ask() {
+  ask_pause_ = kRefusal;
+  ask_at_ = sent_at_ + kRefusal;
+}
+
+void Destination::ask(Clock::time_point now) {
+  if (now < ask_at_) return;
+  ask_pause_ *= 2;
+  ask_at_ = ask_pause_ < kLongestRefusal ? now + ask_pause_ : Clock::time_point::max();
+  take_refusals(false);
+  if (sent_.empty()) ask_at_ = Clock::time_point::max();
 }
 
 // Goes on with the next address, if one is left, and first with what was sent to this one.
@@ -142,7 +163,11 @@ void Destination::refused() {
     if (at < sent_.size()) continue;
     sent_at_ = Clock::now();
     unasked_ = true;
-    if (untried_ == 0) sent_.clear();
+    if (untried_ == 0) {
+      sent_.clear();
+    } else {
+      begin_to_ask();
+    }
     return;
   }
   ++counts_.refused;

@@ -33,6 +33,9 @@ class Destination {
   // Whether an address may still refuse what could be sent to the next one, or what was sent in the last
   // `refusal`.
   [[nodiscard]] bool may_come_back(Clock::time_point now, Clock::duration refusal) const;
+  // For who waits beside the callers: takes the refusals that it is time for. ask_at() says when that is
+  // next.
+  void ask(Clock::time_point now);
 
   // Of a name. Nothing found: the old addresses may still do, and retry_interval goes by.
   void look_up_begins();
@@ -50,6 +53,7 @@ class Destination {
   [[nodiscard]] bool resolving() const { return resolving_; }
   [[nodiscard]] Clock::time_point resolve_at() const { return resolve_at_; }
   [[nodiscard]] Clock::time_point send_at() const { return send_at_; }
+  [[nodiscard]] Clock::time_point ask_at() const { return ask_at_; }
   [[nodiscard]] const std::string& host() const { return host_; }
   [[nodiscard]] const std::string& port() const { return port_; }
 
@@ -63,6 +67,7 @@ class Destination {
   bool next_address();
   [[nodiscard]] bool came_back() const;
   void keep(std::span<const std::byte> message, std::size_t packets);
+  void begin_to_ask();
   void refused();
   void resolve_soon();
 
@@ -88,6 +93,9 @@ class Destination {
   std::vector<std::byte> sent_;
   std::size_t sent_size_ = 0;
   Clock::time_point sent_at_;
+  // When to ask for its refusal though nobody calls, and how long after that again.
+  Clock::time_point ask_at_ = Clock::time_point::max();
+  Clock::duration ask_pause_{};
   bool unasked_ = false;            // something was sent of whose refusal nobody asked yet
   Clock::time_point last_sent_at_;  // what may still come back; zero: nothing
   SenderCounts counts_;

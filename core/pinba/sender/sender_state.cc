@@ -103,12 +103,16 @@ bool Sender::State::need_worker() {
   return working;
 }
 
-// After a failure the worker may have to look the name up, or to try again, earlier than it knows.
+// Afterwards the worker may have to look the name up, to try again, or to ask for a refusal, earlier than it
+// knows.
 bool Sender::State::drain(Destination& server) {
   const auto resolve_at = server.resolve_at();
   const auto send_at = server.send_at();
+  const auto ask_at = server.ask_at();
   const bool all = server.drain();
-  if (server.resolve_at() != resolve_at || (!all && server.send_at() < send_at)) need_worker();
+  if (server.resolve_at() != resolve_at || server.ask_at() < ask_at || (!all && server.send_at() < send_at)) {
+    need_worker();
+  }
   return all;
 }
 
@@ -117,8 +121,9 @@ bool Sender::State::drain_all(bool ask_again) {
   for (Destination& server : servers) {
     all &= drain(server);
     const auto resolve_at = server.resolve_at();
+    const auto ask_at = server.ask_at();
     server.take_refusals(ask_again);
-    if (server.resolve_at() != resolve_at) need_worker();
+    if (server.resolve_at() != resolve_at || server.ask_at() < ask_at) need_worker();
   }
   return all;
 }
@@ -134,6 +139,8 @@ void Sender::State::work() {
       if (server.waiting() > 0 && server.has_address() && (server.send_at() > now || !server.drain())) {
         next = std::min(next, server.send_at());
       }
+      server.ask(now);
+      next = std::min(next, server.ask_at());
       if (server.is_name() && !server.resolving()) next = std::min(next, server.resolve_at());
     }
     wake.wait_until(lock, next);

@@ -30,7 +30,8 @@ OPTIONS = frozenset(
     ["raise_on_fail", "spread", "linger", "max_datagram", "classic", "equal_timers", "continue_timers"]
 )
 
-# Seconds that the end of a program waits, at most, for names that are still looked up.
+# Seconds that the end of a program waits, at most, for names that are still looked up, and for refusals of what
+# could be sent to a name's next address.
 _AT_EXIT = 0.5
 _reporters: weakref.WeakSet[Reporter] = weakref.WeakSet()
 # Of reporters that are gone, as with the function that made them, while packets still wait for a name.
@@ -262,5 +263,5 @@ def _forget(client: _native.Client) -> None:
 def _flush_all() -> None:
     end = time.monotonic() + _AT_EXIT
     for client in [*_left, *(reporter._client for reporter in tuple(_reporters))]:
-        if client is not None and client.counts()["queued"]:
+        if client is not None:
             client.flush(max(0.0, end - time.monotonic()))

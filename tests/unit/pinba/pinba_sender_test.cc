@@ -500,6 +500,19 @@ TEST_CASE("what an address of a name refuses is sent to the next, even if nothin
     CHECK(sender.flush(20s));
     CHECK(server.receive() == "only");
   }
+  SUBCASE("though nobody asks for a refusal") {
+    Sender sender = make();
+    sender.send(bytes_of("only"));
+    CHECK(server.receive() == "only");
+    CHECK(sender.counts().refused == 0);
+  }
+  SUBCASE("though nobody asks, and the caller sent it") {
+    Sender sender = made({.servers = {"pinba.example"}, .resolve = names.resolve()});
+    CHECK(eventually([&] { return sender.counts().addresses == 3; }));
+    sender.send(bytes_of("only"));
+    CHECK(server.receive() == "only");
+    CHECK(sender.counts().refused == 0);
+  }
   SUBCASE("when the sender ends") {
     CHECK(eventually([&] {
       Sender sender = make();

@@ -59,9 +59,8 @@ std::string taken_identity(const Series& series, std::string_view type, std::str
                             : fmt::format("\"{}-{}\"", type, instance);
   };
   return fmt::format(
-      "TypeInstance gives a {} the identity {}, which another series of the block has; it is sent as {}, and "
-      "so "
-      "on: give each a TypeInstance or Type of its own",
+      "TypeInstance gives a {} the identity {}, which another series of the block has; it is sent as {}: "
+      "give each a TypeInstance or Type of its own",
       to_string(series.kind), shown(wanted), shown(given));
 }
 

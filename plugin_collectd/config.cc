@@ -76,14 +76,15 @@ class MetricReader {
     rule_.sink_type = type;
   }
   void type_instance(const ConfigItem& option) {
-    const auto name = only_text(option);
-    if (name.empty()) {
+    // An empty one is a series without a type instance.
+    const bool is_text = option.values.size() == 1 && std::holds_alternative<std::string>(option.values[0]);
+    if (!is_text) {
       return notes_.left_out(
           show(option),
           R"(it takes one name in quotes, in which \\1 to \\9 are what the pattern's groups found, and )"
           R"(%{NAME} the value of that dimension)");
     }
-    rule_.name = name;
+    rule_.name = only_text(option);
   }
 
   void percentiles(const ConfigItem& option) {
@@ -123,9 +124,9 @@ class MetricReader {
     for (const auto& option : item.children)
       read_option(*this, rule_settings(), rule_lists(), rule_, notes_, option);
     warn_of_lost_backslash();
-    if (const auto fits = check_values(pattern, of_family_, rule_.name); !fits) {
-      notes_.left_out(fmt::format("TypeInstance \"{}\"", rule_.name), fits.error().message);
-      rule_.name.clear();
+    if (const auto fits = check_values(pattern, of_family_, rule_.name.value_or("")); !fits) {
+      notes_.left_out(fmt::format("TypeInstance \"{}\"", *rule_.name), fits.error().message);
+      rule_.name.reset();
     }
     if (const auto fits = check_aggregate(rule_); !fits) {
       notes_.left_out(fmt::format("Aggregate \"{}\"", to_string(*rule_.aggregate)), fits.error().message);
@@ -138,16 +139,17 @@ class MetricReader {
   // collectd takes one backslash of each pair away, so that "\1" arrives as "1": every series that
   // matches would get the same name.
   void warn_of_lost_backslash() {
+    if (!rule_.name) return;
     const std::string& pattern = of_family_ ? rule_.family : rule_.pattern;
     const auto group = pattern.find('(');
     const bool captures = group != std::string::npos && pattern.compare(group, 3, "(?:") != 0;
-    if (captures && rule_.name.find("%{") == std::string::npos &&
-        rule_.name.find_first_of("0123456789") != std::string::npos &&
-        rule_.name.find('\\') == std::string::npos) {
+    if (captures && rule_.name->find("%{") == std::string::npos &&
+        rule_.name->find_first_of("0123456789") != std::string::npos &&
+        rule_.name->find('\\') == std::string::npos) {
       notes_.warning(
           fmt::format(R"(TypeInstance "{}" uses no group of the pattern; if it was meant to, write \\1, )"
                       R"(as collectd removes one backslash, else write the group as (?:...))",
-                      rule_.name));
+                      *rule_.name));
     }
   }
 
@@ -216,6 +218,9 @@ class BlockReader {
     auto rule = MetricReader(*text, of_family, notes).read(option, **pattern);
     if (!rule) return;
     block_.names.slots = block_.names.slots || rule->aggregate == Aggregate::kNone;
+    const auto number = static_cast<std::int32_t>(block_.names.types.size());
+    if (rule->name) block_.names.naming.insert(number);
+    if (rule->scale) block_.names.scaled.insert(number);
     block_.names.types.push_back(rule->sink_type);
     if (!rule->sink_type.empty()) block_.types.push_back({block, rule->sink_type, rule->kind});
     // It fits its pattern, so nothing can be wrong with it.

@@ -218,7 +218,7 @@ class Block {
     std::size_t index = 0;
     for (const Series& series : watch_.series()) {
       const auto identity = names_[index++];
-      if (!series.present || !to_value(series, identity.source, value)) continue;
+      if (!series.present || !to_value(series, identity, value)) continue;
       if (identity.type != type) {
         type = identity.type;
         copy_name(list.type, type);
@@ -228,17 +228,17 @@ class Block {
     }
   }
 
-  static bool to_value(const Series& series, DataSource source, value_t& value) {
-    if (source == DataSource::kGauge) {
+  static bool to_value(const Series& series, const Identity& identity, value_t& value) {
+    if (identity.source == DataSource::kGauge) {
       value.gauge = series.value;
       return true;
     }
-    if (source == DataSource::kCounter) {
-      const auto total = as_counter(series);
+    if (identity.source == DataSource::kCounter) {
+      const auto total = as_counter(series, identity.factor);
       value.counter = total.value_or(0);
       return total.has_value();
     }
-    const auto total = as_derive(series);
+    const auto total = as_derive(series, identity.factor);
     value.derive = total.value_or(0);
     return total.has_value();
   }

@@ -49,6 +49,25 @@ std::uint64_t identity_hash(std::string_view type, std::string_view type_instanc
   return hasher.finish();
 }
 
+// Of a rule's empty name: a slot is all that is left to tell series apart.
+std::string no_type_instance(std::int32_t slot) { return slot >= 0 ? fmt::to_string(slot) : std::string(); }
+
+std::string taken_identity(const Series& series, std::string_view type, std::string_view wanted,
+                           std::string_view given) {
+  const auto shown = [&](std::string_view instance) {
+    return instance.empty() ? fmt::format("\"{}\" without a type instance", type)
+                            : fmt::format("\"{}-{}\"", type, instance);
+  };
+  return fmt::format(
+      "TypeInstance gives a {} the identity {}, which another series of the block has; it is sent as {}: "
+      "give each a TypeInstance or Type of its own",
+      to_string(series.kind), shown(wanted), shown(given));
+}
+
+double scaled(const Series& series, double factor) {
+  return (series.integral ? static_cast<double>(series.total) : series.value) * factor;
+}
+
 bool is_counter(DataSource source) { return source == DataSource::kCounter || source == DataSource::kDerive; }
 
 }  // namespace
@@ -103,21 +122,31 @@ SeriesNames::SeriesNames(NameRules rules, TypeLookup types,
   for (const auto& [type, instance] : reserved) take(type, instance);
 }
 
-std::uint16_t SeriesNames::add_type(const std::string& name, DataSource source) {
-  const auto same = std::find_if(types_.begin(), types_.end(), [&](const Type& t) { return t.name == name; });
+std::uint16_t SeriesNames::add_type(const Type& type) {
+  const auto same = std::ranges::find_if(
+      types_, [&](const Type& one) { return one.name == type.name && one.factor == type.factor; });
   if (same != types_.end()) return static_cast<std::uint16_t>(same - types_.begin());
-  types_.push_back({name, source});
+  types_.push_back(type);
   return static_cast<std::uint16_t>(types_.size() - 1);
+}
+
+// Whole seconds would be all that is left of it. Who gives a type or a scale has chosen the unit.
+bool SeriesNames::is_fractional_time(const Series& series) const {
+  return series.kind == Kind::kCounter && !series.integral && series.unit == "seconds" &&
+         !rules_.scaled.contains(series.rule) && type_problem(kDefaultTimeType, series.kind, lookup_).empty();
 }
 
 std::uint16_t SeriesNames::choose_type(const Series& series, std::vector<std::string>& told) {
   const std::string asked =
       series.rule == kNoRule ? "" : rules_.types.at(static_cast<std::size_t>(series.rule));
-  auto [chosen, added] = chosen_.try_emplace({asked, series.kind}, std::uint16_t{0});
+  const bool is_time = asked.empty() && is_fractional_time(series);
+  auto [chosen, added] = chosen_.try_emplace({asked, series.kind, is_time}, std::uint16_t{0});
   if (!added) return chosen->second;
 
   const bool counter = series.kind == Kind::kCounter;
-  const std::string by_default = counter ? kDefaultCounterType : kDefaultGaugeType;
+  const std::string by_default = is_time   ? kDefaultTimeType
+                                 : counter ? kDefaultCounterType
+                                           : kDefaultGaugeType;
   std::string type = asked.empty() ? by_default : asked;
   if (type != by_default) {
     if (const auto problem = type_problem(type, series.kind, lookup_); !problem.empty()) {
@@ -133,7 +162,9 @@ std::uint16_t SeriesNames::choose_type(const Series& series, std::vector<std::st
   }
   const auto known = lookup_(type);
   chosen->second =
-      add_type(type, known ? known->source : (counter ? DataSource::kDerive : DataSource::kGauge));
+      add_type({.name = type,
+                .source = known ? known->source : (counter ? DataSource::kDerive : DataSource::kGauge),
+                .factor = is_time ? 1000.0 : 1.0});
   return chosen->second;
 }
 
@@ -180,27 +211,37 @@ std::vector<std::string> SeriesNames::extend(std::span<const Series> series, std
 
 SeriesNames::Entry SeriesNames::choose(std::size_t index, const Series& series,
                                        std::vector<std::string>& told) {
-  if (series.generation % 2 != 0) return {0, 0, 0, series.generation};
+  if (series.generation % 2 != 0) return {.generation = series.generation};
   const std::uint16_t type = choose_type(series, told);
-  std::string instance = type_instance(series.name, series.slot, rules_);
+  const bool is_named = rules_.naming.contains(series.rule);
+  std::string instance = is_named && series.name.empty() ? no_type_instance(series.slot)
+                                                         : type_instance(series.name, series.slot, rules_);
+  const std::string wanted = instance;
   // The same name for a gauge and a state, say. After the usual hash the index makes each salt its
   // own, so that labels made to collide do not make us search.
   for (std::uint64_t salt = 0; !take(types_[type].name, instance);
        salt += (std::uint64_t{1} << 32U) + index) {
     instance = type_instance(series.name, series.slot, rules_, salt);
   }
-  const Entry entry{text_.size(), static_cast<std::uint16_t>(instance.size()), type, series.generation};
+  if (is_named && instance != wanted && told_rules_.insert(series.rule).second)
+    told.push_back(taken_identity(series, types_[type].name, wanted, instance));
+  const Entry entry{.offset = text_.size(),
+                    .size = static_cast<std::uint16_t>(instance.size()),
+                    .type = type,
+                    .generation = series.generation,
+                    .has_identity = true};
   text_.append(instance.c_str(), instance.size() + 1);
   return entry;
 }
 
 // The series is no more: its identity is free.
 void SeriesNames::forget(Entry& entry) {
-  if (entry.size == 0) return;  // no identity is empty
+  if (!entry.has_identity) return;
   taken_.erase(
       identity_hash(types_[entry.type].name, std::string_view(text_).substr(entry.offset, entry.size)));
   unused_text_ += entry.size + 1U;
   entry.size = 0;
+  entry.has_identity = false;
 }
 
 void SeriesNames::drop_unused_text() {
@@ -210,7 +251,7 @@ void SeriesNames::drop_unused_text() {
   for (Entry& entry : entries_) {
     const auto instance = std::string_view(text_).substr(entry.offset, entry.size);
     entry.offset = text.size();
-    if (entry.size > 0) text.append(instance).push_back('\0');
+    if (entry.has_identity) text.append(instance).push_back('\0');
   }
   text.push_back('\0');  // for those that have none
   text_ = std::move(text);
@@ -220,25 +261,28 @@ void SeriesNames::drop_unused_text() {
 Identity SeriesNames::operator[](std::size_t series) const {
   const Entry& entry = entries_[series];
   const Type& type = types_[entry.type];
-  return {type.name.c_str(), std::string_view(text_).substr(entry.offset, entry.size), type.source};
+  return {type.name.c_str(), std::string_view(text_).substr(entry.offset, entry.size), type.source,
+          type.factor};
 }
 
-std::optional<std::int64_t> as_derive(const Series& series) {
-  if (series.integral) return static_cast<std::int64_t>(series.total);
-  if (std::isnan(series.value)) return std::nullopt;
+std::optional<std::int64_t> as_derive(const Series& series, double factor) {
+  if (series.integral && factor == 1) return static_cast<std::int64_t>(series.total);
+  const double value = scaled(series, factor);
+  if (std::isnan(value)) return std::nullopt;
   constexpr double kEnd = 9223372036854775808.0;  // 2^63: the first that does not fit
-  if (series.value >= kEnd) return std::numeric_limits<std::int64_t>::max();
-  if (series.value < -kEnd) return std::numeric_limits<std::int64_t>::min();
-  return static_cast<std::int64_t>(series.value);
+  if (value >= kEnd) return std::numeric_limits<std::int64_t>::max();
+  if (value < -kEnd) return std::numeric_limits<std::int64_t>::min();
+  return static_cast<std::int64_t>(value);
 }
 
-std::optional<std::uint64_t> as_counter(const Series& series) {
-  if (series.integral) return series.total;
-  if (std::isnan(series.value)) return std::nullopt;
+std::optional<std::uint64_t> as_counter(const Series& series, double factor) {
+  if (series.integral && factor == 1) return series.total;
+  const double value = scaled(series, factor);
+  if (std::isnan(value)) return std::nullopt;
   constexpr double kEnd = 18446744073709551616.0;  // 2^64
-  if (series.value >= kEnd) return std::numeric_limits<std::uint64_t>::max();
-  if (series.value <= 0) return 0;
-  return static_cast<std::uint64_t>(series.value);
+  if (value >= kEnd) return std::numeric_limits<std::uint64_t>::max();
+  if (value <= 0) return 0;
+  return static_cast<std::uint64_t>(value);
 }
 
 }  // namespace mmstats::collectd

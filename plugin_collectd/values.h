@@ -7,9 +7,11 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -32,6 +34,8 @@ using TypeLookup = std::function<std::optional<HostType>(const std::string& type
 
 inline constexpr const char* kDefaultCounterType = "derive";
 inline constexpr const char* kDefaultGaugeType = "gauge";
+// Counters of fractions of seconds: collectd's counters are whole numbers. The type says the unit.
+inline constexpr const char* kDefaultTimeType = "total_time_in_ms";
 
 // Why series of `kind` (none: not known yet) cannot be sent as `type`, for people; empty: they can.
 std::string type_problem(const std::string& type, std::optional<Kind> kind, const TypeLookup& types);
@@ -43,6 +47,8 @@ struct NameRules {
   std::size_t max_bytes = 127;          // of a type instance; at least 32
   bool slots = false;                   // some series of the block are kept apart by worker slot
   std::vector<std::string> types = {};  // by rule: the type that it asks for; empty: the default
+  std::set<std::int32_t> naming = {};   // rules that give names
+  std::set<std::int32_t> scaled = {};   // rules that say by what values are multiplied
 };
 
 // Maps a series' name to a type instance: the same name always to the same, two names never to the
@@ -56,6 +62,7 @@ struct Identity {
   const char* type = nullptr;
   std::string_view type_instance;  // NUL follows its last byte
   DataSource source = DataSource::kGauge;
+  double factor = 1;  // of a counter's total, for as_derive() and as_counter()
 };
 
 // The identities of all series of one block, each computed once.
@@ -67,7 +74,8 @@ class SeriesNames {
 
   // Names the series that were added since the last call, and those of another generation; nothing to do
   // costs nothing. `generations`: FoldStats::generations. Returns what to tell people: a type that does not
-  // suit a series, once for each type and kind.
+  // suit a series, once for each type and kind; and that a rule gives series the identity of others, once for
+  // each rule.
   std::vector<std::string> extend(std::span<const Series> series, std::uint64_t generations = 0);
 
   // Precondition: extend() has seen the series.
@@ -77,15 +85,18 @@ class SeriesNames {
   struct Type {
     std::string name;
     DataSource source;
+    double factor;
   };
   struct Entry {
     std::size_t offset = 0;  // in text_
     std::uint16_t size = 0;  // bytes
     std::uint16_t type = 0;  // in types_
     std::uint32_t generation = 0;
+    bool has_identity = false;
   };
   std::uint16_t choose_type(const Series& series, std::vector<std::string>& told);
-  std::uint16_t add_type(const std::string& name, DataSource source);
+  std::uint16_t add_type(const Type& type);
+  [[nodiscard]] bool is_fractional_time(const Series& series) const;
   bool take(std::string_view type, std::string_view type_instance);
   Entry choose(std::size_t index, const Series& series, std::vector<std::string>& told);
   void forget(Entry& entry);
@@ -94,7 +105,8 @@ class SeriesNames {
   NameRules rules_;
   TypeLookup lookup_;
   std::vector<Type> types_;
-  std::map<std::pair<std::string, Kind>, std::uint16_t, std::less<>> chosen_;
+  std::map<std::tuple<std::string, Kind, bool>, std::uint16_t, std::less<>> chosen_;
+  std::set<std::int32_t> told_rules_;  // whose names are those of other series
   std::vector<Entry> entries_;
   std::uint64_t generations_ = 0;            // at the last call
   std::string text_;                         // all type instances, each with a NUL
@@ -102,9 +114,9 @@ class SeriesNames {
   std::unordered_set<std::uint64_t> taken_;  // hashes of identities
 };
 
-// A counter's total as a DERIVE or COUNTER data source takes it. What is no whole number is cut
-// towards zero and held within the range; none: not a number at all.
-std::optional<std::int64_t> as_derive(const Series& series);
-std::optional<std::uint64_t> as_counter(const Series& series);
+// A counter's total, multiplied by Identity::factor, as a DERIVE or COUNTER data source takes it. What is no
+// whole number is cut towards zero and held within the range; none: not a number at all.
+std::optional<std::int64_t> as_derive(const Series& series, double factor = 1);
+std::optional<std::uint64_t> as_counter(const Series& series, double factor = 1);
 
 }  // namespace mmstats::collectd

@@ -185,8 +185,8 @@ Expected<void> Rules::add(Rule rule, LabelPattern pattern) {
         invalid(fmt::format(R"({} "{}" for {} "{}": {})", what, text, of_families ? "family" : "pattern",
                             of_families ? rule.family : rule.pattern, error.message)));
   };
-  if (const auto fits = check_values(*pattern, of_families, rule.name); !fits)
-    return refuse("name", rule.name, fits.error());
+  if (const auto fits = check_values(*pattern, of_families, rule.name.value_or("")); !fits)
+    return refuse("name", *rule.name, fits.error());
   if (auto fits = check_aggregate(rule); !fits) return fits;
   for (const auto* names : {&rule.keep, &rule.drop}) {
     if (!*names) continue;
@@ -216,8 +216,9 @@ Expected<void> Rules::add(Rule rule, LabelPattern pattern) {
     }
   }
   // A name that is not given may be the family's label with values that are escaped, and an ending.
-  impl_->most_literal = std::max(impl_->most_literal, one.name.size() + one.sink_type.size());
-  impl_->most_references = std::max(impl_->most_references, most_values(one.name) + (of_families ? 1 : 0));
+  const std::string given = one.name.value_or("");
+  impl_->most_literal = std::max(impl_->most_literal, given.size() + one.sink_type.size());
+  impl_->most_references = std::max(impl_->most_references, most_values(given) + (of_families ? 1 : 0));
   if (one.keep_groups) impl_->most_groups = kMaxGroups;
   std::size_t names = 0;
   for (const NamedGroup& group : compiled.named) names += group.name.size();
@@ -242,7 +243,7 @@ std::shared_ptr<PatternUse> Rules::record_use() {
       if (*names) impl_->use->watch_dimensions(**names);
     }
     impl_->use->watch_dimensions(rule.asks);
-    impl_->use->watch_dimensions(asked_dimensions(rule.name));
+    impl_->use->watch_dimensions(asked_dimensions(rule.name.value_or("")));
     for (const auto& where : rule.where) impl_->use->watch_dimensions({where.dimension});
   }
   impl_->use->watch_prefix(impl_->prefix);
@@ -277,11 +278,15 @@ std::optional<std::vector<std::string>> Rules::Impl::match(const CompiledRule& r
 // Without the prefix. None: the rule gives no name, or asks for a dimension that is not there.
 std::optional<std::string> Rules::Impl::name_of(const CompiledRule& compiled, const Asked& asked,
                                                 const std::vector<std::string>& groups) {
-  const std::string& text = compiled.rule.name;
-  if (text.empty()) return std::nullopt;
+  const auto& text = compiled.rule.name;
+  if (!text) return std::nullopt;
   static const std::vector<Dimension> kNone;
-  auto name = put_label(text, asked.name, groups, asked.dimensions ? asked.dimensions->all : kNone);
-  if (name && compiled.is_of_families()) *name += asked.dimensions->ending;
+  auto name = put_label(*text, asked.name, groups, asked.dimensions ? asked.dimensions->all : kNone);
+  if (name && compiled.is_of_families()) {
+    std::string_view ending = asked.dimensions->ending;
+    if (name->empty() && ending.starts_with('.')) ending.remove_prefix(1);
+    name->append(ending);
+  }
   return name;
 }
 
@@ -362,7 +367,7 @@ Binding Rules::bind(std::string_view label, const Field& field, const FieldMetad
     binding.rule = static_cast<std::int32_t>(i);
     if (rule.kind) binding.kind = *rule.kind;
     aggregate = rule.aggregate.value_or(aggregate);
-    binding.scale = rule.scale;
+    binding.scale = rule.scale.value_or(1.0);
     binding.sink_type = rule.sink_type;
     given = Impl::name_of(compiled, asked, *groups);
     if (rule.keep_groups) binding.groups = std::move(*groups);

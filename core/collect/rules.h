@@ -40,13 +40,13 @@ struct Rule {
   std::optional<Kind> kind = {};            // else what the file says, else by convention
   std::optional<Aggregate> aggregate = {};  // else the set's
   // Series name, as for put_label(), with dropped dimensions, too: all that get the same are one series,
-  // which is of no family. Empty, or it asks for a dimension that is not there: the label; or, where
-  // dimensions are dropped, the family's with the values that are left.
-  std::string name = {};
-  std::string sink_type = {};  // a word for the sink (a collectd type); part of a series' identity
-  double scale = 1.0;          // values are multiplied by it
-  bool ignore = false;         // such labels become nothing
-  bool keep_groups = false;    // for texts of the sink's own: see Series::groups
+  // which is of no family. None, or it asks for a dimension that is not there: the label; or, where
+  // dimensions are dropped, the family's with the values that are left. May be empty.
+  std::optional<std::string> name = {};
+  std::string sink_type = {};        // a word for the sink (a collectd type); part of a series' identity
+  std::optional<double> scale = {};  // values are multiplied by it
+  bool ignore = false;               // such labels become nothing
+  bool keep_groups = false;          // for texts of the sink's own: see Series::groups
   // Of histograms whose label matches, else the set's.
   std::optional<std::vector<Percentile>> percentiles = {};
   std::optional<BucketRange> buckets = {};

@@ -212,7 +212,7 @@ class GroupReader {
     metric.request = read_naming(section, &matched);
     section.finish();
     note("{} {} {} {} {}\n", rule.pattern, rule.kind ? to_string(*rule.kind) : "",
-         rule.aggregate ? to_string(*rule.aggregate) : "", rule.scale, rule.ignore);
+         rule.aggregate ? to_string(*rule.aggregate) : "", rule.scale.value_or(1.0), rule.ignore);
     if (of_family) note("family {}\n", rule.family);
     for (const auto& [dimension, where] : rule.where) note("where {} {}\n", dimension, where);
     note_dimensions(rule.keep, rule.drop);

@@ -293,6 +293,52 @@ class ConfigTest(unittest.TestCase):
             collectd.wait_for("mmstats-web/gauge-connections", 40)
             self.assertEqual(len([name for name in collectd.names() if name.startswith("mmstats-web/")]), 4)
 
+    def test_an_empty_type_instance_is_none_and_who_has_the_same_identity_is_told_once(self):
+        self.publish(
+            "a",
+            writer.counter("requests", 7),
+            writer.counter("errors.read", 1),
+            writer.counter("errors.write", 2),
+            writer.gauge("level", 2.5),
+            writer.gauge("depth", 3.5),
+            writer.gauge("temperature", 20.5),
+        )
+        rules = r"""
+  <Metric "requests">
+    Type "http_requests"
+    TypeInstance ""
+  </Metric>
+  <Metric "errors[.].*">
+    Type "errors"
+    TypeInstance ""
+  </Metric>
+  <Metric "level">
+    TypeInstance ""
+  </Metric>
+  <Metric "depth">
+    Type "gauge"
+    TypeInstance ""
+  </Metric>
+  <Metric "(.*)temperature">
+    Type "temperature"
+    TypeInstance "\\1"
+  </Metric>"""
+        with self.collectd(files("web", self.glob, rules)) as collectd:
+            collectd.wait_for("mmstats-web/http_requests", 7)
+            collectd.wait_for("mmstats-web/errors", 3)
+            collectd.wait_for("mmstats-web/temperature", 20.5)
+            # Two rules make one identity: who is found first has it.
+            names = daemons.wait_until(
+                lambda: len(found := [name for name in collectd.names() if name.startswith("mmstats-web/gauge")]) == 2 and found,
+                "both are sent",
+            )
+            self.assertIn("mmstats-web/gauge", names)
+            self.assertEqual(sorted(collectd.last(name) for name in names), [2.5, 3.5])
+            other = max(names, key=len).removeprefix("mmstats-web/")
+            told = [line for line in collectd.log().splitlines() if "without a type instance" in line]
+            self.assertEqual(len(told), 1, told)
+            self.assertIn(f'"gauge" without a type instance, which another series of the block has; it is sent as "{other}"', told[0])
+
     def test_workers_are_put_together_as_the_block_and_its_rules_say(self):
         for number, value in enumerate((0, 2, 10)):
             fields = [writer.Field(label, "I", True, value) for label in ("sum", "avg", "min", "max", "nmin", "navg")]

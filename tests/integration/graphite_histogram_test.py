@@ -89,8 +89,10 @@ class HistogramTest(unittest.TestCase):
 
             # One is busy and slow, and three are idle. Should a scan come while values are added, the next ones are
             # taken.
+            all_values = []
             for turn in range(1, 20):
                 values = [dice.lognormvariate(-1, 0.7) for _ in range(1000)]
+                all_values += values
                 workers[0].add(values)
                 collectd.wait_for(count, turn * len(values))
                 totals = collectd.samples(count)
@@ -107,6 +109,10 @@ class HistogramTest(unittest.TestCase):
                     want = nearest_rank(values, percent)
                     self.assertAlmostEqual(dict(collectd.samples(gauge))[when], want, delta=want / 60)
             self.assertNotIn(base + "gauge-web.latency.p90", collectd.names())
+            # All values so far, not only those of the last turn; a half of a second for each would be lost in whole ones.
+            total = collectd.last(base + "total_time_in_ms-web.latency.sum")
+            self.assertAlmostEqual(total, 1000 * math.fsum(all_values), delta=2)
+            self.assertNotIn(base + "derive-web.latency.sum", collectd.names())
 
             # Nothing happens: the count stands still, and percentiles are not sent.
             daemons.wait_until(lambda: collectd.samples(count)[-1][0] > when + 2, "three more scans")

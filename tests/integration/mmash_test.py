@@ -1,6 +1,7 @@
 """mmash as a server: what it answers over real sockets, to good clients and to bad ones."""
 
 import contextlib
+import gzip
 import http.client
 import json
 import math
@@ -440,6 +441,19 @@ class MmashTest(unittest.TestCase):
         targets = prometheus.ask("targets")["activeTargets"]
         self.assertEqual([(one["health"], one["lastError"]) for one in targets], [("up", "")])
 
+    def test_prometheus_is_sent_gzip(self):
+        told = "".join(f"web.series.{i}\tcounter\t\tWhat this series counts is told at length\n" for i in range(1000))
+        counters = [writer.counter(f"web.series.{i}", 2 * i) for i in range(1000)]
+        self.publish("web.mmstats", *counters, writer.text("sys.metadata", told, len(told)))
+        server = self.start("--access-log")
+        plain = len(server.get("/metrics")[2])
+        prometheus = self.prometheus(server)
+        daemons.wait_until(lambda: prometheus.value("web_series_999_total") == 1998, "Prometheus has the values", 60)
+        self.assertEqual(prometheus.value("sum({__name__=~'web_series_.*'})"), sum(2 * i for i in range(1000)))
+        scrapes = re.findall(r'"GET /metrics HTTP/1.1" 200 (\d+) .*"Prometheus/', server.log())
+        self.assertTrue(scrapes, server.log())
+        self.assertLess(max(int(size) for size in scrapes), plain / 4)
+
     def test_prometheus_asks_families_by_their_dimensions(self):
         odd = 'a.b/c "d" \\ \u00e9%'
         def fields(counts):
@@ -524,6 +538,44 @@ class MmashTest(unittest.TestCase):
             data = everything(connection)
         self.assertEqual(re.findall(rb"HTTP/1.1 (\d+)", data), [b"200", b"200", b"404", b"200"])
         self.assertTrue(data.endswith(b'\r\n\r\n{"files": []}'))
+
+    def test_who_asks_for_gzip_gets_what_others_get_plain(self):
+        labels = [f"shop.{word}.of.many.{i}" for i in range(500) for word in ("requests", "responses", "errors")]
+        self.publish("a.mmstats", *(writer.counter(label, i * 7919) for i, label in enumerate(labels)))
+        server = self.start()
+        curl = [daemons.program("curl"), "--silent", "--show-error", "--noproxy", "*"]
+        for target in ("/metrics", "/stats/shop", "/stats/", "/live/series", "/live/values?ids=0-1499", "/", "/static/dygraph.min.js"):
+            def steady(body):
+                return re.sub(rb"(?m)^mmash_.*$|\"time\": [0-9.e+]+", b"", body)
+
+            url = f"http://127.0.0.1:{server.port}{target}"
+            status, headers, plain = server.get(target)  # with Accept-Encoding: identity
+            self.assertEqual(status, 200)
+            self.assertNotIn("content-encoding", headers, target)
+            self.assertEqual(headers["vary"], "Accept, Accept-Encoding" if target == "/metrics" else "Accept-Encoding")
+            for header in ("gzip", "deflate, gzip;q=0.5", "*"):
+                status, told, body = server.get(target, Accept_Encoding=header)
+                self.assertEqual((status, told["content-encoding"], told["vary"]), (200, "gzip", headers["vary"]), target)
+                self.assertEqual(told["content-type"], headers["content-type"])
+                self.assertEqual(told.get("etag"), headers.get("etag"))
+                self.assertLess(len(body), len(plain) * 0.6, target)
+                self.assertEqual(steady(gzip.decompress(body)), steady(plain), target)
+                asked = server.get(target, "HEAD", Accept_Encoding=header)
+                self.assertEqual((asked[0], asked[1]["content-encoding"], asked[2]), (200, "gzip", b""), target)
+            for header in ("gzip;q=0", "*;q=0", "br", "identity, gzip;q=0.9"):
+                status, told, body = server.get(target, Accept_Encoding=header)
+                self.assertEqual((status, told.get("content-encoding")), (200, None), (target, header))
+                self.assertEqual(steady(body), steady(plain), target)
+            for options in ([], ["--http1.0"], ["--header", "Accept-Encoding: br", "--header", "Accept-Encoding: gzip"]):
+                result = subprocess.run([*curl, "--compressed", *options, url], capture_output=True, check=True, timeout=SECONDS)
+                self.assertEqual(steady(result.stdout), steady(plain), (target, options))
+        for small in ("/healthz", "/nothing", "/stats/none"):
+            told = server.get(small, Accept_Encoding="gzip")[1]
+            self.assertEqual((told.get("content-encoding"), told["vary"]), (None, "Accept-Encoding"), small)
+        tag = server.get("/", Accept_Encoding="gzip")[1]["etag"]
+        for header in ("gzip", "identity"):
+            status, told, nothing = server.get("/", Accept_Encoding=header, If_None_Match=tag)
+            self.assertEqual((status, told["vary"], nothing), (304, "Accept-Encoding", b""))
 
     def test_a_connection_is_kept_and_old_clients_are_served(self):
         server = self.start()

@@ -19,6 +19,7 @@ struct Request {
   std::optional<std::string> host = {};                              // as the client wrote it, port included
   std::string server_address = {};  // the address that it came to, without port; empty: a Unix socket
   std::string accept = {};
+  std::string accept_encoding = {};
   std::string if_none_match = {};
 
   // The first parameter of that name; null if there is none.

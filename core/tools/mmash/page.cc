@@ -58,7 +58,8 @@ mmstats::Expected<Page> Page::load(const std::string& folder, const std::string&
       failure = no_page(ErrorKind::kNotFound, path.native(), errno, fmt::format("cannot be read; {}", hint));
       return;
     }
-    auto tag = fmt::format("\"{:x}\"", std::hash<std::string>{}(content));
+    // Weak: what is sent may be gzip, or not.
+    auto tag = fmt::format("W/\"{:x}\"", std::hash<std::string>{}(content));
     page.files_[name] = {std::move(content), std::string(type_of(path.extension().native())), std::move(tag)};
   };
   constexpr const char* kPageHint = "--page names the folder with the page's files";

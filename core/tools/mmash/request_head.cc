@@ -12,6 +12,17 @@ namespace http = boost::beast::http;
 
 Response no_body() { return error_response(413, "a request has no body here"); }
 
+// A header that is a list may be sent in several lines.
+std::string list_of(const HeadParser::value_type& head, http::field field) {
+  std::string list;
+  const auto [begin, end] = head.equal_range(field);
+  for (auto line = begin; line != end; ++line) {
+    if (line != begin) list += ", ";
+    list.append(line->value().data(), line->value().size());
+  }
+  return list;
+}
+
 }  // namespace
 
 tl::expected<Request, Response> request_of(const HeadParser& parser, const std::string& server_address) {
@@ -30,7 +41,8 @@ tl::expected<Request, Response> request_of(const HeadParser& parser, const std::
   Request request;
   if (hosts == 1) request.host = std::string(head[http::field::host]);
   request.server_address = server_address;
-  request.accept = std::string(head[http::field::accept]);
+  request.accept = list_of(head, http::field::accept);
+  request.accept_encoding = list_of(head, http::field::accept_encoding);
   request.if_none_match = std::string(head[http::field::if_none_match]);
   if (!read_target({head.target().data(), head.target().size()}, request)) {
     return refuse(400, "what is asked for begins with a slash, or is an http URL");

@@ -26,9 +26,9 @@ struct ServerOptions {
 using Handler = std::function<Response(const Request&)>;
 
 // A connection for each client: requests one after the other (pipelined ones wait), answers in pieces that
-// are made when there is room for them: so a slow client costs one piece of memory. Who lets a deadline pass
-// is cut off. Beyond max_connections the newest is answered 503 and closed, and further ones are closed at
-// once. All runs in the thread that calls run(), and nothing there may block.
+// are made when there is room for them: so a slow client costs one piece of memory, and what compresses it.
+// Who lets a deadline pass is cut off. Beyond max_connections the newest is answered 503 and closed, and
+// further ones are closed at once. All runs in the thread that calls run(), and nothing there may block.
 class Server {
  public:
   // `access_log` gets a line for each answer, printable, without an end of line; may be empty.

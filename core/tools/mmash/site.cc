@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "tools/mmash/gzip.h"
 #include "tools/shared/value_text.h"
 
 namespace mmash {
@@ -90,9 +91,9 @@ Site::Site(const std::vector<std::string>& globs, mmstats::Rules rules, HostName
 }
 
 Response Site::answer(const Request& request) {
-  return hosts_.allow(request)
-             ? route(request)
-             : error_response(421, "this is not the server of that name; --host adds names");
+  if (!hosts_.allow(request))
+    return error_response(421, "this is not the server of that name; --host adds names");
+  return in_best_encoding(route(request), request.accept_encoding);
 }
 
 Response Site::route(const Request& request) {

@@ -37,11 +37,11 @@ std::uint64_t first_line(const mmstats::OpenFile& file) {
   return file.size();
 }
 
-// Changes when the file is another one.
+// Changes when the file is another one. Weak: what is sent may be gzip, or not.
 std::string tag_of(const mmstats::OpenFile& file) {
   struct stat info{};
   ::fstat(file.fd(), &info);
-  return fmt::format("\"{:x}-{:x}-{:x}-{:x}\"", info.st_ino, info.st_size, info.st_mtim.tv_sec,
+  return fmt::format("W/\"{:x}-{:x}-{:x}-{:x}\"", info.st_ino, info.st_size, info.st_mtim.tv_sec,
                      info.st_mtim.tv_nsec);
 }
 

@@ -551,6 +551,22 @@ TEST_CASE("a name has values of dimensions, dropped ones, too") {
   CHECK(bind_of_family(rules, "web.sent.%{status}\\0.200").name == "%25{status}\\0");
 }
 
+TEST_CASE("a name may be empty, and endings of histograms' fields are all of it then") {
+  Rules rules;
+  rules.strip_prefix("web");
+  Rule family = of_family("time");
+  family.name = "";
+  REQUIRE(rules.add(family));
+  Rule metric = of_pattern("sent(.*)[.]GET[.]200");
+  metric.name = "\\1";
+  REQUIRE(rules.add(metric));
+  CHECK(bind_of_family(rules, "web.time.GET.a%2Eb.sum").name == "sum");
+  const auto sent = bind_of_family(rules, "web.sent.GET.200");
+  CHECK(sent.used);
+  CHECK(sent.name.empty());
+  CHECK(sent.family.empty());
+}
+
 TEST_CASE("a combination has one label, however its file writes it") {
   struct Row {
     const char* label;

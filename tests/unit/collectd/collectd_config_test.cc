@@ -255,7 +255,9 @@ TEST_CASE("a mistake costs the option that it is in, and its message names block
       {"<Metric \"a\">\nKind 1\n</Metric>", {"Kind 1 is left out"}},
       {"<Metric \"a\">\nType \"\"\n</Metric>", {"Type \"\" is left out", "types.db"}},
       {"<Metric \"a\">\nType 1\n</Metric>", {"Type 1 is left out"}},
-      {"<Metric \"a\">\nTypeInstance \"\"\n</Metric>", {"TypeInstance \"\" is left out"}},
+      {"<Metric \"a\">\nTypeInstance\n</Metric>", {"TypeInstance is left out"}},
+      {"<Metric \"a\">\nTypeInstance \"b\" \"c\"\n</Metric>",
+       {"TypeInstance \"b\" \"c\" is left out", "one name"}},
       {"<Metric \"a\">\nTypeInstance 1\n</Metric>", {"TypeInstance 1 is left out"}},
       {"<Metric \"a\">\nTypeInstance \"\\2\"\n</Metric>",
        {"TypeInstance \"\\2\" is left out", "subexpressions"}},
@@ -472,6 +474,34 @@ TEST_CASE("the type of a rule has the rule's number, whether the rules before it
     CHECK(block.names.types.at(static_cast<std::size_t>(binding.rule)) == binding.sink_type);
   }
   CHECK(bind(block, "d").sink_type == "http_requests");
+}
+
+TEST_CASE("what rules say of names is known by their numbers") {
+  const auto config = read({R"conf(
+    <Metric "a">
+      TypeInstance ""
+    </Metric>
+    <Metric "b">
+      Type "latency"
+    </Metric>
+    <Metric "c">
+      Scale 1
+    </Metric>
+    <Metric "d">
+      TypeInstance "\9"
+    </Metric>
+    <Family "e">
+      TypeInstance "all"
+      Scale 1000
+    </Family>)conf"});
+  CHECK(config.messages.size() == 1);  // there is no group 9
+  const auto& block = config.blocks.at(0);
+  CHECK(block.names.naming == std::set<std::int32_t>{0, 4});
+  CHECK(block.names.scaled == std::set<std::int32_t>{2, 4});
+  CHECK(bind(block, "a").name.empty());
+  CHECK(bind(block, "b").name == "b");
+  CHECK(bind(block, "c").scale == 1);
+  CHECK(bind(block, "d").name == "d");
 }
 
 TEST_CASE("a capture that lost its backslash is noticed") {

@@ -410,3 +410,102 @@ TEST_CASE(
     CHECK(different.size() == all.size());
   } while (std::ranges::next_permutation(order).found);
 }
+
+TEST_CASE("an empty name of a rule is no type instance, and that of a label is one") {
+  const NameRules rules{.types = kTypes, .naming = {0, 1, 3}};
+  SeriesNames names(rules, host_type);
+  std::vector<Series> all{series("", Kind::kCounter, "http_requests"), series("", Kind::kGauge, "latency"),
+                          series("", Kind::kCounter), series("", Kind::kGauge, "nonsense"),
+                          series("", Kind::kCounter, "http_requests", 3)};
+  CHECK(names.extend(all).empty());
+  CHECK(identity(names, 0) == "http_requests-");
+  CHECK(identity(names, 1) == "latency-");
+  CHECK(identity(names, 2) == "derive-");
+  CHECK(identity(names, 3) == "gauge-_-9ce48422e8d7");  // its rule gives no name
+  CHECK(identity(names, 4) == "http_requests-3");
+
+  // It is free when the series is no more, and its name ends all the same while others are moved.
+  all[0] = {};
+  all[0].generation = 1;
+  names.extend(all, 1);
+  all[0] = series("", Kind::kCounter, "http_requests");
+  all[0].generation = 2;
+  CHECK(names.extend(all, 2).empty());
+  CHECK(identity(names, 0) == "http_requests-");
+  CHECK(identity(names, 1) == "latency-");
+}
+
+TEST_CASE("that a rule gives the identity of another series is told once for each rule") {
+  for (const std::string name : {"", "all"}) {
+    SeriesNames names({.types = kTypes, .naming = {3}}, host_type);
+    std::vector<Series> all{series(name, Kind::kGauge, "latency"), series(name, Kind::kState, "latency"),
+                            series(name, Kind::kTimestamp, "latency")};
+    const auto told = names.extend(all);
+    REQUIRE(told.size() == 1);
+    const std::string shown = name.empty() ? "\"latency\" without a type instance" : "\"latency-all\"";
+    CHECK(told[0].find("gives a state the identity " + shown) != std::string::npos);
+    CHECK(told[0].find("it is sent as \"" + identity(names, 1) + "\"") != std::string::npos);
+    CHECK(identity(names, 0) == "latency-" + name);
+    std::set<std::string> different;
+    for (std::size_t i = 0; i < all.size(); ++i) different.insert(identity(names, i));
+    CHECK(different.size() == all.size());
+    all.push_back(series(name, Kind::kState, "latency", 0));
+    all.push_back(series(name, Kind::kState, "latency", 0));
+    CHECK(names.extend(all).empty());
+  }
+  // Where labels meet, nobody has chosen anything.
+  SeriesNames names({.types = kTypes}, host_type);
+  CHECK(names.extend(std::vector<Series>{series("a", Kind::kGauge), series("a", Kind::kState)}).empty());
+}
+
+TEST_CASE("a counter of fractions of seconds counts milliseconds, unless its rule gives a type or a scale") {
+  const auto fraction = [](std::string name, const std::string& unit, const std::string& type = "") {
+    Series s = series(std::move(name), Kind::kCounter, type);
+    s.integral = false;
+    s.unit = unit;
+    s.value = 4.95;
+    return s;
+  };
+  std::vector<Series> all{fraction("latency.sum", "seconds"), fraction("size.sum", "bytes"),
+                          fraction("work", ""), fraction("latency.sum", "seconds", "http_requests"),
+                          fraction("other.sum", "seconds", "nonsense")};
+  all.push_back(series("whole", Kind::kCounter));
+  all.back().unit = "seconds";
+  all.push_back(series("mean", Kind::kGauge));
+  all.back().unit = "seconds";
+  const struct {
+    const char* identity;
+    double factor;
+  } rows[] = {{"total_time_in_ms-latency.sum", 1000},
+              {"derive-size.sum", 1},
+              {"derive-work", 1},
+              {"http_requests-latency.sum", 1},
+              {"derive-other.sum", 1},
+              {"derive-whole", 1},
+              {"gauge-mean", 1}};
+  SeriesNames names({.types = kTypes}, host_type);
+  CHECK(names.extend(all).empty());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    CHECK(identity(names, i) == rows[i].identity);
+    CHECK(names[i].factor == rows[i].factor);
+    CHECK(names[i].source == (i == 6 ? DataSource::kGauge : DataSource::kDerive));
+  }
+  CHECK(mmstats::collectd::as_derive(all[0], 1000) == 4950);
+  CHECK(mmstats::collectd::as_counter(all[0], 1000) == 4950);
+  // What is shown in it is not told from what it was at first: the unit stays.
+  all[0].integral = true;
+  all[0].total = 7;
+  CHECK(mmstats::collectd::as_derive(all[0], 1000) == 7000);
+
+  SeriesNames scaled({.types = kTypes, .scaled = {0}}, host_type);
+  scaled.extend(std::vector<Series>{fraction("latency.sum", "seconds")});
+  CHECK(identity(scaled, 0) == "derive-latency.sum");
+  CHECK(scaled[0].factor == 1);
+
+  // A host whose types.db lacks the type.
+  SeriesNames poor({.types = kTypes}, [](const std::string& name) {
+    return name == "total_time_in_ms" ? std::nullopt : host_type(name);
+  });
+  CHECK(poor.extend(std::vector<Series>{fraction("latency.sum", "seconds")}).empty());
+  CHECK(identity(poor, 0) == "derive-latency.sum");
+}

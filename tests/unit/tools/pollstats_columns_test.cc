@@ -410,7 +410,7 @@ TEST_CASE("rates stand beside changes") {
   auto columns = columns_of("c,g");
   columns.update(looks.series);
   looks.take();
-  const Look look{.rate = true};
+  const pollstats::Look look{.rate = true};
   CHECK(columns.header(look) ==
         "         c          |        c/s         |         g          |        g/s         ");
   CHECK(columns.line(looks.samples, look) ==
@@ -682,7 +682,7 @@ TEST_CASE("columns share what the terminal has, and names keep their ends") {
   auto columns = columns_of("web.*");
   columns.update(looks.series);
   looks.take();
-  const auto at = [&](std::size_t width) { return Look{.terminal_width = width}; };
+  const auto at = [&](std::size_t width) { return pollstats::Look{.terminal_width = width}; };
   CHECK(columns.header(at(200)) == " web.stats.requests.kind1 | web.stats.requests.kind2 ");
   CHECK(columns.header(at(31)) == "<requests.kind1|<requests.kind2");
   CHECK(columns.line(looks.samples, at(31)) == "  123456789012 |             1 ");

@@ -3,10 +3,12 @@
 readers of that release say of them.
 
   release_set.py FOLDER
+  release_set.py --check FOLDER...
 
 FOLDER must not exist. Gets NAME.mmstats, what `slurpstats --json` says in expected.json, and the
 samples that mmash gives to Prometheus in metrics.txt. The programs are those that the environment names, as for the tests here: the target
 release_set of the build calls this so for tests/data/releases/VERSION.
+--check: whether $MMSTATS_SLURPSTATS, which may be older or newer, says the same of each such FOLDER.
 """
 
 import glob
@@ -100,6 +102,27 @@ def metrics(folder):
             return "".join(line for line in body.decode().splitlines(True) if not left_out.match(line))
 
 
+def differences(folder):
+    """Where slurpstats says something else of the files in the folder than expected.json."""
+    with open(os.path.join(folder, "expected.json")) as file:
+        want = json.load(file)
+    found = []
+    if [file["file"] for file in want] != names_in(folder):
+        found.append("the files are others")
+    for file, now in zip(want, slurp([file["file"] for file in want], folder)):
+        if [field["label"] for field in file["fields"]] != [field["label"] for field in now["fields"]]:
+            found.append(f"{file['file']}: the fields are others")
+        for field, other in zip(file["fields"], now["fields"]):
+            # As texts: 1 is not 1.0. Newer readers may tell more of a field.
+            common = {"label", "type", "buffered", "value"} | (set(field) & set(other))
+            for key in sorted(common):
+                if json.dumps(field.get(key)) != json.dumps(other.get(key)):
+                    found.append(f"{file['file']}: {key} of {field['label']} was {field.get(key)}, is {other.get(key)}")
+        if file["damage"] != now["damage"]:
+            found.append(f"{file['file']}: damage is {now['damage']}")
+    return found
+
+
 def judge(said, folder):
     """As a reader that is not ours reads numbers and texts."""
     for file in said:
@@ -133,5 +156,13 @@ def main(folder):
         raise
 
 
+def check(folders):
+    found = [f"{folder}: {difference}" for folder in folders for difference in differences(folder)]
+    print("\n".join(found), end="\n" if found else "")
+    return 1 if found or not folders else 0
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "--check":
+        sys.exit(check(sys.argv[2:]))
     main(sys.argv[1])

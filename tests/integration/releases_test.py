@@ -23,18 +23,13 @@ class ReleasesTest(unittest.TestCase):
     def test_slurpstats_reads_the_files_of_each_release(self):
         self.assertTrue(folders())
         for folder in folders():
-            want = json.loads((folder / "expected.json").read_text())
-            self.assertEqual([file["file"] for file in want], release_set.names_in(folder))
-            for got, file in zip(release_set.slurp(release_set.names_in(folder), folder), want):
-                with self.subTest(release=folder.name, file=file["file"]):
-                    # Keys may come to what is said of a field, but none go, and no field.
-                    self.assertEqual([field["label"] for field in got["fields"]],
-                                     [field["label"] for field in file["fields"]])
-                    for now, then in zip(got["fields"], file["fields"]):
-                        # As texts: 1 is not 1.0.
-                        self.assertEqual({key: json.dumps(now.get(key)) for key in then},
-                                         {key: json.dumps(value) for key, value in then.items()})
-                    self.assertEqual(got["damage"], file["damage"])
+            with self.subTest(release=folder.name):
+                self.assertEqual(release_set.differences(folder), [])
+                # What it told then of a field it still tells.
+                want = json.loads((folder / "expected.json").read_text())
+                for file, now in zip(want, release_set.slurp(release_set.names_in(folder), folder)):
+                    for field, other in zip(file["fields"], now["fields"]):
+                        self.assertLessEqual(set(field), set(other), field["label"])
 
     @unittest.skipUnless("MMSTATS_MMASH" in os.environ, "mmash is not built")
     def test_mmash_gives_what_that_of_each_release_gave(self):

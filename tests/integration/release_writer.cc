@@ -1,5 +1,5 @@
-// Writes files with fields of every kind, as programs in C++ and C do: for tests/data/releases, where the files of
-// each release are kept.
+// Writes files with fields of every kind, as programs in C++ and C do: for tests/data/releases, where the
+// files of each release are kept.
 //
 //   release_writer FOLDER
 //
@@ -37,13 +37,15 @@ template <class Number>
 void numbers(mmstats::Model& model, const std::string& label) {
   using Limits = std::numeric_limits<Number>;
   const mmstats::Gauge<Number> lowest(model, label + ".lowest", {}, Limits::lowest());
-  const mmstats::Gauge<Number> most(model, label + ".most", {.unit = "items", .help = "The most that it holds"});
+  const mmstats::Gauge<Number> most(model, label + ".most",
+                                    {.unit = "items", .help = "The most that it holds"});
   most = Limits::max();
 }
 
 void write_fields(const char* folder) {
   mmstats::Model model(options(folder, "cpp"));
-  const mmstats::Counter requests(model, "requests", {.unit = "requests", .help = "Requests that were answered"});
+  const mmstats::Counter requests(model, "requests",
+                                  {.unit = "requests", .help = "Requests that were answered"});
   requests.incr((std::uint64_t{1} << 53U) + 1);
   mmstats::SharedCounter(model, "shared.requests", {.help = "Of all threads"}).incr(7);
   mmstats::SharedGauge<double>(model, "shared.load", {.unit = "ratio"}) = 0.75;
@@ -63,7 +65,8 @@ void write_fields(const char* folder) {
   const mmstats::BoolField yes(model, "bool.yes", {.help = "Whether it is so"}, true);
   const mmstats::BoolField no(model, "bool.no", {}, false);
 
-  const mmstats::DoubleField sum(model, "bytes", {.unit = "bytes", .help = "Sent", .kind = Kind::kCounter}, 1.5);
+  const mmstats::DoubleField sum(model, "bytes", {.unit = "bytes", .help = "Sent", .kind = Kind::kCounter},
+                                 1.5);
   const mmstats::DoubleField started(model, "started", {.unit = "seconds", .kind = Kind::kTimestamp}, 1.75e9);
   const mmstats::UIntField phase(model, "phase", {.kind = Kind::kState}, 3);
   const mmstats::StaticUIntField static_uint(model, "static.uint", 4'000'000'000U, {.help = "A fact"});
@@ -71,7 +74,8 @@ void write_fields(const char* folder) {
   const mmstats::StaticUInt64Field static_uint64(model, "static.uint64", ~std::uint64_t{0});
   const mmstats::StaticFloatField static_float(model, "static.float", 0.5F);
   const mmstats::StaticDoubleField static_double(model, "static.double", 0.1);
-  const mmstats::StaticTextField version(model, "static.text", "1.2.3 \u00fc", {.help = "The program's version"});
+  const mmstats::StaticTextField version(model, "static.text", "1.2.3 \u00fc",
+                                         {.help = "The program's version"});
   const mmstats::StringField page(model, "string", {.help = "The page that is drawn"}, 64, "first");
   page = "second \u20ac";
 
@@ -109,7 +113,8 @@ void write_histograms(const char* folder) {
 
 void write_families(const char* folder) {
   mmstats::Model model(options(folder, "families"));
-  const Family<mmstats::Counter> responses(model, "responses", {"method", "status"}, {.help = "Responses sent"});
+  const Family<mmstats::Counter> responses(model, "responses", {"method", "status"},
+                                           {.help = "Responses sent"});
   responses.with("GET", 200).incr(20);
   responses.with("POST", 500).incr(3);
   // What has to be escaped, and what is empty.
@@ -126,7 +131,8 @@ void write_families(const char* folder) {
   mean.with("fast").add(0.125);
   const Family<mmstats::MovingAverage> moving(model, "moving", {"kind"}, {.unit = "seconds"}, std::size_t{4});
   moving.with("fast").add(0.25);
-  const Family<mmstats::Histogram> times(model, "times", {"page"}, {.unit = "seconds", .help = "Of a page"}, 8U);
+  const Family<mmstats::Histogram> times(model, "times", {"page"}, {.unit = "seconds", .help = "Of a page"},
+                                         8U);
   for (int i = 1; i <= 20; ++i) times.with("/index.html").add(i * 0.01);
   if (!model.open()) ++failures;
 }
@@ -145,8 +151,8 @@ void write_from_c(const char* folder) {
   mmstats_histogram_add(mmstats_histogram_new_with_precision(model, 4, "sizes", "bytes", nullptr), 1000);
   const char* const names[] = {"method", nullptr};
   const char* const values[] = {"GET"};
-  mmstats_counter_incr(mmstats_counter_with(mmstats_counter_family_new(model, "by", names, nullptr, "By method"), values),
-                       9);
+  mmstats_counter_incr(
+      mmstats_counter_with(mmstats_counter_family_new(model, "by", names, nullptr, "By method"), values), 9);
   if (mmstats_model_open(model, nullptr, 0) != 0) ++failures;
   mmstats_model_free(model);
 }

@@ -1,0 +1,17 @@
+# Each store: /etc/graphite/local_settings.py. Serves the series of this machine.
+SECRET_KEY = "@SECRET@"
+TIME_ZONE = "UTC"
+ALLOWED_HOSTS = ["*"]
+
+WHISPER_DIR = "/var/lib/graphite/whisper"
+STANDARD_DIRS = [WHISPER_DIR]
+# Carbon of the same machine: values that it has not written yet.
+CARBONLINK_HOSTS = ["127.0.0.1:7002"]
+
+CONF_DIR = "/etc/graphite"
+STORAGE_DIR = "/var/lib/graphite"
+INDEX_FILE = "/var/lib/graphite/search_index"
+LOG_DIR = "/var/log/graphite"
+LOG_ROTATION = False
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "/var/lib/graphite/graphite.db"}}
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"

@@ -128,20 +128,19 @@ class Machine:
     def messages(self):
         return os.path.join(self.folder, "messages")
 
-    def observe(self):
+    def observe(self, csv=True):
         """Has collectd log, and write down all that it gets, besides what the recipe says."""
-        self.write("/etc/collectd/collectd.conf.d/zz-test.conf", f"""\
-LoadPlugin logfile
-<Plugin logfile>
-  LogLevel info
-  File "{self.messages}"
-</Plugin>
-LoadPlugin csv
-<Plugin csv>
-  DataDir "{self.folder}/csv"
-  StoreRates false
-</Plugin>
-""")
+        text = f'LoadPlugin logfile\n<Plugin logfile>\n  LogLevel info\n  File "{self.messages}"\n</Plugin>\n'
+        if csv:
+            text += f'LoadPlugin csv\n<Plugin csv>\n  DataDir "{self.folder}/csv"\n  StoreRates false\n</Plugin>\n'
+        self.write("/etc/collectd/collectd.conf.d/zz-test.conf", text)
+
+    def mmash(self):
+        """With the options of its service's file."""
+        options = self.default_options("/etc/default/mmash", "MMASH_OPTIONS")
+        page = os.path.join(PACKAGING, "..", "core", "tools", "mmash", "page")
+        return self.daemon("mmash", [os.environ["MMSTATS_MMASH"], "--page", page, *options], {"MMSTATS_PATH": "/run/mmstats"},
+                           lambda: "mmash: serves " in daemons.read_log(os.path.join(self.folder, "mmash.log")))
 
     def samples(self, series, host=None):
         """{time: raw value} of all that its collectd got."""

@@ -29,13 +29,12 @@ WORKERS = 20 if HOSTS > 10 else 4
 COUNTERS, GAUGES, BUCKETS = 20, 6, 16  # of fleet_writer.cc, and of `Buckets true`
 # Folders that a machine has for itself, if it has anything in them.
 PRIVATE = ("/etc/collectd", "/etc/carbon", "/etc/graphite", "/etc/prometheus", "/var/lib/collectd", "/var/lib/graphite",
-           "/var/lib/prometheus", "/var/log/carbon", "/var/log/graphite", "/run/mmstats")
+           "/var/lib/prometheus", "/var/log/carbon", "/var/log/graphite")
 
 
 def main():
     if os.environ.get(INSIDE):
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "fleet", "/run"], check=True)
-        os.mkdir("/run/mmstats")
         unittest.main()
         return
     unshare = ["unshare", "--net", "--mount", "--propagation", "private", "--"]
@@ -106,10 +105,10 @@ class Machine:
 
     def command(self, *argv):
         """Runs a program on the machine: with its network, and with its files in their places."""
-        binds = [(self.fleet.modules, "/usr/lib/collectd"), (os.path.join(self.folder, "run"), "/run/mmstats")]
+        os.makedirs(self.root + "/run/mmstats", exist_ok=True)
+        binds = [(self.fleet.modules, "/usr/lib/collectd"), (self.root + "/run", "/run"),
+                 (os.path.join(self.folder, "run"), "/run/mmstats")]
         for target in PRIVATE:
-            if target.startswith("/run"):
-                continue
             os.makedirs(self.root + target, exist_ok=True)
             if os.path.isdir(target):
                 binds.append((self.root + target, target))
@@ -163,12 +162,13 @@ class Machine:
 class MachineDaemon(daemons.Daemon):
     def __init__(self, machine, name, argv, env, ready, codes):
         self.is_ready = ready or (lambda: True)
+        self.waits = True
         self.clean_exit_codes = codes
         super().__init__(name, machine.command(*argv), machine.folder, env)
         self.log_paths.append(machine.messages)
 
     def ready(self):
-        return self.is_ready()
+        return not self.waits or self.is_ready()
 
     def kill(self):
         self.process.kill()
@@ -202,7 +202,7 @@ class Fleet(contextlib.ExitStack):
         self.folder = self.enter_context(daemons.workspace())
         self.machines = []
         self.daemons = []
-        self.marks = {}
+        self.graphite_database = None
         self.modules = os.path.join(self.folder, "modules")
         shutil.copytree("/usr/lib/collectd", self.modules)
         shutil.copy(os.environ["MMSTATS_PLUGIN"], os.path.join(self.modules, "mmstats.so"))
@@ -227,16 +227,23 @@ class Fleet(contextlib.ExitStack):
     def web_machines(self):
         return [self.machine(f"web{number}") for number in range(1, HOSTS + 1)]
 
-    def start(self, daemon):
-        self.daemons.append(daemon)
-        return self.enter_context(daemon)
+    def start(self, *daemons_to_start):
+        """At once; returns when all of them answer. One daemon itself, of several a list."""
+        for daemon in daemons_to_start:
+            self.daemons.append(daemon)
+            daemon.waits = False
+            self.enter_context(daemon)
+        for daemon in daemons_to_start:
+            daemon.waits = True
+            daemons.wait_until(daemon._ready_or_dead, f"{daemon.name} answers")
+        return daemons_to_start[0] if len(daemons_to_start) == 1 else daemons_to_start
 
-    def stop(self, daemons):
+    def stop(self, daemons_to_stop):
         """All at once: one after the other takes a second each."""
-        for daemon in daemons:
+        for daemon in daemons_to_stop:
             if daemon.running():
                 daemon.process.send_signal(signal.SIGTERM)
-        for daemon in daemons:
+        for daemon in daemons_to_stop:
             if daemon.process.returncode != -signal.SIGKILL:
                 daemon.stop()
 
@@ -322,6 +329,51 @@ def carbon(machine, address="127.0.0.1", extra=""):
     log = os.path.join(machine.folder, "carbon.log")
     began = lambda: "CarbonCacheFactory" in daemons.read_log(log) or "starting on 7002" in daemons.read_log(log)
     return machine.daemon("carbon", argv, {"PYTHONDONTWRITEBYTECODE": "1"}, began, (0, -signal.SIGTERM, 128 + signal.SIGTERM))
+
+
+def graphite_web(machine, settings, **marks):
+    """As its unit says, once the database is made."""
+    machine.place(f"fleet/2-relay/{settings}", "/etc/graphite/local_settings.py", SECRET="of a test", **marks)
+    machine.place("fleet/2-relay/graphite-web.service", "/etc/systemd/system/graphite-web.service")
+    with open(machine.root + "/etc/systemd/system/graphite-web.service") as file:
+        unit = dict(re.findall(r"^(Environment|ExecStartPre|ExecStart)=(.*)$", file.read(), re.M))
+    env = dict(word.split("=", 1) for word in unit["Environment"].split())
+    env.update(PYTHONDONTWRITEBYTECODE="1", PYTHONWARNINGS="ignore")
+    # Made once: all begin with the same.
+    database = machine.root + "/var/lib/graphite/graphite.db"
+    if machine.fleet.graphite_database:
+        os.makedirs(os.path.dirname(database), exist_ok=True)
+        shutil.copy(machine.fleet.graphite_database, database)
+    else:
+        settings = [f"{name}={value}" for name, value in env.items()]
+        run(*machine.command("env", *settings, *unit["ExecStartPre"].split(), "--verbosity=0", "--skip-checks"))
+        machine.fleet.graphite_database = database
+
+    def ready():
+        try:
+            return fetch(machine.address, 8080, "/render", target="none", format="json") == b"[]"
+        except OSError:
+            return False
+
+    return machine.daemon("graphite-web", unit["ExecStart"].split(), env, ready, (0, -signal.SIGTERM))
+
+
+def stored(path, since, until):
+    """{time: value} of a whisper file's points."""
+    import whisper
+
+    try:
+        fetched = whisper.fetch(path, int(since) - 2 * INTERVAL, int(until) + 2 * INTERVAL)
+    except whisper.CorruptWhisperFile:
+        return {}  # it is just being made
+    if not fetched:
+        return {}
+    (start, end, step), points = fetched
+    return {when: value for when, value in zip(range(start, end, step), points) if value is not None}
+
+
+def whisper_path(store, host, name):
+    return f"{store.root}/var/lib/graphite/whisper/collectd/{host}/mmstats-shop/{name.replace('.', '/')}.wsp"
 
 
 def now():

@@ -11,8 +11,6 @@ PASSWORD = "correct horse battery staple"
 
 class NetworkTest(unittest.TestCase):
     def test_a_cut_loses_the_values_of_the_cut_alone(self):
-        import whisper
-
         with fleet.Fleet() as machines:
             central = machines.machine("central")
             webs = machines.web_machines()
@@ -90,9 +88,7 @@ class NetworkTest(unittest.TestCase):
                             self.assertLess(max(missing), cut_ended)
                         else:
                             self.assertFalse(missing)
-                        path = f"{central.root}/var/lib/graphite/whisper/collectd/{web.name}/mmstats-shop/{name.replace('.', '/')}.wsp"
-                        (start, end, step), points = whisper.fetch(path, int(since) - 2 * fleet.INTERVAL, int(until) + 2 * fleet.INTERVAL)
-                        stored = {when: value for when, value in zip(range(start, end, step), points) if value is not None}
+                        stored = fleet.stored(fleet.whisper_path(central, web.name, name), since, until)
                         kept = sorted(taken & set(arrived))
                         self.assertFalse({fleet.slot(when) for when in kept} - set(stored))
                         if name == "derive-requests":

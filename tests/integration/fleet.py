@@ -82,7 +82,8 @@ class Machine:
         self.name = name
         self.address = address
         self.folder = os.path.join(fleet.folder, name)
-        self.port = f"p{address.rpartition('.')[2]}"  # of the switch
+        # Of the switch; a machine without one has the loopback of the test.
+        self.port = None if address == "127.0.0.1" else f"p{address.rpartition('.')[2]}"
         os.makedirs(os.path.join(self.folder, "run"), exist_ok=True)
         os.chmod(os.path.join(self.folder, "run"), 0o1777)
         self.root = os.path.join(self.folder, "root")
@@ -113,7 +114,8 @@ class Machine:
             if os.path.isdir(target):
                 binds.append((self.root + target, target))
         script = "".join(f"mount --bind '{source}' '{target}' && " for source, target in binds) + 'exec "$@"'
-        return ["nsenter", f"--net=/run/netns/{self.name}", "unshare", "--mount", "--propagation", "private",
+        network = ["nsenter", f"--net=/run/netns/{self.name}"] if self.port else []
+        return [*network, "unshare", "--mount", "--propagation", "private",
                 "sh", "-c", script, "sh", *argv]
 
     def daemon(self, name, argv, env=None, ready=None, codes=(0,)):
@@ -252,20 +254,25 @@ class Fleet(contextlib.ExitStack):
             self.stop(self.daemons)
         return super().__exit__(failure, *rest)
 
-    def applications(self):
-        applications = Applications(self.folder)
+    def local(self, name):
+        """A machine that has its own files, and the network of the test."""
+        return Machine(self, name, "127.0.0.1")
+
+    def applications(self, hosts=HOSTS):
+        applications = Applications(self.folder, hosts)
         return self.enter_context(applications)
 
 
 class Applications:
     """fleet_writer.cc: what runs on all machines named web."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, hosts):
         self.folder = folder
+        self.hosts = hosts
         self.truth = None
 
     def __enter__(self):
-        argv = [os.environ["MMSTATS_FLEET_WRITER"], self.folder, str(HOSTS), str(WORKERS)]
+        argv = [os.environ["MMSTATS_FLEET_WRITER"], self.folder, str(self.hosts), str(WORKERS)]
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n"
         return self

@@ -153,6 +153,17 @@ class Machine:
                     result[when] = float(value)
         return {float(when): value for when, value in result.items()}
 
+    def received(self):
+        """Bytes that the switch has sent it, with all headers."""
+        output = subprocess.run(["ip", "-s", "-j", "link", "show", "dev", self.port], check=True, stdout=subprocess.PIPE).stdout
+        return json.loads(output)[0]["stats64"]["tx"]["bytes"]
+
+    def dropped(self):
+        """Packets for which its receive buffers had no room, by the kernel."""
+        output = subprocess.run(self.command("cat", "/proc/net/snmp"), check=True, stdout=subprocess.PIPE, text=True).stdout
+        names, numbers = (line.split() for line in output.splitlines() if line.startswith("Udp:"))
+        return int(numbers[names.index("RcvbufErrors")])
+
     def cut_off(self):
         """As if somebody pulled the cable, at the switch: the machine does not notice."""
         run("bridge", "link", "set", "dev", self.port, "state", "0")

@@ -6,6 +6,7 @@ import unittest
 import daemons
 import fleet
 
+SERIES = len(fleet.series()) + 6  # with the percentiles
 PASSWORD = "correct horse battery staple"
 
 
@@ -43,7 +44,10 @@ class NetworkTest(unittest.TestCase):
             wait_for_samples(3, began)
             # Before this, Carbon may have had no file of the series yet.
             since = fleet.now()
+            bytes_before = central.received()
             wait_for_samples(3, since)
+            # As many of each, but for one that is on its way.
+            bytes_each = (central.received() - bytes_before) / (3 * len(webs) * SERIES)
             # Per series: what waits to be sent is lost in the cut, too.
             before = {name: max(central.samples(f"mmstats-shop/{name}", cut.name)) for name in fleet.series()}
             cut_began = fleet.now()
@@ -64,7 +68,8 @@ class NetworkTest(unittest.TestCase):
                     daemons.wait_until(lambda: list(central.samples(name, web.name).values())[-1] == want,
                                        f"{name} of {web.name} is {want}", 60 + 10 * fleet.INTERVAL)
             tell = f"{len(agents)} agents, {agents[0].memory():.1f} MB each; server {server.memory():.1f} MB, " \
-                   f"{server.processor_time():.2f} s of processor time, Carbon {carbon.processor_time():.2f} s"
+                   f"{server.processor_time():.2f} s of processor time, Carbon {carbon.processor_time():.2f} s; " \
+                   f"some {bytes_each:.0f} bytes a value; {central.dropped()} packets dropped by the kernel"
             # What was taken before `until` is at the server, and Carbon has it.
             for web in webs:
                 for name in fleet.series():

@@ -89,7 +89,10 @@ class PrometheusTest(unittest.TestCase):
             began = fleet.now()
             wait_for_scrapes(4, began)
             since = fleet.now()
+            bytes_before = site.machine.received()
+            series = site.value("sum(scrape_samples_scraped)")
             wait_for_scrapes(2, since)
+            bytes_each = (site.machine.received() - bytes_before) / (2 * series)
             cut_began = fleet.now()
             webs[0].cut_off()
             # It is found out at the next scrape; the others go on.
@@ -156,7 +159,7 @@ class PrometheusTest(unittest.TestCase):
 
             fleet.say(f"{len(webs)} hosts: mmash {pages[0].memory():.1f} MB, {pages[0].processor_time():.2f} s each; collectd "
                       f"{agents[0].memory():.1f} MB; Prometheus {site.daemon.memory():.0f} MB, {site.daemon.processor_time():.2f} s; "
-                      f"above {world.daemon.memory():.0f} MB, {world.daemon.processor_time():.2f} s since its start")
+                      f"above {world.daemon.memory():.0f} MB, {world.daemon.processor_time():.2f} s since its start; some {bytes_each:.0f} bytes a value")
             fleet.say(f"{webs[0].name} was cut off for {cut_ended - cut_began:.1f} s: {lost} of {total} scrapes lost, all of it; Prometheus "
                       f"was gone for {back - killed:.1f} s; too late for this machine: {late or 'none'}; every total is right afterwards")
 

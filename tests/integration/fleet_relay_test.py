@@ -94,7 +94,9 @@ class RelayTest(unittest.TestCase):
 
             wait_for_arrival(fleet.now(), *webs)
             since = fleet.now()
+            bytes_before = relay.received()
             wait_for_samples(3, since, *webs)
+            bytes_each = (relay.received() - bytes_before) / (3 * len(webs) * (len(names) + 6))
 
             # A host is cut off.
             cut, others = webs[0], webs[1:]
@@ -149,7 +151,7 @@ class RelayTest(unittest.TestCase):
             seen = {one["target"]: {when for value, when in one["datapoints"]} for one in answer}
             tell = (f"{len(agents)} agents, {agents[0].memory():.1f} MB each; relay {relaying.memory():.1f} MB; Carbons "
                     + ", ".join(f"{store.carbon.memory():.0f} MB {store.carbon.processor_time():.2f} s" for store in stores.machines)
-                    + " since their starts")
+                    + f" since their starts; some {bytes_each:.0f} bytes a value to the relay")
             machines.stop(agents)
             machines.stop([relaying])
             machines.stop([store.carbon for store in stores.machines])

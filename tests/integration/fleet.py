@@ -331,7 +331,7 @@ def slot(when):
     return int(when + 0.5) // INTERVAL * INTERVAL
 
 
-def carbon(machine, address="127.0.0.1", extra=""):
+def carbon(machine, address="127.0.0.1"):
     """Carbon, with the files of the recipes."""
     machine.place("fleet/2-relay/carbon.conf", "/etc/carbon/carbon.conf", STORE=address)
     path = machine.root + "/etc/carbon/carbon.conf"
@@ -340,13 +340,14 @@ def carbon(machine, address="127.0.0.1", extra=""):
     # As this user: in a test it may be the only one.
     assert text.count("USER = _graphite\n") == 1
     with open(path, "w") as file:
-        file.write(text.replace("USER = _graphite\n", "USER =\n") + extra)
+        file.write(text.replace("USER = _graphite\n", "USER =\n"))
     for name in ("storage-schemas.conf", "storage-aggregation.conf"):
         machine.place(f"graphite/{name}", f"/etc/carbon/{name}")
     argv = ["/usr/bin/carbon-cache", "--config=/etc/carbon/carbon.conf", "--nodaemon", "start"]
     log = os.path.join(machine.folder, "carbon.log")
-    began = lambda: "CarbonCacheFactory" in daemons.read_log(log) or "starting on 7002" in daemons.read_log(log)
-    return machine.daemon("carbon", argv, {"PYTHONDONTWRITEBYTECODE": "1"}, began, (0, -signal.SIGTERM, 128 + signal.SIGTERM))
+    ready = lambda: "CarbonReceiverFactory starting on 2003" in daemons.read_log(log)
+    # Twisted ends by raising the signal again.
+    return machine.daemon("carbon", argv, {"PYTHONDONTWRITEBYTECODE": "1"}, ready, (0, -signal.SIGTERM, 128 + signal.SIGTERM))
 
 
 def graphite_web(machine, settings, **marks):

@@ -70,6 +70,7 @@ class KafkaTest(unittest.TestCase):
                 for name in fleet.series():
                     with self.subTest(host=web.name, series=name):
                         taken = {when for when in web.samples(f"mmstats-shop/{name}") if when < end}
+                        self.assertTrue(taken)
                         self.assertFalse(taken - set(have[web.name, f"mmstats-shop/{name}"]))
                 for counter in range(fleet.COUNTERS):
                     values = have[web.name, f"mmstats-shop/{fleet.counter_name(counter)}"]

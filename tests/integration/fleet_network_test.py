@@ -84,6 +84,7 @@ class NetworkTest(unittest.TestCase):
                 for name in fleet.series():
                     with self.subTest(host=web.name, series=name):
                         arrived = central.samples(f"mmstats-shop/{name}", web.name)
+                        self.assertTrue(taken)
                         missing = sorted(taken - set(arrived))
                         values += len(taken)
                         lost += len(missing)

@@ -123,6 +123,7 @@ class PrometheusTest(unittest.TestCase):
             late = {}
             lost = total = 0
             for address, web in by_address.items():
+                self.assertTrue(up[address])
                 total += len(up[address])
                 for when, value in up[address].items():
                     if value == 0:

@@ -161,6 +161,7 @@ class RelayTest(unittest.TestCase):
                 taken = {fleet.slot(when) for when in web.samples(REQUESTS) if since < when < until}
                 for name in names:
                     with self.subTest(host=web.name, series=name):
+                        self.assertTrue(taken)
                         total += len(taken)
                         copies = stores.copies(web.name, name)
                         self.assertEqual(len(copies), 2)

@@ -73,6 +73,8 @@ def filled(path, marks):
     assert not left, (path, left)
     text = re.sub(r"Interval 10\b", f"Interval {INTERVAL}", text)
     text = re.sub(r"_interval: 10s", f"_interval: {INTERVAL}s", text)
+    # As long as a slow machine takes.
+    text = re.sub(r"(_TIMEOUT = |--timeout )[0-9.]+", r"\g<1>600", text)
     return text.replace("10s:1d,1m:14d,10m:2y", f"{INTERVAL}s:{3600 * INTERVAL}s")
 
 
@@ -322,7 +324,7 @@ def series():
 def fetch(address, port, path, **query):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     query = urllib.parse.urlencode(query, doseq=True)
-    with opener.open(f"http://{address}:{port}{path}?{query}", timeout=120 * daemons.TIME_SCALE) as answer:
+    with opener.open(f"http://{address}:{port}{path}?{query}", timeout=600 * daemons.TIME_SCALE) as answer:
         return answer.read()
 
 

@@ -128,7 +128,9 @@ class RelayTest(unittest.TestCase):
             for percent in (50, 75, 95, 99):
                 answer = json.loads(fleet.fetch(front.address, 8080, "/render", target=percentile.replace("99)", f"{percent})"),
                                                 format="json", **{"from": int(back) - 3 * fleet.INTERVAL, "until": quiet[1]}))
-                percentiles[percent] = statistics.median(value for one in answer for value, _ in one["datapoints"] if value is not None)
+                values = [value for one in answer for value, _ in one["datapoints"] if value is not None]
+                self.assertTrue(values, str(answer)[:1000])
+                percentiles[percent] = statistics.median(values)
 
             # The relay is restarted.
             before_relay = newest(webs, since)

@@ -7,9 +7,10 @@ ALLOWED_HOSTS = ["*"]
 CLUSTER_SERVERS = ["@STORE_A@:8080", "@STORE_B@:8080", "@STORE_C@:8080"]
 STANDARD_DIRS = []
 CARBONLINK_HOSTS = []
-# A store that is down is not waited for longer than this, seconds.
-FIND_TIMEOUT = 3.0
-FETCH_TIMEOUT = 6.0
+# Seconds that a store is waited for. Graphite's are 3 and 6: too short for a graph over thousands of series, which is
+# then empty, without a word.
+FIND_TIMEOUT = 10.0
+FETCH_TIMEOUT = 60.0
 
 CONF_DIR = "/etc/graphite"
 STORAGE_DIR = "/var/lib/graphite"

@@ -213,7 +213,14 @@ class Fleet(contextlib.ExitStack):
     """Machines, a switch between them, and applications on those named web1, web2 ..."""
 
     def __enter__(self):
-        super().__enter__()
+        try:
+            self.set_up()
+        except BaseException:
+            super().__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def set_up(self):
         self.folder = self.enter_context(daemons.workspace())
         self.machines = []
         self.daemons = []
@@ -226,7 +233,6 @@ class Fleet(contextlib.ExitStack):
         run("ip", "address", "add", "198.51.100.254/24", "dev", "switch")
         run("ip", "link", "set", "switch", "up")
         self.callback(run, "ip", "link", "del", "switch")
-        return self
 
     def machine(self, name):
         machine = Machine(self, name, f"198.51.100.{len(self.machines) + 1}")
@@ -263,8 +269,12 @@ class Fleet(contextlib.ExitStack):
                 daemon.stop()
 
     def __exit__(self, failure, *rest):
-        if not failure:
-            self.stop(self.daemons)
+        try:
+            if not failure:
+                self.stop(self.daemons)
+        except BaseException:
+            super().__exit__(*sys.exc_info())
+            raise
         return super().__exit__(failure, *rest)
 
     def local(self, name):

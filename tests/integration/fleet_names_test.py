@@ -11,8 +11,7 @@ import fleet
 
 class NamesTest(unittest.TestCase):
     def setUp(self):
-        self.fleet = fleet.Fleet().__enter__()
-        self.addCleanup(lambda: self.fleet.__exit__(None, None, None))
+        self.fleet = self.enterContext(fleet.Fleet())
         self.store = self.fleet.local("store")
         # Only one Carbon in the test's network: the ports are its own.
         self.fleet.start(fleet.carbon(self.store))

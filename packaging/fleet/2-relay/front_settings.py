@@ -7,8 +7,8 @@ ALLOWED_HOSTS = ["*"]
 CLUSTER_SERVERS = ["@STORE_A@:8080", "@STORE_B@:8080", "@STORE_C@:8080"]
 STANDARD_DIRS = []
 CARBONLINK_HOSTS = []
-# Seconds that a store is waited for. Graphite's are 3 and 6: too short for a graph over thousands of series, which is
-# then empty, without a word.
+# Seconds that a store is waited for, here and in the stores. Graphite's are 3 and 6: too short for a graph over thousands
+# of series, which is then empty, without a word.
 FIND_TIMEOUT = 10.0
 FETCH_TIMEOUT = 60.0
 

@@ -8,6 +8,10 @@ STANDARD_DIRS = [WHISPER_DIR]
 # Carbon of the same machine: values that it has not written yet.
 CARBONLINK_HOSTS = ["127.0.0.1:7002"]
 
+# Seconds that a request may take: as the front has it. Graphite's are 3 and 6: too short for thousands of series.
+FIND_TIMEOUT = 10.0
+FETCH_TIMEOUT = 60.0
+
 CONF_DIR = "/etc/graphite"
 STORAGE_DIR = "/var/lib/graphite"
 INDEX_FILE = "/var/lib/graphite/search_index"

@@ -152,7 +152,9 @@ class Machine:
             with open(path) as file:
                 for line in file.read().split("\n")[1:-1]:
                     when, _, value = line.partition(",")
-                    result[when] = float(value)
+                    # Two threads of collectd may make the file at once, and each cut the other's line.
+                    if len(when) > len("1234567890"):
+                        result[when] = float(value)
         return {float(when): value for when, value in result.items()}
 
     def received(self):
@@ -327,7 +329,7 @@ def counter_name(number):
 def series():
     """Names of all series that have a value at each look: not the percentiles, which are not sent while nothing happens."""
     return ([counter_name(number) for number in range(COUNTERS)] + [f"gauge-level.{number}" for number in range(GAUGES)]
-            + ["derive-latency.count", "derive-latency.sum"]
+            + ["derive-latency.count", "total_time_in_ms-latency.sum"]
             + [f"derive-latency.buckets.{number}" for number in range(20, 20 + BUCKETS)])
 
 

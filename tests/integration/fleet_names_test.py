@@ -29,7 +29,8 @@ class NamesTest(unittest.TestCase):
         self.fleet.applications(1)
         self.fleet.start(machine.collectd())
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(f"{machine.folder}/s")
+            # Its thread may begin to listen after all else.
+            daemons.wait_until(lambda: connection.connect_ex(f"{machine.folder}/s") == 0, "collectd's socket")
             connection.sendall(f'PUTVAL "{host}/other-eth0.100/gauge-a.b" N:1\n'.encode())
             connection.recv(100)
 

@@ -242,7 +242,7 @@ TEST_CASE("no histogram's series get what was counted for others, whatever their
     made.pattern = pattern;
     made.keep = std::move(keep);
     made.drop = std::move(drop);
-    made.name = name;
+    if (*name != '\0') made.name = name;
     return made;
   };
   constexpr auto kWhole = "time[.][^.]*";
@@ -381,7 +381,7 @@ struct ModelRule {
     if (where) made.where = {{where->name, where->value}};
     made.keep = keep;
     made.drop = drop;
-    made.name = name;
+    if (!name.empty()) made.name = name;
     return made;
   }
 };

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <string>
 
 #include "base/utf8.h"
@@ -45,13 +46,16 @@ detail::Added add_text(Model& model, std::string_view label, const About& about,
                          about);
 }
 
-// A mean, made by the class `made_by` with `parameter`, and `memory` bytes for each thread.
+// A mean, made by the class `made_by` with `parameter`, and `memory` bytes for each thread. There is none at
+// first, and so none in a thread that never adds a value.
 detail::Added add_mean(Model& model, std::string_view label, const About& about, std::string_view made_by,
                        std::size_t parameter, std::size_t memory) {
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
   return model.add_field({.label = label,
                           .type = "d",
                           .size = sizeof(double),
                           .kind = Kind::kGauge,
+                          .initial = &kNone,
                           .memory = memory,
                           .made_by = made_by,
                           .parameter = parameter},

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <initializer_list>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -242,7 +243,11 @@ struct Distribution::Maker {
   }
   [[nodiscard]] Cell<double> number(std::string_view ending, Kind kind) const {
     const auto whole = std::string(label) + std::string(ending);
-    return Cell<double>(model.add_field(spec<double>(whole, kind), about));
+    auto field = spec<double>(whole, kind);
+    // A thread that has no values yet has no percentile.
+    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+    if (kind == Kind::kGauge) field.initial = &kNone;
+    return Cell<double>(model.add_field(field, about));
   }
 };
 

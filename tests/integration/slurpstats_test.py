@@ -131,7 +131,7 @@ class SlurpstatsTest(unittest.TestCase):
                 "level": ("d", True, number + 0.25),
                 "lowest": ("q", False, -(2**63)),
                 "busy": ("?", False, number % 2 == 0),
-                "odd": ("d", True, "nan" if number % 2 else "-inf"),
+                "odd": ("d", True, None if number % 2 else "-inf"),
                 "name": ("256s", False, f'wörker "{number}" \\ \n'),
             }
             for label, (type_text, buffered, value) in want.items():

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -124,6 +125,9 @@ MMSTATS_API void refuse_amount(Place place) noexcept;
 // Calls visit(context, address of `place`) for all threads' files that the Model has, under a lock.
 MMSTATS_API void for_each_thread(Place place, void (*visit)(void* context, const std::byte* value),
                                  void* context) noexcept;
+
+// What a mean or a percentile is for who asks: in the file NaN says that there is none.
+inline double or_zero(double value) noexcept { return std::isnan(value) ? 0 : value; }
 
 template <class Rep, class Period>
 double seconds_of(std::chrono::duration<Rep, Period> time) noexcept {

@@ -336,8 +336,9 @@ class [[nodiscard]] Scope {
   bool done_ = false;
 };
 
-// The mean of all values that this thread has seen. Infinite ones and NaN are left out, here
-// and in all fields below.
+// The mean of all values that this thread has seen. Until there is one value() is 0, and the file has NaN,
+// which readers take for no value: threads that have nothing to measure do not pull averages down. Infinite
+// values and NaN are left out. All this holds for the fields below, too.
 class MMSTATS_API Average {
  public:
   Average(Model& model, std::string_view label, const About& about = {});
@@ -347,7 +348,7 @@ class MMSTATS_API Average {
     add(detail::seconds_of(time));
   }
   Scope<Average> time() const noexcept { return Scope(*this); }
-  [[nodiscard]] double value() const noexcept { return mean_.load(); }
+  [[nodiscard]] double value() const noexcept { return detail::or_zero(mean_.load()); }
 
  private:
   explicit Average(const detail::Added& added) noexcept : mean_(added), state_(added.memory) {}
@@ -366,7 +367,7 @@ class MMSTATS_API MovingAverage {
     add(detail::seconds_of(time));
   }
   Scope<MovingAverage> time() const noexcept { return Scope(*this); }
-  [[nodiscard]] double value() const noexcept { return mean_.load(); }
+  [[nodiscard]] double value() const noexcept { return detail::or_zero(mean_.load()); }
   [[nodiscard]] double last() const noexcept;  // the value that this thread saw last
 
  private:
@@ -398,7 +399,7 @@ class MMSTATS_API WindowAverage {
   // `now` must not go back; for those who have just read the clock.
   void add(double value, Clock::time_point now) const noexcept;
   Scope<WindowAverage> time() const noexcept { return Scope(*this); }
-  [[nodiscard]] double value() const noexcept { return mean_.load(); }
+  [[nodiscard]] double value() const noexcept { return detail::or_zero(mean_.load()); }
 
  private:
   WindowAverage(const detail::Added& added, std::uint32_t seconds) noexcept

@@ -10,7 +10,8 @@
 //
 // The last six are for readers that do not know buckets: of this file alone. They are of all values, of the
 // last so many, or of the last minute; that is the difference between the classes, and what the functions
-// below return. Those of a Histogram lag behind by a 32nd of the values at most, and by 256 at most.
+// below return: 0 until there is a value, when the file has NaN. Those of a Histogram lag behind by a 32nd of
+// the values at most, and by 256 at most.
 //
 // Percentiles are off by 1/64 (1.6 %) of the value at most, from 2^-30 (a nanosecond, in seconds) up to 2^50
 // (a petabyte, in bytes). What is smaller, zero and negative values too, counts as 2^-30; what is larger as
@@ -47,12 +48,12 @@ class MMSTATS_API Distribution {
 
   [[nodiscard]] std::uint64_t count() const noexcept { return count_.load(); }
   [[nodiscard]] double sum() const noexcept { return sum_.load(); }
-  [[nodiscard]] double min() const noexcept { return min_.load(); }
-  [[nodiscard]] double max() const noexcept { return max_.load(); }
-  [[nodiscard]] double p50() const noexcept { return percentiles_[0].load(); }
-  [[nodiscard]] double p90() const noexcept { return percentiles_[1].load(); }
-  [[nodiscard]] double p99() const noexcept { return percentiles_[2].load(); }
-  [[nodiscard]] double p999() const noexcept { return percentiles_[3].load(); }
+  [[nodiscard]] double min() const noexcept { return or_zero(min_.load()); }
+  [[nodiscard]] double max() const noexcept { return or_zero(max_.load()); }
+  [[nodiscard]] double p50() const noexcept { return or_zero(percentiles_[0].load()); }
+  [[nodiscard]] double p90() const noexcept { return or_zero(percentiles_[1].load()); }
+  [[nodiscard]] double p99() const noexcept { return or_zero(percentiles_[2].load()); }
+  [[nodiscard]] double p999() const noexcept { return or_zero(percentiles_[3].load()); }
 
  protected:
   using Marks = std::array<std::uint32_t, 4>;  // buckets of p50, p90, p99, p999

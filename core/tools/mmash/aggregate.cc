@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -79,6 +80,8 @@ void Aggregate::add(Aggregation aggregation, const Field& field) {
     return;
   }
   mmstats::for_each_item(field.type_text, field.value, [&](const Scalar& item) {
+    if (is_fraction(item) && std::isnan(std::get<double>(item))) return;
+    any_ = true;
     const bool nonzero = aggregation == Aggregation::kNonzeroMin || aggregation == Aggregation::kNonzeroAvg;
     if (nonzero && as<double>(item) == 0) return;
     const bool least = aggregation == Aggregation::kMin || aggregation == Aggregation::kNonzeroMin;
@@ -93,6 +96,7 @@ void Aggregate::add(Aggregation aggregation, const Field& field) {
 }
 
 std::string Aggregate::json(Aggregation aggregation) const {
+  if (!any_) return aggregation == Aggregation::kOne ? first_ : "null";
   const double sum = static_cast<double>(whole_) + fractions_;
   switch (aggregation) {
     case Aggregation::kOne:

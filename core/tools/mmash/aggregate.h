@@ -1,4 +1,5 @@
-// Several files' values of one label made one, as the original's functions of these names do, in Python.
+// Several files' values of one label made one, as the original's functions of these names do, in Python; but
+// NaN is no value.
 #pragma once
 
 #include <cstddef>
@@ -35,7 +36,7 @@ class Aggregate {
   // Precondition: applies().
   void add(Aggregation aggregation, const mmstats::Field& field);
 
-  // Precondition: there was an add().
+  // Precondition: there was an add(). "null": there was no value.
   [[nodiscard]] std::string json(Aggregation aggregation) const;
 
  private:
@@ -44,6 +45,7 @@ class Aggregate {
   std::string first_;
   mmstats::Scalar best_ = std::int64_t{0};  // the least or the greatest
   std::size_t values_ = 0;                  // that count
+  bool any_ = false;                        // also of those that do not
   Whole whole_ = 0;
   double fractions_ = 0;
   bool fractional_ = false;

@@ -47,6 +47,7 @@ std::string item_json(const Scalar& item) {
         } else if constexpr (std::is_same_v<Item, bool>) {
           return value ? "true" : "false";
         } else if constexpr (std::is_same_v<Item, double>) {
+          if (std::isnan(value)) return "null";
           return std::isfinite(value) ? float_text(value) : json_text(float_text(value));
         } else if constexpr (std::is_same_v<Item, std::string_view>) {
           return json_text(value);

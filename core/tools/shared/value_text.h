@@ -17,7 +17,7 @@ std::string float_text(double value);
 // 42, 0.5, True; texts made printable; nothing of an item that is none.
 std::string item_text(const Scalar& item);
 
-// As JSON. What is no number in JSON becomes a string: "nan", "inf", "-inf"; what is not UTF-8 in a text is
+// As JSON. NaN is no value: null. Infinity becomes a string: "inf", "-inf"; what is not UTF-8 in a text is
 // replaced.
 std::string item_json(const Scalar& item);
 

@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <set>
 #include <string>
@@ -67,9 +68,9 @@ constexpr std::uint64_t kBothHalves = 0x1'0000'0001U;
 // What a distribution is fed with. Sums of them are multiples of a quarter.
 constexpr std::array kSizes{0.75, 3.0, 100.0, 5000.5};
 
-// What its fields may say: nothing yet, a value, or the middle of the 32nd of a power of two where it lies.
+// What its fields may say: a value, or the middle of the 32nd of a power of two where it lies.
 std::set<double> possible_sizes() {
-  std::set<double> possible{0};
+  std::set<double> possible{0};  // the first part of a power of two has none of them
   for (const double size : kSizes) {
     const double width = std::exp2(std::floor(std::log2(size))) / 32;
     possible.insert({size, (std::floor(size / width) + 0.5) * width});
@@ -91,9 +92,12 @@ bool is_pair64(const std::byte* bytes) {
   const auto bits = value_at<std::uint64_t>(bytes);
   return bits >> 32U == ((bits & 0xFFFF'FFFFU) ^ kPattern);
 }
-bool is_pair64_or_0(const std::byte* bytes) {
-  return is_pair64(bytes) || value_at<std::uint64_t>(bytes) == 0;
+// All its bits: half of a value beside half of these is no number either.
+bool is_none_yet(const std::byte* bytes) {
+  return value_at<std::uint64_t>(bytes) ==
+         std::bit_cast<std::uint64_t>(std::numeric_limits<double>::quiet_NaN());
 }
+bool is_pair64_or_none(const std::byte* bytes) { return is_pair64(bytes) || is_none_yet(bytes); }
 bool is_pair32(const std::byte* bytes) {
   const auto bits = value_at<std::uint32_t>(bytes);
   return bits >> 16U == ((bits ^ kPattern) & 0xFFFFU);
@@ -108,7 +112,7 @@ bool is_count(const std::byte* bytes) {
 }
 bool is_size(const std::byte* bytes) {
   static const auto possible = possible_sizes();
-  return possible.contains(value_at<double>(bytes));
+  return is_none_yet(bytes) || possible.contains(value_at<double>(bytes));
 }
 bool is_sum(const std::byte* bytes) {
   const double sum = value_at<double>(bytes);
@@ -120,7 +124,7 @@ IsWhole check_for(std::string_view label) {
                                                               {"pair32", is_pair32},
                                                               {"pair16", is_pair16},
                                                               {"count", is_count},
-                                                              {"last", is_pair64_or_0}};
+                                                              {"last", is_pair64_or_none}};
   for (const auto& [kind, check] : kChecks) {
     if (label.starts_with(kind)) return check;
   }

@@ -93,10 +93,13 @@ TEST_CASE("the JSON of every file of the corpus is what the original reader says
     const std::string& path = arguments[i + 1];
     CAPTURE(path);
     const auto json_path = boost::filesystem::path(path).replace_extension(".json");
-    const json want = json::parse(std::ifstream(json_path.native()));
+    json want = json::parse(std::ifstream(json_path.native()));
     CHECK(files[i].size() == 3);
     CHECK(files[i]["file"] == path);
     CHECK(files[i]["damage"] == json::array());
+    for (json& field : want["fields"]) {
+      if (field["value"] == "nan") field["value"] = nullptr;  // no value
+    }
     // As texts: 1 is not 1.0, and -0.0 not 0.0.
     CHECK(files[i]["fields"].dump() == want["fields"].dump());
   }
@@ -251,8 +254,8 @@ TEST_CASE("floats are written as Python writes them") {
   for (std::size_t i = 0; i < floats.size(); ++i) {
     const json& value = files[0]["fields"][i]["value"];
     const auto told = floats[i][1].get<std::string>();
-    CHECK(value == (value.is_string() ? json(told) : json::parse(told)));
-    CHECK(value.is_string() == (contains(told, "n")));
+    CHECK(value == (told == "nan" ? json() : value.is_string() ? json(told) : json::parse(told)));
+    CHECK(value.is_string() == contains(told, "inf"));
   }
 }
 

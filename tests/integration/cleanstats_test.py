@@ -88,6 +88,15 @@ class CleanstatsTest(unittest.TestCase):
         )
         self.assertEqual(self.names(), ["alive0.mmstats", "alive1.mmstats", "folder.mmstats", "invalid.mmstats", "nameless.mmstats"])
 
+    def test_a_folder_and_a_pattern_stand_for_the_files_in_it(self):
+        pid = dead_pid()
+        for argument in (self.folder, self.folder + "/", os.path.join(self.folder, "*.mmstats")):
+            dead = self.publish("dead", pid=pid)
+            self.assertEqual(self.run_it("-n", argument), [f"PID {pid} not found. Would delete {dead}", "Would remove 1  -  0 alive"])
+            self.assertEqual(self.run_it(argument), [f"PID {pid} not found. Deleting {dead}", "Removed 1  -  0 alive"])
+        result = subprocess.run([self.program, "-n", self.folder], capture_output=True, text=True, check=False)
+        self.assertEqual((result.returncode, result.stderr), (0, f"cleanstats: no mmstats files match {self.folder}/*.mmstats\n"))
+
     def test_without_arguments_it_cleans_where_readers_look(self):
         pid = dead_pid()
         paths = [self.publish(name, pid=pid) for name in ("b", "a")]
@@ -284,7 +293,7 @@ class CleanstatsTest(unittest.TestCase):
         )
         os.remove(invalid)
         os.remove(alive)
-        self.assertEqual(self.run_json(os.path.join(self.folder)), {})
+        self.assertEqual(self.run_json("--quiet", self.folder), {})
         odd = self.publish("odd", pid=pid, created=float("nan"))
         os.rename(odd.encode(), odd := os.fsencode(self.folder) + b"/\xff\n.mmstats")
         (entry,) = self.run_json("--older-than", "0", odd).values()

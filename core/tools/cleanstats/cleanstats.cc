@@ -32,6 +32,7 @@
 #include "tools/cleanstats/duration_text.h"
 #include "tools/shared/find_files.h"
 #include "tools/shared/json_text.h"
+#include "tools/shared/named_files.h"
 #include "tools/shared/output.h"
 #include "tools/shared/run_tool.h"
 #include "tools/shared/value_text.h"
@@ -280,8 +281,10 @@ class Cleaner {
     }
     verdict.action = Action::kFailed;
     verdict.reason = error.kind == ErrorKind::kBusy ? "may_be_mapped" : "not_removed";
-    verdict.text = fmt::format("{}. {} {}\nCould not remove {}: {}", dead,
-                               options_.dry_run ? "Would delete" : "Deleting", path, path, cause(error));
+    verdict.text =
+        options_.dry_run
+            ? fmt::format("{}, but {} could not be removed: {}", dead, path, cause(error))
+            : fmt::format("{}. Deleting {}\nCould not remove {}: {}", dead, path, path, cause(error));
   }
 
   const Options& options_;
@@ -359,9 +362,7 @@ class JsonReport final : public Report {
   bool first_ = true;
 };
 
-// Where readers look when nobody tells them.
-void clean_found(Cleaner& cleaner, Report& report, bool quiet) {
-  const auto globs = mmstats::default_globs();
+void clean_found(Cleaner& cleaner, Report& report, const std::vector<std::string>& globs, bool quiet) {
   const auto [files, errors] = mmstats::find_files(globs);
   for (const auto& error : errors) {
     if (const auto verdict = Cleaner::unreadable(error)) report.add(*verdict);
@@ -408,10 +409,14 @@ int run(Options& options) {
   Cleaner cleaner(options);
   report.begin();
   if (options.files.empty()) {
-    clean_found(cleaner, report, options.quiet);
-  } else {
-    for (const auto& path : options.files) {
-      if (const auto verdict = cleaner.clean({path})) report.add(*verdict);
+    // Where readers look when nobody tells them.
+    clean_found(cleaner, report, mmstats::default_globs(), options.quiet);
+  }
+  for (const auto& file : options.files) {
+    if (!mmstats::names_one_file(file)) {
+      clean_found(cleaner, report, {mmstats::named_glob(file)}, options.quiet);
+    } else if (const auto verdict = cleaner.clean({file})) {
+      report.add(*verdict);
     }
   }
   report.end();

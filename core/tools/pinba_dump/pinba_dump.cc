@@ -253,7 +253,11 @@ void add_options(CLI::App& app, Options& options) {
       });
   app.add_flag("--findings", options.filter.findings, "Show packets alone that a server would do wrong with");
   app.add_flag("--json", options.json, "One JSON object in a line for each packet");
-  app.add_option("--count", options.most_packets, "End after so many packets")->check(CLI::PositiveNumber);
+  app.add_option("--count", options.most_packets, "End after so many packets")
+      ->check([](const std::string& text) {
+        return text.find_first_not_of('0') == std::string::npos ? std::string("at least 1 packet")
+                                                                : std::string();
+      });
   app.add_option("--timeout", options.seconds, "End after so many seconds")
       ->check(CLI::Range(0.0, kLongestTimeout));
   auto* files =

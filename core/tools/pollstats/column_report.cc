@@ -180,8 +180,8 @@ class Report {
       near = near_labels(text, labels.first(std::min(labels.size(), kMaxNearLabels)));
     }
     for (auto& label : near) label = mmstats::printable(label);
-    if (near.empty()) return say(kWarnings, name + ": no file has it as a value over time");
-    mmstats::complain(kProgram, fmt::format("{}: no file has it, but {}", name, fmt::join(near, ", ")));
+    if (near.empty()) return mmstats::complain(kProgram, name + ": no file has it as a value over time");
+    mmstats::complain(kProgram, fmt::format("{}: no file has it; near: {}", name, fmt::join(near, ", ")));
   }
 
   // On -vv and -vvv.

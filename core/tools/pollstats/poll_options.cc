@@ -9,7 +9,9 @@
 #include <utility>
 
 #include "mmstats/error.h"
+#include "tools/shared/find_files.h"
 #include "tools/shared/label_rules.h"
+#include "tools/shared/named_files.h"
 #include "tools/shared/output.h"
 #include "tools/shared/run_tool.h"
 
@@ -31,18 +33,11 @@ bool takes_value(std::string_view word) {
   return flags + 1 == word.size() && std::string_view("cdfnp").find(word.back()) != std::string_view::npos;
 }
 
-bool exists(const std::string& path) {
+// Whether FIELD is a file, or a pattern of files: only what has a slash, or the ending, is looked for.
+bool is_files(const std::string& field) {
+  if (field.find('/') == std::string::npos && !field.ends_with(".mmstats")) return false;
   struct stat info{};
-  return ::lstat(path.c_str(), &info) == 0;
-}
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (std::string_view("*?[\\").find(c) != std::string_view::npos) out += '\\';
-    out += c;
-  }
-  return out;
+  return ::stat(field.c_str(), &info) == 0 || !mmstats::find_files({field}).files.empty();
 }
 
 }  // namespace
@@ -73,15 +68,6 @@ Words divide(std::span<const std::string> words) {
   return divided;
 }
 
-std::string as_glob(const std::string& file, bool exists) {
-  if (!exists) return file;
-  const std::size_t name = file.rfind('/') + 1;
-  std::string folder = file.substr(0, name);
-  // A folder without wildcards is taken as it is.
-  if (folder.find_first_of("*?[") != std::string::npos) folder = escaped(folder);
-  return folder + escaped(std::string_view(file).substr(name));
-}
-
 Parsed parse(int argc, const char* const* argv) {
   CLI::App app(
       "Shows how values of mmstats files change: in columns, a line every second, or without FIELD on the\n"
@@ -93,7 +79,11 @@ Parsed parse(int argc, const char* const* argv) {
   std::optional<std::string> by;
   std::vector<std::string> where;
   std::string shown_in_help;
-  app.add_option("-c,--count", options.count, "End after so many lines")->check(CLI::PositiveNumber);
+  // CLI11's own check tells the greatest double with all its digits.
+  const auto at_least_one = [](const std::string& text) {
+    return text.find_first_not_of('0') == std::string::npos ? std::string("at least 1 line") : std::string();
+  };
+  app.add_option("-c,--count", options.count, "End after so many lines")->check(at_least_one);
   app.add_option("-d,--delay", delay, "Seconds from line to line; default: 1")
       ->check(CLI::Range(kShortestDelay, kLongestDelay));
   app.add_option("-f,--filter", options.filters,
@@ -144,20 +134,18 @@ Parsed parse(int argc, const char* const* argv) {
   options.delay = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(delay));
 
   if (!options.live && !arguments.empty()) {
-    options.fields = arguments.front();
-    if (options.fields.empty()) return refuse("FIELD: an empty name; leave it out for the whole screen");
-    if (options.fields.find('/') != std::string::npos && exists(options.fields)) {
-      return refuse(fmt::format("{} is a file: write FIELD,FIELD before it, or --live to see all of it",
-                                mmstats::printable(options.fields)));
+    if (arguments.front().empty()) return refuse("FIELD: an empty name; leave it out for the whole screen");
+    if (!is_files(arguments.front())) {
+      options.fields = arguments.front();
+      arguments.erase(arguments.begin());
     }
-    arguments.erase(arguments.begin());
   }
   if (options.fields.empty() && (options.json || options.rate)) {
     return refuse("--json and --rate are for columns: name fields; '*' is all of them");
   }
   for (const auto& file : arguments) {
     if (file.empty()) return refuse("FILE: an empty name");
-    options.files.push_back(as_glob(file, exists(file)));
+    options.files.push_back(mmstats::named_glob(file));
   }
   return parsed;
 }

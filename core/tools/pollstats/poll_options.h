@@ -41,10 +41,6 @@ struct Words {
 };
 Words divide(std::span<const std::string> words);
 
-// A FILE of that very name is meant, whatever characters it has in it: their meaning in a glob is taken away.
-// `exists`: there is such a file.
-std::string as_glob(const std::string& file, bool exists);
-
 // Prints what was asked for (help, version) or what is wrong, and returns the exit status then.
 struct Parsed {
   Options options;

@@ -19,6 +19,7 @@
 #include "mmstats/settle.h"
 #include "tools/shared/find_files.h"
 #include "tools/shared/json_text.h"
+#include "tools/shared/named_files.h"
 #include "tools/shared/output.h"
 #include "tools/shared/run_tool.h"
 #include "tools/shared/value_text.h"
@@ -149,10 +150,12 @@ class Run {
  public:
   Run(Output& out, Report& report) : out_(out), report_(report) {}
 
-  void named(const std::vector<std::string>& paths) {
-    for (const auto& path : paths) {
+  void named(const std::vector<std::string>& files) {
+    for (const auto& file : files) {
       if (out_.failed()) return;
-      if (auto reading = mmstats::read_settled(path)) {
+      if (!mmstats::names_one_file(file)) {
+        found({mmstats::named_glob(file)});
+      } else if (auto reading = mmstats::read_settled(file)) {
         show(*reading);
       } else {
         unreadable(reading.error());
@@ -160,9 +163,7 @@ class Run {
     }
   }
 
-  // Where readers look when nobody tells them.
-  void found() {
-    const auto globs = mmstats::default_globs();
+  void found(const std::vector<std::string>& globs) {
     const auto [files, errors] = mmstats::find_files(globs);
     for (const auto& error : errors) unreadable(error);
     if (files.empty() && errors.empty()) mmstats::complain(kProgram, mmstats::nothing_found(globs));
@@ -242,7 +243,7 @@ int run(Options& options) {
   Run run(out, report);
   report.begin();
   if (options.files.empty()) {
-    run.found();
+    run.found(mmstats::default_globs());  // where readers look when nobody tells them
   } else {
     run.named(options.files);
   }

@@ -9,7 +9,8 @@
 inline std::optional<mmstats::collectd::HostType> host_type(const std::string& name) {
   using mmstats::collectd::DataSource;
   using mmstats::collectd::HostType;
-  if (name == "derive" || name == "http_requests" || name == "total_time_in_ms") return HostType{DataSource::kDerive, 1};
+  if (name == "derive" || name == "http_requests" || name == "total_time_in_ms")
+    return HostType{DataSource::kDerive, 1};
   if (name == "gauge" || name == "latency") return HostType{DataSource::kGauge, 1};
   if (name == "counter") return HostType{DataSource::kCounter, 1};
   if (name == "absolute") return HostType{DataSource::kAbsolute, 1};

@@ -779,15 +779,6 @@ TEST_CASE("-f takes the words that cannot be FIELD and FILE") {
   }
 }
 
-TEST_CASE("a file that is named is that file, whatever its name would mean as a pattern") {
-  CHECK(as_glob("/a/*.mmstats", false) == "/a/*.mmstats");
-  CHECK(as_glob("/a/b.mmstats", true) == "/a/b.mmstats");
-  CHECK(as_glob("/a/[b]*\\.mmstats", true) == "/a/\\[b]\\*\\\\.mmstats");
-  CHECK(as_glob("/[a]/b", true) == "/\\[a]/b");
-  CHECK(as_glob("/a\\b/c", true) == "/a\\b/c");  // a folder without wildcards is taken as it is
-  CHECK(as_glob("c?", true) == "c\\?");
-}
-
 TEST_CASE("the command line's words become options") {
   const auto options_of = [](std::vector<const char*> words) {
     words.insert(words.begin(), "pollstats");

@@ -80,7 +80,10 @@ struct Watch::Impl {
   steady_clock::time_point now{};
   ToldComplaints told;
   FairComplaints untold{ScanReport::kMaxErrors};
-  std::vector<uid_t> error_owners;              // of the report's
+  std::vector<uid_t> error_owners;  // of the report's
+  bool show_standing;
+  FairComplaints standing{ScanReport::kMaxErrors};
+  std::vector<uid_t> standing_owners;
   std::vector<std::pair<Error, uid_t>> events;  // that happened and were not told yet
   Shares events_room{kMaxEvents};
   std::vector<FileKey> doubtful;  // at the last scan, sorted
@@ -104,6 +107,7 @@ struct Watch::Impl {
         plan(options.work),
         stale(options.stale),
         stale_after(options.stale_after),
+        show_standing(options.show_standing),
         keep(std::move(options.keep)),
         max_file_size(options.fold.max_file_size) {
     if (!options.tell_missing_folders) return;
@@ -123,6 +127,7 @@ struct Watch::Impl {
   // True if it was told at an earlier scan.
   bool complain(const Error& error, uid_t owner) {
     ++report.complaints;
+    if (show_standing) standing.add(error, owner);
     if (told.has(error, owner)) return true;
     ++report.untold;
     if (told.has_room(owner)) untold.add(error, owner);
@@ -208,7 +213,7 @@ struct Watch::Impl {
     if (is_passing(*error)) {
       // Nothing is known of it since it was looked at.
       if (std::binary_search(doubtful.begin(), doubtful.end(), file)) doubtful_now.push_back(file);
-      if (told.has(*error, discovery.owner(file))) ++report.complaints;
+      if (told.has(*error, discovery.owner(file))) complain(*error, discovery.owner(file));
       return;
     }
     complain_of(file, *error);
@@ -284,6 +289,7 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
   const auto started = steady_clock::now();
   self.now = steady_now;
   self.untold.begin_scan();
+  self.standing.begin_scan();
   self.report.untold = self.report.complaints = self.report.removed = self.report.put_off = 0;
   self.report.work = 0;
   self.told.begin_scan();
@@ -321,6 +327,7 @@ const ScanReport& Watch::scan(std::chrono::system_clock::time_point now,
   std::sort(self.doubtful_now.begin(), self.doubtful_now.end());
   self.doubtful.swap(self.doubtful_now);
   self.untold.take(self.report.errors, self.error_owners);
+  self.standing.take(self.report.standing, self.standing_owners);
   self.report.elapsed = steady_clock::now() - started;
   return self.report;
 }

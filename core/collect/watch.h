@@ -42,6 +42,8 @@ struct WatchOptions {
   // For how long an owner must have been found dead before its file is removed. Where several sets read the
   // same files, twice the longest interval: the slowest has read what it had counted by then.
   std::chrono::steady_clock::duration stale_after{};
+  // Fills ScanReport::standing.
+  bool show_standing = false;
   // A folder of the globs that does not exist is a complaint, which it is not where nobody asked for it.
   bool tell_missing_folders = false;
   // Which files count: asked once of each, when it has fields; none: all do. One that grows is not asked
@@ -58,6 +60,8 @@ struct ScanReport {
   // Complaints that told() was not called for: each is told once, and again after it was mended. At most
   // kMaxErrors of them, and one of each user's before the second of anybody's.
   std::vector<Error> errors;
+  // What is wrong now, told or not, if WatchOptions asks for it: as many, and shared out likewise.
+  std::vector<Error> standing;
   std::uint64_t untold = 0;          // how many there are, with those that are not in `errors`
   std::uint64_t complaints = 0;      // all of them, told or not
   std::size_t removed = 0;           // stale files removed at this scan

@@ -214,6 +214,7 @@ class MmashHeatmapTest(PageTest):
         self.assertEqual(self.js(heatmaps), [False, False])
         file = self.publish("late", *writer.distribution("latency", [], powers=(0,)))
         self.wait("mmash.plots.plots[0].heatmap !== undefined", "the histogram is drawn as one")
+        self.wait("mmash.history.track('histogram:latency') !== undefined", "it is looked at")
         file.add("latency", [1.0])
         self.wait("mmash.plots.plots[0].heatmap.most === 1", "its value")
         self.assertEqual(self.js(heatmaps), [True, False])

@@ -9,7 +9,7 @@ import unittest
 
 import daemons
 import mmstats_writer as writer
-from mmash_browser import Mmash, PageTest, label_key, start_browser
+from mmash_browser import PICTURES, Mmash, PageTest, label_key, start_browser
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -194,6 +194,84 @@ class MmashPageTest(PageTest):
         })()"""
         self.assertEqual(self.imported("history.js", more), [["NaN", "2", "2", "1", "NaN", "NaN", "1"], 4])
 
+    def test_a_tick_that_is_early_is_no_interval_and_one_that_is_late_ends_a_gap(self):
+        self.serve()
+        self.view(wait_for=None)
+        ticks = """(() => {
+          const history = new m.History(10), one = { key: "one", kind: args[0] }, two = { key: "two", kind: args[0] };
+          for (const [time, ...values] of args[1]) history.tick(time, values.map((value, at) => [[one, two][at], value]), 2);
+          const lines = (key) => history.order().map((slot) => [history.timeAt(slot), String(history.track(key).values[slot]), String(history.track(key).rates[slot])]);
+          return [lines("one"), lines("two")];
+        })()"""
+        given = [[1, 10], [3, 14], [3.5, 40, 7], [5.5, 24, 9], [10.5, 30, 9], [16, 41, 20]]
+        one = [
+            [1, "10", "NaN"], [3, "14", "2"],
+            [5.5, "24", "4"],  # over all 2.5 seconds, whatever came between
+            [10.5, "30", "1.2"], [13.25, "NaN", "NaN"], [16, "41", "2"],
+        ]
+        two = [
+            [1, "NaN", "NaN"], [3, "7", "NaN"],  # what is new is seen at once
+            [5.5, "9", "1"], [10.5, "9", "0"], [13.25, "NaN", "NaN"], [16, "20", "2"],
+        ]
+        for kind in ("counter", "gauge"):
+            self.assertEqual(self.imported("history.js", ticks, kind, given), [one, two], kind)
+
+    def test_a_pause_is_a_gap_in_the_plot(self):
+        self.publish("app", writer.gauge("level", 1.0))
+        self.serve()
+        self.view("rate=50&plot=value;gauge:level")
+        daemons.wait_until(lambda: self.last() == 1.0, "a value")
+        self.press("p")
+        self.wait("mmash.live.state === 'paused'", "paused")
+        self.browser.execute_async_script("setTimeout(arguments[0], 500)")
+        self.press("p")
+        seen = len(self.points())
+        daemons.wait_until(lambda: len(self.points()) > seen, "it goes on")
+        rows = self.js("((g) => Array.from({length: g.numRows()}, (_, at) => [g.getValue(at, 0), g.getValue(at, 1)]))(mmash.plots.plots[0].dygraph)")
+        steps = [(row, later) for row, later in zip(rows, rows[1:]) if later[0] - row[0] > 125]
+        self.assertTrue(steps)
+        self.assertEqual([step for step in steps if step[0][1] is not None and step[1][1] is not None], [])
+
+    def test_a_link_by_the_name_of_a_label_marks_the_series_that_has_it(self):
+        self.publish("app", *writer.family("hits", ["status"], {("200",): 3, ("404",): 1}), with_sys=False)
+        self.serve()
+        self.view("plot=auto;counter:hits.200")
+        key = self.js("mmash.live.series.find((one) => one.label === 'hits.200').key")
+        self.assertNotEqual(key, "counter:hits.200")
+        self.assertTrue(self.js("mmash.plots.has(arguments[0])", key))
+        self.js("mmash.plots.toggle(arguments[0])", key)
+        self.assertEqual(self.js("mmash.plots.plots.length"), 0)
+
+    def test_what_is_wrong_with_files_is_told_as_long_as_it_is(self):
+        bad = os.path.join(self.folder, "bad.mmstats")
+        with open(bad, "wb") as file:
+            file.write(b"no mmstats file")
+        os.mkfifo(os.path.join(self.folder, "pipe.mmstats"))
+        self.serve()
+        self.view("rate=100", wait_for=None)
+        self.wait("document.getElementById('problems').textContent === '2 problems'", "how many problems")
+        self.assertIn("bad.mmstats", self.js("document.getElementById('blank-problems').innerText"))
+        self.browser.find_element(By.ID, "problems").click()
+        self.assertIn("bad.mmstats", self.js("document.getElementById('problem-texts').innerText"))
+        self.assertIn("pipe.mmstats", self.js("document.getElementById('problem-texts').innerText"))
+        self.browser.save_screenshot(os.path.join(PICTURES, "problems.png"))
+        self.browser.find_element(By.ID, "problem-close").click()
+        os.remove(bad)
+        self.publish("good", writer.counter("hits", 1))
+        self.wait("document.getElementById('problems').textContent === '1 problem'", "one is mended")
+        os.remove(os.path.join(self.folder, "pipe.mmstats"))
+        self.wait("document.getElementById('problems').hidden", "all are")
+
+    def test_a_plot_tells_its_lines_apart_and_says_what_it_leaves_out(self):
+        self.publish("app", *[writer.gauge(f"level.{at:02}", at) for at in range(40)], with_sys=False)
+        self.serve()
+        self.view("rate=100&plot=auto;" + ";".join(label_key(f"level.{at:02}", "gauge") for at in range(40)))
+        self.wait("mmash.plots.plots[0].dygraph !== null", "it is drawn")
+        self.assertIn("16 more are not drawn", self.js("document.querySelector('.legend').innerText"))
+        swatches = self.js("[...document.querySelectorAll('.legend .swatch')].map((swatch) => swatch.className)")
+        self.assertEqual((len(swatches), len(set(swatches))), (24, 24))
+        self.browser.save_screenshot(os.path.join(PICTURES, "many_lines.png"))
+
     def test_values_between_2_to_53_and_10_to_20_are_exact(self):
         self.serve()
         self.view(wait_for=None)
@@ -307,7 +385,7 @@ class MmashPageTest(PageTest):
         self.view("rate=-5&history=1e9&average=x&plot=&plot=odd;gauge:a&plot=value&plot=value;%E0%A4%A&open=%ZZ&constructor=1&__proto__=2&&=&plot=value,fit;level")
         self.assertEqual(self.js("{...mmash.settings}"), {"rate": 50, "history": 1000, "average": 1})
         # By hand, a label is enough.
-        self.assertEqual(self.js("mmash.plots.plots.map((plot) => plot.plain)"), [{"keys": ["level"], "mode": "value", "zero": False}])
+        self.assertEqual(self.js("mmash.plots.plots.map((plot) => plot.plain)"), [{"keys": ["gauge:level"], "mode": "value", "zero": False}])
         daemons.wait_until(lambda: self.last() == 1.0, "the label's value")
 
     def test_ten_thousand_series_cost_no_more_than_what_is_in_sight(self):

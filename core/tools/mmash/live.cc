@@ -13,6 +13,7 @@
 
 #include "base/host_name.h"
 #include "base/keyed_hash.h"
+#include "collect/complaints.h"
 #include "collect/distributions.h"
 #include "format/dimensions.h"
 #include "tools/mmash/value_json.h"
@@ -27,6 +28,7 @@ using std::chrono::steady_clock;
 using std::chrono::system_clock;
 
 constexpr std::chrono::seconds kProcessesShare{1};
+constexpr std::size_t kProblemBytes = 1000;  // of one's text
 
 struct IdRange {
   std::size_t first = 0;
@@ -112,7 +114,7 @@ std::string where(const std::vector<std::string>& globs) {
 Live::Live(const std::vector<std::string>& globs, mmstats::Rules rules)
     : epoch_(new_epoch()),
       where_(where(globs)),
-      watch_({.globs = globs, .discovery = {}, .fold = {}}, std::move(rules)) {}
+      watch_({.globs = globs, .discovery = {}, .fold = {}, .show_standing = true}, std::move(rules)) {}
 
 bool Live::scan() {
   const auto now = steady_clock::now();
@@ -204,6 +206,18 @@ void Live::add_value(std::string& json, std::size_t id) const {
   }
 }
 
+// What is wrong with files and folders now, each by its path, as JSON members.
+std::string Live::problems() const {
+  std::string json = fmt::format(R"("problems": {}, "problem_texts": [)", report_ ? report_->complaints : 0);
+  if (report_ == nullptr) return json + "]";
+  bool first = true;
+  for (const auto& error : report_->standing) {
+    if (!std::exchange(first, false)) json += ", ";
+    json += json_string(mmstats::log_line(error.text(), kProblemBytes));
+  }
+  return json + "]";
+}
+
 Response Live::processes(Files& files) {
   const auto now = steady_clock::now();
   if (!processes_json_.empty() && now - processes_at_ < kProcessesShare) {
@@ -244,7 +258,7 @@ Response Live::processes(Files& files) {
         std::isfinite(process.created) ? mmstats::float_text(process.created) : "0", process.files,
         to_string(process.state), repeated - labels.begin());
   }
-  processes_json_ += "]}";
+  processes_json_ += "], " + problems() + "}";
   processes_at_ = now;
   return json_response(processes_json_);
 }

@@ -52,6 +52,7 @@ class Live {
   };
   void list_new();
   void add_value(std::string& json, std::size_t id) const;
+  [[nodiscard]] std::string problems() const;
 
   std::string epoch_;  // as a JSON string
   std::string where_;  // JSON members that tell the machine and the globs

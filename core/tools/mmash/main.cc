@@ -18,6 +18,7 @@
 #include "tools/mmash/server.h"
 #include "tools/mmash/site.h"
 #include "tools/shared/label_rules.h"
+#include "tools/shared/named_files.h"
 #include "tools/shared/output.h"
 #include "tools/shared/run_tool.h"
 
@@ -103,6 +104,7 @@ int run(Options& options) {
   if (!page) return fail(page.error());
   auto bounds = mmash::parse_bucket_bounds(options.buckets);
   if (!bounds) return fail(bounds.error());
+  for (auto& glob : options.globs) glob = mmstats::named_glob(glob);
   if (options.globs.empty()) options.globs = mmstats::default_globs();
   mmash::Site site(
       options.globs, std::move(rules),

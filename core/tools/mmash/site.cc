@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/host_port.h"
 #include "tools/mmash/gzip.h"
 #include "tools/shared/value_text.h"
 
@@ -67,6 +68,18 @@ constexpr std::array<OwnMetric, 13> kOwnMetrics{{
      [](const FoldStats&, const ScanReport& report) { return report.elapsed.count(); }},
 }};
 
+// Told to a person: most who see it have written a name that is right.
+Response wrong_name(const Request& request) {
+  constexpr std::size_t kMostHost = 100;
+  const auto place = mmstats::parse_host_port(request.host.value_or(""));
+  const auto name = mmstats::printable(place ? place->host.substr(0, kMostHost) : "");
+  return error_response(
+      421, fmt::format("mmash does not go by the name \"{}\" here, so that no foreign page can read "
+                       "from it by such a name: open it by the address that it listens on, or "
+                       "start it with --host {}",
+                       name, name.empty() ? "NAME" : name));
+}
+
 Response redirect(unsigned status, std::string_view to) {
   return {.status = status, .headers = {{"Location", std::string(to)}}};
 }
@@ -91,8 +104,7 @@ Site::Site(const std::vector<std::string>& globs, mmstats::Rules rules, HostName
 }
 
 Response Site::answer(const Request& request) {
-  if (!hosts_.allow(request))
-    return error_response(421, "this is not the server of that name; --host adds names");
+  if (!hosts_.allow(request)) return wrong_name(request);
   return in_best_encoding(route(request), request.accept_encoding);
 }
 
@@ -110,7 +122,10 @@ Response Site::route(const Request& request) {
     scan();
     return live_.values(request);
   }
-  if (path == "/live/processes") return live_.processes(files_);
+  if (path == "/live/processes") {
+    scan();
+    return live_.processes(files_);
+  }
   if (path == "/live/slow") return slow_requests_.about();
   if (path == "/slow") return slow_requests_.answer(request);
   if (path == "/metrics") return metrics(request);
@@ -145,8 +160,12 @@ Response Site::health() {
   if (live_.report().nothing_readable) return error_response(503, "no folder can be listed");
   const std::chrono::duration<double> uptime = steady_clock::now() - started_;
   const auto& stats = live_.watch().stats();
+  const auto& report = live_.report();
   return json_response(json_string({{"files", stats.files},
                                     {"damaged", stats.damaged},
+                                    {"unreadable_files", report.unreadable_files},
+                                    {"unreadable_folders", report.unreadable_folders},
+                                    {"problems", report.complaints},
                                     {"uptime", std::round(uptime.count() * 1e3) / 1e3}}));
 }
 

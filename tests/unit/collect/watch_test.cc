@@ -196,6 +196,29 @@ TEST_CASE("a complaint is told once, and again after it was mended") {
   CHECK(watched.scan().errors.size() == 1);
 }
 
+TEST_CASE("what is wrong stands, told or not, for those who ask for it") {
+  for (const bool shown : {false, true}) {
+    const TemporaryFolder folder;
+    Watch watch({.globs = {folder / "*.mmstats"}, .discovery = {}, .fold = {}, .show_standing = shown},
+                Rules());
+    const auto broken = MadeFile().buffered("hits", "Q", std::uint64_t{5}).raw("\x09").bytes();
+    folder.write("bad.mmstats", broken);
+    folder.write("worse.mmstats", broken);
+    const auto scan = [&]() -> const ScanReport& {
+      return watch.scan(std::chrono::system_clock::now(), std::chrono::steady_clock::now());
+    };
+    for (int scans = 0; scans < 3; ++scans) {
+      watch.told(scan().errors.size());
+      CHECK(scan().standing.size() == (shown ? 2 : 0));
+    }
+    boost::filesystem::remove(folder / "worse.mmstats");
+    const ScanReport& after = scan();
+    CHECK(after.complaints == 1);
+    REQUIRE(after.standing.size() == (shown ? 1 : 0));
+    if (shown) CHECK(after.standing[0].path == folder / "bad.mmstats");
+  }
+}
+
 TEST_CASE("a complaint that nobody told is reported again, and all of them are counted") {
   Watched watched;
   constexpr std::size_t kBad = 250;

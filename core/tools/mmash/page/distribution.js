@@ -134,20 +134,25 @@ export class DistributionTrack {
     this.parts = Object.fromEntries([...kNames.keys()].map((name) => [name, new Float64Array(slots).fill(NaN)]));
   }
 
-  take(value, time) {
+  // As history.js has it.
+  take(value, time, least) {
     if (value === null) {
       this.forget();
       return;
     }
-    if (this.#before && time <= this.#before.time) return; // the same scan again
+    if (this.#before && (time <= this.#before.time || time - this.#before.time < least)) return; // the same scan again
     this.#gained = this.#before && gained(value, this.#before.value);
     this.#seconds = this.#before ? time - this.#before.time : NaN;
     this.#before = { value, time };
   }
 
   // An interval ends with a tick alone, as it has its slot.
-  glance(value, time) {
-    if (!this.#before) this.take(value, time);
+  glance(value, time, least) {
+    if (!this.#before) this.take(value, time, least);
+  }
+
+  has(slot) {
+    return this.columns[slot] !== null;
   }
 
   put(slot) {

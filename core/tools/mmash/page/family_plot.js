@@ -4,7 +4,7 @@ import { kNames } from "./distribution.js";
 import { clockOf, exact, figureText, inWords, reading } from "./format.js";
 import { aggregateOf, chosen, grouped, kEach, kMostGroups, kMostHistograms, matching, ringOf, weight } from "./groups.js";
 import { shown, shownLines } from "./labels.js";
-import { colourOf, kColours, LineCard } from "./lines.js";
+import { colourOf, LineCard, swatchOf } from "./lines.js";
 import { kTop, limited } from "./link.js";
 import { field, option, Where } from "./where.js";
 
@@ -192,7 +192,7 @@ export class FamilyPlot extends LineCard {
       const isRest = this.#rest && at === this.#groups.length - 1;
       const text = this.#nameOf(at);
       made.group = this.#groups[at];
-      swatch.className = isRest ? "swatch colour-rest" : `swatch colour-${at % kColours}`;
+      swatch.className = isRest ? "swatch colour-rest" : swatchOf(at);
       setText(name, text);
       const count = made.group.members.length;
       made.line.title = shownLines(isRest ? `${this.#known.groups.length - this.#groups.length + 1} others` : made.group.name, `${count.toLocaleString("en")} series`);

@@ -2,9 +2,12 @@
 // the time. One tick of the server is one slot of every ring, so that series can be put side by side.
 //
 // A counter's rate is the difference of exact values over the time between them; where a total fell, or is
-// of another life of the server, there is none. Distributions are in distribution.js.
+// of another life of the server, there is none. Nor is there one over much less time than a tick: a few
+// events at once would look like a storm. Distributions are in distribution.js.
 import { DistributionTrack } from "./distribution.js";
 import { difference } from "./exact.js";
+
+const kGap = 2.5; // intervals without a tick are a gap
 
 // Means over the last `samples` at each slot of `order`; what is no number does not count.
 export function smoothed(ring, order, samples) {
@@ -35,7 +38,8 @@ class Track {
     this.rates = new Float64Array(slots).fill(NaN);
   }
 
-  take(value, time) {
+  // `least`: seconds that a rate is over, or more.
+  take(value, time, least) {
     this.latest = value;
     if (value === null) {
       this.rate = NaN;
@@ -43,6 +47,7 @@ class Track {
       return;
     }
     const before = this.#before;
+    if (before && time - before.time < least) return;
     if (before && time > before.time) {
       const gained = difference(value, before.value);
       this.rate = this.counts && gained < 0 ? NaN : gained / (time - before.time);
@@ -50,8 +55,12 @@ class Track {
     if (!before || time > before.time) this.#before = { value, time };
   }
 
-  glance(value, time) {
-    this.take(value, time);
+  glance(value, time, least) {
+    this.take(value, time, least);
+  }
+
+  has(slot) {
+    return !Number.isNaN(this.values[slot]);
   }
 
   put(slot) {
@@ -95,6 +104,7 @@ export class History {
   #tracks = new Map(); // key of a series -> Track
   #times;
   #count = 0; // ticks ever; the slot of tick n is n % slots
+  #interval = NaN; // of the last tick, to the next one
   #nothing; // a ring
 
   constructor(slots) {
@@ -156,25 +166,28 @@ export class History {
     return this.#tracks.size;
   }
 
-  // `readings`: [series, value] of one tick. Series that are not among them have a gap.
-  tick(time, readings) {
+  // `readings`: [series, value] of one tick. Series that are not among them have a gap; all have one where no
+  // tick came for long. `interval`: seconds from tick to tick, as they are asked for. One that comes much
+  // earlier has no slot of its own, but gives that of the last one to series that are new.
+  tick(time, readings, interval = NaN) {
     if (time < this.now) this.#restart(); // a clock that was set back
-    if (time !== this.now) {
-      const slot = this.#count++ % this.slots;
-      this.#times[slot] = time;
-      for (const track of this.#tracks.values()) track.clear(slot);
-    }
+    const passed = time - this.now;
+    const early = passed > 0 && passed < interval / 2;
+    if (passed > kGap * Math.max(interval, this.#interval || 0)) this.#begin((this.now + time) / 2);
+    if (!early && passed !== 0) this.#begin(time);
+    if (!early) this.#interval = interval;
     const slot = (this.#count - 1) % this.slots;
     for (const [series, value] of readings) {
       const track = this.#have(series);
-      track.take(value, time);
-      track.put(slot);
+      const isNew = !track.has(slot);
+      track.take(value, time, interval / 2);
+      if (!early || isNew) track.put(slot);
     }
   }
 
   // Between two ticks: a value to show at once, without a slot of its own.
   glance(time, readings) {
-    for (const [series, value] of readings) this.#have(series).glance(value, time);
+    for (const [series, value] of readings) this.#have(series).glance(value, time, this.#interval / 2);
   }
 
   // Values to come are of another life of the server.
@@ -198,6 +211,12 @@ export class History {
     this.#nothing = new Float64Array(slots).fill(NaN);
     this.#count = order.length;
     for (const track of this.#tracks.values()) track.resize(order, slots);
+  }
+
+  #begin(time) {
+    const slot = this.#count++ % this.slots;
+    this.#times[slot] = time;
+    for (const track of this.#tracks.values()) track.clear(slot);
   }
 
   #have(series) {

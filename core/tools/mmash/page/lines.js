@@ -9,10 +9,19 @@ import { clockOf } from "./format.js";
 // Content-Security-Policy forbids.
 Dygraph.PLUGINS = [Dygraph.Plugins.Grid, Dygraph.Plugins.Axes];
 
-export const kColours = 8; // --series-0 ...
+const kColours = 8; // --series-0 ...
+// Lines that share a colour differ in this: of dygraphs, and the class of the swatch.
+const kPatterns = [
+  { stroke: null, name: "" },
+  { stroke: [7, 3], name: " dashed" },
+  { stroke: [2, 3], name: " dotted" },
+];
 const kLeastSamples = 20; // that a new plot is wide
 
+const patternOf = (at) => kPatterns[Math.floor(at / kColours) % kPatterns.length];
+export const kLines = kColours * kPatterns.length; // that can be told apart
 export const colourOf = (at) => style(`--series-${at % kColours}`);
+export const swatchOf = (at) => `swatch colour-${at % kColours}${patternOf(at).name}`;
 
 export class LineCard extends Card {
   dygraph = null;
@@ -112,6 +121,7 @@ export class LineCard extends Card {
         ...changing,
         labels: ["time", ...colours.map((_, at) => `s${at}`)],
         colors: colours,
+        series: Object.fromEntries(colours.map((_, at) => [`s${at}`, { strokePattern: patternOf(at).stroke }])),
         strokeWidth: 1.5,
         fillGraph: colours.length === 1,
         fillAlpha: 0.1,

@@ -59,8 +59,9 @@ class Refused extends Error {}
 //   series     {added, anew, hidden}        new ones; each has a `key` that outlives the server. anew: the
 //                                           server has started, and its series have other ids than before.
 //                                           hidden: some that were told before are no longer listed
-//   values     {time, readings, glance}     readings: [series, value] of each wanted series
-//   processes  {processes, paths, host}
+//   values     {time, readings, interval}   readings: [series, value] of each wanted series; interval: seconds
+//                                           to the next ones, or none, if they are for a glance between
+//   processes  {processes, paths, host, problems, problem_texts}
 //   state      {state, message}             "connecting", "live", "paused", "away", "lost"
 export class Live extends EventTarget {
   series = [];
@@ -132,7 +133,7 @@ export class Live extends EventTarget {
     try {
       const epoch = this.#epoch;
       const answer = await this.#values(series);
-      if (epoch === this.#epoch && answer.epoch === epoch) this.#tell("values", { ...answer, glance: true });
+      if (epoch === this.#epoch && answer.epoch === epoch) this.#tell("values", answer);
     } catch {
       // The next turn will see what is wrong.
     }
@@ -182,7 +183,7 @@ export class Live extends EventTarget {
       }
       this.#known = answer.series;
       this.#enter("live");
-      this.#tell("values", { ...answer, glance: false });
+      this.#tell("values", { ...answer, interval: this.#intervalMs / 1000 });
     }
     if ((wanted.length === 0 || this.#known > this.series.length) && now - this.#seriesAt >= kSeriesMs) {
       await this.#fetchSeries(now);
@@ -194,6 +195,10 @@ export class Live extends EventTarget {
       const answer = JSON.parse(await this.#get("/live/processes"));
       if (answer.epoch === this.#epoch) this.#tell("processes", answer);
     }
+    return this.#intervalMs;
+  }
+
+  get #intervalMs() {
     return document.hidden ? Math.max(kHiddenMs, this.rateMs) : this.rateMs;
   }
 

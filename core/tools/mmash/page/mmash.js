@@ -5,6 +5,7 @@ import { shown } from "./labels.js";
 import { fromFragment, kDefaults, limited, toFragment } from "./link.js";
 import { Live } from "./live.js";
 import { Plots } from "./plots.js";
+import { Problems } from "./problems.js";
 import { Processes } from "./processes.js";
 import { SlowRequests } from "./slow.js";
 import { forgetColours } from "./sparkline.js";
@@ -22,6 +23,7 @@ const history = new History(settings.history);
 const live = new Live(wantedSeries, () => plots.plots.length > 0);
 const plots = new Plots(byId("plots"), { find: (key) => live.find(key), findFamily: (key) => live.findFamily(key), history, settings, changed: viewChanged, wake: () => live.wake() });
 const processes = new Processes(byId("processes"), byId("process-count"));
+const problems = new Problems(byId("problems"), byId("problem-dialog"), byId("problem-close"), [byId("problem-texts"), byId("blank-problems")]);
 const tree = new Tree({
   element: byId("tree"),
   search: byId("search"),
@@ -58,16 +60,17 @@ live.addEventListener("series", ({ detail: { added, anew, hidden } }) => {
   if (anew) history.breakRates();
   if (anew || hidden) tree.clear();
   tree.add((hidden ? live.series : added).filter((series) => !series.hidden));
+  plots.nameAsFound();
   for (const plot of plots.plots) plot.write();
   showBlanks();
 });
 
 live.addEventListener("values", ({ detail }) => {
-  const { time, readings, glance } = detail;
-  if (glance) {
+  const { time, readings, interval } = detail;
+  if (interval === undefined) {
     history.glance(time, readings);
   } else {
-    history.tick(time, readings);
+    history.tick(time, readings, interval);
     // Rows may have come into sight since that was asked.
     history.keepOnly(new Set([...readings.map(([series]) => series), ...wantedSeries()].map((series) => series.key)));
     plots.draw();
@@ -77,6 +80,7 @@ live.addEventListener("values", ({ detail }) => {
 
 live.addEventListener("processes", ({ detail }) => {
   processes.show(detail.processes);
+  problems.show(detail.problems, detail.problem_texts);
   const host = detail.host ?? "";
   byId("host").textContent = host;
   document.title = host ? `${host} · mmash` : "mmash";

@@ -127,6 +127,16 @@ export class Plots {
     this.#setKeys(last, [...new Set([...last.keys, ...keys])]);
   }
 
+  // A link may have the name that a series had in another kind, or before it was of a family: it is what the
+  // series is called now, by which the tree knows that it is plotted.
+  nameAsFound() {
+    for (const plot of [...this.plots]) {
+      if (isOfFamily(plot)) continue;
+      const keys = plot.keys.map((key) => this.#context.find(key)?.key ?? key);
+      if (keys.some((key, at) => key !== plot.keys[at])) this.#setKeys(plot, [...new Set(keys)]);
+    }
+  }
+
   drop(plot, key) {
     this.#setKeys(plot, plot.keys.filter((one) => one !== key));
   }

@@ -2,9 +2,7 @@
 import { button, child, setText } from "./card.js";
 import { clockOf, exact, exactReading, inWords, reading } from "./format.js";
 import { shown, shownLines } from "./labels.js";
-import { colourOf, kColours, LineCard } from "./lines.js";
-
-const kMostTogether = 24; // series in one plot
+import { colourOf, kLines, LineCard, swatchOf } from "./lines.js";
 
 // The branch that all labels are in: "web.latency" of "web.latency.p50" and "web.latency.p99".
 function commonBranch(labels) {
@@ -23,7 +21,7 @@ export class SeriesPlot extends LineCard {
   #modes;
 
   constructor(plots, context, { keys, ...how }) {
-    super(plots, context, { keys: keys.slice(0, kMostTogether), ...how });
+    super(plots, context, { keys, ...how });
     const modes = document.createElement("span");
     modes.className = "modes";
     modes.setAttribute("role", "group");
@@ -34,10 +32,13 @@ export class SeriesPlot extends LineCard {
     this.#buildLegend();
   }
 
+  // More than can be told apart are left out, and that is said.
   #buildLegend() {
+    const left = this.keys.length - kLines;
+    if (left > 0) this.keys = this.keys.slice(0, kLines);
     this.#lines = this.keys.map((key, at) => {
       const line = document.createElement("li");
-      const swatch = child(line, "span", `swatch colour-${at % kColours}`);
+      const swatch = child(line, "span", swatchOf(at));
       swatch.setAttribute("aria-hidden", "true");
       const name = child(line, "span", "line-name");
       const value = child(line, "span", "line-value");
@@ -47,11 +48,12 @@ export class SeriesPlot extends LineCard {
       return { line, name, value, facts, drop };
     });
     this.legend.replaceChildren(...this.#lines.map(({ line }) => line));
+    if (left > 0) child(this.legend, "li", "left-out").textContent = `${left} more are not drawn: a plot has ${kLines} lines at most`;
     this.legend.classList.toggle("single", this.keys.length === 1);
   }
 
   setKeys(keys) {
-    this.keys = keys.slice(0, kMostTogether);
+    this.keys = keys;
     this.#buildLegend();
     this.forgetDrawing();
     this.write();

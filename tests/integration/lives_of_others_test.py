@@ -103,7 +103,7 @@ class Worker:
 
 class LivesOfOthersTest(unittest.TestCase):
     def setUp(self):
-        context = daemons.workspace()
+        context = daemons.workspace(mappings_matter=True)
         self.workspace = context.__enter__()
         self.addCleanup(context.__exit__, None, None, None)
 

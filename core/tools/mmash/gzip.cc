@@ -25,10 +25,10 @@ constexpr int kWindowBits = 13;
 constexpr int kGzipFormat = 16;  // added to the bits of the window
 constexpr int kMemoryLevel = 7;
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+char in_lower_case(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 bool same_word(std::string_view one, std::string_view other) {
-  return std::ranges::equal(one, other, {}, lower, lower);
+  return std::ranges::equal(one, other, {}, in_lower_case, in_lower_case);
 }
 
 std::string_view trimmed(std::string_view text) {

@@ -208,7 +208,8 @@ void Live::add_value(std::string& json, std::size_t id) const {
 
 // What is wrong with files and folders now, each by its path, as JSON members.
 std::string Live::problems() const {
-  std::string json = fmt::format(R"("problems": {}, "problem_texts": [)", report_ != nullptr ? report_->complaints : 0);
+  std::string json =
+      fmt::format(R"("problems": {}, "problem_texts": [)", report_ != nullptr ? report_->complaints : 0);
   if (report_ == nullptr) return json + "]";
   bool first = true;
   for (const auto& error : report_->standing) {

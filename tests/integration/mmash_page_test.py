@@ -268,6 +268,8 @@ class MmashPageTest(PageTest):
         self.view("rate=100&plot=auto;" + ";".join(label_key(f"level.{at:02}", "gauge") for at in range(40)))
         self.wait("mmash.plots.plots[0].dygraph !== null", "it is drawn")
         self.assertIn("16 more are not drawn", self.js("document.querySelector('.legend').innerText"))
+        # Where it is seen.
+        self.assertTrue(self.js("((note, legend) => note.bottom <= legend.bottom && note.right <= legend.right)(document.querySelector('.left-out').getBoundingClientRect(), document.querySelector('.legend').getBoundingClientRect())"))
         swatches = self.js("[...document.querySelectorAll('.legend .swatch')].map((swatch) => swatch.className)")
         self.assertEqual((len(swatches), len(set(swatches))), (24, 24))
         self.browser.save_screenshot(os.path.join(PICTURES, "many_lines.png"))

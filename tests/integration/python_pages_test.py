@@ -1,5 +1,5 @@
 """The programs in core/python/doc/: both of a page do the same, each judged by what its users look at. And those in
-README.md."""
+README.md and core/doc/publish.md."""
 
 import contextlib
 import os
@@ -108,8 +108,14 @@ class PagesTest(unittest.TestCase):
         self.assertEqual([metrics["app_jobs_mail_total"], metrics["app_jobs_print_total"]], [2, 1])
 
     def test_what_the_readme_shows_publishes(self):
-        # Those of pynba are run by its own tests.
-        model, use, middleware = (block for block in blocks("../../../README.md", "python") if "pynba" not in block)
+        (program,) = blocks("../../../README.md", "python")
+        with runs(program, MMSTATS_PATH=self.files):
+            metrics = self.metrics()
+        want = ["web_requests_total", 'web_responses_total{method="GET",status="200"}', "web_latency_seconds_count"]
+        self.assertEqual([metrics.get(name) for name in want], [1, 1, 1])
+
+    def test_what_the_page_on_publishing_shows_publishes(self):
+        model, use, middleware = blocks("../../doc/publish.md", "python")
         before = """
 body = b"answer"
 
@@ -129,6 +135,7 @@ print(b"".join(app(environ, lambda *_: None)))
             "web_requests_total": 1,
             'web_responses_total{method="GET",status="200"}': 1,
             "web_bytes_sent_bytes_total": 6,
+            "web_latency_seconds_count": 1,
             "web_in_progress": 1,
             'shop_http_requests_total{method="GET",status="200",route="unknown"}': 1,
         }

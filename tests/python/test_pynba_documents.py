@@ -17,7 +17,7 @@ from pynba_served import PinbaServer, hello, serve
 import pynba as package
 from pynba import PynbaMiddleware, pynba
 
-README = os.path.join(pynba_served.HERE, "..", "..", "README.md")
+PAGE = os.path.join(pynba_served.HERE, "..", "..", "plugin_pinba", "README.md")
 
 
 def examples():
@@ -26,11 +26,10 @@ def examples():
         if not module.ispkg:
             yield from examples_of(importlib.import_module(module.name))
     yield from examples_of(package)
-    with open(README, encoding="utf-8") as file:
+    with open(PAGE, encoding="utf-8") as file:
         blocks = re.findall(r"^```python\n(.*?)^```$", file.read(), re.DOTALL | re.MULTILINE)
         for i, block in enumerate(blocks):
-            if "pynba" in block:
-                yield f"README.md {i}", block
+            yield f"plugin_pinba/README.md {i}", block
 
 
 def examples_of(module):

@@ -36,10 +36,10 @@ def total(paths, label):
     return sum(values(path).get(label, 0) for path in paths)
 
 
-def python(program, *arguments, **environment):
-    """Runs a program in a process of its own; what it printed."""
+def python(program, *arguments, run_in=(), **environment):
+    """Runs a program in a process of its own; what it printed. `run_in`: a command that runs another one."""
     done = subprocess.run(
-        [sys.executable, "-B", *(arguments or ("-c", textwrap.dedent(program)))],
+        [*run_in, sys.executable, "-B", *(arguments or ("-c", textwrap.dedent(program)))],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -11,6 +11,7 @@ import io
 import multiprocessing
 import os
 import pydoc
+import subprocess
 import sys
 import threading
 import time
@@ -626,6 +627,32 @@ class NamesTest(published.TestCase):
             MMSTATS_FILES="x-{CMD}.y",
         )
         self.assertEqual(shown, f"{self.folder}/x-python.y\n")
+
+    def test_a_model_says_that_it_may_not_write_to_the_usual_folder(self):
+        # /run/mmstats is there, and read-only, as in a hardened unit.
+        hardened = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs mmstats /run && mkdir /run/mmstats && '
+                    'mount -t tmpfs -o ro mmstats /run/mmstats && exec "$@"', "sh"]
+        if os.geteuid() != 0:
+            hardened[1:1] = ["--user", "--map-root-user"]
+        if subprocess.run([*hardened, "true"], capture_output=True).returncode != 0:
+            self.skipTest("no name spaces of its own for mounts")
+        program = """
+            import mmstats
+            said = []
+            print(mmstats.MmStats(on_error=said.append).filename)
+            mmstats.MmStats(on_error=said.append)
+            print(*said, sep="\\n")
+            """
+        with self.environment(MMSTATS_PATH=None, MMSTATS_FILES=None):
+            path, said = python(program, run_in=hardened, TMPDIR=self.folder).splitlines()
+            self.assertEqual(os.path.dirname(path), self.folder)
+            self.assertRegex(said, f"^/run/mmstats: exists, but .* its files go to {self.folder}, .*ReadWritePaths")
+            # Whoever names a folder means it, whichever it is.
+            named = program.replace("MmStats(", f"MmStats({self.folder!r}, ")
+            self.assertEqual(python(named, run_in=hardened, TMPDIR=self.folder).splitlines()[1:], [""])
+            named = program.replace("MmStats(", "MmStats(filename='other-{PID}', ")
+            self.assertIn("ReadWritePaths", python(named, run_in=hardened, TMPDIR=self.folder))
+        self.assertNotIn("ReadWritePaths", python(program, run_in=hardened, MMSTATS_PATH=self.folder))
 
     def test_the_command_is_the_script(self):
         script = os.path.join(self.folder, "billing.py")

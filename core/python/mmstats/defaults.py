@@ -11,11 +11,12 @@ import os
 
 __all__ = ["DEFAULT_FILENAME", "DEFAULT_GLOB", "DEFAULT_PATH", "DEFAULT_STRING_SIZE"]
 
+_RUN = "/run/mmstats"
+
 
 def _folder() -> str:
-    run = "/run/mmstats"
-    if os.path.isdir(run) and os.access(run, os.W_OK | os.X_OK):
-        return run
+    if os.path.isdir(_RUN) and os.access(_RUN, os.W_OK | os.X_OK):
+        return _RUN
     return os.environ.get("TMPDIR") or "/tmp"
 
 
@@ -24,6 +25,13 @@ def _folder() -> str:
 DEFAULT_PATH: str = os.environ.get("MMSTATS_PATH") or _folder()
 DEFAULT_FILENAME: str = os.environ.get("MMSTATS_FILES") or "{CMD}-{PID}-{TID}.mmstats"
 DEFAULT_GLOB: str = os.environ.get("MMSTATS_GLOB") or os.path.join(DEFAULT_PATH, "*.mmstats")
+
+
+def shut_out() -> bool:
+    """Whether DEFAULT_PATH is another folder than /run/mmstats because this process may not write there. The library
+    then finds the same one, and says so if the choice is left to it."""
+    return not os.environ.get("MMSTATS_PATH") and os.path.exists(_RUN) and _RUN != DEFAULT_PATH == _folder()
+
 
 DEFAULT_STRING_SIZE: int = 255
 """Bytes of a StringField."""

@@ -17,7 +17,7 @@ import os
 import sys
 
 from ._native import DuplicateFieldName, Model, StaticTextField, SystemField
-from .defaults import DEFAULT_FILENAME, DEFAULT_PATH
+from .defaults import DEFAULT_FILENAME, DEFAULT_PATH, shut_out
 
 __all__ = ["BaseMmStats", "DuplicateFieldName", "MmStats"]
 
@@ -69,11 +69,12 @@ class BaseMmStats(Model):
         Raises DuplicateFieldName if two fields have one label, ValueError for a static field without a value,
         a mode or a size that cannot be, and what the callable of a static field raises.
         """
+        is_default = path is None or path is DEFAULT_PATH
         path = DEFAULT_PATH if path is None else path
         filename = DEFAULT_FILENAME if filename is None else filename
         folder, name = os.path.split(os.path.join(path, filename))
         super().__init__(
-            folder,
+            None if is_default and folder == DEFAULT_PATH and shut_out() else folder,
             name,
             label_prefix,
             system_fields=self._has_system_fields if system_fields is None else system_fields,

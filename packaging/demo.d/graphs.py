@@ -1,16 +1,17 @@
 #!/usr/bin/python3
-"""The graphs of packaging/demo: waits until Graphite has something to draw, draws it, and saves
-it as a dashboard.
+"""The graphs of packaging/demo, those of packaging/graphite/dashboard.json: waits until Graphite has something to draw,
+draws it, and saves a dashboard of each service.
 
     graphs.py wait URL POINTS SECONDS    until every graph has POINTS points, at most SECONDS
-    graphs.py dashboard URL              saves the dashboard "mmstats"
-    graphs.py draw URL FILE SECONDS      one picture of all graphs, over the last SECONDS at most
+    graphs.py dashboards URL             saves the dashboards: URL/dashboard/web, URL/dashboard/pages
+    graphs.py draw URL FILE SECONDS      one picture of the first graphs of "web", over the last SECONDS at most
 
 URL is that of Graphite-web.
 """
 
 import io
 import json
+import pathlib
 import signal
 import sys
 import time
@@ -20,83 +21,19 @@ import urllib.request
 
 import cairocffi
 
-METRICS = "collectd.demo.mmstats-"
-
-LOOK = {
-    "bgcolor": "#ffffff",
-    "fgcolor": "#30363d",
-    "majorGridLineColor": "#d0d7de",
-    "minorGridLineColor": "#eef1f4",
-    "fontName": "DejaVu Sans",
-    "fontSize": 10,
-    "lineWidth": 2,
-    "yMin": 0,
-    "hideLegend": "false",
-}
+DASHBOARD = pathlib.Path(__file__).resolve().parents[1] / "graphite/dashboard.json"
+SERVICES = "web", "pages"
+DRAWN = 4  # graphs in the picture: the first is as wide as all others
 
 
-class Graph:
-    def __init__(self, title, targets, wide=False, **look):
-        """`targets`: (metric below METRICS, colour, function of it or none, name in the legend)."""
-        self.title = title
-        self.wide = wide
-        self.metrics = [metric for metric, *_ in targets]
-        self._look = look
-        self._targets = []
-        for metric, colour, function, name in targets:
-            target = METRICS + metric
-            for call in function:
-                target = call.format(target)
-            self._targets.append(f'color(alias({target},"{name}"),"{colour}")')
-
-    def params(self):
-        return LOOK | self._look | {"title": self.title, "target": self._targets}
+def dashboard(service):
+    return json.loads(DASHBOARD.read_text().replace("@SERVICE@", service))
 
 
-STATUS = "web.http_response_codes-"
-# Of all workers and of the moment, from two counters.
-MEAN_MS = "scale(divideSeries({}," + METRICS + "web.derive-latency.count),0.001)"
-# A line at each moment at which there was one.
-AT_MOMENTS = ["removeBelowValue({},0.01)", "drawAsInfinite({})"]
-GRAPHS = [
-    Graph(
-        "Requests per second, by status: all workers together",
-        [
-            (STATUS + "200", "#2da44e", [], "200"),
-            (STATUS + "404", "#d4a72c", [], "404"),
-            (STATUS + "500", "#cf222e", [], "500"),
-            ("pages.http_response_codes-200", "#9be9a8", [], "200, in Python"),
-            ("web.derive-workers.lost", "#0969da", AT_MOMENTS, "a worker is killed"),
-            ("pages.derive-workers.lost", "#8250df", AT_MOMENTS, "one in Python"),
-        ],
-        wide=True,
-        areaMode="stacked",
-        areaAlpha=0.85,
-    ),
-    Graph(
-        "Latency in ms, of all workers",
-        [
-            ("web.response_time-latency.p99", "#d29ae0", [], "p99"),
-            ("web.derive-latency.sum_us", "#8250df", [MEAN_MS], "mean"),
-            ("web.response_time-latency.p50", "#1b7c83", [], "p50"),
-            ("pages.response_time-latency.p50", "#9be9a8", [], "p50, in Python"),
-        ],
-    ),
-    Graph(
-        "Requests in progress",
-        [
-            ("web.gauge-in_progress", "#bc4c00", [], "waiting or being answered"),
-            ("pages.gauge-in_flight", "#9be9a8", [], "in Python"),
-        ],
-    ),
-    Graph(
-        "Threads that are busy",
-        [("web.count-threads.busy", "#0969da", ['movingAverage({},"5s")'], "of 16, over 5 s")],
-        yMax=16,
-        yStep=4,
-    ),
-]
-ALL_METRICS = [METRICS + metric for graph in GRAPHS for metric in graph.metrics]
+def graphs():
+    """What Graphite-web's /render takes, of each graph of the first service."""
+    state = dashboard(SERVICES[0])
+    return [state["defaultGraphParams"] | params for _, params, _ in state["graphs"]]
 
 
 def render(url, params):
@@ -106,11 +43,13 @@ def render(url, params):
 
 
 def points(url, seconds):
-    """Per metric, the times at which Graphite has a value, within the last `seconds`."""
-    answer = render(url, {"target": ALL_METRICS, "from": f"-{seconds}s", "format": "json"})
-    found = dict.fromkeys(ALL_METRICS, ())
-    for series in json.loads(answer):
-        found[series["target"]] = [at for value, at in series["datapoints"] if value is not None]
+    """Of each graph, the times at which Graphite has a value, within the last `seconds`. Of its series, that with the most:
+    some statuses are rare."""
+    found = []
+    for graph in graphs():
+        answer = render(url, {"target": graph["target"], "from": f"-{seconds}s", "format": "json"})
+        series = [[at for value, at in one["datapoints"] if value is not None] for one in json.loads(answer)]
+        found.append(max(series, key=len, default=[]))
     return found
 
 
@@ -129,7 +68,7 @@ def wait(url, wanted, seconds):
     while True:
         fewest = 0
         try:
-            fewest = min(map(len, points(url, 2 * seconds).values()))
+            fewest = min(map(len, points(url, 2 * seconds)))
         except (OSError, ValueError) as error:
             if time.monotonic() > deadline:
                 sys.exit(f"Graphite-web at {url} does not answer: {error}")
@@ -137,63 +76,44 @@ def wait(url, wanted, seconds):
             progress(str(fewest), last=True)
             break
         if time.monotonic() > deadline:
-            sys.exit(f"only {fewest} points of each metric after {seconds} s, not {wanted}")
+            sys.exit(f"only {fewest} points in each graph after {seconds} s, not {wanted}")
         if fewest // 10 > shown // 10 or (fewest > shown and sys.stdout.isatty()):
             shown = fewest
             progress(f"{fewest} of {wanted}", last=False)
         time.sleep(0.5)
 
 
-def dashboard(url):
-    state = {
-        # A name of its own makes dashboard.js of Debian 12 call a function that it does not have.
-        "name": None,
-        "timeConfig": {
-            "type": "relative",
-            "relativeStartQuantity": "2",
-            "relativeStartUnits": "minutes",
-            "relativeUntilQuantity": "",
-            "relativeUntilUnits": "now",
-            "startDate": "2000-01-01T00:00:00",
-            "startTime": "0:00",
-            "endDate": "2000-01-01T00:00:00",
-            "endTime": "0:00",
-        },
-        "refreshConfig": {"enabled": True, "interval": 2000},
-        "graphSize": {"width": 600, "height": 300},
-        "defaultGraphParams": {"from": "-2minutes", "until": "now", "width": 600, "height": 300},
-        "graphs": [],
-    }
-    for graph in GRAPHS:
-        params = graph.params()
-        name = urllib.parse.urlencode({"target": params["target"]}, doseq=True)
-        state["graphs"].append([name, params, "/render?" + urllib.parse.urlencode(params, doseq=True)])
-    form = urllib.parse.urlencode({"state": json.dumps(state)}).encode()
-    with urllib.request.urlopen(f"{url}/dashboard/save/mmstats", data=form, timeout=20) as answer:
-        said = json.load(answer)
-    if "success" not in said:
-        sys.exit(f"Graphite-web did not save the dashboard: {said}")
+def save_dashboards(url):
+    for service in SERVICES:
+        state = dashboard(service)
+        # The demo is minutes old, and has a value each second.
+        state["timeConfig"] |= {"relativeStartQuantity": "2", "relativeStartUnits": "minutes"}
+        state["defaultGraphParams"]["from"] = "-2minutes"
+        state["refreshConfig"]["interval"] = 2000
+        form = urllib.parse.urlencode({"state": json.dumps(state)}).encode()
+        with urllib.request.urlopen(f"{url}/dashboard/save/{service}", data=form, timeout=20) as answer:
+            said = json.load(answer)
+        if "success" not in said:
+            sys.exit(f"Graphite-web did not save the dashboard {service}: {said}")
 
 
 def draw(url, path, seconds):
     # A graph that reaches beyond its points would end in a flat line or begin with nothing.
-    times = points(url, seconds).values()
+    times = points(url, seconds)
     start = max(at[0] for at in times)
     end = min(at[-1] for at in times)
     width, high, low = 900, 280, 210
-    small = width // (len(GRAPHS) - 1)
+    small = width // (DRAWN - 1)
     picture = cairocffi.ImageSurface(cairocffi.FORMAT_RGB24, width, high + low)
     context = cairocffi.Context(picture)
     context.set_source_rgb(1, 1, 1)
     context.paint()
-    left = 0
-    for graph in GRAPHS:
-        size = {"width": width, "height": high} if graph.wide else {"width": small, "height": low}
-        answer = render(url, graph.params() | size | {"from": start, "until": end, "format": "png"})
+    for number, graph in enumerate(graphs()[:DRAWN]):
+        size = {"width": small, "height": low} if number else {"width": width, "height": high}
+        answer = render(url, graph | size | {"from": start, "until": end, "format": "png"})
         panel = cairocffi.ImageSurface.create_from_png(io.BytesIO(answer))
-        context.set_source_surface(panel, 0 if graph.wide else left, 0 if graph.wide else high)
+        context.set_source_surface(panel, small * (number - 1) if number else 0, high if number else 0)
         context.paint()
-        left += 0 if graph.wide else small
     picture.write_to_png(path)
 
 
@@ -202,8 +122,8 @@ def main():
     command, *arguments = sys.argv[1:]
     if command == "wait":
         wait(arguments[0], int(arguments[1]), int(arguments[2]))
-    elif command == "dashboard":
-        dashboard(arguments[0])
+    elif command == "dashboards":
+        save_dashboards(arguments[0])
     elif command == "draw":
         draw(arguments[0], arguments[1], int(arguments[2]))
     else:

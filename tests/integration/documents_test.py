@@ -1,4 +1,4 @@
-"""Every example of the manual pages and of README.md, run as a reader would: word for word, on a machine that has what the
+"""Every example of the manual pages, of README.md and of the pages that it leads to, run as a reader would: word for word, on a machine that has what the
 build installs. RULES says what runs which block; a block that no rule knows fails the test, and has to get one.
 
 The machine is this one in name spaces of its own: an empty /run, hosts of the examples' names, the fixed ports.
@@ -19,11 +19,13 @@ import unittest
 
 import daemons
 import documents
+import yaml
 
 BUILD = os.environ["MMSTATS_BUILD"]
 SOURCE = os.path.abspath(documents.SOURCE)
 DOCUMENTS = [*sorted(f"packaging/man/{name}" for name in os.listdir(f"{SOURCE}/packaging/man")),
-             "README.md", "packaging/prometheus/README.md"]  # fmt: skip
+             "README.md", "core/doc/publish.md", "core/doc/look.md", "core/doc/deploy.md", "plugin_collectd/README.md",
+             "plugin_pinba/README.md", "packaging/prometheus/README.md"]  # fmt: skip
 INSIDE = "MMSTATS_READER"
 
 # What an application of the examples publishes.
@@ -394,23 +396,30 @@ RULES = [
     ("pinba-server.8", "mkdir /tmp/try", Reader.tried),
     ("pinba-server.8", "extension=", Reason("of PHP; pinba_php_test.py has it, where there is the extension")),
     ("pinba-server.8", "adduser", Reason("changes users and services of the machine")),
-    # README.md: by what a block is, as its text changes more often.
+    # Markdown: by what a block is, as its text changes more often.
     ("*.md", r"(?s).*[|+]-{5,}|base  <-  format|pollstats  11 series", Reason("a drawing")),
-    ("README.md", "packaging/|tests/run|apt-get .*packaging/out", Reason("tests/install/fresh_demo and tests/install/packages do it on fresh machines")),
+    ("*.md", "packaging/|tests/run|apt-get .*packaging/out",
+     Reason("tests/install/fresh_demo and tests/install/packages do it on fresh machines")),
     ("*.md", "cp .*/usr/share|ln -s .*/etc/", Reason("tests/install/minimal_agent does it, on a minimal Debian; needs systemd")),
+    ("*.md", "collectd -T; journalctl", Reason("needs the journal of systemd")),
+    ("*.md", "python3 -m venv", Reason("tests/install/packages does it, on a fresh machine")),
     ("*.md", "import mmstats|stats = WebStats|app = mmstats", Reason("python_pages_test.py runs them all")),
     ("*.md", "(from|import) pynba", Reason("test_pynba_documents.py runs them all")),
-    ("README.md", "#include <mmstats/family.h>", program("cpp", "", "int main() { WebStats stats;")),
-    ("README.md", "WebStats stats;", program(
-        "cpp", documents.blocks("README.md")[next((i for i, b in enumerate(documents.blocks("README.md")) if "struct WebStats" in b), 0)]
-        + "#include <string>\nstruct Response { std::string body; };", "int main() { Response response;")),
-    ("README.md", "mmstats_model ", program("c", "#include <mmstats/mmstats.h>", "int main(void) {")),
-    ("README.md", "const auto client = pinba", program(
+    ("*.md", "(?s)#include .*int main", lambda self, block, page: program("cpp", block, "", "int more() {")(self, "", page)),
+    ("*.md", "#include <mmstats/family.h>", program("cpp", "", "int main() { WebStats stats;")),
+    ("publish.md", "WebStats stats;", program("cpp", documents.blocks("core/doc/publish.md")[0], "", "int main() { answered(1, 0.5);")),
+    ("*.md", "mmstats_model ", program("c", "#include <mmstats/mmstats.h>", "int main(void) {")),
+    ("*.md", "(// #include.*\n)?const auto client = pinba", program(
         "cpp", "#include <pinba/monitor.h>\nstatic void load_cart() {}", "int main() {", libraries="mmstats-pinba")),
-    ("README.md", r"\$ pollstats", lambda self, block, _: self.until(block.partition("\n")[0][2:], b"requests/s")),
-    ("README.md", r"(LoadPlugin|<Plugin|<Files|<Metric|<Family)", Reader.collectd),
-    ("README.md", r"(server = |\[\[)", Reader.pinba_file),
-    ("README.md", "pinba_script_requests_total", Reason("output of the commands above it")),
+    ("*.md", r"\$ pollstats", lambda self, block, _: self.until(
+        re.sub(r"/var/tmp/mmstats-demo\S*", "/run/mmstats", block.partition("\n")[0][2:]), b"requests/s")),
+    ("*.md", r"(LoadPlugin|<Plugin|<Files|<Metric|<Family)", Reader.collectd),
+    ("*.md", r"(server = |\[\[)", Reader.pinba_file),
+    ("*.md", "pinba_script_requests_total", Reason("output of the commands above it")),
+    ("deploy.md", r"\[Service\]", Reason("a part of a unit; needs systemd")),
+    ("deploy.md", "docker run", Reason("needs docker")),
+    ("deploy.md", r"# (In each pod|The agent)", lambda self, block, _: self.assertTrue(list(yaml.safe_load_all(block)))),  # no more without a cluster
+    ("deploy.md", "while sleep 600; do cleanstats ", lambda self, block, _: self.shell(re.search("do (.*); done", block)[1])),
 ]  # fmt: skip
 
 

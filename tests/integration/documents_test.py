@@ -1,5 +1,5 @@
-"""Every example of the manual pages, of README.md and of the pages that it leads to, run as a reader would: word for word, on a machine that has what the
-build installs. RULES says what runs which block; a block that no rule knows fails the test, and has to get one.
+"""Every example of the manual pages, of README.md and of the pages that it leads to, run as a reader would: word for word,
+on a machine that has what the build installs. RULES says what runs which block; a block that no rule knows fails the test, and has to get one.
 
 The machine is this one in name spaces of its own: an empty /run, hosts of the examples' names, the fixed ports.
 """
@@ -27,6 +27,8 @@ DOCUMENTS = [*sorted(f"packaging/man/{name}" for name in os.listdir(f"{SOURCE}/p
              "README.md", "core/doc/publish.md", "core/doc/look.md", "core/doc/deploy.md", "plugin_collectd/README.md",
              "plugin_pinba/README.md", "packaging/prometheus/README.md"]  # fmt: skip
 INSIDE = "MMSTATS_READER"
+# What collectd -T says of a configuration without mistakes, where the files of the example are not there.
+NO_MISTAKE = "successfully loaded|reads /|matched no label|files match now|does not exist; its files are read as soon"
 
 # What an application of the examples publishes.
 APPLICATION = """
@@ -155,9 +157,10 @@ class Reader(unittest.TestCase):
         self.shell(block)
 
     def with_server(self, block, _):
-        """Whoever sends waits until it is counted."""
+        """While the Pinba server has counted a packet. What asks for it does so until it is there."""
         with self.server():
-            self.shell(re.sub(r"^curl ", "sleep 1; curl ", block, flags=re.MULTILINE))
+            subprocess.run(["pinba-run", "--wait", "1", "true"], check=True)
+            self.shell(re.sub(r"^curl (.*)$", r"until curl -f \1; do sleep 0.1; done", block, flags=re.MULTILINE))
 
     def screen(self, block, _):
         """A program of a terminal: when it has drawn its keys, it is ended by one."""
@@ -204,7 +207,7 @@ class Reader(unittest.TestCase):
             file.write(daemons.collectd_config(folder, config))
         said = self.shell(f"collectd -T -C {folder}/collectd.conf") + daemons.read_log(f"{folder}/messages")
         mistakes = [line for line in said.splitlines() if re.search(r"mmstats|pinba|[Ee]rror|[Uu]nknown", line)
-                    and not re.search(r"successfully loaded|reads /|matched no label|files match now|does not exist; its files are read as soon", line)]
+                    and not re.search(NO_MISTAKE, line)]
         self.assertEqual(mistakes, [])
 
     def tmpfiles(self, block, _):
@@ -229,7 +232,8 @@ class Reader(unittest.TestCase):
         text = block.replace("/etc/prometheus", f"{SOURCE}/packaging/prometheus")
         with open(f"{folder}/prometheus.yml", "w") as file:
             file.write(text)
-        self.assertIn("13 rules found", self.shell(f"promtool check config {folder}/prometheus.yml"))
+        rules = read("packaging/prometheus/mmstats.rules.yml").count("- alert:")
+        self.assertIn(f"{rules} rules found", self.shell(f"promtool check config {folder}/prometheus.yml"))
 
     def queries(self, block, _):
         """Each begins at the beginning of a line."""
@@ -289,7 +293,8 @@ def program(language, before, main, after="", libraries="mmstats"):
         suffix, compiler = {"c": ("c", "cc"), "cpp": ("cc", "g++ -std=c++20")}[language]
         with open(f"{folder}/program.{suffix}", "w") as file:
             file.write(f"{before}\n{head}\n{main}\n{rest}\n{after}\nreturn 0;\n}}\n")
-        self.shell(f"{compiler} -Wall -Wextra -Werror -Wno-unused-variable program.{suffix} $(pkg-config --cflags --libs {libraries}) -o program && "
+        self.shell(f"{compiler} -Wall -Wextra -Werror -Wno-unused-variable program.{suffix} -o program "
+                   f"$(pkg-config --cflags --libs {libraries}) && "
                    f"MMSTATS_PATH={folder} ./program", folder)
 
     return check
@@ -350,8 +355,10 @@ RULES = [
     ("mmstats-pinba.8", "", Reader.with_server),
     ("*.toml.5", "pinba_api_requests_total", Reason("shows lines of /metrics; pinba_server_test.py compares such")),
     ("*.toml.5", "", Reader.pinba_file),
-    ("collectd-mmstats.5", r'LoadPlugin mmstats\n<Plugin mmstats>\n *<Files "name">\n *Path "glob" \.\.\.', Reason("the form of a block, not one")),
-    ("collectd-mmstats.5", r'<Metric "status\[\.\]\(\?P<code>\[0-9\]\+\)">\n\Z', lambda self, block, _: self.collectd(block + "</Metric>\n", "")),
+    ("collectd-mmstats.5", r'LoadPlugin mmstats\n<Plugin mmstats>\n *<Files "name">\n *Path "glob" \.\.\.',
+     Reason("the form of a block, not one")),
+    ("collectd-mmstats.5", r'<Metric "status\[\.\]\(\?P<code>\[0-9\]\+\)">\n\Z',
+     lambda self, block, _: self.collectd(block + "</Metric>\n", "")),
     ("collectd-mmstats.5", "(asPercent|exp)[(]", lambda self, block, _: self.assertIn(
         re.sub(r"\s", "", block), re.sub(r"\s", "", read("plugin_collectd/mapping.md")))),  # which is run
     ("collectd-mmstats.5", "[dx] /", Reader.tmpfiles),
@@ -370,10 +377,12 @@ RULES = [
     ("mmstats_average.3", "", program(
         "c", "#include <mmstats/mmstats.h>\nstatic int request; static void answer(int r) { (void)r; }",
         'int main(void) { mmstats_average *latency = mmstats_average_new(mmstats_model_new("web"), "latency", "seconds", NULL);')),
-    ("mmstats_family.3", "", program("c", "#include <mmstats/mmstats.h>", 'int main(void) { mmstats_model *model = mmstats_model_new("web");')),
+    ("mmstats_family.3", "", program(
+        "c", "#include <mmstats/mmstats.h>", 'int main(void) { mmstats_model *model = mmstats_model_new("web");')),
     ("pinba++.3", "const auto client", program("cpp", "#include <pinba/monitor.h>", "int main() {", libraries="mmstats-pinba")),
     ("pinba++.3", "", declared("pinba/monitor.h")),
-    ("pinba.3", "pinba_client ", program("c", "#include <pinba/pinba.h>\nstatic void query(void) {}", "int main(void) {", libraries="mmstats-pinba")),
+    ("pinba.3", "pinba_client ", program(
+        "c", "#include <pinba/pinba.h>\nstatic void query(void) {}", "int main(void) {", libraries="mmstats-pinba")),
     ("pinba.3", "cc ", builds(SHOP, "shop.c")),
     ("pinba.3", "find_package", cmake(SHOP, "C")),
     ("pinba-dump.1", "Pinba2: dropped", Reason("a line of its output; pinba_tools_test.py compares such")),
@@ -385,10 +394,13 @@ RULES = [
     ("pinba-dump.1", "pinba-dump", Reader.packets),
     ("pinba-run.1", "PINBA_SERVER=", lambda self, block, _: self.shell(
         re.sub(r"\n0 3 \* \* \* ", " ", block.replace("/usr/local/bin/backup /srv", "true")))),
-    ("pinba-run.1", "pinba-dump --count 1 &", lambda self, block, _: self.shell(block.replace("\npinba-run make", "\nsleep 1; pinba-run true; wait"))),
+    # Again and again, until the first line is ready.
+    ("pinba-run.1", "pinba-dump --count 1 &", lambda self, block, _: self.shell(
+        block.replace("pinba-run make", "while kill -0 $! 2>/dev/null; do pinba-run true; done"))),
     ("pinba-server.8", "<Files", Reader.collectd),
     ("pinba-server.8", "pollstats", Reader.screen_with_server),
-    ("pinba-server.8", r"(pinba_script_requests_total|mmstats-pinba/|\{\"time\")", Reason("shows output; pinba_server_test.py compares such")),
+    ("pinba-server.8", r"(pinba_script_requests_total|mmstats-pinba/|\{\"time\")",
+     Reason("shows output; pinba_server_test.py compares such")),
     ("pinba-server.8", "sum by", Reader.queries),
     ("pinba-server.8", "COMMENT=", Reason("is of another server")),
     ("pinba-server.8", r"\[\[report", Reader.pinba_file),
@@ -418,7 +430,8 @@ RULES = [
     ("*.md", "pinba_script_requests_total", Reason("output of the commands above it")),
     ("deploy.md", r"\[Service\]", Reason("a part of a unit; needs systemd")),
     ("deploy.md", "docker run", Reason("needs docker")),
-    ("deploy.md", r"# (In each pod|The agent)", lambda self, block, _: self.assertTrue(list(yaml.safe_load_all(block)))),  # no more without a cluster
+    # Without a cluster it can be no more than YAML.
+    ("deploy.md", r"# (In each pod|The agent)", lambda self, block, _: self.assertTrue(list(yaml.safe_load_all(block)))),
     ("deploy.md", "while sleep 600; do cleanstats ", lambda self, block, _: self.shell(re.search("do (.*); done", block)[1])),
 ]  # fmt: skip
 

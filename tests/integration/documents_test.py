@@ -25,7 +25,8 @@ BUILD = os.environ["MMSTATS_BUILD"]
 SOURCE = os.path.abspath(documents.SOURCE)
 DOCUMENTS = [*sorted(f"packaging/man/{name}" for name in os.listdir(f"{SOURCE}/packaging/man")),
              "README.md", "core/doc/publish.md", "core/doc/look.md", "core/doc/deploy.md", "plugin_collectd/README.md",
-             "plugin_pinba/README.md", "packaging/prometheus/README.md"]  # fmt: skip
+             "plugin_pinba/README.md", "packaging/prometheus/README.md", "packaging/fleet/README.md",
+             "core/tools/mmash/metrics.md", "plugin_collectd/mapping.md"]  # fmt: skip
 INSIDE = "MMSTATS_READER"
 # What collectd -T says of a configuration without mistakes, where the files of the example are not there.
 NO_MISTAKE = "successfully loaded|reads /|matched no label|files match now|does not exist; its files are read as soon"
@@ -408,6 +409,11 @@ RULES = [
     ("pinba-server.8", "mkdir /tmp/try", Reader.tried),
     ("pinba-server.8", "extension=", Reason("of PHP; pinba_php_test.py has it, where there is the extension")),
     ("pinba-server.8", "adduser", Reason("changes users and services of the machine")),
+    ("mapping.md", " label|A-Z  a-z|\"-\" and", Reason("a drawing, or what a name is made of")),
+    ("mapping.md", "(asPercent|exp)[(]", Reason("graphite_histogram_test.py runs them")),
+    ("*.md", "sum by|histogram_quantile", Reader.queries),
+    ("*.md", "apt-get .*collectd-mmstats_.*libgcrypt20", Reason("the tests of fleet place these files on machines")),
+    ("*.md", r"1  collectd --network", Reason("a drawing")),
     # Markdown: by what a block is, as its text changes more often.
     ("*.md", r"(?s).*[|+]-{5,}|base  <-  format|pollstats  11 series", Reason("a drawing")),
     ("*.md", "packaging/|tests/run|apt-get .*packaging/out",

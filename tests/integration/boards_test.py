@@ -20,7 +20,7 @@ from mmash_test import Mmash
 PACKAGING = os.path.join(daemons.HERE, "../../packaging")
 PICTURES = os.environ.get("MMSTATS_PICTURES")
 
-# A service as the README's, and one that the middleware counts: boards_test.py SERVICE
+# A service as the README's, and one that the middleware counts.
 SHOP = '''
 class ShopStats(mmstats.MmStats):
     requests = mmstats.CounterField()

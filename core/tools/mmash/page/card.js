@@ -2,13 +2,19 @@
 
 export const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+// Whoever speaks to the page says the word that is seen: so it is in the name. A sign is no word.
+function named(text, label) {
+  const word = text.replace(/[×…]/g, "").trim();
+  return /\p{L}/u.test(word) && !label.toLowerCase().includes(word.toLowerCase()) ? `${word}: ${label}` : label;
+}
+
 export function button(className, text, label, onClick) {
   const made = document.createElement("button");
   made.type = "button";
   made.className = className;
   made.textContent = text;
   made.title = label;
-  made.setAttribute("aria-label", label);
+  made.setAttribute("aria-label", named(text, label));
   made.addEventListener("click", onClick);
   return made;
 }
@@ -54,6 +60,10 @@ export class Card {
     return this.#plots;
   }
 
+  get title() {
+    return this.#title.textContent;
+  }
+
   get context() {
     return this.#context;
   }
@@ -80,6 +90,8 @@ export class Card {
   point() {}
   // Colours, or the screen's pixels, are others now.
   forgetDrawing() {}
+  // What is selected in all plots is another part.
+  showSelection() {}
   // Others came or went.
   othersChanged() {}
 }

@@ -2,32 +2,41 @@
 // heatmap. Where there was no value there is a gap.
 import { child, setText } from "./card.js";
 import { kNames } from "./distribution.js";
+import { fullName } from "./families.js";
 import { exact, figureText, inWords } from "./format.js";
 import { Heatmap } from "./heatmap.js";
 import { shown, shownLines } from "./labels.js";
-import { colourOf, LineCard } from "./lines.js";
+import { colourOf, kLineHint, LineCard } from "./lines.js";
 
 const kLines = ["p50", "p90", "p99", "max"];
 const kLeast = 1e-9; // what is smaller may be zero, which is on no logarithmic scale
 
 export class DistributionPlot extends LineCard {
   heatmap;
-  #parts; // of the legend: [name, value's element]
+  #parts; // of the legend: {part, at of a line that is drawn, line, value}
   #facts;
   #rings = null;
   #order = []; // slots of rows
 
   constructor(plots, context, how) {
     super(plots, context, how);
+    this.hidden = new Set((how.hide ?? []).map((at) => kLines[at]).filter(Boolean));
     this.element.classList.add("distribution");
     this.heatmap = new Heatmap(this.element, (milliseconds) => plots.point(milliseconds));
     this.#parts = [...kNames].map(([part, name]) => {
+      const at = kLines.indexOf(part);
+      if (at >= 0) {
+        const made = this.makeLine(at);
+        made.line.title = kLineHint;
+        made.line.dataset.part = part;
+        made.name.textContent = name;
+        this.legend.append(made.line);
+        return { part, at, ...made };
+      }
       const line = child(this.legend, "li", "");
       line.dataset.part = part;
-      const at = kLines.indexOf(part);
-      if (at >= 0) child(line, "span", `swatch colour-${at}`).setAttribute("aria-hidden", "true");
       child(line, "span", "line-name").textContent = name;
-      return [part, child(line, "span", "line-value")];
+      return { part, at, line, value: child(line, "span", "line-value") };
     });
     this.#facts = child(this.legend, "li", "facts-line");
   }
@@ -35,6 +44,28 @@ export class DistributionPlot extends LineCard {
   // Or a logarithmic scale, as the heatmap has: a maximum may be a hundred times a median.
   get fromZero() {
     return this.zero ?? false;
+  }
+
+  get isLog() {
+    return !this.fromZero;
+  }
+
+  setLog(log) {
+    this.zero = !log;
+    this.changed();
+  }
+
+  get lineIds() {
+    return kLines;
+  }
+
+  get stackRefusal() {
+    return null; // percentiles do not add up
+  }
+
+  lineAt(at) {
+    const series = this.#series;
+    return { name: series ? fullName(series, `.${kLines[at]}`) : `${this.#label}.${kLines[at]}`, unit: series?.unit ?? "" };
   }
 
   get #series() {
@@ -58,17 +89,20 @@ export class DistributionPlot extends LineCard {
     const { row } = this;
     const slot = row && this.#order[this.rows.indexOf(row)];
     const spoken = [];
-    for (const [part, element] of this.#parts) {
+    for (const made of this.#parts) {
+      const { part, at, value: element } = made;
       const number = this.#rings?.[part]?.[slot] ?? NaN;
       const text = shown(figureText(part, number, series?.unit));
       setText(element, text);
       element.title = Number.isNaN(number) ? "" : shown(exact(number, part === "rate" ? "values/s" : series?.unit));
-      spoken.push(`${kNames.get(part)} ${text}`);
+      if (at < 0) continue;
+      spoken[at] = `${kNames.get(part)} ${text}`;
+      this.writeLine(at, made);
     }
     const facts = series ? [series.kind, series.unit, series.help].filter(Boolean).join(" · ") : "not there now";
     setText(this.#facts, shown(facts, 300));
     this.#facts.title = shown(facts, 1000);
-    this.canvas.setAttribute("aria-label", `${title}: ${spoken.join(", ")}`);
+    this.describe(spoken);
   }
 
   draw() {
@@ -89,6 +123,6 @@ export class DistributionPlot extends LineCard {
     });
     if (!drawn || !track) return;
     const { x, w } = this.dygraph.getArea();
-    this.heatmap.show(track, history, { name: shown(this.#label), unit: series.unit, area: { x, w }, toX: (milliseconds) => this.dygraph.toDomXCoord(milliseconds) });
+    this.heatmap.show(track, history, { name: shown(this.#label), unit: series.unit, area: { x, w }, zoom: this.plots.zoom, toX: (milliseconds) => this.dygraph.toDomXCoord(milliseconds) });
   }
 }

@@ -1,15 +1,17 @@
 // A plot of a family: a line for each value of one dimension, or for the greatest of them, and one for the rest.
-import { button, child, setText, style } from "./card.js";
+import { button, setText, style } from "./card.js";
 import { kNames } from "./distribution.js";
+import { fullName } from "./families.js";
 import { clockOf, exact, figureText, inWords, reading } from "./format.js";
 import { aggregateOf, chosen, grouped, kEach, kMostGroups, kMostHistograms, matching, ringOf, weight } from "./groups.js";
 import { shown, shownLines } from "./labels.js";
-import { colourOf, LineCard, swatchOf } from "./lines.js";
+import { colourOf, kLineHint, kNoSum, LineCard, swatchOf } from "./lines.js";
 import { kTop, limited } from "./link.js";
 import { field, option, Where } from "./where.js";
 
 const kModes = { rate: "Show the change per second", value: "Show the value" };
 const kShort = new Set(["bytes", "seconds", "percent"]); // units beside each number; others are told once
+const kRest = Symbol("the line of all others");
 const kHow = { sum: "summed", avg: "average of the series", max: "the greatest", min: "the least" };
 
 export class FamilyPlot extends LineCard {
@@ -25,8 +27,9 @@ export class FamilyPlot extends LineCard {
   #rest = false; // it is
   #known = {}; // members and groups, for as long as nothing changes
 
-  constructor(plots, context, { family, by = null, top = kTop, where = [], figure = "p99", mode, zero }) {
-    super(plots, context, { keys: [], mode, zero });
+  constructor(plots, context, { family, by = null, top = kTop, where = [], figure = "p99", hide = [], hideRest = false, ...how }) {
+    super(plots, context, { ...how, keys: [] });
+    this.hidden = new Set(hideRest ? [...hide, kRest] : hide);
     this.element.classList.add("family");
     this.#family = family;
     this.#by = by;
@@ -41,7 +44,12 @@ export class FamilyPlot extends LineCard {
     bar.addEventListener("submit", (event) => event.preventDefault());
     this.legend.before(bar);
     const by = field(bar, "by", "select", "Grouped by");
-    by.addEventListener("change", () => this.#change(() => (this.#by = by.value)));
+    by.addEventListener("change", () =>
+      this.#change(() => {
+        this.#by = by.value;
+        this.hidden = new Set();
+      }),
+    );
     const figure = field(bar, "show", "select", "Figure of the histograms");
     for (const [part, name] of kNames) option(figure, part, part === "rate" ? "values/s" : name);
     figure.addEventListener("change", () => this.#change(() => (this.#figure = figure.value)));
@@ -60,7 +68,39 @@ export class FamilyPlot extends LineCard {
   }
 
   get plain() {
-    return { family: this.#family, by: this.#by, top: this.#top, where: this.#where.pairs, figure: this.#figure, mode: this.mode, zero: this.zero };
+    return { family: this.#family, by: this.#by, top: this.#top, where: this.#where.pairs, figure: this.#figure, ...this.look, ...this.hides };
+  }
+
+  // By the keys of their groups, which may come and go.
+  get hides() {
+    const hide = [...this.hidden].filter((id) => id !== kRest);
+    return { ...(hide.length > 0 && { hide }), ...(this.hidden.has(kRest) && { hideRest: true }) };
+  }
+
+  get lineIds() {
+    return this.#groups.map(({ key }, at) => (this.#isRest(at) ? kRest : key));
+  }
+
+  #isRest(at) {
+    return this.#rest && at === this.#groups.length - 1;
+  }
+
+  get stackRefusal() {
+    if (this.#isHistogram) return this.#figure === "rate" ? "" : "percentiles and means do not add up";
+    if (this.#found?.kind === "timestamp") return "times do not add up";
+    const { how } = this.#how;
+    return how === "sum" ? "" : `these are no sums: each line is ${kNoSum[how]}`;
+  }
+
+  // As a series of this group would be called.
+  lineAt(at) {
+    const part = this.#isHistogram ? `.${this.#figure}` : "";
+    const { key, members } = this.#groups[at];
+    const by = this.#groupedBy;
+    const dimensions = by === "" ? "" : this.#isRest(at) ? "{others}" : by === kEach ? null : `{${by}=${JSON.stringify(key)}}`;
+    const unit = this.#isHistogram && this.#figure === "rate" ? "values" : this.#unit;
+    const isRate = this.#asRates || (this.#isHistogram && this.#figure === "rate");
+    return { name: dimensions === null ? fullName(members[0], part) : this.#label + part + dimensions, unit: isRate ? `${unit}/s` : unit };
   }
 
   get #found() {
@@ -159,17 +199,13 @@ export class FamilyPlot extends LineCard {
   }
 
   #makeLegend() {
-    this.#lines = this.#groups.map(() => {
-      const line = document.createElement("li");
-      const swatch = child(line, "span", "");
-      swatch.setAttribute("aria-hidden", "true");
-      const made = { line, swatch };
-      made.name = button("line-name", "", "", () => {
+    this.#lines = this.#groups.map((_, at) => {
+      const made = this.makeLine(at);
+      made.only = button("only-this", "only", "", () => {
         const pair = [this.#groupedBy, made.group.name];
         this.#where.set([...this.#where.pairs.filter(([name]) => name !== pair[0]), pair]);
       });
-      line.append(made.name);
-      made.value = child(line, "span", "line-value");
+      made.line.append(made.only);
       return made;
     });
     this.legend.replaceChildren(...this.#lines.map(({ line }) => line), this.#facts);
@@ -188,29 +224,30 @@ export class FamilyPlot extends LineCard {
     const { row } = this;
     const spoken = [];
     this.#lines.forEach((made, at) => {
-      const { swatch, name, value } = made;
-      const isRest = this.#rest && at === this.#groups.length - 1;
+      const { swatch, name, value, only } = made;
+      const isRest = this.#isRest(at);
       const text = this.#nameOf(at);
       made.group = this.#groups[at];
       swatch.className = isRest ? "swatch colour-rest" : swatchOf(at);
       setText(name, text);
       const count = made.group.members.length;
-      made.line.title = shownLines(isRest ? `${this.#known.groups.length - this.#groups.length + 1} others` : made.group.name, `${count.toLocaleString("en")} series`);
+      made.line.title = shownLines(isRest ? `${this.#known.groups.length - this.#groups.length + 1} others` : made.group.name, `${count.toLocaleString("en")} series`, kLineHint);
+      this.writeLine(at, made);
       const number = row ? row[at + 1] : NaN;
       const said = shown(this.#words(number, (row?.[0] ?? NaN) / 1000));
       setText(value, said);
       value.title = Number.isNaN(number) ? "" : shown(exact(number, this.#unit && this.#asRates ? `${this.#unit}/s` : this.#unit));
-      name.disabled = isRest || by === "" || by === kEach || this.#groups.length < 2;
-      const label = name.disabled ? text : `Show only ${by} ${text}`;
-      if (name.title !== label) {
-        name.title = label;
-        name.setAttribute("aria-label", label);
+      only.hidden = isRest || by === "" || by === kEach || this.#groups.length < 2;
+      const label = `Show only ${by} ${text}`;
+      if (only.title !== label) {
+        only.title = label;
+        only.setAttribute("aria-label", label);
       }
       spoken.push(`${text} ${said}`);
     });
     setText(this.#facts, shown(this.#factText(), 400));
     this.#facts.className = this.#tooMany ? "facts-line warning" : "facts-line";
-    this.canvas.setAttribute("aria-label", `${title}: ${spoken.slice(0, 8).join(", ")}`);
+    this.describe(spoken);
   }
 
   #words(number, time) {
@@ -256,9 +293,9 @@ export class FamilyPlot extends LineCard {
     // Only units that we know may go through innerHTML.
     const unit = kShort.has(this.#unit) ? this.#unit : "";
     this.drawLines({
-      range: this.range(bounds, asTime),
+      ...this.scale(bounds, asTime),
       label: (number, digits) => (asTime ? clockOf(number) : inWords(number, unit, { perSecond: this.#asRates && unit === "bytes", digits })),
-      colours: this.#groups.map((_, at) => (this.#rest && at === this.#groups.length - 1 ? style("--rest") : colourOf(at))),
+      colours: this.#groups.map((_, at) => (this.#isRest(at) ? style("--rest") : colourOf(at))),
     });
   }
 }

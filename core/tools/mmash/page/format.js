@@ -109,6 +109,21 @@ export function age(seconds) {
   return `${Math.floor(seconds / step)}${kThin}${name}`;
 }
 
+// How long: "45 s", "3 min 20 s", "1 h 5 min". Two of the units at most.
+export function spanOf(seconds) {
+  if (!(seconds >= 0)) return "";
+  if (seconds < 10) return `${rounded(seconds, seconds < 1 ? 1 : 2)}${kThin}s`;
+  const units = [...kLong, [1, "s"]];
+  let left = Math.round(seconds);
+  const at = units.findIndex(([step]) => left >= step);
+  const parts = units.slice(at, at + 2).map(([step, name]) => {
+    const count = Math.floor(left / step);
+    left -= count * step;
+    return count > 0 ? `${count}${kThin}${name}` : "";
+  });
+  return parts.filter(Boolean).join(" ");
+}
+
 export const moment = (seconds) => {
   const date = new Date(seconds * 1000);
   return Number.isNaN(date.getTime()) ? String(seconds) : date.toISOString().replace("T", " ").replace(".000Z", " UTC").replace("Z", " UTC");

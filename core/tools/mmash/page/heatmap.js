@@ -93,12 +93,13 @@ export class Heatmap {
     this.#legend.setAttribute("aria-label", "Values in a cell");
   }
 
-  // `track`: of the distribution. `area`: {x, w} of the lines, in pixels. toX(milliseconds).
-  show(track, history, { name, unit, area, toX }) {
+  // `track`: of the distribution. `area`: {x, w} of the lines, in pixels. toX(milliseconds). `zoom`: [from, to] in
+  // milliseconds of what is shown, or null.
+  show(track, history, { name, unit, area, toX, zoom = null }) {
     this.#unit = unit;
     this.#area = area;
     this.#canvas.setAttribute("aria-label", `Heatmap of ${name}; the arrow keys go from cell to cell`);
-    this.#find(track, history, toX);
+    this.#find(track, history, toX, zoom ?? [-Infinity, Infinity]);
     if (this.#chosen && !this.#cell()) {
       this.#chosen = null; // its time is over
       this.#chose(null);
@@ -108,14 +109,16 @@ export class Heatmap {
   }
 
   // Columns and what is in them.
-  #find(track, history, toX) {
+  #find(track, history, toX, [from, to]) {
     const order = history.order();
-    const together = Math.max(1, Math.ceil((kLeastColumn * order.length) / Math.max(1, this.#area.w)));
+    const isShown = (slot) => from < history.timeAt(slot) * 1000 && (history.timeAt(slot) - (track.seconds[slot] || 0)) * 1000 < to;
+    const many = order.filter(isShown).length;
+    const together = Math.max(1, Math.ceil((kLeastColumn * many) / Math.max(1, this.#area.w)));
     const columns = [];
     const used = new Set();
     order.forEach((slot, n) => {
       const column = track.columns[slot];
-      if (!column) return;
+      if (!column || !isShown(slot)) return;
       // The same ticks stay together while all moves on.
       const id = `${together}:${Math.floor((history.first + n) / together)}`;
       const to = history.timeAt(slot);
@@ -136,7 +139,7 @@ export class Heatmap {
     this.most = 0;
     for (const column of columns) {
       column.left = Math.max(this.#area.x, toX(column.from * 1000));
-      column.right = toX(column.to * 1000);
+      column.right = Math.min(this.#area.x + this.#area.w, toX(column.to * 1000));
       column.cells = new Float64Array(this.bands.length);
       for (const { buckets, counts } of column.parts) buckets.forEach((bucket, at) => (column.cells[bandAt[bucket]] += counts[at]));
       delete column.parts;

@@ -125,6 +125,11 @@ export class History {
     return this.#count === 0 ? NaN : this.#times[(this.#count - 1) % this.slots];
   }
 
+  // The same of the oldest tick that is known.
+  get timeOfFirst() {
+    return this.#count === 0 ? NaN : this.#times[this.first % this.slots];
+  }
+
   // Slots of what is known, the oldest first.
   order() {
     const first = this.#count - this.length;

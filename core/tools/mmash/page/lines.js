@@ -2,8 +2,11 @@
 //
 // dygraphs draws the lines. It puts series' names, and what its formatters return, into innerHTML: so its
 // legend and titles are switched off, series are called s0, s1 ..., and formatters return numbers only.
-import { button, Card, child, style } from "./card.js";
-import { clockOf } from "./format.js";
+import { button, Card, child, setText, style } from "./card.js";
+import { clockOf, spanOf } from "./format.js";
+import { Menu } from "./menu.js";
+import { download } from "./plot_csv.js";
+import { bandsOf, drawBand } from "./stack.js";
 
 // Of dygraphs' plugins, those that write no foreign text and no style attributes, which the
 // Content-Security-Policy forbids.
@@ -17,44 +20,229 @@ const kPatterns = [
   { stroke: [2, 3], name: " dotted" },
 ];
 const kLeastSamples = 20; // that a new plot is wide
+const kHeights = { least: 80, most: 1600, step: 40 }; // of the lines, in pixels
+const kDrag = 4; // pixels; what is less is a click
+const kQuietMs = 300; // before a screen reader is told where the keys went
+const kMostSpoken = 8; // lines
 
 const patternOf = (at) => kPatterns[Math.floor(at / kColours) % kPatterns.length];
 export const kLines = kColours * kPatterns.length; // that can be told apart
 export const colourOf = (at) => style(`--series-${at % kColours}`);
 export const swatchOf = (at) => `swatch colour-${at % kColours}${patternOf(at).name}`;
+export const kLineHint = "Click the name: hide the line; Alt-click or double click: show it alone";
+export const kNoSum = { avg: "an average", max: "the greatest", min: "the least" };
+const heightWithin = (height) => Math.round(Math.min(kHeights.most, Math.max(kHeights.least, height)));
+
+// Of a line: which of the two is meant by a click on its name.
+const meansAlone = (event) => event.altKey || event.ctrlKey || event.metaKey;
 
 export class LineCard extends Card {
   dygraph = null;
   rows = []; // [milliseconds, number of each line]
+  hidden = new Set(); // ids of lines that are listed, and not drawn
+  #drawn = []; // rows as they are drawn: what is hidden has no numbers; those of a stack are sums
+  #bases = null; // of a stack: by line, what each of its numbers stands on
+  #leftOut = 0; // numbers that a logarithmic scale has no place for
+  #refused = ""; // why what was asked for was not done
   #time;
-  #zero;
+  #stack;
+  #foot;
+  #selection;
+  #said;
+  #spoken = "";
+  #sayTimer = 0;
+  #height = null; // pixels; null: what there is room for
 
-  // `zero`: true, false, or null: what suits.
-  constructor(plots, context, { keys, mode, zero }) {
+  // `zero`: true, false, or null: what suits. `stack`, `log`, `wide`, `height`: as the link has them.
+  constructor(plots, context, { keys, mode, zero, stack = false, log = false, wide = false, height = null }) {
     super(plots, context, "Plot");
     this.keys = keys;
     this.mode = mode;
     this.zero = zero;
+    this.stack = stack;
+    this.log = log && !stack;
     this.#time = document.createElement("span");
     this.#time.className = "plot-time";
     this.tools.before(this.#time);
-    this.#zero = button("mode zero", "0", "Let the axis start at zero", () => {
-      this.zero = !this.fromZero;
-      this.changed();
-    });
-    this.tools.prepend(this.#zero);
+    this.#stack = button("mode stack", "stack", "Stack the lines: each stands on those below", () => this.#toggleStack());
+    const menu = new Menu("More for this plot", () => this.#menuItems());
+    this.tools.prepend(this.#stack, menu.button);
+    this.element.append(menu.list);
     this.legend = child(this.element, "ul", "legend");
     this.canvas = child(this.element, "div", "drawing");
-    this.canvas.setAttribute("role", "img");
+    this.#makeDrawing();
+    this.#makeFoot();
+    this.wide = wide;
+    this.height = height;
   }
 
   get plain() {
-    return { keys: this.keys, mode: this.mode, zero: this.zero };
+    return { keys: this.keys, ...this.look, ...this.hides };
+  }
+
+  // How it looks, as the link has it: what is as usual is left out.
+  get look() {
+    const look = { mode: this.mode, zero: this.zero };
+    for (const name of ["stack", "log", "wide"]) if (this[name]) look[name] = true;
+    if (this.height !== null) look.height = this.height;
+    return look;
+  }
+
+  // Which lines are hidden, as the link has it: by their places.
+  get hides() {
+    const hide = this.lineIds.flatMap((id, at) => (this.hidden.has(id) ? [at] : []));
+    return hide.length > 0 ? { hide } : {};
+  }
+
+  // ---- what subclasses tell ----
+
+  // Of each line, in order: what stays the same while others come and go.
+  get lineIds() {
+    return this.keys;
+  }
+
+  // Of one line, for a file: {name, unit}, foreign as they are.
+  lineAt() {
+    return { name: "", unit: "" };
+  }
+
+  // Why lines cannot be stacked; "": they can; null: nobody would want to.
+  get stackRefusal() {
+    return "";
+  }
+
+  // What is to be said about the lines that are drawn.
+  get notes() {
+    return [];
+  }
+
+  // ---- how it looks ----
+
+  get stacks() {
+    return this.stack && this.stackRefusal === "";
   }
 
   get fromZero() {
     return this.zero ?? true;
   }
+
+  get isLog() {
+    return this.log;
+  }
+
+  setLog(log) {
+    this.log = log;
+    if (log) this.stack = false;
+    this.changed();
+  }
+
+  get wide() {
+    return this.element.classList.contains("wide");
+  }
+
+  set wide(wide) {
+    this.element.classList.toggle("wide", wide);
+  }
+
+  get height() {
+    return this.#height;
+  }
+
+  set height(height) {
+    this.#height = height === null ? null : heightWithin(height);
+    this.element.classList.toggle("sized", height !== null);
+    if (height === null) this.element.style.removeProperty("--height");
+    else this.element.style.setProperty("--height", `${this.#height}px`);
+  }
+
+  #toggleStack() {
+    this.#refused = "";
+    if (this.stackRefusal !== "") this.#refused = `Not stacked: ${this.stackRefusal}`;
+    else this.stack = !this.stack;
+    if (this.stacks) this.log = false;
+    this.changed();
+  }
+
+  #resize(height) {
+    this.height = height;
+    this.plots.resized();
+  }
+
+  #menuItems() {
+    const check = (text, checked, run, why = "") => ({ text, checked, run, why });
+    const { log, stack } = { log: this.isLog, stack: this.stacks };
+    return [
+      check("Axis starts at zero", this.fromZero && !log, () => {
+        this.zero = !this.fromZero || log;
+        if (this.zero && log) this.setLog(false);
+        else this.changed();
+      }, stack ? "a stack always does" : ""),
+      check("Log scale", log, () => this.setLog(!log), stack ? "a stack has none" : ""),
+      check("Full width", this.wide, () => {
+        this.wide = !this.wide;
+        this.plots.resized();
+      }),
+      { text: "Taller", key: "+", run: () => this.#resize(this.canvas.clientHeight + kHeights.step) },
+      { text: "Lower", key: "−", run: () => this.#resize(this.canvas.clientHeight - kHeights.step) },
+      ...(this.height === null ? [] : [{ text: "As tall as there is room", run: () => this.#resize(null) }]),
+      ...(this.hidden.size === 0 ? [] : [{ text: "Show all lines", run: () => this.#setHidden(new Set()) }]),
+      { text: "Download as CSV", run: () => this.#download() },
+    ];
+  }
+
+  #download() {
+    const shown = this.lineIds.flatMap((id, at) => (this.hidden.has(id) ? [] : [at]));
+    const [from, to] = this.plots.zoom ?? [-Infinity, Infinity];
+    const rows = this.rows.filter(([time]) => from <= time && time <= to).map((row) => [row[0], ...shown.map((at) => row[at + 1])]);
+    download(this.title, shown.map((at) => this.lineAt(at)), rows);
+  }
+
+  // ---- the legend ----
+
+  // One line of it: its name hides and shows it.
+  makeLine(at) {
+    const line = document.createElement("li");
+    const toggle = child(line, "button", "line-toggle");
+    toggle.type = "button";
+    const swatch = child(toggle, "span", swatchOf(at));
+    swatch.setAttribute("aria-hidden", "true");
+    const name = child(toggle, "span", "line-name");
+    const value = child(line, "span", "line-value");
+    toggle.addEventListener("click", (event) => this.#choose(at, meansAlone(event)));
+    toggle.addEventListener("dblclick", () => this.#choose(at, true));
+    toggle.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || !meansAlone(event)) return;
+      event.preventDefault();
+      this.#choose(at, true);
+    });
+    return { line, toggle, swatch, name, value };
+  }
+
+  writeLine(at, { line, toggle }) {
+    const isHidden = this.hidden.has(this.lineIds[at]);
+    line.classList.toggle("hidden-line", isHidden);
+    toggle.setAttribute("aria-pressed", !isHidden);
+  }
+
+  #choose(at, alone) {
+    const ids = this.lineIds;
+    const hidden = new Set(this.hidden);
+    if (alone) {
+      const others = ids.filter((_, one) => one !== at);
+      const isAlone = !hidden.has(ids[at]) && others.every((id) => hidden.has(id));
+      this.#setHidden(new Set(isAlone ? [] : others));
+      return;
+    }
+    if (!hidden.delete(ids[at])) hidden.add(ids[at]);
+    this.#setHidden(hidden);
+  }
+
+  #setHidden(hidden) {
+    this.hidden = hidden;
+    this.changed();
+  }
+
+  // ---- texts ----
 
   // The row of the pointer, or the last one.
   get row() {
@@ -64,43 +252,123 @@ export class LineCard extends Card {
 
   writeHead(title, tooltip) {
     super.writeHead(title, tooltip);
-    this.#zero.setAttribute("aria-pressed", this.fromZero);
-    this.#time.textContent = this.plots.pointed === null || !this.row ? "" : clockOf(this.row[0] / 1000);
+    const { stacks } = this;
+    this.#stack.hidden = this.lineIds.length < 2 || this.stackRefusal === null;
+    this.#stack.setAttribute("aria-pressed", stacks);
+    this.#stack.setAttribute("aria-disabled", this.stackRefusal !== "");
+    setText(this.#time, this.plots.pointed === null || !this.row ? "" : clockOf(this.row[0] / 1000));
+    this.#writeFoot();
   }
+
+  // What the drawing shows, in words. Nobody who is in it is told at each tick.
+  describe(spoken) {
+    this.#spoken = spoken.filter((_, at) => !this.hidden.has(this.lineIds[at])).slice(0, kMostSpoken).join(", ");
+    if (document.activeElement === this.canvas) return;
+    this.canvas.setAttribute("aria-label", `${this.title}: ${this.#spoken}`);
+  }
+
+  #makeFoot() {
+    const foot = child(this.element, "div", "plot-foot");
+    const span = child(foot, "span", "plot-span");
+    const out = button("zoom-out", "Zoom out", "Show all samples again (Escape, or double click)", () => this.plots.zoomTo(null));
+    foot.append(out);
+    const note = child(foot, "span", "plot-note");
+    this.#said = child(foot, "span", "unseen");
+    this.#said.setAttribute("aria-live", "polite");
+    const grip = child(foot, "span", "grip");
+    grip.title = "Drag to make it taller or lower; double click: as tall as there is room";
+    grip.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      event.preventDefault();
+      const from = { y: event.clientY, height: this.canvas.clientHeight };
+      grip.setPointerCapture(event.pointerId);
+      const move = ({ clientY }) => (this.height = from.height + clientY - from.y);
+      grip.addEventListener("pointermove", move);
+      grip.addEventListener("lostpointercapture", () => {
+        grip.removeEventListener("pointermove", move);
+        this.plots.resized();
+      }, { once: true });
+    });
+    grip.addEventListener("dblclick", () => this.#resize(null));
+    this.#foot = { span, out, note };
+  }
+
+  #writeFoot() {
+    const { span, out, note } = this.#foot;
+    const { zoom } = this.plots;
+    const rows = zoom ? this.rows.filter(([time]) => zoom[0] <= time && time <= zoom[1]) : this.rows;
+    const last = rows[rows.length - 1]?.[0];
+    const long = rows.length > 1 ? spanOf((last - rows[0][0]) / 1000) : "";
+    const until = `until ${clockOf(last / 1000)}`;
+    setText(span, long === "" ? "" : zoom ? `${long} ${until}` : this.plots.stands ? `${long} ${until}` : `last ${long}`);
+    out.hidden = zoom === null;
+    const notes = [this.#refused, ...this.notes];
+    if (this.#leftOut > 0) notes.push("Zero and negative numbers are gaps on a log scale");
+    setText(note, notes.filter(Boolean).join(" · "));
+    note.title = note.textContent;
+  }
+
+  #say() {
+    clearTimeout(this.#sayTimer);
+    this.#sayTimer = setTimeout(() => setText(this.#said, this.row ? `${clockOf(this.row[0] / 1000)}: ${this.#spoken}` : ""), kQuietMs);
+  }
+
+  // ---- the lines ----
 
   forgetDrawing() {
     this.dygraph?.destroy();
     this.dygraph = null;
-    this.canvas.replaceChildren();
+    this.canvas.firstChild.replaceChildren();
   }
 
-  // Rings, by slot -> rows. Returns the least and the greatest number.
+  // Rings, by slot -> rows. Returns the least and the greatest number that is drawn.
   compute(rings) {
     const { history } = this.context;
+    this.rows = history.order().map((slot) => [history.timeAt(slot) * 1000, ...rings.map((ring) => (ring ? ring[slot] : NaN))]);
+    const ids = this.lineIds;
+    const isHidden = rings.map((_, at) => this.hidden.has(ids[at]));
+    this.#drawn = this.rows;
+    this.#leftOut = 0;
+    if (isHidden.includes(true)) this.#drawn = this.#drawn.map((row) => row.map((number, at) => (at > 0 && isHidden[at - 1] ? NaN : number)));
+    if (this.log) {
+      this.#drawn = this.#drawn.map((row) =>
+        row.map((number, at) => {
+          if (at === 0 || !(number <= 0)) return number;
+          this.#leftOut++;
+          return NaN;
+        }),
+      );
+    }
+    this.#bases = null;
+    if (this.stacks) ({ tops: this.#drawn, bases: this.#bases } = bandsOf(this.#drawn));
+    const [from, to] = this.plots.zoom ?? [-Infinity, Infinity];
     let least = Infinity;
     let most = -Infinity;
-    this.rows = history.order().map((slot) => {
-      const row = [history.timeAt(slot) * 1000];
-      for (const ring of rings) {
-        const number = ring ? ring[slot] : NaN;
-        if (number < least) least = number;
-        if (number > most) most = number;
-        row.push(number);
+    for (const row of this.#drawn) {
+      if (row[0] < from || row[0] > to) continue;
+      for (let at = 1; at < row.length; at++) {
+        if (row[at] < least) least = row[at];
+        if (row[at] > most) most = row[at];
       }
-      return row;
-    });
+    }
     return { least, most };
   }
 
   // The axis: a bit more than what is there, never nothing.
   range({ least, most }, asTime = false) {
     if (least > most) return [0, 1];
-    if (this.fromZero) {
+    if (this.fromZero || this.stacks) {
       if (least === 0 && most === 0) return [0, 1];
       return [Math.min(0, least * 1.08), Math.max(0, most * 1.08)];
     }
     const pad = (most - least) * 0.08 || (asTime ? 60 : Math.abs(most) * 0.001) || 1;
     return [least - pad, most + pad];
+  }
+
+  // {range, logscale}: of drawLines.
+  scale(bounds, asTime = false) {
+    const logscale = this.log && 0 < bounds.least && bounds.least <= bounds.most;
+    return { logscale, range: logscale ? [bounds.least / 1.15, bounds.most * 1.15] : this.range(bounds, asTime) };
   }
 
   // False: there is nothing to draw, or nowhere. label(number, digits): a number at the axis; it may not give
@@ -111,20 +379,25 @@ export class LineCard extends Card {
     const digits = logscale ? 3 : Math.max(3, Math.min(15, Math.ceil(Math.log10(size / (range[1] - range[0]))) + 3));
     const formatter = (number) => label(Math.abs(number) < size * 1e-9 ? 0 : number, digits);
     const last = this.rows[this.rows.length - 1][0];
-    const window = [Math.min(this.rows[0][0], last - kLeastSamples * this.context.settings.rate), last];
+    const window = this.plots.zoom ?? [Math.min(this.rows[0][0], last - kLeastSamples * this.context.settings.rate), last];
     const labelWidth = 62 + Math.max(0, digits - 6) * 7;
-    const changing = { dateWindow: window, valueRange: range, axes: { y: { axisLabelFormatter: formatter, axisLabelWidth: labelWidth, logscale } } };
+    const changing = {
+      dateWindow: window,
+      valueRange: range,
+      fillGraph: colours.length === 1 && !logscale,
+      axes: { y: { axisLabelFormatter: formatter, axisLabelWidth: labelWidth, logscale } },
+    };
     if (this.dygraph) {
-      this.dygraph.updateOptions({ file: this.rows, ...changing });
+      this.dygraph.updateOptions({ file: this.#drawn, ...changing });
     } else {
-      this.dygraph = new Dygraph(this.canvas, this.rows, {
+      this.dygraph = new Dygraph(this.canvas.firstChild, this.#drawn, {
         ...changing,
         labels: ["time", ...colours.map((_, at) => `s${at}`)],
         colors: colours,
         series: Object.fromEntries(colours.map((_, at) => [`s${at}`, { strokePattern: patternOf(at).stroke }])),
         strokeWidth: 1.5,
-        fillGraph: colours.length === 1,
         fillAlpha: 0.1,
+        plotter: (line) => this.#plot(line),
         axisLineColor: style("--grid"),
         gridLineColor: style("--grid"),
         gridLineWidth: 1,
@@ -145,7 +418,14 @@ export class LineCard extends Card {
       });
     }
     if (this.plots.pointed !== null) this.point();
+    this.showSelection();
     return true;
+  }
+
+  #plot(line) {
+    if (this.#bases) drawBand(line, this.#bases[line.seriesIndex]);
+    else Dygraph.Plotters.fillPlotter(line);
+    Dygraph.Plotters.linePlotter(line);
   }
 
   // A line through all plots where the pointer is.
@@ -166,5 +446,99 @@ export class LineCard extends Card {
     const row = this.plots.pointed === null ? -1 : this.rows.findIndex((row) => row[0] === this.plots.pointed);
     if (row < 0) this.dygraph.clearSelection();
     else this.dygraph.setSelection(row);
+  }
+
+  // ---- the pointer and the keys in it ----
+
+  #makeDrawing() {
+    const { canvas } = this;
+    child(canvas, "div", "lines");
+    this.#selection = child(canvas, "div", "selection");
+    this.#selection.hidden = true;
+    canvas.tabIndex = 0;
+    canvas.setAttribute("role", "application");
+    canvas.setAttribute("aria-roledescription", "plot");
+    canvas.addEventListener("pointerdown", (event) => this.#press(event));
+    canvas.addEventListener("dblclick", () => this.plots.zoomTo(null));
+    canvas.addEventListener("keydown", (event) => this.#key(event));
+    canvas.addEventListener("blur", () => this.plots.leaveKeys());
+    this.element.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("input, select")) return;
+      const step = { "+": 1, "=": 1, "-": -1, "−": -1 }[event.key];
+      if (step === undefined) return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.#resize(canvas.clientHeight + step * kHeights.step);
+    });
+  }
+
+  #press(event) {
+    if (event.button !== 0 || !this.dygraph) return;
+    const { canvas, plots } = this;
+    const timeAt = ({ clientX }) => {
+      const { x, w } = this.dygraph.getArea();
+      const at = clientX - canvas.getBoundingClientRect().left;
+      return this.dygraph.toDataXCoord(Math.min(x + w, Math.max(x, at)));
+    };
+    const from = { x: event.clientX, time: timeAt(event) };
+    let drags = false;
+    canvas.setPointerCapture(event.pointerId);
+    const move = (moved) => {
+      if (!this.dygraph) return;
+      if (!drags && Math.abs(moved.clientX - from.x) < kDrag) return;
+      if (!drags) plots.hold();
+      drags = true;
+      plots.select([from.time, timeAt(moved)]);
+    };
+    const up = () => drags && plots.zoomToSelection();
+    canvas.addEventListener("pointermove", move);
+    canvas.addEventListener("pointerup", up);
+    canvas.addEventListener("lostpointercapture", () => {
+      canvas.removeEventListener("pointermove", move);
+      canvas.removeEventListener("pointerup", up);
+      plots.select(null);
+    }, { once: true });
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey || this.rows.length === 0) return;
+    const { plots } = this;
+    const within = plots.zoom ?? [-Infinity, Infinity];
+    const times = this.rows.map(([time]) => time).filter((time) => within[0] <= time && time <= within[1]);
+    const there = times.indexOf(plots.pointed);
+    const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity }[event.key];
+    if (step !== undefined && times.length > 0) {
+      const before = there < 0 ? times.length - 1 : there;
+      // The first key shows the last sample, or the first one.
+      const at = there < 0 && Number.isFinite(step) && !event.shiftKey ? before : Math.max(0, Math.min(times.length - 1, before + step));
+      if (event.shiftKey) {
+        plots.hold();
+        plots.select([plots.selection?.[0] ?? times[before], times[at]]);
+      } else {
+        plots.select(null);
+      }
+      plots.point(times[at], true);
+      this.#say();
+    } else if (event.key === "Enter" && plots.selection) {
+      plots.zoomToSelection();
+    } else if (event.key === "Escape" && (plots.selection || plots.zoom || plots.pointed !== null)) {
+      if (plots.selection) plots.select(null);
+      else if (plots.zoom) plots.zoomTo(null);
+      else plots.point(null);
+    } else {
+      return;
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  // What is selected, in all plots.
+  showSelection() {
+    const { selection } = this.plots;
+    this.#selection.hidden = !selection || !this.dygraph;
+    if (this.#selection.hidden) return;
+    const { x, w, y, h } = this.dygraph.getArea();
+    const [left, right] = selection.map((time) => Math.min(x + w, Math.max(x, this.dygraph.toDomXCoord(time)))).sort((a, b) => a - b);
+    Object.assign(this.#selection.style, { left: `${left}px`, width: `${right - left}px`, top: `${y}px`, height: `${h}px` });
   }
 }

@@ -4,6 +4,7 @@
 //   #family=rate;counter:web.responses{method,status}responses;by=status;top=5;where=method:GET;figure=p99
 //   #table=histogram:web.latency{path}seconds;sort=-p99;over=10;find=words;where=path:/cart
 //   #plot=rate;counter:web.requests&plot=auto,zero;gauge:web.latency.p50;gauge:web.latency.p99
+//   #plot=auto,stack,wide,h320,hide0.2;counter:web.a;counter:web.b;counter:web.c&family=rate,log;KEY;hide=404;hide-rest
 //    &search=web&open=web&open=web.latency&rate=2000&history=100&average=1&paused
 
 import { kNames } from "./distribution.js";
@@ -19,6 +20,8 @@ const kFigure = "p99"; // of histograms
 const kFigures = new Set(kNames.keys());
 const kMostWhere = 100;
 const kModes = new Set(["auto", "rate", "value"]);
+const kLooks = ["stack", "log", "wide"]; // words behind the mode of a plot
+const kMostHidden = 100; // lines
 
 export function limited(name, value, otherwise = name === "top" ? kTop : kDefaults[name]) {
   const number = Math.round(Number(value));
@@ -40,17 +43,20 @@ function unescaped(text) {
 
 const escapedKey = (key) => escaped(key).replace("%3A", ":");
 
-function familyParts({ family, by, top, where, figure }) {
+function familyParts({ family, by, top, where, figure, hide = [], hideRest = false }) {
   const parts = [escapedKey(family)];
   if (by !== null) parts.push(`by=${escaped(by)}`);
   if (top !== kTop) parts.push(`top=${top}`);
   for (const [name, value] of where) parts.push(`where=${escaped(name)}:${escaped(value)}`);
   if (figure !== kFigure) parts.push(`figure=${figure}`);
+  for (const name of hide) parts.push(`hide=${escaped(name)}`);
+  if (hideRest) parts.push("hide-rest");
   return parts;
 }
 
 function readFamily([key, ...parts]) {
   const read = { family: unescaped(key ?? ""), by: null, top: kTop, where: [], figure: kFigure };
+  const hide = [];
   for (const part of parts) {
     const [, name, text] = part.match(/^([a-z]+)=([^]*)$/) ?? [];
     if (name === "by") {
@@ -61,8 +67,13 @@ function readFamily([key, ...parts]) {
       read.figure = text;
     } else if (name === "where") {
       readWhere(text, read.where);
+    } else if (name === "hide" && hide.length < kMostHidden && unescaped(text) !== null) {
+      hide.push(unescaped(text));
+    } else if (part === "hide-rest") {
+      read.hideRest = true;
     }
   }
+  if (hide.length > 0) read.hide = hide;
   return read.family ? read : null;
 }
 
@@ -100,16 +111,33 @@ function readWhere(text, where) {
 }
 
 function readHow(text) {
-  const [mode, axis] = text.split(",");
-  return kModes.has(mode) ? { mode, zero: axis === "zero" ? true : axis === "fit" ? false : null } : null;
+  const [mode, ...words] = text.split(",");
+  if (!kModes.has(mode)) return null;
+  const read = { mode, zero: words.includes("zero") ? true : words.includes("fit") ? false : null };
+  for (const word of words) {
+    const [, name, numbers] = word.match(/^(h|hide)([0-9.]+)$/) ?? [];
+    if (kLooks.includes(word)) read[word] = true;
+    else if (name === "h" && Number(numbers) > 0) read.height = Number(numbers);
+    else if (name === "hide") read.hide = numbers.split(".").slice(0, kMostHidden).map(Number);
+  }
+  return read;
+}
+
+function howText({ mode, zero, height = null, hide = [], ...look }) {
+  const words = [mode];
+  if (zero !== null) words.push(zero ? "zero" : "fit");
+  words.push(...kLooks.filter((name) => look[name]));
+  if (height !== null) words.push(`h${height}`);
+  if (hide.length > 0) words.push(`hide${hide.join(".")}`);
+  return words.join();
 }
 
 export function toFragment(view) {
-  const parts = view.plots.map(({ mode, zero, ...what }) => {
+  const parts = view.plots.map((what) => {
     if (what.table !== undefined) return `table=${tableParts(what).join(";")}`;
-    const how = zero === null ? mode : `${mode},${zero ? "zero" : "fit"}`;
-    if (what.family !== undefined) return `family=${[how, ...familyParts(what)].join(";")}`;
-    return `plot=${[how, ...what.keys.map(escapedKey)].join(";")}`;
+    // Lines of a family come and go: they are hidden by their names.
+    if (what.family !== undefined) return `family=${[howText({ ...what, hide: [] }), ...familyParts(what)].join(";")}`;
+    return `plot=${[howText(what), ...what.keys.map(escapedKey)].join(";")}`;
   });
   if (view.search) parts.push(`search=${escaped(view.search)}`);
   for (const path of view.open) parts.push(`open=${escaped(path)}`);
@@ -131,9 +159,9 @@ export function fromFragment(fragment) {
       if (how && known.length > 0) view.plots.push({ ...how, keys: known });
     } else if (name === "family") {
       const [text, ...parts] = value.split(";");
-      const how = readHow(text);
+      const { hide, ...how } = readHow(text) ?? {};
       const family = readFamily(parts);
-      if (how && family) view.plots.push({ ...how, ...family });
+      if (how.mode && family) view.plots.push({ ...how, ...family });
     } else if (name === "table") {
       const table = readTable(value.split(";"));
       if (table) view.plots.push(table);

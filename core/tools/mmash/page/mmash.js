@@ -21,7 +21,7 @@ const history = new History(settings.history);
 // ---- the parts ----
 
 const live = new Live(wantedSeries, () => plots.plots.length > 0);
-const plots = new Plots(byId("plots"), { find: (key) => live.find(key), findFamily: (key) => live.findFamily(key), history, settings, changed: viewChanged, wake: () => live.wake() });
+const plots = new Plots(byId("plots"), { find: (key) => live.find(key), findFamily: (key) => live.findFamily(key), history, settings, changed: viewChanged, wake: () => live.wake(), paused: () => live.paused, pause: togglePause });
 const processes = new Processes(byId("processes"), byId("process-count"));
 const problems = new Problems(byId("problems"), byId("problem-dialog"), byId("problem-close"), [byId("problem-texts"), byId("blank-problems")]);
 const tree = new Tree({
@@ -192,6 +192,7 @@ function pause(paused) {
   live.paused = paused;
   byId("pause").setAttribute("aria-pressed", paused);
   byId("pause").textContent = paused ? "Go on" : "Pause";
+  if (!paused) plots.zoomTo(null); // what comes is not in it
 }
 
 function togglePause() {

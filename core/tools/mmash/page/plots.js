@@ -6,11 +6,17 @@ import { SeriesPlot } from "./series_plot.js";
 
 const kShareOfTime = 4; // a drawing that took a while is not followed by another for so many times as long
 
+const kFew = 3; // plots that have all the width
+const kSome = 4; // and so many have half of it
+const kLeastZoom = 2; // samples
+
 const isOfFamily = (plot) => plot instanceof FamilyPlot || plot instanceof FamilyTable;
 
 export class Plots {
   plots = [];
   pointed = null; // milliseconds of the tick that the pointer is at
+  zoom = null; // [from, to], milliseconds: all that is drawn
+  selection = null; // likewise, while it is being chosen
   drawings = 0; // how often it drew
   #element;
   #context;
@@ -18,8 +24,9 @@ export class Plots {
   #drawAt = 0;
   #frame = 0;
   #later = 0;
+  #pointedByKeys = false;
 
-  // `context`: {find(key), findFamily(key), history, settings, changed(), wake()}.
+  // `context`: {find(key), findFamily(key), history, settings, changed(), wake(), paused(), pause()}.
   constructor(element, context) {
     this.#element = element;
     this.#context = context;
@@ -51,8 +58,8 @@ export class Plots {
     return this.plots.some((plot) => plot.keys.includes(key));
   }
 
-  add({ keys, mode = "auto", zero = null }) {
-    return this.#append(this.#make({ keys: [...new Set(keys)], mode, zero }));
+  add({ keys, mode = "auto", zero = null, ...look }) {
+    return this.#append(this.#make({ keys: [...new Set(keys)], mode, zero, ...look }));
   }
 
   // Of a family: `plain` as FamilyPlot has it.
@@ -158,6 +165,25 @@ export class Plots {
   changed() {
     this.#context.changed();
     for (const plot of this.plots) plot.othersChanged();
+    this.#layOut();
+  }
+
+  // One is wider or higher than it was.
+  resized() {
+    this.changed();
+    this.draw();
+  }
+
+  // How many rows of cards there are, by the number of columns: so high are they. A table has its own height.
+  #layOut() {
+    const tables = this.plots.filter((plot) => plot instanceof FamilyTable).length;
+    const wide = this.plots.filter((plot) => plot.wide).length;
+    const others = this.plots.length - tables - wide;
+    this.#element.classList.toggle("few", others + wide <= kFew);
+    this.#element.classList.toggle("many", others > kSome);
+    for (const columns of [1, 2, 3]) {
+      this.#element.style.setProperty(`--rows-${columns}`, Math.max(1, 2 * tables + wide + Math.ceil(others / columns)));
+    }
   }
 
   // Colours or the screen's pixels are others now.
@@ -166,8 +192,52 @@ export class Plots {
     this.draw();
   }
 
-  point(milliseconds) {
+  // Whether nothing is asked for.
+  get stands() {
+    return this.#context.paused();
+  }
+
+  // What somebody wants to look at closely must not move.
+  hold() {
+    if (!this.stands) this.#context.pause();
+  }
+
+  // [from, to], in any order, or null.
+  select(range) {
+    if (range === null && this.selection === null) return;
+    this.selection = range;
+    for (const plot of this.plots) plot.showSelection();
+  }
+
+  // All plots draw this alone; null: all that there is.
+  zoomTo(range) {
+    if (range === null && this.zoom === null) return;
+    this.zoom = range;
+    this.draw();
+  }
+
+  // Samples that are not there any more cannot be shown: so it stands while it is zoomed.
+  zoomToSelection() {
+    const [from, to] = [...(this.selection ?? [])].sort((a, b) => a - b);
+    this.select(null);
+    if (from === undefined) return;
+    const { history } = this.#context;
+    const inside = history.order().filter((slot) => from <= history.timeAt(slot) * 1000 && history.timeAt(slot) * 1000 <= to);
+    if (inside.length < kLeastZoom) return;
+    this.hold();
+    this.zoomTo([from, to]);
+  }
+
+  // The keys that chose what is pointed at or selected go elsewhere.
+  leaveKeys() {
+    if (!this.#pointedByKeys) return;
+    this.select(null);
+    this.point(null);
+  }
+
+  point(milliseconds, byKeys = false) {
     this.pointed = milliseconds;
+    this.#pointedByKeys = byKeys && milliseconds !== null;
     for (const plot of this.plots) {
       if (!plot.inSight) continue;
       plot.point();
@@ -197,6 +267,7 @@ export class Plots {
       for (const plot of [...this.plots]) {
         if (!isOfFamily(plot) && !(plot instanceof this.#kindOf(plot.keys))) this.#setKeys(plot, plot.keys);
       }
+      if (this.pointed !== null && this.pointed < this.#context.history.timeOfFirst * 1000) this.pointed = null; // it is gone
       for (const plot of this.plots) {
         if (!plot.inSight) continue;
         plot.draw();

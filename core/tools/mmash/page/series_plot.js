@@ -1,8 +1,12 @@
 // A plot of one or more series, as rates or as values.
 import { button, child, setText } from "./card.js";
-import { clockOf, exact, exactReading, inWords, reading } from "./format.js";
+import { fullName } from "./families.js";
+import { clockOf, cut, exact, exactReading, inWords, reading } from "./format.js";
+import { aggregateOf } from "./groups.js";
 import { shown, shownLines } from "./labels.js";
-import { colourOf, kLines, LineCard, swatchOf } from "./lines.js";
+import { colourOf, kLineHint, kLines, kNoSum, LineCard } from "./lines.js";
+
+const kMostUnit = 24;
 
 // The branch that all labels are in: "web.latency" of "web.latency.p50" and "web.latency.p99".
 function commonBranch(labels) {
@@ -20,8 +24,9 @@ export class SeriesPlot extends LineCard {
   #lines = []; // of the legend, one for each key
   #modes;
 
-  constructor(plots, context, { keys, ...how }) {
+  constructor(plots, context, { keys, hide = [], ...how }) {
     super(plots, context, { keys, ...how });
+    this.hidden = new Set(hide.map((at) => keys[at]).filter((key) => key !== undefined));
     const modes = document.createElement("span");
     modes.className = "modes";
     modes.setAttribute("role", "group");
@@ -37,15 +42,11 @@ export class SeriesPlot extends LineCard {
     const left = this.keys.length - kLines;
     if (left > 0) this.keys = this.keys.slice(0, kLines);
     this.#lines = this.keys.map((key, at) => {
-      const line = document.createElement("li");
-      const swatch = child(line, "span", swatchOf(at));
-      swatch.setAttribute("aria-hidden", "true");
-      const name = child(line, "span", "line-name");
-      const value = child(line, "span", "line-value");
-      const facts = child(line, "span", "line-facts");
-      const drop = button("drop", "×", "Take this series out", () => this.plots.drop(this, key));
-      if (this.keys.length > 1) line.append(drop);
-      return { line, name, value, facts, drop };
+      const made = this.makeLine(at);
+      made.facts = child(made.line, "span", "line-facts");
+      made.drop = button("drop", "×", "Take this series out", () => this.plots.drop(this, key));
+      if (this.keys.length > 1) made.line.append(made.drop);
+      return made;
     });
     this.legend.replaceChildren(...this.#lines.map(({ line }) => line));
     this.legend.classList.toggle("single", this.keys.length === 1);
@@ -57,6 +58,7 @@ export class SeriesPlot extends LineCard {
 
   setKeys(keys) {
     this.keys = keys;
+    this.hidden = new Set(keys.length > 1 ? keys.filter((key) => this.hidden.has(key)) : []);
     this.#buildLegend();
     this.forgetDrawing();
     this.write();
@@ -73,6 +75,36 @@ export class SeriesPlot extends LineCard {
 
   #asRate(series) {
     return this.mode === "auto" ? series?.kind === "counter" : this.mode === "rate";
+  }
+
+  // What a line is counted in, in words: of those that share an axis.
+  #unitAt(at) {
+    const series = this.#series(at);
+    const asRate = this.#asRate(series);
+    const unit = series?.kind === "timestamp" && !asRate ? "time" : series?.kind === "histogram" && asRate ? "values" : (series?.unit ?? "");
+    return asRate ? `${unit}/s` : unit;
+  }
+
+  get notes() {
+    const there = this.keys.flatMap((key, at) => (this.#series(at) && !this.hidden.has(key) ? [this.#unitAt(at)] : []));
+    const units = [...new Set(there)].map((unit) => (unit === "" ? "plain numbers" : unit.startsWith("/") ? `numbers${unit}` : shown(cut(unit, kMostUnit))));
+    if (units.length < 2) return [];
+    return [`${units.slice(0, -1).join(", ")} and ${units.at(-1)} share this axis`];
+  }
+
+  get stackRefusal() {
+    const there = this.keys.map((_, at) => this.#series(at)).filter(Boolean);
+    if (there.some(({ of, kind }, at) => of || (kind === "histogram" && !this.#asRate(there[at])))) return "percentiles do not add up";
+    if (there.some((series) => series.kind === "timestamp")) return "times do not add up";
+    if (new Set(this.keys.map((_, at) => this.#unitAt(at))).size > 1) return "they are counted in different units";
+    const other = there.find((series) => aggregateOf([series], this.#asRate(series)) !== "sum");
+    return other ? `${shown(other.label, 60)} is no sum: over workers it is ${kNoSum[aggregateOf([other], false)]}` : "";
+  }
+
+  lineAt(at) {
+    const series = this.#series(at);
+    const part = series?.kind === "histogram" && !this.#asRate(series) ? ".p99" : "";
+    return { name: series ? fullName(series, part) : this.keys[at].slice(this.keys[at].indexOf(":") + 1), unit: this.#unitAt(at) };
   }
 
   // A total that is far from zero would be a flat line there.
@@ -97,7 +129,8 @@ export class SeriesPlot extends LineCard {
     this.#modes.value.setAttribute("aria-pressed", !rates.some(Boolean));
     const { row } = this;
     const spoken = [];
-    this.#lines.forEach(({ name, value, facts, line, drop }, at) => {
+    this.#lines.forEach((made, at) => {
+      const { name, value, facts, line, drop } = made;
       const series = found[at];
       const isDistribution = series?.kind === "histogram";
       const part = (branch === "" ? labels[at] : labels[at].slice(branch.length + 1)) + (isDistribution && !rates[at] ? " p99" : "");
@@ -116,11 +149,12 @@ export class SeriesPlot extends LineCard {
       const more = this.keys.length === 1 ? [kind, series?.help].filter(Boolean).join(" · ") : series ? "" : kind;
       const factText = more === "" ? "" : shown(more, 300);
       if (facts.textContent !== factText) facts.textContent = factText;
-      line.title = series ? shownLines(labels[at], kind, series.help) : "";
+      line.title = series ? shownLines(labels[at], kind, series.help, this.keys.length > 1 ? kLineHint : "") : "";
+      this.writeLine(at, made);
       line.classList.toggle("gone", !series);
       spoken.push(`${shown(part, 60)} ${said}`);
     });
-    this.canvas.setAttribute("aria-label", `${title}: ${spoken.slice(0, 8).join(", ")}`);
+    this.describe(spoken);
   }
 
   draw() {
@@ -133,7 +167,7 @@ export class SeriesPlot extends LineCard {
     const unit = units.size === 1 && ["bytes", "seconds", "percent"].includes([...units][0]) ? [...units][0] : "";
     const perSecond = all.every((series) => this.#asRate(series));
     this.drawLines({
-      range: this.range(bounds, asTime),
+      ...this.scale(bounds, asTime),
       label: (number, digits) => (asTime ? clockOf(number) : inWords(number, unit, { perSecond: perSecond && unit === "bytes", digits })),
       colours: this.keys.map((_, at) => colourOf(at)),
     });

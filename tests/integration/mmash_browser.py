@@ -178,6 +178,40 @@ class PageTest(unittest.TestCase):
         self.js("mmash.plots.draw()")
         self.wait(f"mmash.plots.drawings > {drawings}", "it is drawn")
 
+    def past(self, samples=100, step=2.0, gap=None):
+        """Gives all series so many samples of waves, the last one now, as if the page had looked at them. `gap`: samples
+        (first, end) at which the first gauge and the first series of each family had no value."""
+        self.js(
+            """((samples, step, [first, end]) => {
+              const { live, history, plots } = mmash, end_time = Math.floor(Date.now() / 1000), totals = new Map(), families = new Set();
+              const bucketOf = (value) => { const power = Math.floor(Math.log2(value)); return (power + 30) * 32 + Math.floor((value / 2 ** power - 1) * 32); };
+              const silent = new Set([live.series.find((one) => one.kind === "gauge"), ...live.series.filter((one) => one.family && !families.has(one.family) && families.add(one.family))]);
+              for (let n = 0; n < samples; n++) {
+                const readings = live.series.map((series, at) => {
+                  const swing = 0.95 + Math.sin((n + 5 * at) / (6 + at % 7)) + 0.15 * Math.sin(n * (at + 3));
+                  const wave = Math.max(swing, series.kind === "gauge" ? 0 : 0.05);
+                  if (series.kind === "histogram") {
+                    const counts = totals.get(series) ?? totals.set(series, new Map()).get(series);
+                    for (let one = 0; one < 40; one++) { const bucket = bucketOf(0.004 * wave * (1 + one * one / 60)); counts.set(bucket, (counts.get(bucket) ?? 0) + 1 + one % 3); }
+                    return [series, [...counts].sort(([a], [b]) => a - b).flat()];
+                  }
+                  if (series.kind === "counter") {
+                    totals.set(series, (totals.get(series) ?? 1000) + Math.round(120 * wave / (1 + at % 5)));
+                    if (silent.has(series) && first <= n && n < end) return [series, null];
+                    return [series, totals.get(series)];
+                  }
+                  return [series, silent.has(series) && first <= n && n < end ? null : Math.round(4000 * wave * (1 + at % 5)) / 100];
+                });
+                history.tick(end_time - (samples - 1 - n) * step, readings, step);
+              }
+              plots.draw();
+            })(...arguments)""",
+            samples,
+            step,
+            gap or (0, 0),
+        )
+        self.wait_for_drawing()
+
     def work(self):
         """Seconds of processor time that the page's own thread has taken so far, whatever else the machine does."""
         self.browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})

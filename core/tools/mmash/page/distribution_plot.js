@@ -23,6 +23,7 @@ export class DistributionPlot extends LineCard {
     this.hidden = new Set((how.hide ?? []).map((at) => kLines[at]).filter(Boolean));
     this.element.classList.add("distribution");
     this.heatmap = new Heatmap(this.element, (milliseconds) => plots.point(milliseconds));
+    this.addBelow(this.heatmap.element);
     this.#parts = [...kNames].map(([part, name]) => {
       const at = kLines.indexOf(part);
       if (at >= 0) {

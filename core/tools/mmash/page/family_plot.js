@@ -63,7 +63,7 @@ export class FamilyPlot extends LineCard {
     modes.setAttribute("aria-label", "Shown as");
     const buttons = Object.entries(kModes).map(([mode, label]) => button("mode", mode, label, () => this.#change(() => (this.mode = mode))));
     modes.append(...buttons);
-    this.tools.prepend(modes, button("mode", "table", "Show the family as a table", () => this.plots.showTable(this.#found?.key ?? this.#family)));
+    this.tools.prepend(modes);
     this.#controls = { by, figure, top, rate: buttons[0], number: buttons[1], modes };
   }
 
@@ -83,6 +83,10 @@ export class FamilyPlot extends LineCard {
 
   #isRest(at) {
     return this.#rest && at === this.#groups.length - 1;
+  }
+
+  get moreItems() {
+    return [{ text: "Show as a table", run: () => this.plots.showTable(this.#found?.key ?? this.#family) }];
   }
 
   get stackRefusal() {

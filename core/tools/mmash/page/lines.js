@@ -33,6 +33,12 @@ export const kLineHint = "Click the name: hide the line; Alt-click or double cli
 export const kNoSum = { avg: "an average", max: "the greatest", min: "the least" };
 const heightWithin = (height) => Math.round(Math.min(kHeights.most, Math.max(kHeights.least, height)));
 
+// Between two seconds there is more to tell.
+function timeLabel(milliseconds) {
+  const rest = Math.round(milliseconds % 1000);
+  return clockOf(milliseconds / 1000) + (rest === 0 ? "" : `.${String(rest).padStart(3, "0").replace(/0+$/, "")}`);
+}
+
 // Of a line: which of the two is meant by a click on its name.
 const meansAlone = (event) => event.altKey || event.ctrlKey || event.metaKey;
 
@@ -47,6 +53,7 @@ export class LineCard extends Card {
   #time;
   #stack;
   #foot;
+  #grip = document.createElement("span");
   #selection;
   #said;
   #spoken = "";
@@ -61,9 +68,6 @@ export class LineCard extends Card {
     this.zero = zero;
     this.stack = stack;
     this.log = log && !stack;
-    this.#time = document.createElement("span");
-    this.#time.className = "plot-time";
-    this.tools.before(this.#time);
     this.#stack = button("mode stack", "stack", "Stack the lines: each stands on those below", () => this.#toggleStack());
     const menu = new Menu("More for this plot", () => this.#menuItems());
     this.tools.prepend(this.#stack, menu.button);
@@ -72,8 +76,14 @@ export class LineCard extends Card {
     this.canvas = child(this.element, "div", "drawing");
     this.#makeDrawing();
     this.#makeFoot();
+    this.element.append(this.#grip);
     this.wide = wide;
     this.height = height;
+  }
+
+  // Below all that the plot has.
+  addBelow(element) {
+    this.element.append(element, this.#grip);
   }
 
   get plain() {
@@ -109,6 +119,11 @@ export class LineCard extends Card {
   // Why lines cannot be stacked; "": they can; null: nobody would want to.
   get stackRefusal() {
     return "";
+  }
+
+  // What else its menu has.
+  get moreItems() {
+    return [];
   }
 
   // What is to be said about the lines that are drawn.
@@ -186,6 +201,7 @@ export class LineCard extends Card {
       { text: "Lower", key: "−", run: () => this.#resize(this.canvas.clientHeight - kHeights.step) },
       ...(this.height === null ? [] : [{ text: "As tall as there is room", run: () => this.#resize(null) }]),
       ...(this.hidden.size === 0 ? [] : [{ text: "Show all lines", run: () => this.#setHidden(new Set()) }]),
+      ...this.moreItems,
       { text: "Download as CSV", run: () => this.#download() },
     ];
   }
@@ -273,9 +289,11 @@ export class LineCard extends Card {
     const out = button("zoom-out", "Zoom out", "Show all samples again (Escape, or double click)", () => this.plots.zoomTo(null));
     foot.append(out);
     const note = child(foot, "span", "plot-note");
+    this.#time = child(foot, "span", "plot-time");
     this.#said = child(foot, "span", "unseen");
     this.#said.setAttribute("aria-live", "polite");
-    const grip = child(foot, "span", "grip");
+    const grip = this.#grip;
+    grip.className = "grip";
     grip.title = "Drag to make it taller or lower; double click: as tall as there is room";
     grip.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
@@ -412,7 +430,7 @@ export class LineCard extends Card {
         highlightCallback: (event, x) => this.plots.point(x),
         unhighlightCallback: () => this.plots.point(null),
         axes: {
-          x: { drawGrid: false, axisTickSize: 6, axisLabelWidth: 64, pixelsPerLabel: 64, axisLabelFormatter: (date) => clockOf(date / 1000) },
+          x: { ticker: Dygraph.dateTicker, drawGrid: false, axisTickSize: 6, axisLabelWidth: 64, pixelsPerLabel: 64, axisLabelFormatter: timeLabel },
           y: { ...changing.axes.y, pixelsPerLabel: 28 },
         },
       });

@@ -69,7 +69,7 @@ class MmashAxeTest(PageTest):
         self.view("rate=2000")
         self.wait("document.getElementById('no-series').checkVisibility()", "an empty page")
         found += self.faults(f"{scheme}: empty")
-        self.mmash.__exit__(None, None, None)
+        self.mmash.stop()
 
         self.publish("app", *writer.family("web.responses", ("status",), {("200",): 1, ("500",): 2}, "counter", "responses", "Responses sent"), writer.gauge("web.load", 0.5), writer.gauge("web.heap", 5))
         self.publish("times", *writer.distribution("web.latency", [], powers=range(-13, 3)))
@@ -103,7 +103,7 @@ class MmashAxeTest(PageTest):
         found += self.faults(f"{scheme}: phone")
         self.size(1400, 900)
         self.js("(mmash.live.paused = false)")
-        self.mmash.__exit__(None, None, None)
+        self.mmash.stop()
         self.wait("mmash.live.state === 'lost'", "no server")
         found += self.faults(f"{scheme}: server gone")
         for file in os.listdir(self.folder):

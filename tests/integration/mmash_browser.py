@@ -212,6 +212,11 @@ class PageTest(unittest.TestCase):
         )
         self.wait_for_drawing()
 
+    def choose(self, item, plot=0):
+        """An item of a plot's menu."""
+        self.js("mmash.plots.plots[arguments[0]].element.querySelector('.menu-button').click()", plot)
+        self.js("[...mmash.plots.plots[arguments[0]].element.querySelectorAll('.menu button')].find((one) => one.textContent.startsWith(arguments[1])).click()", plot, item)
+
     def work(self):
         """Seconds of processor time that the page's own thread has taken so far, whatever else the machine does."""
         self.browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})

@@ -519,6 +519,9 @@ class MmashPageTest(PageTest):
           const pairs = ["--ink", "--soft", "--muted", "--accent", "--bad"].flatMap((ink) => ["--panel", "--ground", "--raised"].map((paper) => [ink, paper, 4.5]));
           pairs.push(["--accent", "--accent-soft", 4.5], ["--ink", "--accent-soft", 4.5], ["--bad", "--bad-soft", 4.5]);
           for (let at = 0; at < 8; at++) pairs.push([`--series-${at}`, "--panel", 3]);
+          // Borders of controls, the pointer's line, and the line of all others.
+          for (const paper of ["--panel", "--ground", "--raised"]) pairs.push(["--edge", paper, 3]);
+          pairs.push(["--hairline", "--panel", 3], ["--rest", "--panel", 3]);
           // A single value can be told from none, and each level from the one below.
           pairs.push(["--heat-0", "--panel", 1.5], ["--heat-5", "--panel", 7]);
           for (let at = 1; at < 6; at++) pairs.push([`--heat-${at}`, `--heat-${at - 1}`, 1.25]);
@@ -534,6 +537,9 @@ class MmashPageTest(PageTest):
             self.view("rate=100&open=web&plot=auto;counter:web.requests&plot=auto;gauge:web.time.p50")
             daemons.wait_until(lambda: len(self.points(1)) > 3, "some values")
             self.assertEqual(self.js(contrast), [], scheme)
+            edges = "new Set([...document.querySelectorAll('.bar button:not(#problems), .bar input, #search, .family-tools select')].map((one) => getComputedStyle(one).borderTopColor))"
+            edge = "getComputedStyle(Object.assign(document.body.appendChild(document.createElement('i')), {style: 'color: var(--edge)'})).color"
+            self.assertEqual(self.js(f"[...{edges}]"), [self.js(edge)])
             pictures[scheme] = self.picture(scheme), self.js(ground)
         self.assertNotEqual(pictures["light"], pictures["dark"])
         self.press("t")  # system -> light, and kept

@@ -174,7 +174,7 @@ class MmashTableTest(PageTest):
         self.js("mmash.plots.plots[0].element.querySelector('[title=\"Plot the family by a dimension\"]').click()")
         self.wait("mmash.plots.plots[1]?.dygraph != null", "its plot")
         self.assertEqual(self.js("mmash.plots.plots[1].plain.where"), [["server", "web1"]])
-        self.js("mmash.plots.plots[1].element.querySelector('[title=\"Show the family as a table\"]').click()")
+        self.choose("Show as a table", 1)
         self.assertEqual(self.js("mmash.plots.plots.length"), 2)  # it is there
         self.view(f"rate=50&table={SECONDS};where=server:web1;where=script:%2Fcart")
         self.wait_for_rows(0, ["/cart"], "one row")

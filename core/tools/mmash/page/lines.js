@@ -321,7 +321,7 @@ export class LineCard extends Card {
     setText(span, long === "" ? "" : zoom ? `${long} ${until}` : this.plots.stands ? `${long} ${until}` : `last ${long}`);
     out.hidden = zoom === null;
     const notes = [this.#refused, ...this.notes];
-    if (this.#leftOut > 0) notes.push("Zero and negative numbers are gaps on a log scale");
+    if (this.#leftOut > 0) notes.push("Zero and below are gaps on a log scale");
     setText(note, notes.filter(Boolean).join(" · "));
     note.title = note.textContent;
   }

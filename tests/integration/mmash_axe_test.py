@@ -17,7 +17,7 @@ from mmash_browser import PICTURES, PageTest
 from selenium.common.exceptions import WebDriverException
 
 VERSION = "4.14.1"
-KEPT = os.path.join(PICTURES, os.pardir, f"axe-core-{VERSION}.js")
+KEPT = os.path.join(os.path.dirname(os.path.abspath(PICTURES)), f"axe-core-{VERSION}.js")
 
 
 def axe():
@@ -27,9 +27,11 @@ def axe():
         if not npm:
             raise unittest.SkipTest(f"axe-core is not there: no npm to get axe-core@{VERSION} with (packaging/apt-get install npm)")
         with tempfile.TemporaryDirectory() as folder:
-            got = subprocess.run([npm, "pack", f"axe-core@{VERSION}"], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-            if got.returncode != 0:
-                raise unittest.SkipTest(f"axe-core is not there: npm pack axe-core@{VERSION} failed: {got.stderr.strip()[-300:]}")
+            command = [npm, "pack", "--fetch-retries=0", "--fetch-timeout=30000", f"axe-core@{VERSION}"]
+            try:
+                subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=True)
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as failure:
+                raise unittest.SkipTest(f"axe-core is not there: {failure}: {str(failure.stderr or '').strip()[-300:]}") from failure
             with tarfile.open(os.path.join(folder, f"axe-core-{VERSION}.tgz")) as packed:
                 source = packed.extractfile("package/axe.min.js").read()
         with open(f"{KEPT}.{os.getpid()}", "wb") as file:

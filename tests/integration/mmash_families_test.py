@@ -33,7 +33,7 @@ class MmashFamiliesTest(PageTest):
         return self.js("mmash.plots.plots[arguments[0]].element.querySelector('.facts-line').textContent", plot)
 
     def control(self, label, plot=0):
-        return self.js("mmash.plots.plots[arguments[0]].element.querySelector(`[aria-label=\"${arguments[1]}\"]`)", plot, label)
+        return self.js("mmash.plots.plots[arguments[0]].element.querySelector(`[aria-label$=\"${arguments[1]}\"]`)", plot, label)
 
     def test_a_family_is_one_row_that_opens_to_its_combinations(self):
         self.publish("app", *responses({("GET", "200"): 1, ("GET", "9"): 2, ("PUT", "10"): 3, ("PUT", ""): 4}), writer.counter("web.requests", 9))

@@ -203,6 +203,11 @@ class MmashPlotsTest(PageTest):
         shown = [self.shown_lines(plot) for plot in range(3)]
         self.same_view_again()
         self.assertEqual([self.shown_lines(plot) for plot in range(3)], shown)
+        # What is alone is drawn, whatever a link says; and places are those of the lines that there were.
+        self.assertEqual(self.js("mmash.plots.add({keys: [arguments[0]], hide: [0]}).hidden.size", POOL[0]), 0)
+        whole = "mmash.plots.add({keys: ['gauge:web.load', 'histogram:web.latency'], hide: [0]})"
+        self.js(f"mmash.plots.drop({whole}, 'gauge:web.load')")
+        self.assertEqual(self.js("mmash.plots.plots.at(-1).hidden.size"), 0)
         # A series that is taken out is not hidden when it comes back.
         self.js("mmash.plots.drop(mmash.plots.plots[0], arguments[0])", POOL[1])
         self.js("mmash.plots.plots[0].setKeys(arguments[0])", POOL[:3])
@@ -317,6 +322,16 @@ class MmashPlotsTest(PageTest):
         self.wait("mmash.plots.zoom !== null", "zoomed")
         self.press("p")
         self.wait("mmash.live.state === 'live' && mmash.plots.zoom === null", "it goes on, with all")
+        # Escape goes back wherever one is, but in a field; and no link takes the zoom along.
+        self.drag(drawing, (-50, 0), (50, 0))
+        self.wait("mmash.plots.zoom !== null", "zoomed")
+        self.js("document.getElementById('tree').focus()")
+        self.press(Keys.ESCAPE)
+        self.assertIsNone(self.js("mmash.plots.zoom"))
+        self.drag(drawing, (-50, 0), (50, 0))
+        self.wait("mmash.plots.zoom !== null", "zoomed")
+        self.js("void (location.hash = arguments[0])", f"paused&plot=auto;{POOL[0]}")
+        self.wait("mmash.plots.plots.length === 1 && mmash.plots.zoom === null", "another view")
 
     def test_the_keys_read_select_and_zoom(self):
         self.site()
@@ -544,6 +559,9 @@ class MmashPlotsTest(PageTest):
             )
             self.assertEqual(small, [])
             self.assertEqual(nameless, [])
+            fields = self.js("[...document.querySelectorAll('label:has([aria-label])')].map((one) => [one.firstChild.textContent, one.querySelector('[aria-label]').ariaLabel])")
+            self.assertIn(["top", "top: How many have a line of their own"], fields)
+            self.assertEqual([one for one in fields if one[0].lower() not in one[1].lower()], [])
             self.press(Keys.ESCAPE)
 
     # ---- what it costs ----

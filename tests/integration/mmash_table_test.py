@@ -65,7 +65,7 @@ class MmashTableTest(PageTest):
         return self.js("[...mmash.plots.plots[arguments[0]].element.querySelectorAll('.report [role=columnheader] button')].find((one) => one.textContent === arguments[1])", plot, text)
 
     def control(self, label, plot=0):
-        return self.js("mmash.plots.plots[arguments[0]].element.querySelector(`[aria-label=\"${arguments[1]}\"]`)", plot, label)
+        return self.js("mmash.plots.plots[arguments[0]].element.querySelector(`[aria-label$=\"${arguments[1]}\"]`)", plot, label)
 
     def get(self, path):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.mmash.port}{path}") as answer:

@@ -3,7 +3,7 @@
 export const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // Whoever speaks to the page says the word that is seen: so it is in the name. A sign is no word.
-function named(text, label) {
+export function named(text, label) {
   const word = text.replace(/[×…]/g, "").trim();
   return /\p{L}/u.test(word) && !label.toLowerCase().includes(word.toLowerCase()) ? `${word}: ${label}` : label;
 }

@@ -6,7 +6,8 @@ import { fullName } from "./families.js";
 import { exact, figureText, inWords } from "./format.js";
 import { Heatmap } from "./heatmap.js";
 import { shown, shownLines } from "./labels.js";
-import { colourOf, kLineHint, LineCard } from "./lines.js";
+import { kLineHint } from "./legend.js";
+import { colourOf, LineCard } from "./lines.js";
 
 const kLines = ["p50", "p90", "p99", "max"];
 const kLeast = 1e-9; // what is smaller may be zero, which is on no logarithmic scale

@@ -5,7 +5,8 @@ import { fullName } from "./families.js";
 import { clockOf, exact, figureText, inWords, reading } from "./format.js";
 import { aggregateOf, chosen, grouped, kEach, kMostGroups, kMostHistograms, matching, ringOf, weight } from "./groups.js";
 import { shown, shownLines } from "./labels.js";
-import { colourOf, kLineHint, kNoSum, LineCard, swatchOf } from "./lines.js";
+import { kLineHint } from "./legend.js";
+import { colourOf, kNoSum, LineCard, swatchOf } from "./lines.js";
 import { kTop, limited } from "./link.js";
 import { field, option, Where } from "./where.js";
 

@@ -2,9 +2,12 @@
 //
 // dygraphs draws the lines. It puts series' names, and what its formatters return, into innerHTML: so its
 // legend and titles are switched off, series are called s0, s1 ..., and formatters return numbers only.
-import { button, Card, child, setText, style } from "./card.js";
-import { clockOf, spanOf } from "./format.js";
+import { button, Card, child, style } from "./card.js";
+import { Foot } from "./foot.js";
+import { clockOf } from "./format.js";
+import { makeLine, otherwiseHidden } from "./legend.js";
 import { Menu } from "./menu.js";
+import { followKeys, followPointer } from "./pointing.js";
 import { download } from "./plot_csv.js";
 import { bandsOf, drawBand } from "./stack.js";
 
@@ -21,15 +24,12 @@ const kPatterns = [
 ];
 const kLeastSamples = 20; // that a new plot is wide
 const kHeights = { least: 80, most: 1600, step: 40 }; // of the lines, in pixels
-const kDrag = 4; // pixels; what is less is a click
-const kQuietMs = 300; // before a screen reader is told where the keys went
 const kMostSpoken = 8; // lines
 
 const patternOf = (at) => kPatterns[Math.floor(at / kColours) % kPatterns.length];
 export const kLines = kColours * kPatterns.length; // that can be told apart
 export const colourOf = (at) => style(`--series-${at % kColours}`);
 export const swatchOf = (at) => `swatch colour-${at % kColours}${patternOf(at).name}`;
-export const kLineHint = "Click the name: hide the line; Alt-click or double click: show it alone";
 export const kNoSum = { avg: "an average", max: "the greatest", min: "the least" };
 const heightWithin = (height) => Math.round(Math.min(kHeights.most, Math.max(kHeights.least, height)));
 
@@ -39,9 +39,6 @@ function timeLabel(milliseconds) {
   return clockOf(milliseconds / 1000) + (rest === 0 ? "" : `.${String(rest).padStart(3, "0").replace(/0+$/, "")}`);
 }
 
-// Of a line: which of the two is meant by a click on its name.
-const meansAlone = (event) => event.altKey || event.ctrlKey || event.metaKey;
-
 export class LineCard extends Card {
   dygraph = null;
   rows = []; // [milliseconds, number of each line]
@@ -50,14 +47,11 @@ export class LineCard extends Card {
   #bases = null; // of a stack: by line, what each of its numbers stands on
   #leftOut = 0; // numbers that a logarithmic scale has no place for
   #refused = ""; // why what was asked for was not done
-  #time;
   #stack;
   #foot;
   #grip = document.createElement("span");
   #selection;
-  #said;
   #spoken = "";
-  #sayTimer = 0;
   #height = null; // pixels; null: what there is room for
 
   // `zero`: true, false, or null: what suits. `stack`, `log`, `wide`, `height`: as the link has them.
@@ -75,8 +69,8 @@ export class LineCard extends Card {
     this.legend = child(this.element, "ul", "legend");
     this.canvas = child(this.element, "div", "drawing");
     this.#makeDrawing();
-    this.#makeFoot();
-    this.element.append(this.#grip);
+    this.#foot = new Foot(this.element, plots);
+    this.#makeGrip();
     this.wide = wide;
     this.height = height;
   }
@@ -217,40 +211,13 @@ export class LineCard extends Card {
 
   // One line of it: its name hides and shows it.
   makeLine(at) {
-    const line = document.createElement("li");
-    const toggle = child(line, "button", "line-toggle");
-    toggle.type = "button";
-    const swatch = child(toggle, "span", swatchOf(at));
-    swatch.setAttribute("aria-hidden", "true");
-    const name = child(toggle, "span", "line-name");
-    const value = child(line, "span", "line-value");
-    toggle.addEventListener("click", (event) => this.#choose(at, meansAlone(event)));
-    toggle.addEventListener("dblclick", () => this.#choose(at, true));
-    toggle.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || !meansAlone(event)) return;
-      event.preventDefault();
-      this.#choose(at, true);
-    });
-    return { line, toggle, swatch, name, value };
+    return makeLine(swatchOf(at), (alone) => this.#setHidden(otherwiseHidden(this.lineIds, this.hidden, at, alone)));
   }
 
   writeLine(at, { line, toggle }) {
     const isHidden = this.hidden.has(this.lineIds[at]);
     line.classList.toggle("hidden-line", isHidden);
     toggle.setAttribute("aria-pressed", !isHidden);
-  }
-
-  #choose(at, alone) {
-    const ids = this.lineIds;
-    const hidden = new Set(this.hidden);
-    if (alone) {
-      const others = ids.filter((_, one) => one !== at);
-      const isAlone = !hidden.has(ids[at]) && others.every((id) => hidden.has(id));
-      this.#setHidden(new Set(isAlone ? [] : others));
-      return;
-    }
-    if (!hidden.delete(ids[at])) hidden.add(ids[at]);
-    this.#setHidden(hidden);
   }
 
   #setHidden(hidden) {
@@ -272,8 +239,8 @@ export class LineCard extends Card {
     this.#stack.hidden = this.lineIds.length < 2 || this.stackRefusal === null;
     this.#stack.setAttribute("aria-pressed", stacks);
     this.#stack.setAttribute("aria-disabled", this.stackRefusal !== "");
-    setText(this.#time, this.plots.pointed === null || !this.row ? "" : clockOf(this.row[0] / 1000));
-    this.#writeFoot();
+    const gaps = this.#leftOut > 0 ? "Zero and below are gaps on a log scale" : "";
+    this.#foot.write(this.rows, this.plots.pointed === null ? null : this.row, [this.#refused, ...this.notes, gaps]);
   }
 
   // What the drawing shows, in words. Nobody who is in it is told at each tick.
@@ -283,15 +250,8 @@ export class LineCard extends Card {
     this.canvas.setAttribute("aria-label", `${this.title}: ${this.#spoken}`);
   }
 
-  #makeFoot() {
-    const foot = child(this.element, "div", "plot-foot");
-    const span = child(foot, "span", "plot-span");
-    const out = button("zoom-out", "Zoom out", "Show all samples again (Escape, or double click)", () => this.plots.zoomTo(null));
-    foot.append(out);
-    const note = child(foot, "span", "plot-note");
-    this.#time = child(foot, "span", "plot-time");
-    this.#said = child(foot, "span", "unseen");
-    this.#said.setAttribute("aria-live", "polite");
+  // The lower edge.
+  #makeGrip() {
     const grip = this.#grip;
     grip.className = "grip";
     grip.title = "Drag to make it taller or lower; double click: as tall as there is room";
@@ -308,27 +268,7 @@ export class LineCard extends Card {
       }, { once: true });
     });
     grip.addEventListener("dblclick", () => this.#resize(null));
-    this.#foot = { span, out, note };
-  }
-
-  #writeFoot() {
-    const { span, out, note } = this.#foot;
-    const { zoom } = this.plots;
-    const rows = zoom ? this.rows.filter(([time]) => zoom[0] <= time && time <= zoom[1]) : this.rows;
-    const last = rows[rows.length - 1]?.[0];
-    const long = rows.length > 1 ? spanOf((last - rows[0][0]) / 1000) : "";
-    const until = `until ${clockOf(last / 1000)}`;
-    setText(span, long === "" ? "" : zoom ? `${long} ${until}` : this.plots.stands ? `${long} ${until}` : `last ${long}`);
-    out.hidden = zoom === null;
-    const notes = [this.#refused, ...this.notes];
-    if (this.#leftOut > 0) notes.push("Zero and below are gaps on a log scale");
-    setText(note, notes.filter(Boolean).join(" · "));
-    note.title = note.textContent;
-  }
-
-  #say() {
-    clearTimeout(this.#sayTimer);
-    this.#sayTimer = setTimeout(() => setText(this.#said, this.row ? `${clockOf(this.row[0] / 1000)}: ${this.#spoken}` : ""), kQuietMs);
+    this.element.append(grip);
   }
 
   // ---- the lines ----
@@ -476,10 +416,8 @@ export class LineCard extends Card {
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "application");
     canvas.setAttribute("aria-roledescription", "plot");
-    canvas.addEventListener("pointerdown", (event) => this.#press(event));
-    canvas.addEventListener("dblclick", () => this.plots.zoomTo(null));
-    canvas.addEventListener("keydown", (event) => this.#key(event));
-    canvas.addEventListener("blur", () => this.plots.leaveKeys());
+    followPointer(this);
+    followKeys(this, () => this.#foot.say(() => (this.row ? `${clockOf(this.row[0] / 1000)}: ${this.#spoken}` : "")));
     this.element.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("input, select")) return;
       const step = { "+": 1, "=": 1, "-": -1, "−": -1 }[event.key];
@@ -488,66 +426,6 @@ export class LineCard extends Card {
       event.stopPropagation();
       this.#resize(canvas.clientHeight + step * kHeights.step);
     });
-  }
-
-  #press(event) {
-    if (event.button !== 0 || !this.dygraph) return;
-    const { canvas, plots } = this;
-    const timeAt = ({ clientX }) => {
-      const { x, w } = this.dygraph.getArea();
-      const at = clientX - canvas.getBoundingClientRect().left;
-      return this.dygraph.toDataXCoord(Math.min(x + w, Math.max(x, at)));
-    };
-    const from = { x: event.clientX, time: timeAt(event) };
-    let drags = false;
-    canvas.setPointerCapture(event.pointerId);
-    const move = (moved) => {
-      if (!this.dygraph) return;
-      if (!drags && Math.abs(moved.clientX - from.x) < kDrag) return;
-      if (!drags) plots.hold();
-      drags = true;
-      plots.select([from.time, timeAt(moved)]);
-    };
-    const up = () => drags && plots.zoomToSelection();
-    canvas.addEventListener("pointermove", move);
-    canvas.addEventListener("pointerup", up);
-    canvas.addEventListener("lostpointercapture", () => {
-      canvas.removeEventListener("pointermove", move);
-      canvas.removeEventListener("pointerup", up);
-      plots.select(null);
-    }, { once: true });
-  }
-
-  #key(event) {
-    if (event.ctrlKey || event.altKey || event.metaKey || this.rows.length === 0) return;
-    const { plots } = this;
-    const within = plots.zoom ?? [-Infinity, Infinity];
-    const times = this.rows.map(([time]) => time).filter((time) => within[0] <= time && time <= within[1]);
-    const there = times.indexOf(plots.pointed);
-    const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity }[event.key];
-    if (step !== undefined && times.length > 0) {
-      const before = there < 0 ? times.length - 1 : there;
-      // The first key shows the last sample, or the first one.
-      const at = there < 0 && Number.isFinite(step) && !event.shiftKey ? before : Math.max(0, Math.min(times.length - 1, before + step));
-      if (event.shiftKey) {
-        plots.hold();
-        plots.select([plots.selection?.[0] ?? times[before], times[at]]);
-      } else {
-        plots.select(null);
-      }
-      plots.point(times[at], true);
-      this.#say();
-    } else if (event.key === "Enter" && plots.selection) {
-      plots.zoomToSelection();
-    } else if (event.key === "Escape" && (plots.selection || plots.zoom || plots.pointed !== null)) {
-      if (plots.selection) plots.select(null);
-      else if (plots.zoom) plots.zoomTo(null);
-      else plots.point(null);
-    } else {
-      return;
-    }
-    event.preventDefault();
-    event.stopPropagation();
   }
 
   // What is selected, in all plots.

@@ -244,7 +244,9 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || help.open) return;
   const typing = event.target.matches("input, select");
   if (event.key === "Escape") {
-    if (tree.search !== "") {
+    if (!typing && plots.zoom) {
+      plots.zoomTo(null);
+    } else if (tree.search !== "") {
       tree.search = "";
       viewChanged();
     } else if (typing) {

@@ -103,7 +103,8 @@ export class Plots {
     if (keys.length === 0 || plot instanceof this.#kindOf(keys)) {
       plot.setKeys(keys);
     } else {
-      const other = this.#make({ ...plot.plain, keys });
+      const { hide, ...plain } = plot.plain; // of other lines
+      const other = this.#make({ ...plain, keys });
       this.plots[this.plots.indexOf(plot)] = other;
       plot.element.replaceWith(other.element);
       this.#forget(plot);
@@ -160,6 +161,7 @@ export class Plots {
 
   clear() {
     for (const plot of [...this.plots]) this.remove(plot);
+    this.zoom = null;
   }
 
   changed() {

@@ -4,7 +4,8 @@ import { fullName } from "./families.js";
 import { clockOf, cut, exact, exactReading, inWords, reading } from "./format.js";
 import { aggregateOf } from "./groups.js";
 import { shown, shownLines } from "./labels.js";
-import { colourOf, kLineHint, kLines, kNoSum, LineCard } from "./lines.js";
+import { kLineHint } from "./legend.js";
+import { colourOf, kLines, kNoSum, LineCard } from "./lines.js";
 
 const kMostUnit = 24;
 
@@ -26,7 +27,8 @@ export class SeriesPlot extends LineCard {
 
   constructor(plots, context, { keys, hide = [], ...how }) {
     super(plots, context, { keys, ...how });
-    this.hidden = new Set(hide.map((at) => keys[at]).filter((key) => key !== undefined));
+    // One that is alone has no name to show it again by.
+    if (keys.length > 1) this.hidden = new Set(hide.map((at) => keys[at]).filter((key) => key !== undefined));
     const modes = document.createElement("span");
     modes.className = "modes";
     modes.setAttribute("role", "group");

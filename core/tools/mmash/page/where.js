@@ -1,5 +1,5 @@
 // The limits of a card to some values of dimensions: a button for each, and fields for one more.
-import { button, child } from "./card.js";
+import { button, child, named } from "./card.js";
 import { collator, shown } from "./labels.js";
 
 const kMostOptions = 200; // values that are offered at a time
@@ -16,7 +16,7 @@ export function field(parent, word, name, label) {
   const made = child(parent, "label", "");
   child(made, "span", "").textContent = word;
   const control = child(made, name, "");
-  control.setAttribute("aria-label", label);
+  control.setAttribute("aria-label", named(word, label));
   return control;
 }
 

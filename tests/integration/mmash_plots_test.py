@@ -123,21 +123,22 @@ class MmashPlotsTest(PageTest):
     def test_an_area_ends_where_its_line_has_a_gap(self):
         self.site()
         self.still(f"plot=auto,stack;{';'.join(POOL[:2])}", gap=(40, 60))
-        # The colour of the middle between two lines, at a sample: of the area, or of the paper.
-        colour = lambda row: self.plot(
-            f"""((g, row) => {{
+        # The colour in the middle of a line's area, at a sample.
+        colour = lambda row, line: self.plot(
+            f"""((g, [, first, second]) => {{
               const drawn = p.element.querySelector("canvas"), ratio = devicePixelRatio;
               const canvas = Object.assign(document.createElement("canvas"), {{ width: drawn.width, height: drawn.height }});
               const context = canvas.getContext("2d", {{ willReadFrequently: true }});
               context.drawImage(drawn, 0, 0);
-              const x = g.toDomXCoord(g.getValue(row, 0)), y = g.toDomYCoord(p.rows[row][1] > 0 ? p.rows[row][1] / 2 : p.rows[row][2] / 2);
+              const y = g.toDomYCoord({line} === 1 ? first / 2 : (first || 0) + second / 2), x = g.toDomXCoord(g.getValue({row}, 0));
               return [...context.getImageData(Math.round(x * ratio), Math.round(y * ratio), 1, 1).data];
-            }})(p.dygraph, {row})"""
+            }})(p.dygraph, p.rows[{row}])"""
         )
-        before, gap = colour(20), colour(50)
-        self.assertGreater(before[2], before[0])  # the first line is blue
-        # In the gap the second one stands on nothing.
-        self.assertGreater(gap[0], gap[2])
+        first, second, gap = colour(20, 1), colour(20, 2), colour(50, 2)
+        far = lambda one, other: max(abs(a - b) for a, b in zip(one, other, strict=True))
+        self.assertGreater(far(first, second), 50)
+        # In the gap the second one stands on nothing, and has its own colour alone.
+        self.assertLess(far(gap, second), 25)
 
     def test_what_does_not_add_up_is_not_stacked_and_that_is_said(self):
         self.site()
@@ -192,6 +193,21 @@ class MmashPlotsTest(PageTest):
         self.wait_for_drawing()
         self.assertAlmostEqual(self.plot("p.dygraph.yAxisRange()[1]"), max(most) * 1.08)
 
+    def test_a_legend_does_not_scroll_aside_and_what_it_offers_hides_no_number(self):
+        self.site()
+        self.still(f"plot=auto;{';'.join(POOL[:14])}&family=auto;{RESPONSES}")
+        for width in (390, 1280, 1920):
+            self.size(width, 900)
+            self.wait_for_drawing()
+            self.assertEqual(self.js("[...document.querySelectorAll('.legend')].map((one) => one.scrollWidth - one.clientWidth)"), [0, 0])
+            over = self.js(
+                """[...document.querySelectorAll(".legend li:has(.drop, .only-this)")].filter((line) => {
+                  const [button, value] = [".drop, .only-this", ".line-value"].map((one) => line.querySelector(one).getBoundingClientRect());
+                  return button.width < 24 || (button.left < value.right && value.left < button.right && button.top < value.bottom);
+                }).length"""
+            )
+            self.assertEqual(over, 0)
+
     def test_hidden_lines_are_in_the_link(self):
         self.site()
         self.still(f"plot=auto;{';'.join(POOL[:3])}&family=auto;{RESPONSES};top=2&plot=auto;histogram:web.latency")
@@ -231,9 +247,10 @@ class MmashPlotsTest(PageTest):
                     self.assertEqual(len({x for x, *_ in boxes}), columns)
                     stage = self.js("((s) => [s.clientWidth, s.clientHeight, s.scrollHeight])(document.querySelector('.stage'))")
                     self.assertAlmostEqual(sum(box[2] for box in boxes[:columns]), stage[0], delta=24 + 12 * columns)
+                    self.assertLessEqual(self.js("document.documentElement.scrollWidth"), width)
                     if width == 390:
-                        self.assertLessEqual(self.js("document.documentElement.scrollWidth"), 390)
-                    elif count <= 4:
+                        continue
+                    if count <= 4:
                         # All in sight, and no room left.
                         self.assertLessEqual(stage[2], stage[1])
                         lowest = max(y + tall for _, y, _, tall in boxes)
@@ -624,6 +641,8 @@ class MmashPlotsTest(PageTest):
             self.size(1280, 800)
             self.view("&".join(views["4"]))
             self.past(gap=(40, 50))
+            ActionChains(self.browser).move_to_element(self.toggle("404")).perform()
+            self.picture(f"plots_{scheme}_hover")
             self.element(".menu-button").click()
             self.picture(f"plots_{scheme}_menu")
             self.press(Keys.ESCAPE)

@@ -210,7 +210,7 @@ export class FamilyPlot extends LineCard {
         const pair = [this.#groupedBy, made.group.name];
         this.#where.set([...this.#where.pairs.filter(([name]) => name !== pair[0]), pair]);
       });
-      made.line.append(made.only);
+      made.value.before(made.only);
       return made;
     });
     this.legend.replaceChildren(...this.#lines.map(({ line }) => line), this.#facts);

@@ -7,9 +7,9 @@ import { Foot } from "./foot.js";
 import { clockOf } from "./format.js";
 import { makeLine, otherwiseHidden } from "./legend.js";
 import { Menu } from "./menu.js";
-import { followKeys, followPointer } from "./pointing.js";
+import { followGrip, followKeys, followPointer, kTaller } from "./pointing.js";
 import { download } from "./plot_csv.js";
-import { bandsOf, drawBand } from "./stack.js";
+import { asDrawn, drawBand } from "./stack.js";
 
 // Of dygraphs' plugins, those that write no foreign text and no style attributes, which the
 // Content-Security-Policy forbids.
@@ -23,7 +23,7 @@ const kPatterns = [
   { stroke: [2, 3], name: " dotted" },
 ];
 const kLeastSamples = 20; // that a new plot is wide
-const kHeights = { least: 80, most: 1600, step: 40 }; // of the lines, in pixels
+const kHeights = { least: 80, most: 1600 }; // of the lines, in pixels
 const kMostSpoken = 8; // lines
 
 const patternOf = (at) => kPatterns[Math.floor(at / kColours) % kPatterns.length];
@@ -43,13 +43,11 @@ export class LineCard extends Card {
   dygraph = null;
   rows = []; // [milliseconds, number of each line]
   hidden = new Set(); // ids of lines that are listed, and not drawn
-  #drawn = []; // rows as they are drawn: what is hidden has no numbers; those of a stack are sums
-  #bases = null; // of a stack: by line, what each of its numbers stands on
-  #leftOut = 0; // numbers that a logarithmic scale has no place for
+  #drawn = { rows: [], bases: null, leftOut: 0 }; // as asDrawn() has it
   #refused = ""; // why what was asked for was not done
   #stack;
   #foot;
-  #grip = document.createElement("span");
+  #grip;
   #selection;
   #spoken = "";
   #height = null; // pixels; null: what there is room for
@@ -70,7 +68,8 @@ export class LineCard extends Card {
     this.canvas = child(this.element, "div", "drawing");
     this.#makeDrawing();
     this.#foot = new Foot(this.element, plots);
-    this.#makeGrip();
+    this.#grip = followGrip(this, (height) => this.#resize(height));
+    this.element.append(this.#grip);
     this.wide = wide;
     this.height = height;
   }
@@ -178,21 +177,23 @@ export class LineCard extends Card {
   }
 
   #menuItems() {
-    const check = (text, checked, run, why = "") => ({ text, checked, run, why });
-    const { log, stack } = { log: this.isLog, stack: this.stacks };
+    const { isLog: log, stacks } = this;
+    const fromZero = () => {
+      this.zero = !this.fromZero || log;
+      if (log) this.setLog(false);
+      else this.changed();
+    };
+    const widen = () => {
+      this.wide = !this.wide;
+      this.plots.resized();
+    };
+    const tall = this.canvas.clientHeight;
     return [
-      check("Axis starts at zero", this.fromZero && !log, () => {
-        this.zero = !this.fromZero || log;
-        if (this.zero && log) this.setLog(false);
-        else this.changed();
-      }, stack ? "a stack always does" : ""),
-      check("Log scale", log, () => this.setLog(!log), stack ? "a stack has none" : ""),
-      check("Full width", this.wide, () => {
-        this.wide = !this.wide;
-        this.plots.resized();
-      }),
-      { text: "Taller", key: "+", run: () => this.#resize(this.canvas.clientHeight + kHeights.step) },
-      { text: "Lower", key: "−", run: () => this.#resize(this.canvas.clientHeight - kHeights.step) },
+      { text: "Axis starts at zero", checked: this.fromZero && !log, run: fromZero, why: stacks ? "a stack always does" : "" },
+      { text: "Log scale", checked: log, run: () => this.setLog(!log), why: stacks ? "a stack has none" : "" },
+      { text: "Full width", checked: this.wide, run: widen },
+      { text: "Taller", key: "+", run: () => this.#resize(tall + kTaller) },
+      { text: "Lower", key: "−", run: () => this.#resize(tall - kTaller) },
       ...(this.height === null ? [] : [{ text: "As tall as there is room", run: () => this.#resize(null) }]),
       ...(this.hidden.size === 0 ? [] : [{ text: "Show all lines", run: () => this.#setHidden(new Set()) }]),
       ...this.moreItems,
@@ -235,11 +236,10 @@ export class LineCard extends Card {
 
   writeHead(title, tooltip) {
     super.writeHead(title, tooltip);
-    const { stacks } = this;
     this.#stack.hidden = this.lineIds.length < 2 || this.stackRefusal === null;
-    this.#stack.setAttribute("aria-pressed", stacks);
+    this.#stack.setAttribute("aria-pressed", this.stacks);
     this.#stack.setAttribute("aria-disabled", this.stackRefusal !== "");
-    const gaps = this.#leftOut > 0 ? "Zero and below are gaps on a log scale" : "";
+    const gaps = this.#drawn.leftOut > 0 ? "Zero and below are gaps on a log scale" : "";
     this.#foot.write(this.rows, this.plots.pointed === null ? null : this.row, [this.#refused, ...this.notes, gaps]);
   }
 
@@ -248,27 +248,6 @@ export class LineCard extends Card {
     this.#spoken = spoken.filter((_, at) => !this.hidden.has(this.lineIds[at])).slice(0, kMostSpoken).join(", ");
     if (document.activeElement === this.canvas) return;
     this.canvas.setAttribute("aria-label", `${this.title}: ${this.#spoken}`);
-  }
-
-  // The lower edge.
-  #makeGrip() {
-    const grip = this.#grip;
-    grip.className = "grip";
-    grip.title = "Drag to make it taller or lower; double click: as tall as there is room";
-    grip.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
-      event.preventDefault();
-      const from = { y: event.clientY, height: this.canvas.clientHeight };
-      grip.setPointerCapture(event.pointerId);
-      const move = ({ clientY }) => (this.height = from.height + clientY - from.y);
-      grip.addEventListener("pointermove", move);
-      grip.addEventListener("lostpointercapture", () => {
-        grip.removeEventListener("pointermove", move);
-        this.plots.resized();
-      }, { once: true });
-    });
-    grip.addEventListener("dblclick", () => this.#resize(null));
-    this.element.append(grip);
   }
 
   // ---- the lines ----
@@ -283,26 +262,12 @@ export class LineCard extends Card {
   compute(rings) {
     const { history } = this.context;
     this.rows = history.order().map((slot) => [history.timeAt(slot) * 1000, ...rings.map((ring) => (ring ? ring[slot] : NaN))]);
-    const ids = this.lineIds;
-    const isHidden = rings.map((_, at) => this.hidden.has(ids[at]));
-    this.#drawn = this.rows;
-    this.#leftOut = 0;
-    if (isHidden.includes(true)) this.#drawn = this.#drawn.map((row) => row.map((number, at) => (at > 0 && isHidden[at - 1] ? NaN : number)));
-    if (this.log) {
-      this.#drawn = this.#drawn.map((row) =>
-        row.map((number, at) => {
-          if (at === 0 || !(number <= 0)) return number;
-          this.#leftOut++;
-          return NaN;
-        }),
-      );
-    }
-    this.#bases = null;
-    if (this.stacks) ({ tops: this.#drawn, bases: this.#bases } = bandsOf(this.#drawn));
+    const isHidden = this.lineIds.map((id) => this.hidden.has(id));
+    this.#drawn = asDrawn(this.rows, { isHidden, log: this.log, stacks: this.stacks });
     const [from, to] = this.plots.zoom ?? [-Infinity, Infinity];
     let least = Infinity;
     let most = -Infinity;
-    for (const row of this.#drawn) {
+    for (const row of this.#drawn.rows) {
       if (row[0] < from || row[0] > to) continue;
       for (let at = 1; at < row.length; at++) {
         if (row[at] < least) least = row[at];
@@ -346,9 +311,9 @@ export class LineCard extends Card {
       axes: { y: { axisLabelFormatter: formatter, axisLabelWidth: labelWidth, logscale } },
     };
     if (this.dygraph) {
-      this.dygraph.updateOptions({ file: this.#drawn, ...changing });
+      this.dygraph.updateOptions({ file: this.#drawn.rows, ...changing });
     } else {
-      this.dygraph = new Dygraph(this.canvas.firstChild, this.#drawn, {
+      this.dygraph = new Dygraph(this.canvas.firstChild, this.#drawn.rows, {
         ...changing,
         labels: ["time", ...colours.map((_, at) => `s${at}`)],
         colors: colours,
@@ -381,7 +346,7 @@ export class LineCard extends Card {
   }
 
   #plot(line) {
-    if (this.#bases) drawBand(line, this.#bases[line.seriesIndex]);
+    if (this.#drawn.bases) drawBand(line, this.#drawn.bases[line.seriesIndex]);
     else Dygraph.Plotters.fillPlotter(line);
     Dygraph.Plotters.linePlotter(line);
   }
@@ -418,14 +383,6 @@ export class LineCard extends Card {
     canvas.setAttribute("aria-roledescription", "plot");
     followPointer(this);
     followKeys(this, () => this.#foot.say(() => (this.row ? `${clockOf(this.row[0] / 1000)}: ${this.#spoken}` : "")));
-    this.element.addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("input, select")) return;
-      const step = { "+": 1, "=": 1, "-": -1, "−": -1 }[event.key];
-      if (step === undefined) return;
-      event.preventDefault();
-      event.stopPropagation();
-      this.#resize(canvas.clientHeight + step * kHeights.step);
-    });
   }
 
   // What is selected, in all plots.

@@ -2,6 +2,7 @@
 
 const kDrag = 4; // pixels; what is less is a click
 const kPage = 10; // samples
+export const kTaller = 40; // pixels, of one key
 
 // A drag over the lines selects a time, and zooms to it; a double click goes back.
 export function followPointer(card) {
@@ -69,4 +70,38 @@ export function followKeys(card, moved) {
     event.preventDefault();
     event.stopPropagation();
   });
+}
+
+// The lower edge of a card, to drag: it is as high as that; keys do the same wherever in it. resize(height): it was let go;
+// null: as there is room.
+export function followGrip(card, resize) {
+  const grip = document.createElement("span");
+  grip.className = "grip";
+  grip.title = "Drag to make it taller or lower; double click: as tall as there is room";
+  grip.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    event.preventDefault();
+    const from = { y: event.clientY, height: card.canvas.clientHeight };
+    let drags = false;
+    grip.setPointerCapture(event.pointerId);
+    const move = ({ clientY }) => {
+      drags ||= clientY !== from.y;
+      if (drags) card.height = from.height + clientY - from.y;
+    };
+    grip.addEventListener("pointermove", move);
+    grip.addEventListener("lostpointercapture", () => {
+      grip.removeEventListener("pointermove", move);
+      if (drags) resize(card.height);
+    }, { once: true });
+  });
+  grip.addEventListener("dblclick", () => resize(null));
+  card.element.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("input, select")) return;
+    const step = { "+": kTaller, "=": kTaller, "-": -kTaller, "−": -kTaller }[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    event.stopPropagation();
+    resize(card.canvas.clientHeight + step);
+  });
+  return grip;
 }

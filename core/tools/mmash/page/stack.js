@@ -1,4 +1,4 @@
-// Lines that stand on each other: the first one at the bottom. Numbers below zero hang below it, so that no area
+// Rows as they are drawn. Lines may stand on each other: the first one at the bottom. Numbers below zero hang below it, so that no area
 // hides another. Where a line has no number it has no area, and those above stand on what is there.
 
 // Rows -> `tops`: rows to draw; and `bases`: by line, by row, what its area stands on.
@@ -17,6 +17,24 @@ export function bandsOf(rows) {
     });
   });
   return { tops, bases };
+}
+
+// Rows of numbers -> {rows, bases, leftOut}: what is hidden has no numbers; on a logarithmic scale zero and below have
+// none, and `leftOut` says how many these were; those of a stack are sums, with `bases` as above, else null.
+export function asDrawn(rows, { isHidden, log, stacks }) {
+  let leftOut = 0;
+  const drawn = !log && !isHidden.includes(true) ? rows : rows.map((row) =>
+    row.map((number, at) => {
+      if (at === 0) return number;
+      if (isHidden[at - 1]) return NaN;
+      if (!log || !(number <= 0)) return number;
+      leftOut++;
+      return NaN;
+    }),
+  );
+  if (!stacks) return { rows: drawn, bases: null, leftOut };
+  const { tops, bases } = bandsOf(drawn);
+  return { rows: tops, bases, leftOut };
 }
 
 const kAlpha = 0.45;

@@ -134,7 +134,10 @@ class MmashPlotsTest(PageTest):
               return [...context.getImageData(Math.round(x * ratio), Math.round(y * ratio), 1, 1).data];
             }})(p.dygraph, p.rows[{row}])"""
         )
-        first, second, gap = colour(20, 1), colour(20, 2), colour(50, 2)
+        # Where it is the widest.
+        rows = self.plot("p.rows")
+        widest = lambda line, those: colour(max(those, key=lambda row: rows[row][line]), line)
+        first, second, gap = widest(1, range(2, 38)), widest(2, range(2, 38)), widest(2, range(42, 58))
         far = lambda one, other: max(abs(a - b) for a, b in zip(one, other, strict=True))
         self.assertGreater(far(first, second), 50)
         # In the gap the second one stands on nothing, and has its own colour alone.

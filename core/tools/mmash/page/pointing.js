@@ -24,7 +24,11 @@ export function followPointer(card) {
       drags = true;
       plots.select([from.time, timeAt(moved)]);
     };
-    const up = () => drags && plots.zoomToSelection();
+    const up = (ended) => {
+      if (!drags) return;
+      move(ended); // a finger's moves are told late
+      plots.zoomToSelection();
+    };
     canvas.addEventListener("pointermove", move);
     canvas.addEventListener("pointerup", up);
     // Also where the browser took the finger for its own, to scroll.

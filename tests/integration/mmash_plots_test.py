@@ -197,8 +197,9 @@ class MmashPlotsTest(PageTest):
         self.assertAlmostEqual(self.plot("p.dygraph.yAxisRange()[1]"), max(most) * 1.08)
 
     def test_a_legend_does_not_scroll_aside_and_what_it_offers_hides_no_number(self):
+        self.publish("long", writer.gauge(f"pool.{'x' * 200}", 0, type="q"), with_sys=False)
         self.site()
-        self.still(f"plot=auto;{';'.join(POOL[:14])}&family=auto;{RESPONSES}")
+        self.still(f"plot=auto;{';'.join(POOL[:14])};gauge:pool.{'x' * 200}&family=auto;{RESPONSES}")
         for width in (390, 1280, 1920):
             self.size(width, 900)
             self.wait_for_drawing()
@@ -353,6 +354,17 @@ class MmashPlotsTest(PageTest):
         self.wait("mmash.plots.zoom !== null", "zoomed")
         self.js("void (location.hash = arguments[0])", f"paused&plot=auto;{POOL[0]}")
         self.wait("mmash.plots.plots.length === 1 && mmash.plots.zoom === null", "another view")
+
+    def test_a_drag_ends_where_the_button_is_let_go_though_no_move_was_told(self):
+        self.site()
+        self.still(f"plot=auto;{POOL[0]}")
+        left, right, middle = self.js("((box) => [box.x + 100, box.x + 330, box.y + box.height / 2])(document.querySelector('.drawing').getBoundingClientRect())")
+        want = self.plot(f"[{left}, {right}].map((at) => p.dygraph.toDataXCoord(at - p.canvas.getBoundingClientRect().left))")
+        for kind, at in (("mousePressed", left), ("mouseReleased", right)):
+            self.browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "x": at, "y": middle, "button": "left", "buttons": 1, "clickCount": 1})
+        self.wait("mmash.plots.zoom !== null", "zoomed")
+        for got, one in zip(self.js("mmash.plots.zoom"), want, strict=True):
+            self.assertAlmostEqual(got, one, delta=2000)
 
     def test_a_finger_zooms_aside_and_scrolls_up(self):
         self.site()

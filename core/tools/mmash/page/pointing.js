@@ -25,9 +25,8 @@ export function followPointer(card) {
       plots.select([from.time, timeAt(moved)]);
     };
     const up = (ended) => {
-      if (!drags) return;
-      move(ended); // a finger's moves are told late
-      plots.zoomToSelection();
+      move(ended); // moves are told late, or not at all
+      if (drags) plots.zoomToSelection();
     };
     canvas.addEventListener("pointermove", move);
     canvas.addEventListener("pointerup", up);

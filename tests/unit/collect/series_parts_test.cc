@@ -180,7 +180,7 @@ TEST_CASE("over random histories parts are what is in the files, and grow as the
         const bool dead = world.owners[file.pid] == OwnerState::kDead;
         if (world.files.contains(key) && pick(8) == 0) {
           world.gone.push_back(key);
-          gone += read[key].hits;
+          gone += file.hits;  // it is read to its end
           one = files.erase(one);
           continue;
         }

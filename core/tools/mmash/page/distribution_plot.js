@@ -1,5 +1,6 @@
 // A plot of one distribution: percentiles of each interval as lines, and below them all its values as a
 // heatmap. Where there was no value there is a gap.
+import { byProcessButton } from "./by_process.js";
 import { child, setText } from "./card.js";
 import { kNames } from "./distribution.js";
 import { exact, figureText, inWords } from "./format.js";
@@ -20,6 +21,7 @@ export class DistributionPlot extends LineCard {
   constructor(plots, context, how) {
     super(plots, context, how);
     this.element.classList.add("distribution");
+    this.tools.prepend(byProcessButton(this));
     this.heatmap = new Heatmap(this.element, (milliseconds) => plots.point(milliseconds));
     this.#parts = [...kNames].map(([part, name]) => {
       const line = child(this.legend, "li", "");

@@ -166,7 +166,7 @@ export class History {
     return this.#tracks.size;
   }
 
-  // `readings`: [series, value] of one tick. Series that are not among them have a gap; all have one where no
+  // `readings`: [series, value] of one tick, with a time of their own where it is not quite the tick's. Series that are not among them have a gap; all have one where no
   // tick came for long. `interval`: seconds from tick to tick, as they are asked for. One that comes much
   // earlier has no slot of its own, but gives that of the last one to series that are new.
   tick(time, readings, interval = NaN) {
@@ -177,10 +177,10 @@ export class History {
     if (!early && passed !== 0) this.#begin(time);
     if (!early) this.#interval = interval;
     const slot = (this.#count - 1) % this.slots;
-    for (const [series, value] of readings) {
+    for (const [series, value, at = time] of readings) {
       const track = this.#have(series);
       const isNew = !track.has(slot);
-      track.take(value, time, interval / 2);
+      track.take(value, at, interval / 2);
       if (!early || isNew) track.put(slot);
     }
   }

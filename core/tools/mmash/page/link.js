@@ -2,9 +2,10 @@
 // what makes no sense in one is left out.
 //
 //   #family=rate;counter:web.responses{method,status}responses;by=status;top=5;where=method:GET;figure=p99
+//   #byprocess=rate;counter:web.requests;top=5;order=least;where=process:gunicorn%204123
 //   #table=histogram:web.latency{path}seconds;sort=-p99;over=10;find=words;where=path:/cart
 //   #plot=rate;counter:web.requests&plot=auto,zero;gauge:web.latency.p50;gauge:web.latency.p99
-//    &search=web&open=web&open=web.latency&rate=2000&history=100&average=1&paused
+//    &search=web&open=web&open=web.latency&rate=2000&history=100&average=1&only=4123.1700000000&paused
 
 import { kNames } from "./distribution.js";
 import { kMostGroups } from "./groups.js";
@@ -18,6 +19,7 @@ export const kTop = 8; // groups of a family that have a line of their own
 const kFigure = "p99"; // of histograms
 const kFigures = new Set(kNames.keys());
 const kMostWhere = 100;
+const kProcessId = /^(\d{1,20}\.\d{1,20}|file\.[0-9a-f]{1,16})$/;
 const kModes = new Set(["auto", "rate", "value"]);
 
 export function limited(name, value, otherwise = name === "top" ? kTop : kDefaults[name]) {
@@ -40,8 +42,9 @@ function unescaped(text) {
 
 const escapedKey = (key) => escaped(key).replace("%3A", ":");
 
-function familyParts({ family, by, top, where, figure }) {
+function familyParts({ family, by = null, top, where, figure, least }) {
   const parts = [escapedKey(family)];
+  if (least) parts.push("order=least");
   if (by !== null) parts.push(`by=${escaped(by)}`);
   if (top !== kTop) parts.push(`top=${top}`);
   for (const [name, value] of where) parts.push(`where=${escaped(name)}:${escaped(value)}`);
@@ -59,6 +62,8 @@ function readFamily([key, ...parts]) {
       read.top = limited("top", text);
     } else if (name === "figure" && kFigures.has(text)) {
       read.figure = text;
+    } else if (name === "order") {
+      read.least = text === "least";
     } else if (name === "where") {
       readWhere(text, read.where);
     }
@@ -108,6 +113,7 @@ export function toFragment(view) {
   const parts = view.plots.map(({ mode, zero, ...what }) => {
     if (what.table !== undefined) return `table=${tableParts(what).join(";")}`;
     const how = zero === null ? mode : `${mode},${zero ? "zero" : "fit"}`;
+    if (what.byProcess) return `byprocess=${[how, ...familyParts(what)].join(";")}`;
     if (what.family !== undefined) return `family=${[how, ...familyParts(what)].join(";")}`;
     return `plot=${[how, ...what.keys.map(escapedKey)].join(";")}`;
   });
@@ -116,12 +122,13 @@ export function toFragment(view) {
   for (const name of Object.keys(kDefaults)) {
     if (view[name] !== kDefaults[name]) parts.push(`${name}=${view[name]}`);
   }
+  if (view.only) parts.push(`only=${view.only}`);
   if (view.paused) parts.push("paused");
   return parts.join("&");
 }
 
 export function fromFragment(fragment) {
-  const view = { plots: [], search: "", open: [], paused: false, ...kDefaults };
+  const view = { plots: [], search: "", open: [], only: null, paused: false, ...kDefaults };
   for (const part of fragment.replace(/^#/, "").split("&")) {
     const [, name, value] = part.match(/^([a-z]+)=?([^]*)$/) ?? [];
     if (name === "plot") {
@@ -129,11 +136,13 @@ export function fromFragment(fragment) {
       const how = readHow(text);
       const known = keys.map(unescaped).filter((key) => key !== null);
       if (how && known.length > 0) view.plots.push({ ...how, keys: known });
-    } else if (name === "family") {
+    } else if (name === "family" || name === "byprocess") {
       const [text, ...parts] = value.split(";");
       const how = readHow(text);
       const family = readFamily(parts);
-      if (how && family) view.plots.push({ ...how, ...family });
+      if (how && family) view.plots.push({ ...how, ...family, ...(name === "byprocess" && { byProcess: true }) });
+    } else if (name === "only" && kProcessId.test(value)) {
+      view.only = value;
     } else if (name === "table") {
       const table = readTable(value.split(";"));
       if (table) view.plots.push(table);

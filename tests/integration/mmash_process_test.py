@@ -283,6 +283,31 @@ class MmashProcessTest(PageTest):
         self.assertEqual(self.processes(), [*reversed(usual[:3]), usual[3]])
         self.assertEqual(self.chip(), "")
 
+    def test_where_a_sum_and_a_count_are_there_the_mean_of_each_interval_is_a_series_too(self):
+        file = self.publish("app", writer.counter("job.time.sum", 500), writer.counter("job.time.count", 100), writer.counter("job.other.count", 1), with_sys=False)
+        self.publish("told", *writer.distribution("job.latency", [0.5]), writer.counter("job.latency.sum", 1), with_sys=False)
+        self.serve()
+        self.view("rate=100&open=job&open=job.time&open=job.latency&plot=auto;mean:job.time")
+        daemons.wait_until(lambda: "mean" in [row[0] for row in self.rows()], "the row beside sum and count")
+        # Not where a histogram tells more.
+        self.assertEqual(self.js("mmash.live.means.map((one) => one.label)"), ["job.time.mean"])
+        self.js("(mmash.live.paused = true)")
+        self.wait("mmash.live.state === 'paused'", "it stands")
+        file.incr("job.time.sum", 60)
+        file.incr("job.time.count", 3)
+        seen = lambda: {round(value, 6) for _, value in self.points()}
+        before = seen()
+        self.js("(mmash.live.paused = false)")
+        daemons.wait_until(lambda: seen() - before == {20}, "what came to 20 each")
+        # Where nothing was counted there is no mean.
+        daemons.wait_until(lambda: [row for row in self.rows() if row[0] == "mean" and row[1] == "–"], "no value in the next interval")
+        self.assertEqual(seen(), {20})
+        self.wait("location.hash.includes('plot=auto;mean:job.time')", "it is in the link")
+        self.js("document.getElementById('tree').focus()")
+        self.js("(globalThis.before = mmash.plots.plots.length)")
+        self.press(Keys.HOME, *[Keys.ARROW_DOWN] * [row[0] for row in self.rows()].index("mean"), "b")
+        self.assertEqual(self.js("mmash.plots.plots.length - before"), 0)
+
     def test_names_of_processes_are_text_and_break_no_answer(self):
         evil = '<img src=x onerror="document[`title`]=1">, 12345678901234567890, "x'.replace("/", "")
         self.publish(evil, writer.counter("hits", 2**60 + 1), with_sys=False)

@@ -53,7 +53,7 @@ export class ByProcess {
   // Asks once for all. {epoch, readings}: [member, value, time] for each process of each series; nothing is
   // wanted: null. `get(path)`: the text of an answer.
   async ask(get) {
-    const wanted = new Set([...this.#wanted()].map(this.#find).filter(Boolean));
+    const wanted = new Set([...this.#wanted()].map(this.#find).filter((series) => series?.id !== undefined));
     for (const key of this.#known.keys()) {
       if (!this.#find(key) || this.#turn - this.#known.get(key).turn > this.#slots()) this.#known.delete(key);
     }

@@ -2,6 +2,7 @@
 // wrong, it says so, tries again, and goes on where it was.
 import { computes, kNames } from "./distribution.js";
 import { Families, fullName } from "./families.js";
+import { Means } from "./means.js";
 
 const kProcessesMs = 2000; // how often processes are asked for, at most
 const kSeriesMs = 1000; // the same, for new series
@@ -83,6 +84,7 @@ export class Live extends EventTarget {
   #byLabel = new Map(); // the first one, by its full name, and by its label
   #byKindAndLabel = new Map(); // likewise
   #families = new Families();
+  #means = new Means();
   #epoch = null;
   #known = 0; // how many series the server has
   #seriesAt = -Infinity;
@@ -132,7 +134,12 @@ export class Live extends EventTarget {
 
   // By key; else, for links that outlive a change of kind, or were made before it was of a family, by name.
   find(key) {
-    return this.#byKey.get(key) ?? this.#byLabel.get(key.slice(key.indexOf(":") + 1));
+    return this.#byKey.get(key) ?? this.#means.find(key) ?? this.#byLabel.get(key.slice(key.indexOf(":") + 1));
+  }
+
+  // Means that the page makes of series.
+  get means() {
+    return this.#means.all;
   }
 
   // Undefined: nothing of it is there.
@@ -253,8 +260,9 @@ export class Live extends EventTarget {
       this.series.push(series);
       this.#families.add(series);
     }
-    const hidden = this.#findParts(answer.series);
-    if (anew || answer.series.length > 0) this.#tell("series", { added: answer.series, anew, hidden });
+    const { made, gone } = this.#means.add(answer.series, (key) => this.#byKey.get(key));
+    const hidden = this.#findParts(answer.series) || gone;
+    if (anew || answer.series.length > 0) this.#tell("series", { added: [...answer.series, ...made], anew, hidden });
   }
 
   // What the server computes from a distribution is of its interval between two scans, which is not this
@@ -309,6 +317,7 @@ export class Live extends EventTarget {
     this.#byLabel.clear();
     this.#byKindAndLabel.clear();
     this.#families.clear();
+    this.#means.clear();
     this.#processesAt = -Infinity;
   }
 

@@ -5,6 +5,7 @@ import { History } from "./history.js";
 import { shown } from "./labels.js";
 import { fromFragment, kDefaults, limited, toFragment } from "./link.js";
 import { Live } from "./live.js";
+import { sourcesOf } from "./means.js";
 import { OnlyProcess } from "./only_process.js";
 import { Plots } from "./plots.js";
 import { Problems } from "./problems.js";
@@ -53,9 +54,7 @@ const tree = new Tree({
 
 // What somebody looks at: rows in sight, and plots.
 function wantedSeries() {
-  const wanted = new Set(tree.inSight);
-  for (const series of plots.series) wanted.add(series.byProcess?.series ?? series.of ?? series);
-  return [...wanted];
+  return [...new Set([...tree.inSight, ...plots.series].flatMap(sourcesOf))];
 }
 
 // What is known is of other processes; only what is told of each stays.
@@ -75,7 +74,7 @@ live.addEventListener("series", ({ detail: { added, anew, hidden } }) => {
   // Labels are what they were: so what was plotted goes on.
   if (anew) history.breakRates();
   if (anew || hidden) tree.clear();
-  tree.add((hidden ? live.series : added).filter((series) => !series.hidden));
+  tree.add((hidden ? [...live.series, ...live.means] : added).filter((series) => !series.hidden));
   plots.nameAsFound();
   for (const plot of plots.plots) plot.write();
   showBlanks();
@@ -132,7 +131,7 @@ let glanceTimer = 0;
 function glanceSoon() {
   clearTimeout(glanceTimer);
   glanceTimer = setTimeout(() => {
-    live.glance(tree.inSight.filter((series) => !history.of(series)));
+    live.glance(tree.inSight.filter((series) => !history.of(series)).flatMap(sourcesOf));
   }, kSettleMs);
 }
 

@@ -74,6 +74,7 @@ export class Plots {
   showByProcess(key) {
     const series = this.#context.find(key);
     const family = (series?.of ?? series)?.key ?? key;
+    if (series?.mean) return null; // of it there is nothing by process
     const there = this.plots.find((plot) => plot instanceof FamilyPlot && plot.plain.byProcess && plot.plain.family === family);
     const plot = there ?? this.addFamily({ family, byProcess: true, ...(series?.of && { figure: series.part }) });
     plot.element.scrollIntoView({ block: "nearest" });

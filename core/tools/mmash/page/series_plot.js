@@ -53,7 +53,7 @@ export class SeriesPlot extends LineCard {
     });
     this.legend.replaceChildren(...this.#lines.map(({ line }) => line));
     this.legend.classList.toggle("single", this.keys.length === 1);
-    this.#byProcess.hidden = this.keys.length !== 1;
+    this.#byProcess.hidden = this.keys.length !== 1 || this.keys[0].startsWith("mean:");
     if (left <= 0) return;
     const note = child(this.legend, "li", "left-out");
     note.textContent = `${left} more are not drawn: a plot has ${kLines} lines at most`;

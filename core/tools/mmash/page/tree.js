@@ -292,7 +292,8 @@ export class Tree {
     if (!row) return;
     const { series, branch } = row;
     setText(part(".label"), shown(series ? fullName(series) : (branch.family?.label ?? branch.path), 2000));
-    part(".add-it").hidden = part(".by-process").hidden = !series;
+    part(".add-it").hidden = !series;
+    part(".by-process").hidden = !series || series.mean !== undefined;
     part(".table-it").hidden = !branch?.family;
     if (branch?.family) {
       const { kind, unit, help, names } = branch.family;

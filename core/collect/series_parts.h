@@ -40,7 +40,7 @@ class SeriesParts {
               std::span<const std::uint32_t> distributions = {});
 
   // The file is `holder`'s, too. He has an entry for each series: so holders are numbered from 0.
-  void add(FileKey file, std::size_t holder);
+  void add(FileKey key, std::size_t holder);
   [[nodiscard]] std::size_t holders() const { return holders_; }
 
   // `at`: the series' place in the list.
@@ -50,7 +50,7 @@ class SeriesParts {
   [[nodiscard]] bool holds_distribution(std::size_t holder, std::size_t at) const;
   [[nodiscard]] std::uint64_t count(std::size_t holder, std::size_t at) const;
   // Adds what the file has of it.
-  void add_buckets(FileKey file, std::size_t at, BucketCounts& into);
+  void add_buckets(FileKey key, std::size_t at, BucketCounts& into);
 
   // Of each series of the fold, by its index, who has it.
   static std::vector<std::uint8_t> who_has(const Fold& fold, std::span<const FileKey> files);
@@ -72,7 +72,7 @@ class SeriesParts {
     std::vector<std::vector<std::uint32_t>> histograms;  // by number: places
   };
   const Wanted& wanted(const BoundSeries& series);
-  static void add_value(const Fold& fold, FileKey file, std::uint32_t plan, bool integral,
+  static void add_value(const Fold& fold, FileKey key, std::uint32_t plan_number, bool integral,
                         Aggregate aggregate, Cell& cell);
 
   const Fold& fold_;

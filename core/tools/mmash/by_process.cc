@@ -15,13 +15,12 @@ namespace mmash {
 namespace {
 
 using mmstats::BucketCounts;
-using mmstats::OwnerState;
 using mmstats::SeriesParts;
 
 // Each of what is asked for once, and where it is.
-class Places {
+class AskedPlaces {
  public:
-  explicit Places(const AllAsked& asked) {
+  explicit AskedPlaces(const AllAsked& asked) {
     for (const auto& one : asked) {
       if (!one) {
         at_.push_back(0);
@@ -108,7 +107,7 @@ const WatchedProcess* ByProcess::find(std::string_view id) {
 }
 
 std::string ByProcess::all(const AllAsked& asked) {
-  const Places places(asked);
+  const AskedPlaces places(asked);
   SeriesParts parts(watch_.fold(), places.series, places.distributions);
   const auto& all = processes();
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -122,21 +121,18 @@ std::string ByProcess::all(const AllAsked& asked) {
     bool any = false;
     for (std::size_t at = 0; at < asked.size(); ++at) {
       if (at > 0) values += ", ";
-      if (!asked[at]) {
-        values += "null";
-      } else if (!asked[at]->is_distribution) {
+      const bool distribution = asked[at] && asked[at]->is_distribution;
+      if (asked[at] && !distribution) {
         const auto part = parts.part(i, places[at]);
         any = any || part.held;
         values += part_json(part);
-      } else if (!parts.holds_distribution(i, places[at])) {
-        values += "null";
+        continue;
+      }
+      any = any || (distribution && parts.holds_distribution(i, places[at]));
+      if (distribution && chosen.told(places[at], i)) {
+        add_buckets_of(values, parts, all[i], places[at]);
       } else {
-        any = true;
-        if (chosen.told(places[at], i)) {
-          add_buckets_of(values, parts, all[i], places[at]);
-        } else {
-          values += "null";
-        }
+        values += "null";
       }
     }
     if (!any) continue;
@@ -163,7 +159,7 @@ std::string ByProcess::all(const AllAsked& asked) {
 
 std::string ByProcess::one(std::string_view id, const AllAsked& asked) {
   const WatchedProcess* const process = find(id);
-  const Places places(asked);
+  const AskedPlaces places(asked);
   SeriesParts parts(watch_.fold(), places.series, places.distributions);
   if (process != nullptr) {
     for (const auto file : process->files) parts.add(file, 0);

@@ -16,11 +16,11 @@
 namespace mmash {
 
 // A series, or a distribution, of the watch. None: nothing has the id.
-struct Asked {
+struct AskedOne {
   bool is_distribution = false;
   std::uint32_t index = 0;
 };
-using AllAsked = std::vector<std::optional<Asked>>;
+using AllAsked = std::vector<std::optional<AskedOne>>;
 
 // What the watch knows anyway is told: no file is read for an answer. One thread at a time.
 class ByProcess {

@@ -235,7 +235,7 @@ std::string Live::head(bool with_series) const {
 }
 
 // None: nothing has the id.
-std::optional<Asked> Live::asked(std::size_t id) const {
+std::optional<AskedOne> Live::asked(std::size_t id) const {
   if (id >= listed_.size()) return std::nullopt;
   return listed_[id];
 }
@@ -245,7 +245,7 @@ bool Live::has_too_many(const AllAsked& all) {
   return static_cast<std::size_t>(std::ranges::count_if(all, is_distribution)) > kMaxDistributions;
 }
 
-void Live::add_value(std::string& json, const std::optional<Asked>& one) const {
+void Live::add_value(std::string& json, const std::optional<AskedOne>& one) const {
   if (!one) {
     json += "null";
   } else if (one->is_distribution) {

@@ -55,10 +55,10 @@ class Live {
 
  private:
   void list_new();
-  [[nodiscard]] std::optional<Asked> asked(std::size_t id) const;
+  [[nodiscard]] std::optional<AskedOne> asked(std::size_t id) const;
   [[nodiscard]] static bool has_too_many(const AllAsked& all);
   [[nodiscard]] std::string head(bool with_series) const;
-  void add_value(std::string& json, const std::optional<Asked>& one) const;
+  void add_value(std::string& json, const std::optional<AskedOne>& one) const;
   [[nodiscard]] std::string problems() const;
 
   std::string epoch_;  // as a JSON string
@@ -68,7 +68,7 @@ class Live {
   const mmstats::ScanReport* report_ = nullptr;
   std::chrono::steady_clock::time_point scanned_at_;
   std::chrono::system_clock::time_point time_;
-  std::vector<Asked> listed_;  // by id, which stays
+  std::vector<AskedOne> listed_;  // by id, which stays
   std::size_t series_listed_ = 0;
   std::vector<bool> distributions_listed_;
   mmstats::Processes processes_;

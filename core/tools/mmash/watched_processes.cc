@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "base/hash.h"
@@ -87,7 +88,8 @@ std::vector<WatchedProcess> watched_processes(const mmstats::Watch& watch) {
     process.id = process_id(process.pid, process.created, path);
     all.push_back(std::move(process));
   }
-  std::ranges::stable_sort(all, {}, &WatchedProcess::id);
+  std::ranges::sort(
+      all, [](const auto& a, const auto& b) { return std::tie(a.id, a.state) < std::tie(b.id, b.state); });
   // What is dead in part only is one process.
   std::vector<WatchedProcess> merged;
   merged.reserve(all.size());

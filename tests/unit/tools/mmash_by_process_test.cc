@@ -33,7 +33,7 @@ struct Watched {
     watch.scan(std::chrono::system_clock::now(), std::chrono::steady_clock::now());
     by_process.scanned();
   }
-  [[nodiscard]] Asked series(std::string_view name) const {
+  [[nodiscard]] AskedOne series(std::string_view name) const {
     const auto all = watch.series();
     for (std::uint32_t i = 0; i < all.size(); ++i) {
       if (all[i].name == name) return {.is_distribution = false, .index = i};
@@ -149,7 +149,7 @@ TEST_CASE("of histograms that are too many those with most values are told, and 
   }
   watched.scan();
   REQUIRE(watched.watch.distributions().size() == 1);
-  const json answer = watched.all({Asked{.is_distribution = true, .index = 0}});
+  const json answer = watched.all({AskedOne{.is_distribution = true, .index = 0}});
   CHECK(answer["processes"].size() == files);
   std::size_t told = 0;
   for (const auto& one : answer["processes"]) {

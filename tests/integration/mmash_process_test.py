@@ -241,6 +241,13 @@ class MmashProcessTest(PageTest):
         daemons.wait_until(lambda: self.chip() == "" and self.last() == 10000, "the sum again")
         self.choose(pid)
         daemons.wait_until(lambda: self.last() == 3000, "this one")
+        # In a pause there would be nothing of it.
+        self.press(Keys.ESCAPE)
+        self.press("p")
+        self.wait("mmash.live.state === 'paused'", "it stands")
+        self.choose(pid)
+        self.wait("mmash.live.state === 'live'", "it goes on")
+        daemons.wait_until(lambda: self.last() == 3000, "this one")
         # One that ends, and one that is gone, say so.
         process, file = workers[2]
         process.kill()

@@ -50,14 +50,14 @@ export class ByProcess {
     return known.family;
   }
 
-  // Asks once for all. {epoch, readings}: [member, value, time] for each process of each series; nothing is
-  // wanted: null. `get(path)`: the text of an answer.
-  async ask(get) {
+  // Asks once for all: [member, value, time] for each process of each series. `get(path)`: the text of an answer;
+  // those of another epoch are of other series.
+  async ask(get, epoch) {
     const wanted = new Set([...this.#wanted()].map(this.#find).filter((series) => series?.id !== undefined));
     for (const key of this.#known.keys()) {
       if (!this.#find(key) || this.#turn - this.#known.get(key).turn > this.#slots()) this.#known.delete(key);
     }
-    if (wanted.size === 0) return null;
+    if (wanted.size === 0) return [];
     this.#turn++;
     const sorted = [...wanted].sort((a, b) => a.id - b.id);
     const lists = [];
@@ -65,8 +65,8 @@ export class ByProcess {
     const answers = await Promise.all(
       lists.map(async (list) => JSON.parse(withWholeNumbers(await get(`/live/by_process?ids=${idRanges(list.map(({ id }) => id))}`)))),
     );
-    const readings = answers.flatMap((answer, at) => lists[at].flatMap((series, place) => this.#take(series, place, answer)));
-    return { epoch: answers[0].epoch, readings };
+    if (answers.some((answer) => answer.epoch !== epoch)) return [];
+    return answers.flatMap((answer, at) => lists[at].flatMap((series, place) => this.#take(series, place, answer)));
   }
 
   #know(key) {

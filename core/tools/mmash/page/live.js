@@ -96,9 +96,9 @@ export class Live extends EventTarget {
   #busy = false;
   #again = false; // something changed while it was busy
 
-  // `wanted()`: the series to ask values of; `hasPlots()`: whether a page that is not seen goes on; `more(get)`:
-  // asks at each tick for other readings, {epoch, readings} or null.
-  constructor(wanted, hasPlots, more = async () => null) {
+  // `wanted()`: the series to ask values of; `hasPlots()`: whether a page that is not seen goes on; `more(get, epoch)`:
+  // asks at each tick for other readings, of this life of the server: [series, value, time].
+  constructor(wanted, hasPlots, more = async () => []) {
     super();
     this.#wanted = wanted;
     this.#hasPlots = hasPlots;
@@ -207,13 +207,13 @@ export class Live extends EventTarget {
     const wanted = this.#wanted();
     if (wanted.length > 0) {
       const only = this.#only;
-      const [answer, more] = await Promise.all([this.#values(wanted), this.#more((path) => this.#get(path))]);
+      const [answer, more] = await Promise.all([this.#values(wanted), this.#more((path) => this.#get(path), this.#epoch)]);
       if (answer.epoch !== this.#epoch) {
         this.#startOver();
         return 0;
       }
       if (only !== this.#only) return 0; // it was chosen meanwhile
-      if (more?.epoch === this.#epoch) answer.readings.push(...more.readings);
+      answer.readings.push(...more);
       this.#known = answer.series;
       this.#enter("live");
       this.#tell("values", { ...answer, interval: this.#intervalMs / 1000 });

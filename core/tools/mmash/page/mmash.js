@@ -24,7 +24,7 @@ const history = new History(settings.history);
 // ---- the parts ----
 
 const byProcess = new ByProcess({ wanted: () => plots.byProcess, find: (key) => live.find(key), slots: () => history.slots });
-const live = new Live(wantedSeries, () => plots.plots.length > 0, (get) => byProcess.ask(get));
+const live = new Live(wantedSeries, () => plots.plots.length > 0, (...how) => byProcess.ask(...how));
 const plots = new Plots(byId("plots"), { find: (key) => live.find(key), findFamily: (key) => live.findFamily(key), byProcess, history, settings, changed: viewChanged, wake: () => live.wake() });
 const only = new OnlyProcess(byId("only"), showOnly);
 const processes = new Processes(byId("processes"), byId("process-count"), (id) => only.choose(id));
@@ -64,6 +64,8 @@ function showOnly() {
   processes.chosen = only.id;
   only.know(processes.find(only.id));
   plots.draw();
+  // There is nothing of it yet.
+  if (live.paused) pause(false);
   live.only = only.id;
   viewChanged();
 }

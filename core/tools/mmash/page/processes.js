@@ -30,7 +30,7 @@ function makeRow() {
   for (const name of ["command", "pid", "age", "files", "state"]) {
     const cell = document.createElement("span");
     cell.className = name;
-    cell.setAttribute("role", "cell");
+    cell.setAttribute("role", "gridcell");
     row.parts[name] = cell;
     row.append(cell);
   }

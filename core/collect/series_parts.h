@@ -8,11 +8,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <span>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "base/keyed_hash.h"
 #include "collect/accumulator.h"
 #include "collect/bound_series.h"
 #include "collect/bucket_counts.h"
@@ -78,9 +80,9 @@ class SeriesParts {
   const Fold& fold_;
   std::vector<std::uint32_t> series_;
   std::vector<std::uint32_t> distributions_;
-  std::unordered_map<std::uint32_t, std::uint32_t> place_;               // of a series
-  std::unordered_map<std::uint32_t, std::uint32_t> distribution_place_;  // likewise
-  std::unordered_map<const BoundSeries*, Wanted> wanted_;
+  std::unordered_map<std::uint32_t, std::uint32_t, KeyedNumberHash> place_;               // of a series
+  std::unordered_map<std::uint32_t, std::uint32_t, KeyedNumberHash> distribution_place_;  // likewise
+  std::map<const BoundSeries*, Wanted> wanted_;
   std::size_t holders_ = 0;
   std::vector<Cell> cells_;       // by holder, and by place
   std::vector<Counted> counted_;  // of distributions, likewise

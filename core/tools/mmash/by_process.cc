@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/keyed_hash.h"
 #include "collect/bucket_counts.h"
 #include "collect/distributions.h"
 #include "collect/series_parts.h"
@@ -39,8 +40,8 @@ class AskedPlaces {
   [[nodiscard]] std::size_t operator[](std::size_t asked) const { return at_[asked]; }
 
  private:
-  std::unordered_map<std::uint32_t, std::size_t> series_at_;
-  std::unordered_map<std::uint32_t, std::size_t> distribution_at_;
+  std::unordered_map<std::uint32_t, std::size_t, mmstats::KeyedNumberHash> series_at_;
+  std::unordered_map<std::uint32_t, std::size_t, mmstats::KeyedNumberHash> distribution_at_;
   std::vector<std::size_t> at_;
 };
 

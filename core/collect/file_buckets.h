@@ -39,6 +39,15 @@ class FileBuckets {
   template <class Add>
   std::size_t accept(const std::byte* older, const std::byte* newer, std::uint64_t& resets, Add&& add);
 
+  // Calls one(histogram, power, bits, counts) for each field that is there, with what was counted in it.
+  template <class One>
+  void visit(One&& one) const {
+    for (const Entry& entry : entries_) {
+      if (entry.at != 0)
+        one(entry.histogram, std::uint32_t{entry.power}, unsigned{entry.bits}, last_.data() + entry.first);
+    }
+  }
+
   // Bytes, about.
   [[nodiscard]] std::size_t memory() const {
     return sizeof *this + sizeof(FileRange) * ranges_.size() + sizeof(Entry) * entries_.size() +

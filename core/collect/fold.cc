@@ -41,7 +41,7 @@ Fold::Impl::Impl(Rules rules_, FoldLimits limits_, OwnerOf owner_of_)
 
 void Fold::Impl::read(FileKey key, const std::string& path, ByteSource& bytes, bool last_time) {
   File& file = files[key];
-  file.settled_dead = false;
+  file.settled_dead = file.gives_gauges = false;
   reading.work += work::kFile;
   auto outcome = file.layout && reading.read(*file.layout, file.known_buckets(), file.mark, bytes)
                      ? take(file, bytes)
@@ -69,9 +69,13 @@ void Fold::Impl::read(FileKey key, const std::string& path, ByteSource& bytes, b
   if (last_time) return;
   ask_owner(key, bytes, changed);
   if (file.series->refused > 0 && table.may_have_room(file.user)) bind_refused(file);
-  if (file.owner != OwnerState::kDead && file.layout->has_thread(reading.newest())) {
-    file.ledger.add_gauges(*file.layout, file.series->indices, table);
-  }
+  file.has_thread = file.layout->has_thread(reading.newest());
+  add_gauges(file);
+}
+
+void Fold::Impl::add_gauges(File& file) {
+  file.gives_gauges = file.owner != OwnerState::kDead && file.has_thread;
+  if (file.gives_gauges) file.ledger.add_gauges(*file.layout, file.series->indices, table);
 }
 
 // Asks about the owner before the gauges count: one that wrote since the last scan may be dead by now.
@@ -295,12 +299,13 @@ const Error* Fold::read(FileKey key, const std::string& path, ByteSource& bytes)
 
 const Error* Fold::keep(FileKey key, const std::string& path) {
   auto& file = impl_->file(key);
-  file.settled_dead = false;
+  file.settled_dead = file.gives_gauges = false;
   file.was_kept = file.was_kept || !file.layout;
   const bool good = !file.error || file.error->kind == ErrorKind::kDamaged;
-  if (file.layout && good && file.owner != OwnerState::kDead) {
-    file.ledger.add_gauges(*file.layout, file.series->indices, impl_->table);
-    impl_->reading.work += work::kValue * (file.layout->plans().size() - file.layout->counters());
+  if (file.layout && good) {
+    impl_->add_gauges(file);
+    if (file.gives_gauges)
+      impl_->reading.work += work::kValue * (file.layout->plans().size() - file.layout->counters());
   }
   return file.layout || file.error ? impl_->end_read(file, path) : nullptr;
 }
@@ -346,6 +351,12 @@ const FoldStats& Fold::stats() const { return impl_->stats; }
 std::optional<steady_clock::time_point> Fold::dead_since(FileKey key) const {
   if (key >= impl_->files.size() || !impl_->files[key].settled_dead) return std::nullopt;
   return impl_->files[key].dead_since;
+}
+
+std::optional<FileOwner> Fold::owner(FileKey key) const {
+  if (key >= impl_->files.size() || !impl_->files[key].layout) return std::nullopt;
+  const Impl::File& file = impl_->files[key];
+  return FileOwner{.owner = file.layout->owner(file.mark), .state = file.owner};
 }
 
 std::vector<std::string> Fold::take_notices() { return std::exchange(impl_->table.notices, {}); }

@@ -122,6 +122,12 @@ struct FoldStats {
 
 struct Distribution;
 
+// Who a file says that it is of, and what became of him, as of the last scan.
+struct FileOwner {
+  Owner owner;
+  OwnerState state = OwnerState::kUnknown;
+};
+
 class Fold {
  public:
   struct OwnerQuestion {
@@ -177,10 +183,14 @@ class Fold {
   // last byte and may be removed. None: that is not so, or was not so at an earlier scan.
   [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> dead_since(FileKey key) const;
 
+  // None: nothing of the file counts. Which values of series are its: see SeriesParts.
+  [[nodiscard]] std::optional<FileOwner> owner(FileKey key) const;
+
   // What is to be told beside what is wrong with files: one line each, each once. Empty after the call.
   std::vector<std::string> take_notices();
 
  private:
+  friend class SeriesParts;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

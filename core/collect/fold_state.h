@@ -43,6 +43,8 @@ struct Fold::Impl {
     bool owner_asked = false;
     bool was_kept = false;  // before it was read for the first time
     bool was_read = false;
+    bool has_thread = true;     // as Layout::has_thread, at the last reading
+    bool gives_gauges = false;  // its gauges count at this scan
     // Found dead at each scan since.
     std::optional<std::chrono::steady_clock::time_point> dead_since;
     bool settled_dead = false;  // at this scan and an earlier one, and nothing changed between
@@ -111,6 +113,7 @@ struct Fold::Impl {
   void bind_refused(const File& file);
   const Error* end_read(const File& file, const std::string& path);
   void ask_owner(FileKey key, ByteSource& bytes, bool changed);
+  void add_gauges(File& file);
 };
 
 }  // namespace mmstats

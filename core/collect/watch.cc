@@ -364,5 +364,8 @@ std::span<const std::unique_ptr<Distribution>> Watch::distributions() const {
 }
 const FoldStats& Watch::stats() const { return impl_->fold.stats(); }
 std::size_t Watch::files() const { return impl_->discovery.files().size(); }
+std::span<const FileKey> Watch::known_files() const { return impl_->discovery.files(); }
+const std::string& Watch::path(FileKey file) const { return impl_->discovery.path(file); }
+const Fold& Watch::fold() const { return impl_->fold; }
 
 }  // namespace mmstats

@@ -102,6 +102,10 @@ class Watch {
   [[nodiscard]] std::span<const std::unique_ptr<Distribution>> distributions() const;
   [[nodiscard]] const FoldStats& stats() const;
   [[nodiscard]] std::size_t files() const;  // known
+  // Those, until the next scan; and where one is.
+  [[nodiscard]] std::span<const FileKey> known_files() const;
+  [[nodiscard]] const std::string& path(FileKey file) const;
+  [[nodiscard]] const Fold& fold() const;
 
  private:
   struct Impl;

@@ -228,6 +228,152 @@ class MmashTest(unittest.TestCase):
         self.assertEqual(server.get(f"/live/values?ids={many}")[0], 400)
         self.assertEqual(len(server.json(f"/live/values?ids={many.rpartition(',')[0]}")["values"]), 256)
 
+    # ---- by process
+
+    def sleeper(self):
+        """A process that lives until the test ends."""
+        process = subprocess.Popen(["sleep", "infinity"])
+
+        def end():
+            process.kill()
+            process.wait()
+
+        self.addCleanup(end)
+        return process
+
+    def ids(self, server):
+        return {one["label"]: one["id"] for one in server.json("/live/series")["series"] if one["kind"] in ("counter", "gauge", "histogram")}
+
+    def by_process(self, server, *ids):
+        """pid -> (its state, its values), and the whole answer"""
+        answer = server.json(f"/live/by_process?ids={','.join(map(str, ids))}")
+        return {one["pid"]: (one["state"], one["values"]) for one in answer["processes"]}, answer
+
+    def test_series_by_process_are_what_the_files_of_each_hold_and_grow_as_the_series_does(self):
+        server = self.start()
+        one, other = self.sleeper(), self.sleeper()
+        with subprocess.Popen(["true"]) as gone:
+            gone.wait()
+        soon = time.time() + 1
+        publish = lambda name, pid, hits, load, values: self.publish(
+            f"{name}.mmstats", writer.counter("hits", hits), writer.gauge("load", load), *writer.distribution("web.latency", values, powers=(-1,)), pid=pid, created=soon
+        )
+        first = publish(f"web-{one.pid}-1", one.pid, 2**62, 1.0, [0.5])
+        second = publish(f"web-{one.pid}-2", one.pid, 5, 3.0, [0.5, 0.75])
+        third = publish(f"web-{other.pid}", other.pid, 7, float("nan"), [])
+        dead = publish(f"job-{gone.pid}", gone.pid, 9, 8.0, [0.5])
+        dead.close()
+        self.publish("elsewhere.mmstats", writer.counter("other", 1))
+        ids = self.ids(server)
+        wanted = [ids["hits"], ids["load"], ids["web.latency"], 4_000_000]
+        half, three_quarters = 29 * 32, 29 * 32 + 16
+        daemons.wait_until(lambda: self.by_process(server, *wanted)[0].get(gone.pid, [""])[0] == "dead", "who has ended")
+        told, answer = self.by_process(server, *wanted)
+        self.assertEqual(told, {
+            one.pid: ("alive", [2**62 + 5, 2, [half, 2, three_quarters, 1], None]),
+            other.pid: ("alive", [7, None, [], None]),
+            gone.pid: ("dead", [9, None, [half, 1], None]),
+        })
+        self.assertLess(abs(answer["time"] - time.time()), 60)
+        self.assertEqual(answer["epoch"], server.json("/live/series")["epoch"])
+        # The ids are those of the list of processes, and give each alone.
+        listed = {process["pid"]: process["id"] for process in server.json("/live/processes")["processes"]}
+        self.assertEqual({process["pid"]: process["id"] for process in answer["processes"]}.items() - listed.items(), set())
+        alone = server.json(f"/live/values?ids={','.join(map(str, wanted))}&process={listed[one.pid]}")
+        self.assertEqual(alone["values"], told[one.pid][1])
+        self.assertEqual({name: alone["process"][name] for name in ("id", "command", "pid", "state")}, {"id": listed[one.pid], "command": "web", "pid": one.pid, "state": "alive"})
+        nobody = server.json(f"/live/values?ids={ids['hits']}&process=1.1")
+        self.assertEqual((nobody["process"], nobody["values"]), (None, [None]))
+        # Over an interval the processes gain what the series gains; what went before is in the total alone.
+        total = lambda: server.json(f"/live/values?ids={ids['hits']}")["values"][0]
+        parts = lambda: sum(values[0] for _, values in self.by_process(server, ids["hits"])[0].values())
+        buckets = lambda: server.json(f"/live/values?ids={ids['web.latency']}")["values"][0]
+        before, parts_before = total(), parts()
+        self.assertEqual(before, parts_before)
+        for file, more in ((first, 3), (second, 40), (third, 500)):
+            file.incr("hits", more)
+            file.add("web.latency", [0.5] * more)
+        daemons.wait_until(lambda: total() == before + 543, "what came")
+        self.assertEqual(parts(), parts_before + 543)
+        of_each = [values[0] for _, values in self.by_process(server, ids["web.latency"])[0].values()]
+        self.assertEqual(buckets(), [half, sum(dict(zip(one[::2], one[1::2])).get(half, 0) for one in of_each), three_quarters, 1])
+        os.unlink(dead.path)
+        third.remove()
+        daemons.wait_until(lambda: set(self.by_process(server, ids["hits"])[0]) == {one.pid}, "whose files are gone is not told")
+        self.assertEqual((total(), parts()), (before + 543, before + 543 - 9 - 507))
+
+    def test_a_gauge_whose_processes_have_ended_is_told(self):
+        server = self.start()
+        with subprocess.Popen(["true"]) as gone:
+            gone.wait()
+        self.publish("gone.mmstats", writer.counter("hits", 1), writer.gauge("load", 1.0), writer.gauge("both", 1.0), pid=gone.pid).close()
+        self.publish("here.mmstats", writer.gauge("both", float("nan")), writer.gauge("none", float("nan")))
+        ids = self.ids(server)
+        ask = lambda: server.json(f"/live/values?ids={ids['hits']},{ids['both']},{ids['load']},{ids['none']}")
+        daemons.wait_until(lambda: ask().get("ended") == [2], "the gauge that nobody alive has")
+        self.assertEqual(ask()["values"], [1, None, None, None])
+
+    def test_series_by_process_follow_rules_of_labels_and_removed_fields(self):
+        server = self.start("--labels", r"web\.status\.(?P<status>[0-9]+)")
+        file = self.publish("a.mmstats", writer.Field("web.status.404", " Q", True, 3), writer.Field("web.status.200", " Q", True, 4), with_sys=False)
+        self.publish("b.mmstats", writer.counter("web.status.200", 5), with_sys=False)
+        series = server.json("/live/series")["series"]
+        ids = {one["dimensions"]["status"]: one["id"] for one in series}
+        ask = lambda: sorted((one["command"], one["values"]) for one in server.json(f"/live/by_process?ids={ids['200']},{ids['404']}")["processes"])
+        self.assertEqual(ask(), [("a", [4, 3]), ("b", [5, None])])
+        file.set_removed("web.status.404")
+        daemons.wait_until(lambda: ask() == [("a", [4, None]), ("b", [5, None])], "it is removed")
+
+    def test_lists_of_ids_by_process_and_ids_of_processes(self):
+        server = self.start()
+        self.publish("a.mmstats", writer.counter("a", 1))
+        server.json("/live/series")
+        self.assertEqual(len(server.json("/live/by_process?ids=0-23")["processes"]), 1)
+        self.assertEqual(server.json("/live/by_process?ids=18446744073709551615")["processes"], [])
+        for query in ("", "?ids=", "?ids=x", "?ids=0-24", "?ids=1,", "?ids=2-1", "?ids=-1", "?ids=99999999999999999999", "?id=0"):
+            status, _, body = server.get(f"/live/by_process{query}")
+            self.assertEqual((status, json.loads(body)), (400, {"error": "ids is no list like 0-9,12 of 1 to 24 numbers as /live/series has them"}), query)
+        for text in ("", "1", "1.", "x.1", "1.2.3", "file.", "file.x", "1.-1", "0" * 100 + ".1", "%00", "..%2F1"):
+            status, _, body = server.get(f"/live/values?ids=0&process={text}")
+            self.assertEqual((status, json.loads(body)), (400, {"error": "process is no id as /live/processes has them"}), text)
+
+    def test_a_request_by_process_reads_no_file_a_second_time(self):
+        server = self.start()
+        garbage = random.Random(7)
+        for at in range(300):
+            self.publish(f"worker-{at}.mmstats", writer.counter("hits", at), writer.gauge("load", 1.0), *writer.distribution("latency", [0.5]), pid=2**22 + 1 + at)
+            path = pathlib.Path(self.folder, f"bad-{at}.mmstats")
+            path.write_bytes(b"\x01" + garbage.randbytes(garbage.randrange(200)) if at % 2 else pathlib.Path(self.folder, f"worker-{at}.mmstats").read_bytes()[: garbage.randrange(400)])
+        ids = self.ids(server)
+
+        def reads(target):
+            """System calls that read, of the server, for one request that needs a scan, as scans are shared for a moment."""
+            count = lambda: int(re.search(r"^syscr: (\d+)$", pathlib.Path(f"/proc/{server.pid}/io").read_text(), re.M)[1])
+            scanned = server.json(target)["time"]
+            while True:
+                before = count()
+                if server.json(target)["time"] != scanned:
+                    return count() - before
+
+        wanted = f"{ids['hits']},{ids['load']},{ids['latency']}"
+        for _ in range(3):  # until the owners are known
+            reads(f"/live/values?ids={wanted}")
+        usual = max(reads(f"/live/values?ids={wanted}") for _ in range(3))
+        self.assertGreater(usual, 300)
+        # But for what asks again who lives.
+        self.assertLess(min(reads(f"/live/by_process?ids={wanted}") for _ in range(3)), usual * 1.1)
+        self.assertLess(min(reads(f"/live/values?ids={wanted}&process=1.1") for _ in range(3)), usual * 1.1)
+        # Of histograms that are too many the others are told together: nothing is lost.
+        answer = server.json(f"/live/by_process?ids={wanted}")
+        told = [one["values"] for one in answer["processes"] if one["pid"] != 0]  # but for what is left of bad ones
+        self.assertEqual(len(told), 300)
+        self.assertEqual(sum(values[0] for values in told), sum(range(300)))
+        lists = [values[2] for values in told if values[2] is not None]
+        self.assertEqual(len(lists), 256)
+        rest = answer["rest"]
+        self.assertEqual(sum(one[1] for one in [*lists, rest[2]]), 300)
+        self.assertEqual(rest[:2], [None, None])
+
     def test_health(self):
         server = self.start()
         self.publish("a.mmstats", writer.counter("a", 1))

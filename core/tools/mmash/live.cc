@@ -29,6 +29,7 @@ using std::chrono::system_clock;
 
 constexpr std::chrono::seconds kProcessesShare{1};
 constexpr std::size_t kProblemBytes = 1000;  // of one's text
+constexpr std::string_view kNoProcessId = "process is no id as /live/processes has them";
 
 struct IdRange {
   std::size_t first = 0;
@@ -114,7 +115,8 @@ std::string where(const std::vector<std::string>& globs) {
 Live::Live(const std::vector<std::string>& globs, mmstats::Rules rules)
     : epoch_(new_epoch()),
       where_(where(globs)),
-      watch_({.globs = globs, .discovery = {}, .fold = {}, .show_standing = true}, std::move(rules)) {}
+      watch_({.globs = globs, .discovery = {}, .fold = {}, .show_standing = true}, std::move(rules)),
+      by_process_(watch_) {}
 
 bool Live::scan() {
   const auto now = steady_clock::now();
@@ -122,6 +124,7 @@ bool Live::scan() {
   scanned_at_ = now;
   time_ = system_clock::now();
   report_ = &watch_.scan(time_, now);
+  by_process_.scanned();
   list_new();
   return true;
 }
@@ -175,34 +178,80 @@ Response Live::values(const Request& request) {
   if (!ranges) {
     return error_response(400, fmt::format("ids is no list like 0-9,12 of at most {} numbers", kMaxIds));
   }
-  // In one piece, as the next scan may come before the client takes a second one.
-  std::string body = fmt::format(R"({{"epoch": {}, "time": {}, "series": {}, "values": [)", epoch_,
-                                 mmstats::float_text(unix_seconds(time_)), listed_.size());
-  bool first = true;
-  std::size_t distributions = 0;
+  AllAsked all;
   for (const auto& range : *ranges) {
-    for (std::size_t i = 0; i < range.count; ++i) {
-      if (!std::exchange(first, false)) body += ", ";
-      // Added only to what is there: else the sum may be too large.
-      const std::size_t id = range.first < listed_.size() ? range.first + i : listed_.size();
-      const bool distribution = id < listed_.size() && listed_[id].is_distribution;
-      if (distribution && ++distributions > kMaxDistributions) {
-        return error_response(400, fmt::format("ids has more than {} histograms", kMaxDistributions));
-      }
-      add_value(body, id);
-    }
+    // Added only to what is there: else the sum may be too large.
+    for (std::size_t i = 0; i < range.count; ++i)
+      all.push_back(range.first < listed_.size() ? asked(range.first + i) : std::nullopt);
   }
-  return json_response(std::move(body += "]}"));
+  if (has_too_many(all)) {
+    return error_response(400, fmt::format("ids has more than {} histograms", kMaxDistributions));
+  }
+  const auto* process = request.parameter("process");
+  if (process != nullptr && !is_process_id(*process)) return error_response(400, kNoProcessId);
+  // In one piece, as the next scan may come before the client takes a second one.
+  std::string body = head(true);
+  if (process != nullptr) {
+    body += by_process_.one(*process, all);
+  } else {
+    body += R"("values": [)";
+    for (std::size_t at = 0; at < all.size(); ++at) {
+      if (at > 0) body += ", ";
+      add_value(body, all[at]);
+    }
+    body += ']';
+  }
+  const auto ended = by_process_.ended(all, process != nullptr ? *process : "");
+  for (const std::size_t at : ended) {
+    body += fmt::format("{}{}", at == ended.front() ? R"(, "ended": [)" : ", ", at);
+  }
+  if (!ended.empty()) body += ']';
+  return json_response(std::move(body += '}'));
 }
 
-// null: nothing has the id.
-void Live::add_value(std::string& json, std::size_t id) const {
-  if (id >= listed_.size()) {
+Response Live::by_process(const Request& request) {
+  const auto* text = request.parameter("ids");
+  const auto ranges = read_ids(text == nullptr ? "" : *text);
+  AllAsked all;
+  std::size_t ids = 0;
+  for (const auto& range : ranges.value_or(std::vector<IdRange>{})) ids += range.count;
+  if (!ranges || ids == 0 || ids > kMaxByProcess) {
+    return error_response(
+        400,
+        fmt::format("ids is no list like 0-9,12 of 1 to {} numbers as /live/series has them", kMaxByProcess));
+  }
+  for (const auto& range : *ranges) {
+    for (std::size_t i = 0; i < range.count; ++i)
+      all.push_back(range.first < listed_.size() ? asked(range.first + i) : std::nullopt);
+  }
+  return json_response(head(false) + by_process_.all(all) + '}');
+}
+
+// The beginning of an answer that is of the last scan.
+std::string Live::head(bool with_series) const {
+  const auto series = with_series ? fmt::format(R"("series": {}, )", listed_.size()) : std::string();
+  return fmt::format(R"({{"epoch": {}, "time": {}, {})", epoch_, mmstats::float_text(unix_seconds(time_)),
+                     series);
+}
+
+// None: nothing has the id.
+std::optional<AskedOne> Live::asked(std::size_t id) const {
+  if (id >= listed_.size()) return std::nullopt;
+  return listed_[id];
+}
+
+bool Live::has_too_many(const AllAsked& all) {
+  const auto is_distribution = [](const auto& one) { return one && one->is_distribution; };
+  return static_cast<std::size_t>(std::ranges::count_if(all, is_distribution)) > kMaxDistributions;
+}
+
+void Live::add_value(std::string& json, const std::optional<AskedOne>& one) const {
+  if (!one) {
     json += "null";
-  } else if (const auto [is_distribution, index] = listed_[id]; is_distribution) {
-    add_buckets(json, watch_.distributions()[index]->total);
+  } else if (one->is_distribution) {
+    add_buckets(json, watch_.distributions()[one->index]->total);
   } else {
-    json += value_json(watch_.series()[index]);
+    json += value_json(watch_.series()[one->index]);
   }
 }
 
@@ -254,10 +303,10 @@ Response Live::processes(Files& files) {
     std::ranges::sort(labels);
     const auto repeated = std::unique(labels.begin(), labels.end());
     processes_json_ += fmt::format(
-        R"({{"command": {}, "pid": {}, "created": {}, "files": {}, "state": "{}", "labels": {}}})",
-        json_string(command), process.id.pid,
-        std::isfinite(process.created) ? mmstats::float_text(process.created) : "0", process.files,
-        to_string(process.state), repeated - labels.begin());
+        R"({{"id": {}, "command": {}, "pid": {}, "created": {}, "files": {}, "state": "{}", "labels": {}}})",
+        json_string(process_id(process.id.pid, process.created, process.id.path)), json_string(command),
+        process.id.pid, std::isfinite(process.created) ? mmstats::float_text(process.created) : "0",
+        process.files, to_string(process.state), repeated - labels.begin());
   }
   processes_json_ += "], " + problems() + "}";
   processes_at_ = now;

@@ -4,11 +4,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "collect/processes.h"
 #include "collect/watch.h"
+#include "tools/mmash/by_process.h"
 #include "tools/mmash/files.h"
 #include "tools/mmash/http.h"
 
@@ -21,6 +23,7 @@ class Live {
   static constexpr std::size_t kMaxIds = 100'000;  // in one request for values
   // Of these: the buckets of one may take tens of kilobytes.
   static constexpr std::size_t kMaxDistributions = 256;
+  static constexpr std::size_t kMaxByProcess = 24;  // ids: each is told of every process
 
   Live(const std::vector<std::string>& globs, mmstats::Rules rules);
 
@@ -32,7 +35,7 @@ class Live {
   [[nodiscard]] std::chrono::steady_clock::time_point scanned_at() const { return scanned_at_; }
   [[nodiscard]] std::chrono::steady_clock::duration since_scan() const;  // 0: there was none
 
-  // The three below: core/tools/mmash/page has the other end. They scan().
+  // The four below: core/tools/mmash/page has the other end. They scan().
   // {"epoch": E, "series": [{"id", "label", "kind", "unit", "help"}, ...]}: those that have an id from `from`
   // on. One of a family has two members more: "family", and "dimensions" {NAME: VALUE, ...} in their order.
   // The kind "histogram" is a distribution over all workers; what is computed of it are series, too.
@@ -40,27 +43,32 @@ class Live {
   // {"epoch": E, "time": T, "series": how many have an id, "values": [...]}: of each of `ids` a number, null
   // where there is none, or of a distribution [bucket, count, ...]: how many values there were ever in each
   // bucket that has some, ascending. The least value of bucket b is 2^(-30 + b div 32) * (1 + b mod 32 / 32).
+  // "ended", if there are any: where in `values` there is none because all processes that had one have ended.
+  // With `process`, an id as processes() has it: what the files of this one hold now, and "process": who it
+  // is, or null.
   Response values(const Request& request);
+  // {"epoch", "time", "processes": [{"id", "command", "pid", "created", "state", "values": [...]}, ...]}: of
+  // each of `ids`, what the files of each process hold now: as values(), and see ByProcess.
+  Response by_process(const Request& request);
   // Reads `files`, once a second at most.
   Response processes(Files& files);
 
  private:
-  // What has an id, which stays: one of the watch's series or of its distributions.
-  struct Listed {
-    bool is_distribution = false;
-    std::uint32_t index = 0;
-  };
   void list_new();
-  void add_value(std::string& json, std::size_t id) const;
+  [[nodiscard]] std::optional<AskedOne> asked(std::size_t id) const;
+  [[nodiscard]] static bool has_too_many(const AllAsked& all);
+  [[nodiscard]] std::string head(bool with_series) const;
+  void add_value(std::string& json, const std::optional<AskedOne>& one) const;
   [[nodiscard]] std::string problems() const;
 
   std::string epoch_;  // as a JSON string
   std::string where_;  // JSON members that tell the machine and the globs
   mmstats::Watch watch_;
+  ByProcess by_process_;
   const mmstats::ScanReport* report_ = nullptr;
   std::chrono::steady_clock::time_point scanned_at_;
   std::chrono::system_clock::time_point time_;
-  std::vector<Listed> listed_;  // by id
+  std::vector<AskedOne> listed_;  // by id, which stays
   std::size_t series_listed_ = 0;
   std::vector<bool> distributions_listed_;
   mmstats::Processes processes_;

@@ -122,6 +122,10 @@ Response Site::route(const Request& request) {
     scan();
     return live_.values(request);
   }
+  if (path == "/live/by_process") {
+    scan();
+    return live_.by_process(request);
+  }
   if (path == "/live/processes") {
     scan();
     return live_.processes(files_);

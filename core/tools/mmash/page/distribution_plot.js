@@ -1,5 +1,6 @@
 // A plot of one distribution: percentiles of each interval as lines, and below them all its values as a
 // heatmap. Where there was no value there is a gap.
+import { byProcessButton } from "./by_process.js";
 import { child, setText } from "./card.js";
 import { kNames } from "./distribution.js";
 import { fullName } from "./families.js";
@@ -23,6 +24,7 @@ export class DistributionPlot extends LineCard {
     super(plots, context, how);
     this.hidden = new Set((how.hide ?? []).map((at) => kLines[at]).filter(Boolean));
     this.element.classList.add("distribution");
+    this.tools.prepend(byProcessButton(this));
     this.heatmap = new Heatmap(this.element, (milliseconds) => plots.point(milliseconds));
     this.addBelow(this.heatmap.element);
     this.#parts = [...kNames].map(([part, name]) => {

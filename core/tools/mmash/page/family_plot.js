@@ -1,9 +1,10 @@
 // A plot of a family: a line for each value of one dimension, or for the greatest of them, and one for the rest.
+// Or of one series by process, as if `process` were its dimension: then the worst is named first.
 import { button, setText, style } from "./card.js";
 import { kNames } from "./distribution.js";
 import { fullName } from "./families.js";
 import { clockOf, exact, figureText, inWords, reading } from "./format.js";
-import { aggregateOf, chosen, grouped, kEach, kMostGroups, kMostHistograms, matching, ringOf, weight } from "./groups.js";
+import { aggregateOf, chosen, grouped, kEach, kMostGroups, kMostHistograms, level, matching, ringOf, weight } from "./groups.js";
 import { shown, shownLines } from "./labels.js";
 import { kLineHint } from "./legend.js";
 import { colourOf, kNoSum, LineCard, swatchOf } from "./lines.js";
@@ -21,6 +22,8 @@ export class FamilyPlot extends LineCard {
   #top;
   #where;
   #figure;
+  #byProcess; // it is of one series, whose key #family is
+  #least; // the least are the worst
   #controls;
   #names = null; // that the controls offer: its dimensions
   #lines = []; // of the legend: {line, swatch, name, value, group}
@@ -28,7 +31,7 @@ export class FamilyPlot extends LineCard {
   #rest = false; // it is
   #known = {}; // members and groups, for as long as nothing changes
 
-  constructor(plots, context, { family, by = null, top = kTop, where = [], figure = "p99", hide = [], hideRest = false, ...how }) {
+  constructor(plots, context, { family, by = null, top = kTop, where = [], figure = "p99", byProcess = false, least = false, hide = [], hideRest = false, ...how }) {
     super(plots, context, { ...how, keys: [] });
     this.hidden = new Set(hideRest ? [...hide, kRest] : hide);
     this.element.classList.add("family");
@@ -36,6 +39,8 @@ export class FamilyPlot extends LineCard {
     this.#by = by;
     this.#top = top;
     this.#figure = figure;
+    this.#byProcess = byProcess;
+    this.#least = least;
     this.#makeControls(where);
   }
 
@@ -57,6 +62,12 @@ export class FamilyPlot extends LineCard {
     const top = field(bar, "top", "input", "How many have a line of their own");
     Object.assign(top, { type: "number", min: 1, max: kMostGroups, required: true });
     top.addEventListener("change", () => this.#change(() => (this.#top = limited("top", top.value, this.#top))));
+    const order = field(bar, "first", "select", "Which come first");
+    option(order, "", "the greatest");
+    option(order, "least", "the least");
+    order.addEventListener("change", () => this.#change(() => (this.#least = order.value === "least")));
+    by.parentElement.hidden = this.#byProcess;
+    order.parentElement.hidden = !this.#byProcess;
     this.#where = new Where(bar, where, () => this.#found, () => this.#change(() => {}));
     const modes = document.createElement("span");
     modes.className = "modes";
@@ -65,11 +76,12 @@ export class FamilyPlot extends LineCard {
     const buttons = Object.entries(kModes).map(([mode, label]) => button("mode", mode, label, () => this.#change(() => (this.mode = mode))));
     modes.append(...buttons);
     this.tools.prepend(modes);
-    this.#controls = { by, figure, top, rate: buttons[0], number: buttons[1], modes };
+    this.#controls = { by, figure, top, order, rate: buttons[0], number: buttons[1], modes };
   }
 
   get plain() {
-    return { family: this.#family, by: this.#by, top: this.#top, where: this.#where.pairs, figure: this.#figure, ...this.look, ...this.hides };
+    const by = this.#byProcess ? { byProcess: true, least: this.#least } : { by: this.#by };
+    return { family: this.#family, ...by, top: this.#top, where: this.#where.pairs, figure: this.#figure, ...this.look, ...this.hides };
   }
 
   // By the keys of their groups, which may come and go.
@@ -87,7 +99,7 @@ export class FamilyPlot extends LineCard {
   }
 
   get moreItems() {
-    return [{ text: "Show as a table", run: () => this.plots.showTable(this.#found?.key ?? this.#family) }];
+    return this.#byProcess ? [] : [{ text: "Show as a table", run: () => this.plots.showTable(this.#found?.key ?? this.#family) }];
   }
 
   get stackRefusal() {
@@ -109,6 +121,7 @@ export class FamilyPlot extends LineCard {
   }
 
   get #found() {
+    if (this.#byProcess) return this.context.byProcess.family(this.#family);
     return this.context.findFamily(this.#family);
   }
 
@@ -116,8 +129,12 @@ export class FamilyPlot extends LineCard {
     return this.#found?.label ?? this.#family.slice(this.#family.indexOf(":") + 1).replace(/\{[^{}]*\}[^{}]*$/, "");
   }
 
+  get #kind() {
+    return this.#found?.kind ?? this.#family.match(/^[a-z]*/)[0];
+  }
+
   get #isHistogram() {
-    return this.#family.startsWith("histogram:");
+    return this.#kind === "histogram";
   }
 
   // What it is grouped by: the first dimension, if nobody chose.
@@ -128,7 +145,9 @@ export class FamilyPlot extends LineCard {
   }
 
   get series() {
-    return this.#tooMany ? [] : this.#members;
+    if (this.#tooMany) return [];
+    // What they are the parts of is asked for, too: it tells when there is something to ask for.
+    return this.#byProcess && this.#found ? [this.#found.series, ...this.#members] : this.#members;
   }
 
   get #tooMany() {
@@ -159,7 +178,7 @@ export class FamilyPlot extends LineCard {
   }
 
   #writeControls() {
-    const { by, figure, top, modes, rate, number } = this.#controls;
+    const { by, figure, top, order, modes, rate, number } = this.#controls;
     const names = this.#found?.names ?? [];
     if (this.#names !== names.join()) {
       this.#names = names.join();
@@ -172,6 +191,7 @@ export class FamilyPlot extends LineCard {
     by.value = this.#groupedBy;
     if (document.activeElement !== top) top.value = this.#top;
     figure.value = this.#figure;
+    order.value = this.#least ? "least" : "";
     figure.parentElement.hidden = !this.#isHistogram;
     modes.hidden = this.#isHistogram;
     rate.setAttribute("aria-pressed", this.#asRates);
@@ -180,7 +200,7 @@ export class FamilyPlot extends LineCard {
   }
 
   get #asRates() {
-    return !this.#isHistogram && (this.mode === "auto" ? this.#family.startsWith("counter:") : this.mode === "rate");
+    return !this.#isHistogram && (this.mode === "auto" ? this.#kind === "counter" : this.mode === "rate");
   }
 
   get #how() {
@@ -189,7 +209,7 @@ export class FamilyPlot extends LineCard {
 
   // A total that is far from zero would be a flat line there.
   get fromZero() {
-    return this.zero ?? (this.#asRates || this.#isHistogram || !/^(counter|timestamp):/.test(this.#family));
+    return this.zero ?? (this.#asRates || this.#isHistogram || !/^(counter|timestamp)$/.test(this.#kind));
   }
 
   get #unit() {
@@ -198,9 +218,10 @@ export class FamilyPlot extends LineCard {
 
   #nameOf(at) {
     if (this.#rest && at === this.#groups.length - 1) return "other";
-    const { name } = this.#groups[at];
+    const { name, members } = this.#groups[at];
     if (this.#groupedBy === "") return "all";
-    return name === "" ? '""' : shown(name, 80);
+    const ended = members.every((series) => series.ended) ? " (ended)" : "";
+    return (name === "" ? '""' : shown(name, 80)) + (this.#byProcess ? ended : "");
   }
 
   #makeLegend() {
@@ -236,7 +257,10 @@ export class FamilyPlot extends LineCard {
       swatch.className = isRest ? "swatch colour-rest" : swatchOf(at);
       setText(name, text);
       const count = made.group.members.length;
-      made.line.title = shownLines(isRest ? `${this.#known.groups.length - this.#groups.length + 1} others` : made.group.name, `${count.toLocaleString("en")} series`, kLineHint);
+      const ended = this.#byProcess && !isRest && made.group.members.every((series) => series.ended);
+      made.line.classList.toggle("ended", ended);
+      const how = !this.#byProcess ? `${count.toLocaleString("en")} series` : ended ? "This process has ended" : "";
+      made.line.title = shownLines(isRest ? `${this.#known.groups.length - this.#groups.length + 1} others` : made.group.name, how, kLineHint);
       this.writeLine(at, made);
       const number = row ? row[at + 1] : NaN;
       const said = shown(this.#words(number, (row?.[0] ?? NaN) / 1000));
@@ -270,9 +294,33 @@ export class FamilyPlot extends LineCard {
       return `Not drawn: ${count(this.#members.length)} histograms are more than the ${count(kMostHistograms)} that one plot adds up. Limit them by “only”.`;
     }
     const groups = this.#known.groups.length;
-    const how = this.#isHistogram ? (this.#figure === "rate" ? "" : `${kNames.get(this.#figure)} of all values`) : kHow[this.#how.how] ?? "";
-    const most = groups > this.#top ? `top ${this.#top} of ${count(groups)}` : "";
-    return [family.kind, family.unit, `${count(this.#members.length)} series`, how, most, family.help].filter(Boolean).join(" · ");
+    const how = this.#isHistogram ? (this.#figure === "rate" ? "" : `${kNames.get(this.#figure)} of all values`) : (kHow[this.#how.how] ?? "").replace("series", this.#byProcess ? "processes" : "series");
+    const most = groups > this.#top ? `${this.#least ? "least" : "top"} ${this.#top} of ${count(groups)}` : "";
+    const members = this.#members.length;
+    const of = !this.#byProcess ? `${count(members)} series` : members === 1 ? "1 process" : `${count(members)} processes`;
+    return [family.kind, family.unit, of, this.#byProcess && !this.#rest && !this.#isHistogram ? "" : how, most, family.help].filter(Boolean).join(" · ");
+  }
+
+  // Of a group: the worst is the greatest; what has no value comes last.
+  #badness(history, order, how) {
+    const known = new Map();
+    return (group) => {
+      if (!known.has(group)) {
+        const number = level(group.members, history, order, how);
+        known.set(group, Number.isNaN(number) ? -Infinity : this.#least ? -number : number);
+      }
+      return known.get(group);
+    };
+  }
+
+  // The worst first. Nothing goes away from under a pointer.
+  #sortLegend(weigh) {
+    if (this.legend.matches(":hover, :focus-within")) return;
+    const isRest = (at) => this.#rest && at === this.#groups.length - 1;
+    const places = this.#groups.map((group, at) => ({ line: this.#lines[at].line, weight: isRest(at) ? NaN : weigh(group), last: isRest(at) }));
+    places.sort((a, b) => a.last - b.last || b.weight - a.weight || 0);
+    if (places.every(({ line }, at) => this.legend.children[at] === line)) return;
+    this.legend.replaceChildren(...places.map(({ line }) => line), this.#facts);
   }
 
   draw() {
@@ -282,12 +330,14 @@ export class FamilyPlot extends LineCard {
     const how = this.#how;
     const groups = this.#tooMany ? [] : this.#known.groups;
     const before = this.#groups.map(({ key }) => key).slice(0, this.#groups.length - (this.#rest ? 1 : 0));
-    const { top, rest } = chosen(groups, Math.min(this.#top, kMostGroups), before, ({ members }) => weight(members, history, order, how));
+    const weigh = this.#byProcess ? this.#badness(history, order, how) : ({ members }) => weight(members, history, order, how);
+    const { top, rest } = chosen(groups, Math.min(this.#top, kMostGroups), before, weigh);
     const others = rest.length > 0 ? [{ key: "", name: "", members: rest.flatMap(({ members }) => members) }] : [];
     const changed = top.length + others.length !== this.#groups.length || this.#rest !== rest.length > 0;
     this.#groups = [...top, ...others];
     this.#rest = rest.length > 0;
     if (changed || this.#lines.length === 0) this.#makeLegend();
+    if (this.#byProcess) this.#sortLegend(weigh);
     if (groups.length === 0) {
       this.rows = [];
       this.forgetDrawing();

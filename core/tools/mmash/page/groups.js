@@ -1,5 +1,5 @@
 // What series of a family make together: groups of those with the same value of a dimension.
-import { together } from "./distribution.js";
+import { overall, together } from "./distribution.js";
 import { valuesText } from "./families.js";
 import { smoothed } from "./history.js";
 import { collator } from "./labels.js";
@@ -79,6 +79,24 @@ export function weight(members, history, order, { asRates, how }) {
     }
   }
   return how === "avg" || how === "max" || how === "min" ? sum / Math.max(1, count) : sum;
+}
+
+// How great a group is: the mean of what it is over the time that is known; of distributions, `figure` of all
+// values. NaN: it had none.
+export function level(members, history, order, how) {
+  const tracks = present(members, history);
+  if (tracks[0]?.columns) {
+    if (how.figure === "rate") return weight(members, history, order, how);
+    return overall(tracks, order)?.[how.figure] ?? NaN;
+  }
+  let sum = 0;
+  let count = 0;
+  for (const number of ringOf(members, history, order, { ...how, samples: 1 }) ?? []) {
+    if (Number.isNaN(number)) continue;
+    sum += number;
+    count++;
+  }
+  return sum / count;
 }
 
 // A ring of what they make together, over the last `samples` at each slot of `order`. Of distributions it is

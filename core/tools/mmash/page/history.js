@@ -6,6 +6,7 @@
 // events at once would look like a storm. Distributions are in distribution.js.
 import { DistributionTrack } from "./distribution.js";
 import { difference } from "./exact.js";
+import { quotients } from "./means.js";
 
 const kGap = 2.5; // intervals without a tick are a gap
 
@@ -147,13 +148,25 @@ export class History {
   // What is known of a series: {values, rates, latest, rate}. One that is computed from a distribution is part
   // of what is known of that.
   of(series) {
+    if (series?.mean) return this.#meanOf(series.mean);
     if (!series?.of) return this.#tracks.get(series?.key);
     const track = this.#tracks.get(series.of.key);
     return track && { values: track.parts[series.part], rates: this.#nothing, latest: track.figures()[series.part] ?? null, rate: NaN };
   }
 
+  #meanOf({ sum, count }) {
+    const [sums, counts] = [this.#tracks.get(sum.key), this.#tracks.get(count.key)];
+    if (!sums || !counts) return undefined;
+    const latest = counts.rate > 0 ? sums.rate / counts.rate : NaN;
+    return { values: quotients(sums.rates, counts.rates), rates: this.#nothing, latest: Number.isNaN(latest) ? null : latest, rate: NaN };
+  }
+
   // A ring to draw: over the last `samples` at each slot. Null: nothing is known.
   line(series, asRates, samples) {
+    if (series?.mean) {
+      const [sums, counts] = [series.mean.sum, series.mean.count].map((one) => this.line(one, true, samples));
+      return !sums || !counts ? null : asRates ? this.#nothing : quotients(sums, counts);
+    }
     const track = this.#tracks.get((series?.of ?? series)?.key);
     if (!track) return null;
     const order = this.order();
@@ -171,7 +184,7 @@ export class History {
     return this.#tracks.size;
   }
 
-  // `readings`: [series, value] of one tick. Series that are not among them have a gap; all have one where no
+  // `readings`: [series, value] of one tick, with a time of their own where it is not quite the tick's. Series that are not among them have a gap; all have one where no
   // tick came for long. `interval`: seconds from tick to tick, as they are asked for. One that comes much
   // earlier has no slot of its own, but gives that of the last one to series that are new.
   tick(time, readings, interval = NaN) {
@@ -182,10 +195,10 @@ export class History {
     if (!early && passed !== 0) this.#begin(time);
     if (!early) this.#interval = interval;
     const slot = (this.#count - 1) % this.slots;
-    for (const [series, value] of readings) {
+    for (const [series, value, at = time] of readings) {
       const track = this.#have(series);
       const isNew = !track.has(slot);
-      track.take(value, time, interval / 2);
+      track.take(value, at, interval / 2);
       if (!early || isNew) track.put(slot);
     }
   }

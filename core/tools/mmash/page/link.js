@@ -2,10 +2,11 @@
 // what makes no sense in one is left out.
 //
 //   #family=rate;counter:web.responses{method,status}responses;by=status;top=5;where=method:GET;figure=p99
+//   #byprocess=rate;counter:web.requests;top=5;order=least;where=process:gunicorn%204123
 //   #table=histogram:web.latency{path}seconds;sort=-p99;over=10;find=words;where=path:/cart
 //   #plot=rate;counter:web.requests&plot=auto,zero;gauge:web.latency.p50;gauge:web.latency.p99
 //   #plot=auto,stack,wide,h320,hide0.2;counter:web.a;counter:web.b;counter:web.c&family=rate,log;KEY;hide=404;hide-rest
-//    &search=web&open=web&open=web.latency&rate=2000&history=100&average=1&paused
+//    &search=web&open=web&open=web.latency&rate=2000&history=100&average=1&only=4123.1700000000&paused
 
 import { kNames } from "./distribution.js";
 import { kMostGroups } from "./groups.js";
@@ -19,6 +20,7 @@ export const kTop = 8; // groups of a family that have a line of their own
 const kFigure = "p99"; // of histograms
 const kFigures = new Set(kNames.keys());
 const kMostWhere = 100;
+const kProcessId = /^(\d{1,20}\.\d{1,20}|file\.[0-9a-f]{1,16})$/;
 const kModes = new Set(["auto", "rate", "value"]);
 const kLooks = ["stack", "log", "wide"]; // words behind the mode of a plot
 const kMostHidden = 100; // lines
@@ -43,8 +45,9 @@ function unescaped(text) {
 
 const escapedKey = (key) => escaped(key).replace("%3A", ":");
 
-function familyParts({ family, by, top, where, figure, hide = [], hideRest = false }) {
+function familyParts({ family, by = null, top, where, figure, least, hide = [], hideRest = false }) {
   const parts = [escapedKey(family)];
+  if (least) parts.push("order=least");
   if (by !== null) parts.push(`by=${escaped(by)}`);
   if (top !== kTop) parts.push(`top=${top}`);
   for (const [name, value] of where) parts.push(`where=${escaped(name)}:${escaped(value)}`);
@@ -65,6 +68,8 @@ function readFamily([key, ...parts]) {
       read.top = limited("top", text);
     } else if (name === "figure" && kFigures.has(text)) {
       read.figure = text;
+    } else if (name === "order") {
+      read.least = text === "least";
     } else if (name === "where") {
       readWhere(text, read.where);
     } else if (name === "hide" && hide.length < kMostHidden && unescaped(text) !== null) {
@@ -136,7 +141,7 @@ export function toFragment(view) {
   const parts = view.plots.map((what) => {
     if (what.table !== undefined) return `table=${tableParts(what).join(";")}`;
     // Lines of a family come and go: they are hidden by their names.
-    if (what.family !== undefined) return `family=${[howText({ ...what, hide: [] }), ...familyParts(what)].join(";")}`;
+    if (what.family !== undefined) return `${what.byProcess ? "byprocess" : "family"}=${[howText({ ...what, hide: [] }), ...familyParts(what)].join(";")}`;
     return `plot=${[howText(what), ...what.keys.map(escapedKey)].join(";")}`;
   });
   if (view.search) parts.push(`search=${escaped(view.search)}`);
@@ -144,12 +149,13 @@ export function toFragment(view) {
   for (const name of Object.keys(kDefaults)) {
     if (view[name] !== kDefaults[name]) parts.push(`${name}=${view[name]}`);
   }
+  if (view.only) parts.push(`only=${view.only}`);
   if (view.paused) parts.push("paused");
   return parts.join("&");
 }
 
 export function fromFragment(fragment) {
-  const view = { plots: [], search: "", open: [], paused: false, ...kDefaults };
+  const view = { plots: [], search: "", open: [], only: null, paused: false, ...kDefaults };
   for (const part of fragment.replace(/^#/, "").split("&")) {
     const [, name, value] = part.match(/^([a-z]+)=?([^]*)$/) ?? [];
     if (name === "plot") {
@@ -157,11 +163,13 @@ export function fromFragment(fragment) {
       const how = readHow(text);
       const known = keys.map(unescaped).filter((key) => key !== null);
       if (how && known.length > 0) view.plots.push({ ...how, keys: known });
-    } else if (name === "family") {
+    } else if (name === "family" || name === "byprocess") {
       const [text, ...parts] = value.split(";");
       const { hide, ...how } = readHow(text) ?? {};
       const family = readFamily(parts);
-      if (how.mode && family) view.plots.push({ ...how, ...family });
+      if (how.mode && family) view.plots.push({ ...how, ...family, ...(name === "byprocess" && { byProcess: true }) });
+    } else if (name === "only" && kProcessId.test(value)) {
+      view.only = value;
     } else if (name === "table") {
       const table = readTable(value.split(";"));
       if (table) view.plots.push(table);

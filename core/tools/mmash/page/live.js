@@ -2,6 +2,7 @@
 // wrong, it says so, tries again, and goes on where it was.
 import { computes, kNames } from "./distribution.js";
 import { Families, fullName } from "./families.js";
+import { Means } from "./means.js";
 
 const kProcessesMs = 2000; // how often processes are asked for, at most
 const kSeriesMs = 1000; // the same, for new series
@@ -39,17 +40,22 @@ function batchesOf(sorted) {
   return [...batchesOf(sorted.slice(0, half)), ...batchesOf(sorted.slice(half))];
 }
 
-// JSON whose whole numbers beyond 2^53 keep all their digits, as BigInt. Only for answers of numbers:
-// texts that look like them are none of their concern. The value of a distribution is a list.
+// JSON in which whole numbers that may be beyond 2^53 are texts, so that they keep all their digits. What is in
+// texts already stays as it is.
+export const withWholeNumbers = (text) =>
+  text.replace(/"(?:[^"\\]|\\.)*"|(?<=[[,:]\s*)-?\d{16,}(?=\s*[,\]}])/g, (found) => (found[0] === '"' ? found : `"${found}"`));
+
+// A value of such an answer, as BigInt if it is beyond 2^53. That of a distribution is a list.
+export function exactly(value) {
+  if (Array.isArray(value)) return value.map(exactly);
+  if (typeof value !== "string") return value;
+  const whole = BigInt(value);
+  return whole >= -BigInt(Number.MAX_SAFE_INTEGER) && whole <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(whole) : whole;
+}
+
 export function parseValues(text) {
-  const answer = JSON.parse(text.replace(/(?<=[[,:]\s*)-?\d{16,}(?=\s*[,\]}])/g, '"$&"'));
-  const parsed = (value) => {
-    if (Array.isArray(value)) return value.map(parsed);
-    if (typeof value !== "string") return value;
-    const whole = BigInt(value);
-    return whole >= -BigInt(Number.MAX_SAFE_INTEGER) && whole <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(whole) : whole;
-  };
-  answer.values = answer.values.map(parsed);
+  const answer = JSON.parse(withWholeNumbers(text));
+  answer.values = answer.values.map(exactly);
   return answer;
 }
 
@@ -59,8 +65,11 @@ class Refused extends Error {}
 //   series     {added, anew, hidden}        new ones; each has a `key` that outlives the server. anew: the
 //                                           server has started, and its series have other ids than before.
 //                                           hidden: some that were told before are no longer listed
-//   values     {time, readings, interval}   readings: [series, value] of each wanted series; interval: seconds
-//                                           to the next ones, or none, if they are for a glance between
+//   values     {time, readings, interval}   readings: [series, value] of each wanted series, with a time of its
+//                                           own where it has one; interval: seconds to the next ones, or none,
+//                                           if they are for a glance between. `process`: the one that they are
+//                                           of, null: it is gone; undefined: of all. Series without a value have
+//                                           `ended`, if their processes have
 //   processes  {processes, paths, host, problems, problem_texts}
 //   state      {state, message}             "connecting", "live", "paused", "away", "lost"
 export class Live extends EventTarget {
@@ -69,10 +78,13 @@ export class Live extends EventTarget {
   requests = 0; // ever: for the tests, and for those who wonder
   #wanted;
   #hasPlots;
+  #more;
+  #only = null;
   #byKey = new Map();
   #byLabel = new Map(); // the first one, by its full name, and by its label
   #byKindAndLabel = new Map(); // likewise
   #families = new Families();
+  #means = new Means();
   #epoch = null;
   #known = 0; // how many series the server has
   #seriesAt = -Infinity;
@@ -84,11 +96,13 @@ export class Live extends EventTarget {
   #busy = false;
   #again = false; // something changed while it was busy
 
-  // `wanted()`: the series to ask values of; `hasPlots()`: whether a page that is not seen goes on.
-  constructor(wanted, hasPlots) {
+  // `wanted()`: the series to ask values of; `hasPlots()`: whether a page that is not seen goes on; `more(get, epoch)`:
+  // asks at each tick for other readings, of this life of the server: [series, value, time].
+  constructor(wanted, hasPlots, more = async () => []) {
     super();
     this.#wanted = wanted;
     this.#hasPlots = hasPlots;
+    this.#more = more;
     document.addEventListener("visibilitychange", () => this.wake());
     window.addEventListener("online", () => this.wake());
   }
@@ -107,9 +121,25 @@ export class Live extends EventTarget {
     this.wake();
   }
 
+  // The id of a process whose values alone are asked for; null: those of all together.
+  get only() {
+    return this.#only;
+  }
+
+  set only(id) {
+    if (id === this.#only) return;
+    this.#only = id;
+    this.wake();
+  }
+
   // By key; else, for links that outlive a change of kind, or were made before it was of a family, by name.
   find(key) {
-    return this.#byKey.get(key) ?? this.#byLabel.get(key.slice(key.indexOf(":") + 1));
+    return this.#byKey.get(key) ?? this.#means.find(key) ?? this.#byLabel.get(key.slice(key.indexOf(":") + 1));
+  }
+
+  // Means that the page makes of series.
+  get means() {
+    return this.#means.all;
   }
 
   // Undefined: nothing of it is there.
@@ -131,9 +161,9 @@ export class Live extends EventTarget {
   async glance(series) {
     if (this.#state !== "live" || series.length === 0) return;
     try {
-      const epoch = this.#epoch;
+      const [epoch, only] = [this.#epoch, this.#only];
       const answer = await this.#values(series);
-      if (epoch === this.#epoch && answer.epoch === epoch) this.#tell("values", answer);
+      if (epoch === this.#epoch && answer.epoch === epoch && only === this.#only) this.#tell("values", answer);
     } catch {
       // The next turn will see what is wrong.
     }
@@ -176,11 +206,14 @@ export class Live extends EventTarget {
     }
     const wanted = this.#wanted();
     if (wanted.length > 0) {
-      const answer = await this.#values(wanted);
+      const only = this.#only;
+      const [answer, more] = await Promise.all([this.#values(wanted), this.#more((path) => this.#get(path), this.#epoch)]);
       if (answer.epoch !== this.#epoch) {
         this.#startOver();
         return 0;
       }
+      if (only !== this.#only) return 0; // it was chosen meanwhile
+      answer.readings.push(...more);
       this.#known = answer.series;
       this.#enter("live");
       this.#tell("values", { ...answer, interval: this.#intervalMs / 1000 });
@@ -227,8 +260,9 @@ export class Live extends EventTarget {
       this.series.push(series);
       this.#families.add(series);
     }
-    const hidden = this.#findParts(answer.series);
-    if (anew || answer.series.length > 0) this.#tell("series", { added: answer.series, anew, hidden });
+    const { made, gone } = this.#means.add(answer.series, (key) => this.#byKey.get(key));
+    const hidden = this.#findParts(answer.series) || gone;
+    if (anew || answer.series.length > 0) this.#tell("series", { added: [...answer.series, ...made], anew, hidden });
   }
 
   // What the server computes from a distribution is of its interval between two scans, which is not this
@@ -283,18 +317,25 @@ export class Live extends EventTarget {
     this.#byLabel.clear();
     this.#byKindAndLabel.clear();
     this.#families.clear();
+    this.#means.clear();
     this.#processesAt = -Infinity;
   }
 
   // {epoch, time, series, readings}; of several answers, the last one's time.
   async #values(wanted) {
     const sorted = [...wanted].sort((a, b) => a.id - b.id);
+    const only = this.#only === null ? "" : `&process=${encodeURIComponent(this.#only)}`;
     const answers = await Promise.all(
-      batchesOf(sorted).map(async (ids) => parseValues(await this.#get(`/live/values?ids=${idRanges(ids)}`))),
+      batchesOf(sorted).map(async (ids) => parseValues(await this.#get(`/live/values?ids=${idRanges(ids)}${only}`))),
     );
     const last = answers[answers.length - 1];
     const values = answers.flatMap((answer) => answer.values);
-    return { epoch: last.epoch, time: last.time, series: last.series, readings: sorted.map((series, at) => [series, values[at] ?? null]) };
+    for (const series of sorted) series.ended = false;
+    answers.reduce((first, answer) => {
+      for (const at of answer.ended ?? []) sorted[first + at].ended = true;
+      return first + answer.values.length;
+    }, 0);
+    return { epoch: last.epoch, time: last.time, series: last.series, process: last.process, readings: sorted.map((series, at) => [series, values[at] ?? null]) };
   }
 
   async #get(path) {

@@ -1,9 +1,12 @@
 // The page: puts the parts together, and keeps the view in its address.
+import { ByProcess } from "./by_process.js";
 import { clockOf } from "./format.js";
 import { History } from "./history.js";
 import { shown } from "./labels.js";
 import { fromFragment, kDefaults, limited, toFragment } from "./link.js";
 import { Live } from "./live.js";
+import { sourcesOf } from "./means.js";
+import { OnlyProcess } from "./only_process.js";
 import { Plots } from "./plots.js";
 import { Problems } from "./problems.js";
 import { Processes } from "./processes.js";
@@ -20,9 +23,11 @@ const history = new History(settings.history);
 
 // ---- the parts ----
 
-const live = new Live(wantedSeries, () => plots.plots.length > 0);
-const plots = new Plots(byId("plots"), { find: (key) => live.find(key), findFamily: (key) => live.findFamily(key), history, settings, changed: viewChanged, wake: () => live.wake(), paused: () => live.paused, pause: togglePause });
-const processes = new Processes(byId("processes"), byId("process-count"));
+const byProcess = new ByProcess({ wanted: () => plots.byProcess, find: (key) => live.find(key), slots: () => history.slots });
+const live = new Live(wantedSeries, () => plots.plots.length > 0, (...how) => byProcess.ask(...how));
+const plots = new Plots(byId("plots"), { find: (key) => live.find(key), findFamily: (key) => live.findFamily(key), byProcess, history, settings, changed: viewChanged, wake: () => live.wake(), paused: () => live.paused, pause: togglePause });
+const only = new OnlyProcess(byId("only"), showOnly);
+const processes = new Processes(byId("processes"), byId("process-count"), (id) => only.choose(id));
 const problems = new Problems(byId("problems"), byId("problem-dialog"), byId("problem-close"), [byId("problem-texts"), byId("blank-problems")]);
 const tree = new Tree({
   element: byId("tree"),
@@ -38,6 +43,7 @@ const tree = new Tree({
       if (apart) plots.add({ keys });
       else plots.join(keys);
     },
+    byProcess: (series) => plots.showByProcess(series.key),
     family: (family) => plots.addFamily({ family: family.key }),
     table: (family) => plots.showTable(family.key),
     plotted: (key) => plots.has(key),
@@ -48,9 +54,20 @@ const tree = new Tree({
 
 // What somebody looks at: rows in sight, and plots.
 function wantedSeries() {
-  const wanted = new Set(tree.inSight);
-  for (const series of plots.series) wanted.add(series.of ?? series);
-  return [...wanted];
+  return [...new Set([...tree.inSight, ...plots.series].flatMap(sourcesOf))];
+}
+
+// What is known is of other processes; only what is told of each stays.
+function showOnly() {
+  history.keepOnly(new Set([...plots.series].filter((series) => series.byProcess).map(({ key }) => key)));
+  byProcess.only = only.id;
+  processes.chosen = only.id;
+  only.know(processes.find(only.id));
+  plots.draw();
+  // There is nothing of it yet.
+  if (live.paused) pause(false);
+  live.only = only.id;
+  viewChanged();
 }
 
 // ---- data ----
@@ -59,20 +76,21 @@ live.addEventListener("series", ({ detail: { added, anew, hidden } }) => {
   // Labels are what they were: so what was plotted goes on.
   if (anew) history.breakRates();
   if (anew || hidden) tree.clear();
-  tree.add((hidden ? live.series : added).filter((series) => !series.hidden));
+  tree.add((hidden ? [...live.series, ...live.means] : added).filter((series) => !series.hidden));
   plots.nameAsFound();
   for (const plot of plots.plots) plot.write();
   showBlanks();
 });
 
 live.addEventListener("values", ({ detail }) => {
-  const { time, readings, interval } = detail;
+  const { time, readings, interval, process } = detail;
+  only.know(process);
   if (interval === undefined) {
     history.glance(time, readings);
   } else {
     history.tick(time, readings, interval);
     // Rows may have come into sight since that was asked.
-    history.keepOnly(new Set([...readings.map(([series]) => series), ...wantedSeries()].map((series) => series.key)));
+    history.keepOnly(new Set([...readings.map(([series]) => series), ...wantedSeries(), ...plots.series].map((series) => series.key)));
     plots.draw();
   }
   tree.refresh();
@@ -80,6 +98,7 @@ live.addEventListener("values", ({ detail }) => {
 
 live.addEventListener("processes", ({ detail }) => {
   processes.show(detail.processes);
+  only.know(processes.find(only.id) ?? null);
   problems.show(detail.problems, detail.problem_texts);
   const host = detail.host ?? "";
   byId("host").textContent = host;
@@ -114,7 +133,7 @@ let glanceTimer = 0;
 function glanceSoon() {
   clearTimeout(glanceTimer);
   glanceTimer = setTimeout(() => {
-    live.glance(tree.inSight.filter((series) => !history.of(series)));
+    live.glance(tree.inSight.filter((series) => !history.of(series)).flatMap(sourcesOf));
   }, kSettleMs);
 }
 
@@ -142,6 +161,7 @@ function writeView() {
     plots: plots.plots.map((plot) => plot.plain),
     search: tree.search,
     open: tree.open,
+    only: only.id,
     paused: live.paused,
     ...settings,
   });
@@ -158,6 +178,7 @@ function readView() {
     else plots.addFamily(plot);
   }
   tree.restore(view.open, view.search);
+  only.choose(view.only);
   pause(view.paused);
 }
 
@@ -251,6 +272,8 @@ document.addEventListener("keydown", (event) => {
       viewChanged();
     } else if (typing) {
       event.target.blur();
+    } else if (only.id !== null) {
+      only.choose(null);
     } else {
       return;
     }

@@ -26,7 +26,7 @@ export class Plots {
   #later = 0;
   #pointedByKeys = false;
 
-  // `context`: {find(key), findFamily(key), history, settings, changed(), wake(), paused(), pause()}.
+  // `context`: {find(key), findFamily(key), byProcess, history, settings, changed(), wake(), paused(), pause()}.
   constructor(element, context) {
     this.#element = element;
     this.#context = context;
@@ -45,6 +45,11 @@ export class Plots {
     const whole = keys.length === 1 &&
       (/^histogram(#\d+)?:/.test(keys[0]) || this.#context.find(keys[0])?.kind === "histogram");
     return whole ? DistributionPlot : SeriesPlot;
+  }
+
+  // Keys of the series that are shown by process, where somebody sees it.
+  get byProcess() {
+    return new Set(this.plots.filter((plot) => plot.inSight && plot.plain.byProcess).map((plot) => plot.plain.family));
   }
 
   // All plotted series that are there.
@@ -70,6 +75,18 @@ export class Plots {
   // Likewise. There is one of a family, unless a link says more.
   addTable(plain) {
     return this.#append(this.#seen(new FamilyTable(this, this.#context, plain)));
+  }
+
+  // That of a series by process, likewise brought into sight; of a figure of a histogram, the histogram's.
+  showByProcess(key) {
+    const series = this.#context.find(key);
+    const family = (series?.of ?? series)?.key ?? key;
+    if (series?.mean) return null; // of it there is nothing by process
+    const there = this.plots.find((plot) => plot instanceof FamilyPlot && plot.plain.byProcess && plot.plain.family === family);
+    const plot = there ?? this.addFamily({ family, byProcess: true, ...(series?.of && { figure: series.part }) });
+    plot.element.scrollIntoView({ block: "nearest" });
+    this.#context.wake();
+    return plot;
   }
 
   // The table of a family, which is brought into sight.

@@ -1,4 +1,5 @@
 // A plot of one or more series, as rates or as values.
+import { byProcessButton } from "./by_process.js";
 import { button, child, setText } from "./card.js";
 import { fullName } from "./families.js";
 import { clockOf, cut, exact, exactReading, inWords, reading } from "./format.js";
@@ -6,6 +7,7 @@ import { aggregateOf } from "./groups.js";
 import { shown, shownLines } from "./labels.js";
 import { kLineHint } from "./legend.js";
 import { colourOf, kLines, kNoSum, LineCard } from "./lines.js";
+import { whyEmpty } from "./why_empty.js";
 
 const kMostUnit = 24;
 
@@ -24,6 +26,7 @@ function commonBranch(labels) {
 export class SeriesPlot extends LineCard {
   #lines = []; // of the legend, one for each key
   #modes;
+  #byProcess;
 
   constructor(plots, context, { keys, hide = [], ...how }) {
     super(plots, context, { keys, ...how });
@@ -36,6 +39,7 @@ export class SeriesPlot extends LineCard {
     this.#modes = { rate: button("mode", "rate", "Show the change per second", () => this.#setMode("rate")), value: button("mode", "value", "Show the value", () => this.#setMode("value")) };
     modes.append(this.#modes.rate, this.#modes.value);
     this.tools.prepend(modes);
+    this.tools.prepend((this.#byProcess = byProcessButton(this)));
     this.#buildLegend();
   }
 
@@ -52,6 +56,7 @@ export class SeriesPlot extends LineCard {
     });
     this.legend.replaceChildren(...this.#lines.map(({ line }) => line));
     this.legend.classList.toggle("single", this.keys.length === 1);
+    this.#byProcess.hidden = this.keys.length !== 1 || this.keys[0].startsWith("mean:");
     if (left <= 0) return;
     const note = child(this.legend, "li", "left-out");
     note.textContent = `${left} more are not drawn: a plot has ${kLines} lines at most`;
@@ -148,7 +153,8 @@ export class SeriesPlot extends LineCard {
       const track = series && this.context.history.of(series);
       value.title = !track ? "" : rates[at] ? shownLines(exact(number, unit ? `${unit}/s` : "/s"), isDistribution ? "" : `${exactReading(series, track.latest)} in total`) : shown(exactReading(series, this.plots.pointed === null && this.context.settings.average === 1 ? track.latest : number));
       const kind = series ? [series.kind, series.unit].filter(Boolean).join(", ") : "not there now";
-      const more = this.keys.length === 1 ? [kind, series?.help].filter(Boolean).join(" · ") : series ? "" : kind;
+      const why = series ? whyEmpty(series, track) : "";
+      const more = this.keys.length === 1 ? [kind, why, series?.help].filter(Boolean).join(" · ") : series ? why : kind;
       const factText = more === "" ? "" : shown(more, 300);
       if (facts.textContent !== factText) facts.textContent = factText;
       line.title = series ? shownLines(labels[at], kind, series.help, this.keys.length > 1 ? kLineHint : "") : "";

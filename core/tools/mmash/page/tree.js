@@ -8,6 +8,7 @@ import { cut, exact, exactReading, figureText, inWords, quantity, rateUnit, read
 import { LabelTree, shown, shownLines } from "./labels.js";
 import { VirtualList } from "./list.js";
 import { drawSparkline } from "./sparkline.js";
+import { whyEmpty } from "./why_empty.js";
 
 const kRowHeight = 26;
 
@@ -41,7 +42,8 @@ export class Tree {
   #actions;
   #opensTrunk = true;
 
-  // `actions`: plot(series), together(series[]), family(family), table(family), plotted(key), changed(), moved().
+  // `actions`: plot(series), together(series[]), byProcess(series), family(family), table(family), plotted(key),
+  // changed(), moved().
   constructor({ element, search, found, detail, history, actions }) {
     this.#element = element;
     this.#search = search;
@@ -87,6 +89,9 @@ export class Tree {
     detail.querySelector(".table-it").addEventListener("click", () => {
       const family = this.#active?.branch?.family;
       if (family) actions.table(family);
+    });
+    detail.querySelector(".by-process").addEventListener("click", () => {
+      if (this.#active?.series) actions.byProcess(this.#active.series);
     });
     detail.querySelector(".add-it").addEventListener("click", () => {
       if (this.#active?.series) actions.together([this.#active.series]);
@@ -215,6 +220,7 @@ export class Tree {
       },
       Enter: () => row && this.#choose(row, event.shiftKey),
       " ": () => row && this.#choose(row, event.shiftKey),
+      b: () => row?.series && this.#actions.byProcess(row.series),
     };
     const move = moves[event.key];
     if (!move) return;
@@ -264,7 +270,9 @@ export class Tree {
     element.setAttribute("aria-selected", plotted);
     element.classList.toggle("plotted", plotted);
     element.classList.toggle("gone", track !== undefined && latest === null);
-    setNumber(value, track ? safe(reading(series, latest, this.#history.now)) : { number: "", unit: "" }, track ? shown(exactReading(series, latest)) : "");
+    const why = whyEmpty(series, track);
+    const said = why !== "" ? { number: "ended", unit: "" } : track ? safe(reading(series, latest, this.#history.now)) : { number: "", unit: "" };
+    setNumber(value, said, why !== "" ? why : track ? shown(exactReading(series, latest)) : "");
     if (isCounter && track) {
       setNumber(rate, safe(quantity(track.rate, rateUnit(series.unit))), Number.isNaN(track.rate) ? "" : shown(exact(track.rate, `${series.unit}/s`)));
     } else if (isDistribution && track) {
@@ -285,6 +293,7 @@ export class Tree {
     const { series, branch } = row;
     setText(part(".label"), shown(series ? fullName(series) : (branch.family?.label ?? branch.path), 2000));
     part(".add-it").hidden = !series;
+    part(".by-process").hidden = !series || series.mean !== undefined;
     part(".table-it").hidden = !branch?.family;
     if (branch?.family) {
       const { kind, unit, help, names } = branch.family;
@@ -311,6 +320,7 @@ export class Tree {
       for (const [part, name] of kNames) facts.push(`${name} ${figureText(part, figures[part], series.unit)}`);
     } else if (track) {
       facts.push(exactReading(series, track.latest));
+      if (whyEmpty(series, track)) facts.push(whyEmpty(series, track));
     }
     if (track && series.kind === "counter" && !Number.isNaN(track.rate)) facts.push(inWords(track.rate, series.unit, { perSecond: true }));
     setText(part(".facts"), shown(facts.join(" · "), 400));

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "mmstats/cpp20.h"
 #include "mmstats/export.h"
 #include "mmstats/model.h"
 

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <tl/expected.hpp>
 
+#include "mmstats/cpp20.h"
 #include "mmstats/export.h"
 
 namespace mmstats {

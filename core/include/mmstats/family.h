@@ -36,6 +36,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "mmstats/cpp20.h"
 #include "mmstats/export.h"
 #include "mmstats/model.h"
 

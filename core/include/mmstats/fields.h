@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "mmstats/cell.h"
+#include "mmstats/cpp20.h"
 #include "mmstats/model.h"
 
 namespace mmstats {

@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "mmstats/cpp20.h"
 #include "mmstats/error.h"
 
 namespace mmstats {

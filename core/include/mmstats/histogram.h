@@ -34,6 +34,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "mmstats/cpp20.h"
 #include "mmstats/fields.h"
 
 namespace mmstats {

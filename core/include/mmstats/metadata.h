@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "mmstats/cpp20.h"
 #include "mmstats/export.h"
 
 namespace mmstats {

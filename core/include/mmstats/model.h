@@ -69,6 +69,7 @@
 #include <string_view>
 #include <vector>
 
+#include "mmstats/cpp20.h"
 #include "mmstats/error.h"
 #include "mmstats/export.h"
 #include "mmstats/metadata.h"

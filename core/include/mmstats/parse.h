@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "mmstats/cpp20.h"
 #include "mmstats/error.h"
 #include "mmstats/format.h"
 

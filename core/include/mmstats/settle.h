@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "mmstats/cpp20.h"
 #include "mmstats/parse.h"
 #include "mmstats/snapshot.h"
 

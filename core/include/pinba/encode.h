@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "mmstats/cpp20.h"
 #include "mmstats/export.h"
 #include "pinba/request.h"
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "mmstats/cpp20.h"
 #include "mmstats/export.h"
 #include "pinba/monitor.h"
 

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <utility>
 
+#include "mmstats/cpp20.h"
 #include "pinba/http.h"
 
 namespace pinba {

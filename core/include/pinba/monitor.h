@@ -25,6 +25,7 @@
 #include <string_view>
 #include <utility>
 
+#include "mmstats/cpp20.h"
 #include "mmstats/error.h"
 #include "mmstats/export.h"
 #include "pinba/encode.h"

@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "mmstats/cpp20.h"
 #include "mmstats/export.h"
 
 namespace pinba {

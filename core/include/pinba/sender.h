@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "mmstats/cpp20.h"
 #include "mmstats/error.h"
 #include "mmstats/export.h"
 #include "pinba/encode.h"

@@ -13,7 +13,7 @@ import mmstats_writer as writer
 
 POLLSTATS = os.environ["MMSTATS_POLLSTATS"]
 HERE = os.path.dirname(os.path.abspath(__file__))
-HELP = "q Quit  / Filter  n v r c Sort  p Processes  Space Pause  - + Delay"
+HELP = "q Quit  ? Help  / Filter  n v r c Sort  Enter By process  p Processes"
 HOSTILE = b"evil\x1b[2J\x1b]2;hacked\x07\xc2\x9b\xe2\x80\xae"
 
 
@@ -68,6 +68,10 @@ class Terminal:
 
     def lines(self):
         return self.text().split("\n")
+
+    def all_lines(self):
+        """With the empty ones at the end."""
+        return self.tmux("capture-pane", "-p", "-t", "t").split("\n")[:-1]
 
     def keys(self, *names):
         self.tmux("send-keys", "-t", "t", *names)
@@ -188,7 +192,7 @@ class LiveTest(unittest.TestCase):
         every = ["plain", "web.hits.GET.200", "web.hits.GET.404", "web.hits.PUT.404"]
         with self.terminal() as terminal:
             self.wait_for_labels(terminal, every)
-            terminal.wait_for(r"  b Group  ")
+            terminal.wait_for(r"  b Group$")
             for title, want in (("by method", ["plain", "web.hits.GET", "web.hits.PUT"]),
                                 ("by status", ["plain", "web.hits.200", "web.hits.404"]),
                                 ("all together", ["plain", "web.hits"])):
@@ -286,6 +290,118 @@ class LiveTest(unittest.TestCase):
             terminal.keys("p")
             terminal.wait_for(rf"^\[ \] +{other.pid} dead ")
 
+    def test_help_is_shown_over_the_screen_and_any_key_closes_it(self):
+        self.web()
+        with self.terminal() as terminal:
+            for asks in ("?", "h", "F1"):
+                terminal.wait(lambda lines: lines[-1] == HELP, "the keys")
+                terminal.keys(asks)
+                terminal.wait_for("^Any key closes the help$")
+                lines = terminal.lines()
+                self.assertEqual((len(lines), lines[0]), (24, "pollstats  Help"))
+                self.assertTrue(all(lines), "all lines are used")
+                terminal.keys("q")
+            terminal.wait_for("^LABEL")
+            terminal.keys("/", "?")
+            terminal.wait_for(r"^Filter: \?")
+
+    def test_the_processes_of_a_series_are_shown(self):
+        mine = self.publish("mine-%d" % os.getpid(), writer.counter("hits", 100), writer.gauge("level", 1.0))
+        other = subprocess.Popen(
+            [sys.executable, "-B", "-c", (
+                "import os, sys, mmstats_writer as w\n"
+                f"file = w.MmstatsFile(os.path.join({self.folder!r}, f'other-{{os.getpid()}}.mmstats'),"
+                " [w.counter('hits', 5)])\n"
+                "for line in sys.stdin: file.incr('hits', int(line))")],
+            stdin=subprocess.PIPE, cwd=HERE, text=True,
+        )
+        self.addCleanup(other.wait)
+        self.addCleanup(other.stdin.close)
+        with self.terminal() as terminal:
+            terminal.wait_for(r"^hits +105 ")
+            terminal.keys("Enter")
+            terminal.wait_for(r"^pollstats  hits  2 processes ")
+            terminal.wait_for(rf"^\[ \] +{os.getpid()} alive +\d+s mine +100 +0 ▁")
+            terminal.wait_for(rf"^\[ \] +{other.pid} alive +\d+s other +5 +0 ▁")
+
+            def worst(pid, count):
+                def is_first(lines):
+                    count()
+                    return lines[2].split()[2] == str(pid)
+                terminal.wait(is_first, f"{pid} is the worst")
+
+            def others():
+                other.stdin.write("1000\n")
+                other.stdin.flush()
+
+            worst(other.pid, others)
+            worst(os.getpid(), lambda: mine.incr("hits", 10**6))
+            # Only it has the other one.
+            terminal.keys("Escape", "Down")
+            terminal.wait_for("^level  gauge$")
+            terminal.keys("Enter")
+            terminal.wait_for(r"^pollstats  level  1 process ")
+            terminal.keys("Escape", "Up", "Enter")
+            terminal.wait_for(r"^pollstats  hits  2 processes ")
+            # The choice of whose files count is made here, too.
+            terminal.keys("Home")
+            wanted = terminal.lines()[2].split()[2]
+            terminal.keys("n")
+            terminal.wait_for("COMMAND▲")
+            terminal.keys("End", "Enter")
+            terminal.wait_for(r"^pollstats  1 process  1 series  1 file ")
+            terminal.keys("p", "a")
+            terminal.wait_for(r"^pollstats  2 series  2 files ")
+            # One that ends is shown as dead, with what it counted.
+            terminal.keys("Enter")
+            terminal.wait_for(r"^pollstats  hits  2 processes ")
+            other.stdin.close()
+            other.wait()
+            terminal.wait_for(rf"^\[ \] +{other.pid} dead ")
+            self.assertTrue(wanted)
+
+    def test_a_mouse_sorts_selects_and_scrolls(self):
+        for number in range(100):
+            self.publish(f"w{number}", writer.counter(f"s{number:02}", number))
+
+        def press(button, line, cell):
+            """As a terminal tells it: the button, and where, from 1; then that it is up again."""
+            def code(button):
+                return f"\x1b[M{chr(32 + button)}{chr(32 + cell)}{chr(32 + line)}"
+            terminal.type(code(button) + (code(3) if button < 64 else ""))
+
+        with self.terminal() as terminal:
+            terminal.wait_for("^pollstats  100 series")
+            self.assertEqual(terminal.ask("mouse_any_flag"), "1")
+            press(0, 6, 3)
+            terminal.wait(lambda lines: lines[-2].startswith("s03 "), "the row is selected")
+            value = terminal.lines()[1].index("VALUE") + 1
+            press(0, 2, value)
+            terminal.wait_for("VALUE▼")
+            terminal.wait(lambda lines: lines[2].startswith("s99 "), "the highest first")
+            press(0, 2, 1)
+            terminal.wait_for("^LABEL▲")
+            press(65, 10, 10)
+            terminal.wait(lambda lines: lines[2].startswith("s03 ") and lines[-2].startswith("s03 "), "three rows down")
+            press(64, 10, 10)
+            terminal.wait(lambda lines: lines[2].startswith("s00 "), "and up again")
+            terminal.keys("m")
+            terminal.wait(lambda lines: terminal.ask("mouse_any_flag") == "0", "the mouse is the terminal's")
+            terminal.keys("m")
+            terminal.wait(lambda lines: terminal.ask("mouse_any_flag") == "1", "the mouse is ours")
+            for leave, status in (("q", 0), (lambda: os.kill(self.pollstats_pid(terminal), signal.SIGSEGV), 139)):
+                terminal.keys(leave) if isinstance(leave, str) else leave()
+                self.check_restored(terminal, status)
+                self.assertEqual(terminal.ask("mouse_any_flag"), "0")
+                self.chdir(terminal)
+                self.start(terminal)
+        # One that knows of no mouse is not asked for it.
+        with self.terminal(TERM="vt100") as terminal:
+            terminal.wait_for("^pollstats  100 series")
+            self.assertEqual(terminal.ask("mouse_any_flag"), "0")
+            terminal.keys("v")
+            terminal.wait(lambda lines: lines[2].startswith("s99 "), "keys work")
+
     def test_it_fits_every_size_and_follows_changes(self):
         for number in range(300):
             self.publish(f"w{number}", writer.counter(f"series.{number}.of.many.日本.requests", number))
@@ -293,11 +409,13 @@ class LiveTest(unittest.TestCase):
             terminal.wait_for("300 series  300 files")
             for width, height in ((20, 5), (200, 50), (5, 2), (300, 20), (80, 24)):
                 terminal.resize(width, height)
-                def fits(lines):
-                    if len(lines) != height or (width >= 20 and "Quit" not in lines[-1]):
+                def fits(_):
+                    # Where there is no room for a key, the last line is empty.
+                    lines = terminal.all_lines()
+                    if len(lines) != height or ("Quit" in lines[-1]) != (width >= 20):
                         return False
                     rows = [line for line in lines if line.startswith("se")]
-                    return len(rows) >= min(height - 4, 1) and (width < 200 or "series.1.of.many.日本.requests " in lines[3])
+                    return rows and (width < 200 or "series.1.of.many.日本.requests " in lines[3])
                 terminal.wait(fits, f"{width} by {height}")
             terminal.keys("End")
             terminal.wait(lambda lines: lines[-3].startswith("series.299."), "the last row")

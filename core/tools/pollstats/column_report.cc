@@ -157,7 +157,9 @@ class Report {
     const auto& report = watch_.scan(at, now);
     samples_.take(watch_.series(), now);
     const bool changed = columns_.update(watch_.series());
-    new_columns_ = new_columns_ || changed;
+    const std::size_t rates = options_.rate ? columns_.rates() : 0;
+    new_columns_ = new_columns_ || changed || rates != rates_;
+    rates_ = rates;
     for (const auto& error : report.errors) mmstats::complain(kProgram, error.text());
     watch_.told(report.errors.size());
     if (const auto more = report.untold - report.errors.size(); more != 0) {
@@ -255,6 +257,7 @@ class Report {
   mmstats::FoldStats told_;
   std::size_t looked_for_near_ = 0;
   bool new_columns_ = false;
+  std::size_t rates_ = 0;  // columns of them
   std::uint64_t lines_since_header_ = 0;
   std::optional<std::size_t> width_;
 };

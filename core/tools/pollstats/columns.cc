@@ -52,6 +52,8 @@ void add(auto& column, std::span<const Series> series, std::uint32_t index) {
   auto& all = column.series;
   all.insert(series[index].kind == mmstats::Kind::kCounter ? all.begin() : all.end(), index);
   if (column.about.empty()) column.about = about_json(series[index]);
+  if (column.unit.empty()) column.unit = series[index].unit;
+  column.counter = column.counter || series[index].kind == mmstats::Kind::kCounter;
 }
 
 std::string change_text(const Sample* sample, std::size_t width) {
@@ -60,7 +62,7 @@ std::string change_text(const Sample* sample, std::size_t width) {
   return number_text(sample->kind == mmstats::Kind::kCounter ? *sample->change : sample->value, width);
 }
 
-std::string rate_text(const Sample* sample, std::size_t width) {
+std::string rate_of(const Sample* sample, std::size_t width) {
   return sample != nullptr && sample->rate ? number_text(*sample->rate, width) : "-";
 }
 
@@ -249,14 +251,23 @@ void Columns::for_each_column(Visit&& visit) const {
   }
 }
 
+std::size_t Columns::rates() const {
+  std::size_t count = 0;
+  for_each_column([&](const Column& column) { count += column.counter ? 1 : 0; });
+  return count;
+}
+
 // What the terminal has for each column; no more than is of use.
 std::size_t Columns::width(const Look& look) const {
   if (!look.terminal_width) return kColumnWidth;
   std::size_t count = 0;
   std::size_t wanted = kColumnWidth;
   for_each_column([&](const Column& column) {
-    count += look.rate ? 2 : 1;
-    wanted = std::max(wanted, cells(mmstats::printable(title(column))) + (look.rate ? 4 : 2));
+    const bool rate = look.rate && column.counter;
+    count += rate ? 2 : 1;
+    const std::size_t unit = column.unit.empty() ? 0 : cells(mmstats::printable(column.unit)) + 3;
+    wanted = std::max(
+        wanted, cells(mmstats::printable(title(column))) + std::max<std::size_t>(unit, rate ? 2 : 0) + 2);
   });
   const std::size_t room = *look.terminal_width + 1;  // a bar less than columns
   return std::clamp(room / std::max<std::size_t>(count, 1), kNarrowest + 1, wanted + 1) - 1;
@@ -275,8 +286,11 @@ std::string Columns::header(const Look& look) const {
   };
   for_each_column([&](const Column& column) {
     const std::string text = mmstats::printable(title(column));
-    add_title(text);
-    if (look.rate) add_title(text + "/s");
+    // Scripts know columns by their titles; and a name is worth more than its unit.
+    const std::string with_unit = fmt::format("{} [{}]", text, mmstats::printable(column.unit));
+    const bool tells_unit = look.terminal_width && !column.unit.empty() && cells(with_unit) <= room;
+    add_title(tells_unit ? with_unit : text);
+    if (look.rate && column.counter) add_title(text + "/s");
   });
   return header;
 }
@@ -296,7 +310,7 @@ std::string Columns::line(const Samples& samples, const Look& look) const {
   for_each_column([&](const Column& column) {
     const Sample* sample = current(column.series, samples);
     add_number(change_text(sample, digits));
-    if (look.rate) add_number(rate_text(sample, digits));
+    if (look.rate && column.counter) add_number(rate_of(sample, digits));
   });
   return line;
 }

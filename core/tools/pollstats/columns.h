@@ -27,7 +27,7 @@ constexpr std::size_t kColumnWidth = 20;  // cells, where no terminal says other
 // How lines look.
 struct Look {
   bool colour = false;
-  bool rate = false;                            // a column FIELD/s beside each
+  bool rate = false;                            // a column FIELD/s beside each counter
   std::optional<std::size_t> terminal_width{};  // cells; none: no terminal, columns of kColumnWidth
 };
 
@@ -58,8 +58,11 @@ class Columns {
   };
   [[nodiscard]] std::vector<Missing> missing() const;
 
+  // How many of the columns are counters, which have a rate: with a rate more, there are other titles.
+  [[nodiscard]] std::size_t rates() const;
+
   // Without a newline. Names are cut to the width of a column: on a terminal at their beginning, else at
-  // their end.
+  // their end. A terminal is told units, too, where there is room.
   [[nodiscard]] std::string header(const Look& look) const;
 
   // The change of counters, the value of others, "-" where no file has the field.
@@ -77,6 +80,8 @@ class Columns {
     std::vector<std::uint32_t>
         series;              // counters first; a label may mean different things to different files
     std::string about = {};  // of a family: what JSON tells of that
+    std::string unit = {};
+    bool counter = false;  // one of the series is: only these have rates
     // Whether the series may be one of them: those of a family are of one combination.
     [[nodiscard]] bool is_of(std::span<const mmstats::Series> all, std::uint32_t index) const {
       return series.empty() || are_one_combination(all[series.front()], all[index]);

@@ -8,7 +8,7 @@
 #include <numeric>
 #include <string_view>
 
-#include "tools/pollstats/number_text.h"
+#include "tools/pollstats/amount_text.h"
 #include "tools/pollstats/sparkline.h"
 #include "tools/pollstats/text_cells.h"
 
@@ -22,8 +22,8 @@ struct Mark {
 };
 
 constexpr std::array<Mark, 4> kMarks{{{"p50", 50, 2}, {"p90", 90, 4}, {"p99", 99, 1}, {"max", 100, 3}}};
-constexpr std::size_t kMarkNumber = 6;               // cells
-constexpr std::size_t kMarkWidth = 5 + kMarkNumber;  // " p50 0.0123"
+constexpr std::size_t kMarkNumber = 7;               // cells
+constexpr std::size_t kMarkWidth = 5 + kMarkNumber;  // " p50 59.1 ms"
 constexpr std::size_t kFewestBars = 6;
 
 // The bars are worth more than a second number.
@@ -65,7 +65,8 @@ std::vector<Span> distribution_spans(const mmstats::Distribution& distribution, 
     if (mark.room_for > marks) continue;
     const double value = interval.percentile(mark.percent) * distribution.scale;
     spans.push_back({Style::kDim, fmt::format(" {} ", mark.name)});
-    spans.push_back({Style::kNumber, left_aligned(calm_text(value, kMarkNumber), kMarkNumber)});
+    spans.push_back({Style::kNumber,
+                     left_aligned(amount_text(value, distribution.unit, kMarkNumber, unicode), kMarkNumber)});
     width -= std::min(width, kMarkWidth);
   }
   const std::size_t room = width > 0 ? width - 1 : 0;
@@ -74,13 +75,14 @@ std::vector<Span> distribution_spans(const mmstats::Distribution& distribution, 
   return spans;
 }
 
-std::string distribution_text(const mmstats::Distribution& distribution) {
+std::string distribution_text(const mmstats::Distribution& distribution, bool unicode) {
   const auto& interval = distribution.interval;
   if (interval.count() == 0) return {};
   constexpr std::array<Mark, 6> kAll{
       {{"min", 0, 0}, {"p50", 50, 0}, {"p90", 90, 0}, {"p99", 99, 0}, {"p999", 99.9, 0}, {"max", 100, 0}}};
   const auto number = [&](double value) {
-    return calm_text(value * distribution.scale, std::numeric_limits<std::size_t>::max());
+    return amount_text(value * distribution.scale, distribution.unit, std::numeric_limits<std::size_t>::max(),
+                       unicode);
   };
   std::string text = "mean " + number(interval.mean());
   for (const Mark& mark : kAll)

@@ -21,6 +21,6 @@ std::vector<Span> distribution_spans(const mmstats::Distribution& distribution, 
                                      bool unicode);
 
 // Mean and percentiles of the interval in words; empty, if there was no value.
-std::string distribution_text(const mmstats::Distribution& distribution);
+std::string distribution_text(const mmstats::Distribution& distribution, bool unicode);
 
 }  // namespace pollstats

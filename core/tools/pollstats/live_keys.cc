@@ -44,6 +44,17 @@ LiveView::Wish LiveView::press(const Key& key) {
   if (key.name == Key::Name::kGone || is_control(key, 'C') || is_control(key, 'D')) return Wish::kLeave;
   if (is_control(key, 'Z')) return Wish::kSuspend;
   if (is_control(key, 'L')) return Wish::kRepaint;
+  if (help_) {
+    help_ = false;
+    return Wish::kNothing;
+  }
+  const bool asks = key.name == Key::Name::kCharacter && (key.character == U'?' || key.character == U'h');
+  if (key.name == Key::Name::kHelp || (asks && mode_ != Mode::kFilter)) {
+    help_ = true;
+    return Wish::kNothing;
+  }
+  if (key.name == Key::Name::kClick || key.name == Key::Name::kWheelUp || key.name == Key::Name::kWheelDown)
+    return press_mouse(key);
   switch (mode_) {
     case Mode::kFilter:
       return press_in_filter(key);
@@ -60,6 +71,7 @@ LiveView::Wish LiveView::press_in_series(const Key& key) {
     set_filter({});
     return Wish::kNothing;
   }
+  if (key.name == Key::Name::kEnter) show_processes_of_selected();
   if (key.name != Key::Name::kCharacter) return Wish::kNothing;
   switch (key.character) {
     case U'q':
@@ -86,6 +98,10 @@ LiveView::Wish LiveView::press_in_series(const Key& key) {
       marked_ = chosen_;
       process_scroll_ = {.page = process_scroll_.page};
       break;
+    case U'm':
+      mouse_ = !mouse_;
+      complaint_ = mouse_ ? "The mouse sorts and selects." : "The mouse is the terminal's; m takes it back.";
+      return Wish::kMouse;
     case U' ':
       paused_ = !paused_;
       break;
@@ -148,37 +164,25 @@ LiveView::Wish LiveView::press_in_filter(const Key& key) {
   return Wish::kNothing;
 }
 
-LiveView::Wish LiveView::press_in_processes(const Key& key) {
-  if (process_scroll_.move(key, processes_.size())) return Wish::kNothing;
-  const auto choose = [&](std::set<ProcessId> chosen) {
-    mode_ = Mode::kSeries;
-    if (chosen == chosen_) return Wish::kNothing;
-    chosen_ = std::move(chosen);
-    return Wish::kChoose;
-  };
-  const Process* under_cursor =
-      process_scroll_.selected < processes_.size() ? &processes_[process_scroll_.selected] : nullptr;
-  if (key.name == Key::Name::kEscape) mode_ = Mode::kSeries;
-  if (key.name == Key::Name::kEnter && under_cursor != nullptr) {
-    return choose(marked_.empty() ? std::set{under_cursor->id} : marked_);
+// A click on a row selects it, one on a column's head sorts by it.
+LiveView::Wish LiveView::press_mouse(const Key& key) {
+  const bool processes = mode_ == Mode::kProcesses;
+  Scroll& scroll = processes ? process_scroll_ : scroll_;
+  const std::size_t count = processes ? processes_.size() : rows_.size();
+  if (key.name != Key::Name::kClick) {
+    scroll.roll(key.name == Key::Name::kWheelDown, count);
+    return Wish::kNothing;
   }
-  if (key.name != Key::Name::kCharacter) return Wish::kNothing;
-  switch (key.character) {
-    case U'q':
-    case U'p':
-      mode_ = Mode::kSeries;
-      break;
-    case U'a':
-      return choose({});
-    case U' ':
-      if (under_cursor == nullptr) break;
-      if (marked_.erase(under_cursor->id) == 0) marked_.insert(under_cursor->id);
-      ++process_scroll_.selected;
-      process_scroll_.settle(processes_.size());
-      break;
-    default:
-      break;
+  if (places_.heading == key.line) {
+    const auto column =
+        std::ranges::find_if(places_.columns, [&](const Places::Column& one) { return key.cell < one.end; });
+    if (column == places_.columns.end()) return Wish::kNothing;
+    processes ? sort_processes_by(column->sort) : sort_by(column->sort);
+    return Wish::kNothing;
   }
+  if (key.line < places_.rows || key.line >= places_.rows + scroll.page) return Wish::kNothing;
+  const std::size_t row = scroll.top + (key.line - places_.rows);
+  if (row < count) scroll.selected = row;
   return Wish::kNothing;
 }
 

@@ -26,6 +26,7 @@
 #include "tools/pollstats/live_view.h"
 #include "tools/pollstats/processes.h"
 #include "tools/pollstats/samples.h"
+#include "tools/pollstats/series_processes.h"
 #include "tools/pollstats/terminal.h"
 #include "tools/pollstats/unknown_dimensions.h"
 #include "tools/shared/output.h"
@@ -137,12 +138,21 @@ class Live {
     watch_->told(report.errors.size());
     facts.unknown = text_of(unknown_);
     view_.take(watch_->series(), watch_->distributions(), samples_, std::move(facts));
-    if (view_.shows_processes()) view_.take(processes_.scan(at, now));
     ++scans_;
     last_scan_ = now;
+    take_processes();
     Cadence cadence(next_, view_.delay());
     cadence.advance(steady_clock::now());
     next_ = cadence.next();
+  }
+
+  void take_processes() {
+    if (!view_.shows_processes()) return;
+    const auto& choice = view_.processes_of();
+    if (!choice) return view_.take(processes_.scan(system_clock::now(), steady_clock::now()));
+    if (!begun_) parts_.begin(*choice);
+    begun_ = true;
+    view_.take(parts_.take(*watch_, last_scan_));
   }
 
   void wait() {
@@ -200,13 +210,17 @@ class Live {
       case LiveView::Wish::kChoose:
         begin_watch();
         break;
+      case LiveView::Wish::kMouse:
+        terminal_.use_mouse(view_.uses_mouse());
+        break;
       default:
         break;
     }
     if (view_.delay() != delay) next_ = last_scan_ + view_.delay();
     if (paused && !view_.paused()) next_ = steady_clock::now();
-    if (!had_processes && view_.shows_processes()) {
-      view_.take(processes_.scan(system_clock::now(), steady_clock::now()));
+    if (!had_processes) {
+      begun_ = false;
+      take_processes();
     }
   }
 
@@ -216,6 +230,8 @@ class Live {
   const Signals& signals_;
   LiveView view_;
   Processes processes_;
+  SeriesProcesses parts_{kHistory};
+  bool begun_ = false;  // of the series whose processes are shown
   UnknownDimensions unknown_{options_.grouping};
   Samples samples_{kHistory};
   std::unique_ptr<mmstats::Watch> watch_;

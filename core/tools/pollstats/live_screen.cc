@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "mmstats/metadata.h"
+#include "tools/pollstats/amount_text.h"
 #include "tools/pollstats/distribution_spans.h"
 #include "tools/pollstats/live_view.h"
 #include "tools/pollstats/number_text.h"
@@ -26,11 +27,6 @@ constexpr std::size_t kNumberWidth = 11;
 constexpr std::size_t kNowWidth = 9;
 constexpr std::size_t kShortestCurve = 12;
 constexpr std::size_t kUsualLabel = 16;  // as long as there is no longer one
-
-std::string counted(std::size_t count, std::string_view what) {
-  return fmt::format("{} {}{}", calm_text(std::uint64_t{count}, std::string::npos), what,
-                     count == 1 || what.ends_with('s') ? "" : "s");
-}
 
 std::size_t width_of(const std::vector<Span>& line) {
   return std::accumulate(line.begin(), line.end(), std::size_t{0},
@@ -55,7 +51,10 @@ void fit(std::vector<Span>& line, std::size_t width) {
 
 Screen LiveView::compose(std::size_t width, std::size_t height) {
   Screen screen;
-  if (mode_ == Mode::kProcesses) {
+  places_ = {};
+  if (help_) {
+    compose_help(screen, width, height);
+  } else if (mode_ == Mode::kProcesses) {
     compose_processes(screen, width, height);
   } else {
     compose_series(screen, width, height);
@@ -76,7 +75,11 @@ void LiveView::compose_series(Screen& screen, std::size_t width, std::size_t hei
 
   const Shape columns = shape(width);
   if (with_title) screen.lines.push_back(title(width));
-  if (with_heading) screen.lines.push_back(heading(columns));
+  if (with_heading) {
+    places_.heading = screen.lines.size();
+    screen.lines.push_back(heading(columns));
+  }
+  places_.rows = screen.lines.size();
   for (std::size_t at = scroll_.top; at < scroll_.top + scroll_.page; ++at) {
     if (at < rows_.size()) {
       screen.lines.push_back(row(rows_[at], columns, at == scroll_.selected));
@@ -86,10 +89,14 @@ void LiveView::compose_series(Screen& screen, std::size_t width, std::size_t hei
       screen.lines.emplace_back();
     }
   }
-  if (with_detail) screen.lines.push_back(detail(width));
+  if (with_detail) {
+    screen.lines.push_back(!complaint_.empty() ? Line{{Style::kAlert, outer_cells(complaint_, width, mark())}}
+                           : rows_.empty()     ? Line()
+                                               : detail(width, rows_[scroll_.selected]));
+  }
   if (!with_help) return;
   if (mode_ != Mode::kFilter) {
-    screen.lines.push_back(help(width));
+    screen.lines.push_back(keys_line(width));
     return;
   }
   const std::string typed =
@@ -145,55 +152,28 @@ LiveView::Line LiveView::title(std::size_t width) const {
   return line;
 }
 
-LiveView::Line LiveView::help(std::size_t width) const {
-  using Entry = std::pair<std::string_view, std::string_view>;
-  static constexpr std::string_view kGroupKey = "b";
-  static constexpr std::array<Entry, 7> kSeries{{{"q", "Quit"},
-                                                 {"/", "Filter"},
-                                                 {"n v r c", "Sort"},
-                                                 {kGroupKey, "Group"},
-                                                 {"p", "Processes"},
-                                                 {"Space", "Pause"},
-                                                 {"- +", "Delay"}}};
-  static constexpr std::array<Entry, 4> kProcesses{
-      {{"Enter", "Watch these"}, {"Space", "Mark"}, {"a", "All"}, {"Esc", "Back"}}};
-  const std::span<const Entry> entries =
-      mode_ == Mode::kProcesses ? std::span<const Entry>(kProcesses) : std::span<const Entry>(kSeries);
-  Line line;
-  std::size_t used = 0;
-  for (const auto& [keys, what] : entries) {
-    if (keys == kGroupKey && dimensions_.empty()) continue;
-    const std::size_t gap = line.empty() ? 0 : 2;
-    const std::size_t more = gap + keys.size() + 1 + what.size();
-    if (used + more > width) break;
-    used += more;
-    line.push_back({Style::kPlain, std::string(gap, ' ')});
-    line.push_back({Style::kKey, std::string(keys)});
-    line.push_back({Style::kPlain, fmt::format(" {}", what)});
+// Of a family with its dimensions.
+std::string LiveView::whole_label(std::uint32_t index) const {
+  if (const auto number = labels_[index].distribution; number != kNoDistribution) {
+    const mmstats::Distribution& distribution = *distributions_[number];
+    if (!distribution.family.empty()) return full_text(distribution.family, distribution.dimensions);
   }
-  return line;
+  const mmstats::Series& series = series_[index];
+  return series.family.empty() ? labels_[index].text : full_text(series.family, series.dimensions);
 }
 
-// Of the series under the cursor: what its row has no room for.
-LiveView::Line LiveView::detail(std::size_t width) const {
-  if (!complaint_.empty()) return {{Style::kAlert, outer_cells(complaint_, width, mark())}};
-  if (rows_.empty()) return {};
-  const std::uint32_t index = rows_[scroll_.selected];
+// What the row of a series has no room for.
+LiveView::Line LiveView::detail(std::size_t width, std::uint32_t index) const {
   std::string about = std::string(to_string(series_[index].kind));
   std::string_view unit = series_[index].unit;
   std::string_view help = series_[index].help;
-  std::string whole = labels_[index].text;
-  const auto name_family = [&](const auto& one) {
-    if (!one.family.empty()) whole = full_text(one.family, one.dimensions);
-  };
-  name_family(series_[index]);
+  const std::string whole = whole_label(index);
   if (const auto number = labels_[index].distribution; number != kNoDistribution) {
     const mmstats::Distribution& distribution = *distributions_[number];
-    const std::string numbers = distribution_text(distribution);
+    const std::string numbers = distribution_text(distribution, unicode_);
     about = numbers + (numbers.empty() ? "histogram" : "; histogram");
     unit = distribution.unit;
     help = distribution.help;
-    name_family(distribution);
   }
   if (!unit.empty()) about += ", " + shown(unit, unicode_);
   if (!help.empty()) about += ": " + shown(help, unicode_);
@@ -226,117 +206,95 @@ LiveView::Shape LiveView::shape(std::size_t width) const {
   return shape;
 }
 
-LiveView::Line LiveView::heading(const Shape& shape) const {
-  const auto name = [&](std::string_view text, Sort sort) {
-    std::string out(text);
-    if (sort == sort_) {
-      const bool up = (sort == Sort::kName) != reversed_;
-      out += unicode_ ? (up ? "▲" : "▼") : (up ? "^" : "v");
-    }
-    return out;
+std::string LiveView::head(std::string_view text, Sort sort, Sort sorted, bool reversed) const {
+  if (sort != sorted) return std::string(text);
+  const bool up = (sort == Sort::kName) != reversed;
+  return std::string(text) + (unicode_ ? (up ? "▲" : "▼") : (up ? "^" : "v"));
+}
+
+LiveView::Line LiveView::heading(const Shape& shape) {
+  const std::string label = head("LABEL", Sort::kName, sort_, reversed_);
+  std::string line = left_aligned(first_cells(label, shape.label), shape.label);
+  places_.columns.push_back({shape.label, Sort::kName});
+  const auto add = [&](std::size_t width, std::string_view text, Sort sort) {
+    if (width == 0) return;
+    line += ' ' + right_aligned(head(text, sort, sort_, reversed_), width);
+    places_.columns.push_back({places_.columns.back().end + 1 + width, sort});
   };
-  std::string line = left_aligned(first_cells(name("LABEL", Sort::kName), shape.label), shape.label);
-  const auto add = [&](std::size_t width, const std::string& text) {
-    if (width > 0) line += ' ' + right_aligned(text, width);
-  };
-  add(shape.now, name("NOW", sort_ == Sort::kRate ? Sort::kRate : Sort::kValue));
-  add(shape.value, name("VALUE", Sort::kValue));
-  add(shape.rate, name("RATE/s", Sort::kRate));
-  add(shape.change, name("CHANGE", Sort::kChange));
+  add(shape.now, "NOW", sort_ == Sort::kRate ? Sort::kRate : Sort::kValue);
+  add(shape.value, "VALUE", Sort::kValue);
+  add(shape.rate, "RATE/s", Sort::kRate);
+  add(shape.change, "CHANGE", Sort::kChange);
   if (shape.curve > 0) line += ' ' + left_aligned("HISTORY", shape.curve);
   return {{Style::kHeading, line}};
 }
 
-std::string LiveView::value_text(const Sample& sample, std::size_t width) const {
-  if (sample.whole) return calm_text(sample.total, width);
-  if (sample.kind == Kind::kTimestamp && sample.value > 0) {
+std::string_view LiveView::unit_of(std::uint32_t index) const {
+  return labels_[index].distribution == kNoDistribution ? std::string_view(series_[index].unit)
+                                                        : std::string_view();
+}
+
+std::string LiveView::shown_value(const Sample& sample, std::string_view unit, std::size_t width) const {
+  if (!sample.whole && sample.kind == Kind::kTimestamp && sample.value > 0) {
     const double ago = facts_.time - sample.value;
     return ago >= 0 ? duration_text(ago) + " ago" : "in " + duration_text(-ago);
   }
-  return calm_text(sample.value, width);
+  return value_text(sample, unit, width, unicode_);
+}
+
+// Where there is room for one number: what moves.
+std::string LiveView::shown_now(const Sample& sample, std::string_view unit, std::size_t width) const {
+  if (sample.kind != Kind::kCounter) return shown_value(sample, unit, width);
+  return sample.rate ? rate_text(*sample.rate, unit, width - 2, unicode_) + "/s" : std::string();
+}
+
+void LiveView::add_cell(Line& line, std::size_t width, Style style, const std::string& text) {
+  if (width == 0) return;
+  // What moves stands out.
+  for (const std::string_view nothing : {"0", "0/s", "0 B", "0 B/s", "0 s", "0%"}) {
+    if (text == nothing) style = Style::kDim;
+  }
+  line.push_back({style, ' ' + right_aligned(text, width)});
+}
+
+void LiveView::add_curve(Line& line, std::size_t width, std::span<const float> past) const {
+  if (width == 0) return;
+  const auto used = past.last(std::min(width, past.size()));
+  line.push_back({Style::kCurve, ' ' + left_aligned(sparkline(used, unicode_), width)});
 }
 
 LiveView::Line LiveView::row(std::size_t index, const Shape& shape, bool selected) const {
   const Sample& sample = samples_->all()[index];
+  const std::string_view unit = unit_of(static_cast<std::uint32_t>(index));
   Line line;
-  const auto add = [&](std::size_t width, Style style, const std::string& text) {
-    if (width == 0) return;
-    // What moves stands out.
-    if (text == "0" || text == "0/s") style = Style::kDim;
-    line.push_back({style, ' ' + right_aligned(text, width)});
-  };
   line.push_back(
       {Style::kPlain, left_aligned(outer_cells(labels_[index].text, shape.label, mark()), shape.label)});
-  const auto rate_text = [&](std::size_t width) {
-    return sample.rate ? calm_text(*sample.rate, width) : std::string();
+  const auto add = [&](std::size_t cells, const std::string& text) {
+    add_cell(line, cells, Style::kNumber, text);
   };
-  const bool counter = sample.kind == Kind::kCounter;
-  add(shape.now, Style::kNumber,
-      counter ? (sample.rate ? calm_text(*sample.rate, shape.now - 2) + "/s" : "")
-              : value_text(sample, shape.now));
-  add(shape.value, Style::kNumber, value_text(sample, shape.value));
-  add(shape.rate, Style::kNumber, rate_text(shape.rate));
+  add(shape.now, shown_now(sample, unit, shape.now));
+  add(shape.value, shown_value(sample, unit, shape.value));
+  add(shape.rate, sample.rate ? rate_text(*sample.rate, unit, shape.rate, unicode_) : std::string());
   const bool is_usual = labels_[index].distribution == kNoDistribution;
-  add(is_usual ? shape.change : 0, Style::kNumber,
-      samples_->scans() > 1 && sample.change ? calm_text(*sample.change, shape.change) : "");
+  add(is_usual ? shape.change : 0, samples_->scans() > 1 && sample.change
+                                       ? amount_text(*sample.change, unit, shape.change, unicode_)
+                                       : std::string());
   if (!is_usual) {
     const std::size_t room =
         (shape.change > 0 ? shape.change + 1 : 0) + (shape.curve > 0 ? shape.curve + 1 : 0);
     for (Span& span : distribution_spans(*distributions_[labels_[index].distribution], room, unicode_))
       line.push_back(std::move(span));
-  } else if (shape.curve > 0) {
+  } else {
     std::array<float, kHistory> past{};
     // It grows to the right as long as there is room. At the first scan there was no rate.
     const auto used = std::span(past).first(std::min<std::size_t>(shape.curve, samples_->scans() - 1));
     samples_->history(index, used);
-    line.push_back({Style::kCurve, ' ' + left_aligned(sparkline(used, unicode_), shape.curve)});
+    add_curve(line, shape.curve, used);
   }
   if (!selected) return line;
   std::string whole;
   for (const Span& span : line) whole += span.text;
   return {{Style::kSelected, whole}};
-}
-
-void LiveView::compose_processes(Screen& screen, std::size_t width, std::size_t height) {
-  const bool with_help = height >= 2;
-  const bool with_title = height >= 4;
-  const bool with_heading = height >= 5;
-  const bool wide = width >= 50;
-  process_scroll_.page = height - (with_help ? 1 : 0) - (with_title ? 1 : 0) - (with_heading ? 1 : 0);
-  process_scroll_.settle(processes_.size());
-  if (with_title) {
-    screen.lines.push_back(
-        {{Style::kTitle, "pollstats"},
-         {Style::kPlain, "  " + counted(processes_.size(), processes_.size() == 1 ? "process" : "processes")},
-         {Style::kDim, "  Whose files are to count?"}});
-  }
-  if (with_heading) {
-    screen.lines.push_back(
-        {{Style::kHeading,
-          left_aligned(wide ? "          PID STATE        AGE  FILES COMMAND" : "          PID COMMAND",
-                       width)}});
-  }
-  for (std::size_t at = process_scroll_.top; at < process_scroll_.top + process_scroll_.page; ++at) {
-    if (at >= processes_.size()) {
-      screen.lines.push_back(
-          {{Style::kDim, at == 0 ? std::string("No file says whose it is.") : std::string()}});
-      continue;
-    }
-    const Process& process = processes_[at];
-    std::string text = fmt::format("[{}] {:>9}", marked_.contains(process.id) ? 'x' : ' ',
-                                   process.id.pid != 0 ? fmt::to_string(process.id.pid) : std::string("-"));
-    if (wide) {
-      text += fmt::format(" {:<7} {:>8} {:>6}", to_string(process.state),
-                          process.created > 0 ? duration_text(facts_.time - process.created) : "-",
-                          process.files);
-    }
-    text += ' ' + shown(process.command, unicode_);
-    const Style style = at == process_scroll_.selected                 ? Style::kSelected
-                        : process.state == mmstats::OwnerState::kAlive ? Style::kPlain
-                                                                       : Style::kDim;
-    screen.lines.push_back({{style, left_aligned(text, width)}});
-  }
-  if (with_help) screen.lines.push_back(help(width));
 }
 
 }  // namespace pollstats

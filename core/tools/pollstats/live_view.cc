@@ -66,18 +66,7 @@ void LiveView::begin_anew() {
   known_distributions_ = 0;
   rows_.clear();
   scroll_ = {.page = scroll_.page};
-}
-
-void LiveView::take(const std::vector<Process>& processes) {
-  // The cursor stays with its process.
-  const auto selected = process_scroll_.selected < processes_.size()
-                            ? std::optional(processes_[process_scroll_.selected].id)
-                            : std::nullopt;
-  processes_ = processes;
-  if (const auto same = std::ranges::find(processes_, selected, &Process::id); same != processes_.end()) {
-    process_scroll_.selected = static_cast<std::size_t>(same - processes_.begin());
-  }
-  process_scroll_.settle(processes_.size());
+  if (processes_of_) leave_processes();
 }
 
 void LiveView::add_labels() {

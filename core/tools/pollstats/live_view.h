@@ -1,4 +1,5 @@
-// The full-screen view: its state, what keys do to it (live_keys.cc), and what it shows (live_screen.cc).
+// The full-screen view: its state, what keys do to it (live_keys.cc), and what it shows (live_screen.cc); its
+// lists of processes (live_processes.cc) and its help (live_help.cc).
 // Pure: a terminal draws the Screen, main() reads files and does what is wished.
 #pragma once
 
@@ -24,6 +25,7 @@
 #include "tools/pollstats/samples.h"
 #include "tools/pollstats/screen.h"
 #include "tools/pollstats/scroll.h"
+#include "tools/pollstats/series_processes.h"
 
 namespace pollstats {
 
@@ -43,8 +45,8 @@ struct Facts {
 class LiveView {
  public:
   // What keys ask main() for.
-  enum class Wish : std::uint8_t { kNothing, kLeave, kSuspend, kRepaint, kChoose };
-  enum class Sort : std::uint8_t { kName, kValue, kRate, kChange };
+  enum class Wish : std::uint8_t { kNothing, kLeave, kSuspend, kRepaint, kChoose, kMouse };
+  enum class Sort : std::uint8_t { kName, kValue, kRate, kChange, kWorst };
 
   // Labels are shown without their first `prefix` bytes; each has as many. `unicode`: the terminal shows it.
   // `grouping`: what the command line says.
@@ -71,10 +73,13 @@ class LiveView {
 
   [[nodiscard]] std::chrono::nanoseconds delay() const { return delay_; }
   [[nodiscard]] bool paused() const { return paused_; }
+  [[nodiscard]] bool uses_mouse() const { return mouse_; }  // after kMouse
 
-  // The list of processes: wanted while it is shown.
+  // A list of processes: wanted while it is shown. Of one series, if there is a choice: after each scan.
   [[nodiscard]] bool shows_processes() const { return mode_ == Mode::kProcesses; }
+  [[nodiscard]] const std::optional<SeriesChoice>& processes_of() const { return processes_of_; }
   void take(const std::vector<Process>& processes);
+  void take(std::vector<ProcessRow> processes);
   // After kChoose: whose files count; empty: everybody's.
   [[nodiscard]] const std::set<ProcessId>& chosen() const { return chosen_; }
   // After kChoose, too: what tells series of families apart; none: all their dimensions.
@@ -103,6 +108,16 @@ class LiveView {
     std::size_t curve = 0;
   };
   using Line = std::vector<Span>;
+  // Where a click meets what, on the screen that was composed last.
+  struct Places {
+    struct Column {
+      std::size_t end = 0;  // the cell behind it
+      Sort sort = Sort::kName;
+    };
+    std::optional<std::size_t> heading;  // line
+    std::vector<Column> columns;
+    std::size_t rows = 0;  // the first line of them
+  };
 
   void add_labels();
   void find_distributions();
@@ -116,6 +131,12 @@ class LiveView {
   Wish press_in_series(const Key& key);
   Wish press_in_filter(const Key& key);
   Wish press_in_processes(const Key& key);
+  Wish press_mouse(const Key& key);
+  void show_processes_of_selected();
+  void leave_processes();
+  void sort_processes_by(Sort sort);
+  void arrange_processes();
+  [[nodiscard]] std::optional<double> process_value(const ProcessRow& row) const;
   void change_delay(bool longer);
   Wish group_by_next();
 
@@ -123,10 +144,26 @@ class LiveView {
   void compose_processes(Screen& screen, std::size_t width, std::size_t height);
   [[nodiscard]] std::string why_empty() const;
   [[nodiscard]] Line title(std::size_t width) const;
-  [[nodiscard]] Line help(std::size_t width) const;
-  [[nodiscard]] Line detail(std::size_t width) const;
+  void compose_help(Screen& screen, std::size_t width, std::size_t height) const;
+  [[nodiscard]] Line keys_line(std::size_t width) const;
+  [[nodiscard]] Line detail(std::size_t width, std::uint32_t index) const;
+  [[nodiscard]] std::string whole_label(std::uint32_t index) const;
   [[nodiscard]] Shape shape(std::size_t width) const;
-  [[nodiscard]] Line heading(const Shape& shape) const;
+  [[nodiscard]] Line heading(const Shape& shape);
+  // A column's name, with a mark if rows are sorted by it.
+  [[nodiscard]] std::string head(std::string_view text, Sort sort, Sort sorted, bool reversed) const;
+  // Adds a cell of this width.
+  static void add_cell(Line& line, std::size_t width, Style style, const std::string& text);
+  void add_curve(Line& line, std::size_t width, std::span<const float> past) const;
+  struct ProcessShape {
+    bool wide = false;
+    std::size_t now = 0, command = 0, value = 0, rate = 0, curve = 0;
+  };
+  [[nodiscard]] Line process_title(std::size_t width) const;
+  [[nodiscard]] ProcessShape process_shape(std::size_t width) const;
+  [[nodiscard]] Line process_heading(const ProcessShape& shape, std::size_t width);
+  [[nodiscard]] Line process_row(const ProcessRow& row, const ProcessShape& shape, bool selected,
+                                 std::size_t width) const;
   [[nodiscard]] Line row(std::size_t index, const Shape& shape, bool selected) const;
   // `name` as it is shown, of a series or distribution of that family.
   [[nodiscard]] std::string label_text(std::string_view name, std::string_view family) const;
@@ -134,7 +171,10 @@ class LiveView {
   [[nodiscard]] std::string full_text(const std::string& family,
                                       const std::vector<mmstats::Dimension>& dimensions) const;
   [[nodiscard]] std::string_view without_prefix(std::string_view name, std::string_view family) const;
-  [[nodiscard]] std::string value_text(const Sample& sample, std::size_t width) const;
+  // `unit`: of the series; of a histogram's count none.
+  [[nodiscard]] std::string shown_value(const Sample& sample, std::string_view unit, std::size_t width) const;
+  [[nodiscard]] std::string shown_now(const Sample& sample, std::string_view unit, std::size_t width) const;
+  [[nodiscard]] std::string_view unit_of(std::uint32_t index) const;
   [[nodiscard]] std::string_view mark() const { return unicode_ ? "…" : "~"; }
 
   std::size_t prefix_;
@@ -164,7 +204,14 @@ class LiveView {
   std::optional<By> by_;
   std::optional<By> first_by_;
 
-  std::vector<Process> processes_;
+  bool help_ = false;  // it is over all else
+  bool mouse_ = true;  // is ours, not the terminal's
+  Places places_;
+
+  std::vector<ProcessRow> processes_;
+  std::optional<SeriesChoice> processes_of_;  // none: the list is of all
+  Sort process_sort_ = Sort::kWorst;
+  bool processes_reversed_ = false;
   std::set<ProcessId> chosen_;
   std::set<ProcessId> marked_;
   Scroll process_scroll_;

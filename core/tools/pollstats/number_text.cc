@@ -14,7 +14,7 @@ namespace {
 constexpr double kAllDigits = 1e15;  // whole numbers below have no rounding that would show
 constexpr double kTiny = 1e-4;       // what is below is written with an exponent
 
-// Three significant digits.
+// Three significant digits and a prefix.
 std::string scaled_text(double value) {
   constexpr std::array<std::string_view, 7> kPrefixes{"", "k", "M", "G", "T", "P", "E"};
   std::size_t prefix = 0;
@@ -24,8 +24,7 @@ std::string scaled_text(double value) {
     ++prefix;
   }
   if (std::fabs(value) >= 1000) return fmt::format("{:.2g}", value);
-  const int decimals = std::fabs(value) >= 99.95 ? 0 : std::fabs(value) >= 9.995 ? 1 : 2;
-  return fmt::format("{:.{}f}{}", value, decimals, kPrefixes[prefix]);
+  return three_digits(value) + std::string(kPrefixes[prefix]);
 }
 
 // Of a whole number.
@@ -39,6 +38,11 @@ std::string with_commas(std::string digits) {
 }
 
 }  // namespace
+
+std::string three_digits(double value) {
+  const int decimals = std::fabs(value) >= 99.95 ? 0 : std::fabs(value) >= 9.995 ? 1 : 2;
+  return fmt::format("{:.{}f}", value, decimals);
+}
 
 std::string number_text(double value) {
   if (!std::isfinite(value)) return std::isnan(value) ? "nan" : value < 0 ? "-inf" : "inf";
@@ -84,6 +88,11 @@ std::string calm_text(double value, std::size_t width) {
 std::string calm_text(std::uint64_t value, std::size_t width) {
   std::string text = with_commas(fmt::to_string(value));
   return text.size() <= width ? text : number_text(value, width);
+}
+
+std::string counted(std::size_t count, std::string_view what) {
+  return fmt::format("{} {}{}", with_commas(fmt::to_string(count)), what,
+                     count == 1 || what.ends_with('s') ? "" : "s");
 }
 
 std::string duration_text(double seconds) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace pollstats {
 
@@ -15,10 +16,16 @@ std::string number_text(double value);
 std::string number_text(double value, std::size_t width);
 std::string number_text(std::uint64_t value, std::size_t width);
 
+// Three significant digits of a number below 1000; more of larger ones.
+std::string three_digits(double value);
+
 // For numbers that change while one looks: thousands apart where there is room, and three significant digits
 // of fractions: 1,234,567, 1,234, 12.3, 0.0123.
 std::string calm_text(double value, std::size_t width);
 std::string calm_text(std::uint64_t value, std::size_t width);
+
+// "1 file", "1,234 files"; a word that ends with s stays.
+std::string counted(std::size_t count, std::string_view what);
 
 // The two largest units of a time: 3d 4h, 12m 5s, 45s. Below 0 counts as 0.
 std::string duration_text(double seconds);

@@ -27,6 +27,14 @@ ProcessId process_of(const std::string& path, const mmstats::ParsedFile& content
   return pid != 0 ? ProcessId{pid, {}} : ProcessId{0, path};
 }
 
+std::string command_text(const std::string& path, const mmstats::Process& process, const std::string& proc) {
+  std::string command(mmstats::command_of(path, process.id.pid));
+  if (command.empty() && process.state == mmstats::OwnerState::kAlive)
+    command = system_name(proc, process.id.pid);
+  if (command.empty()) command = process.id.pid == 0 ? std::string(mmstats::stem_of(path)) : "?";
+  return command;
+}
+
 Processes::Processes(std::vector<std::string> globs, Keep keep, std::string proc)
     : proc_(std::move(proc)),
       keep_(std::move(keep)),
@@ -54,7 +62,7 @@ const std::vector<Process>& Processes::scan(std::chrono::system_clock::time_poin
     discovery_.forget(key);
   }
   by_owner_.begin(steady_now);
-  std::vector<std::string> commands;  // by index in by_owner_
+  std::vector<std::string> paths;  // by index in by_owner_: of a file that tells most
   for (const auto key : discovery_.files()) {
     if (key >= files_.size()) files_.resize(key + 1);
     File& file = files_[key];
@@ -63,17 +71,13 @@ const std::vector<Process>& Processes::scan(std::chrono::system_clock::time_poin
     const std::string& path = discovery_.path(key);
     const auto index =
         by_owner_.add(path, discovery_.id(key), file.owner, [&] { return discovery_.writers(key); });
-    if (index == commands.size()) commands.emplace_back();
-    if (commands[index].empty()) commands[index] = mmstats::command_of(path, file.owner.pid);
+    if (index == paths.size()) paths.push_back(path);
+    if (mmstats::command_of(paths[index], file.owner.pid).empty()) paths[index] = path;
   }
   processes_.clear();
-  for (std::size_t i = 0; i < commands.size(); ++i) {
+  for (std::size_t i = 0; i < paths.size(); ++i) {
     const mmstats::Process& process = by_owner_.all()[i];
-    const ProcessId& id = process.id;
-    std::string& command = commands[i];
-    if (command.empty() && process.state == mmstats::OwnerState::kAlive) command = system_name(proc_, id.pid);
-    if (command.empty()) command = id.pid == 0 ? std::string(mmstats::stem_of(id.path)) : "?";
-    processes_.push_back({process, std::move(command)});
+    processes_.push_back({process, command_text(paths[i], process, proc_)});
   }
   std::ranges::sort(processes_, {},
                     [](const Process& process) { return std::tie(process.command, process.id); });

@@ -21,6 +21,9 @@ struct Process : mmstats::Process {
   std::string command{};  // foreign bytes: as its file's name says, else as the system does
 };
 
+// The same of a process that writes the file. `proc`: where procfs is mounted; it is asked for a living one.
+std::string command_text(const std::string& path, const mmstats::Process& process, const std::string& proc);
+
 // One thread at a time.
 class Processes {
  public:

@@ -48,11 +48,17 @@ struct Key {
     kEnter,
     kEscape,
     kBackspace,
+    kHelp,   // F1
+    kClick,  // of the mouse, at `line` and `cell`
+    kWheelUp,
+    kWheelDown,
     kGone,  // the terminal is no longer there
     kOther,
   };
   Name name = Name::kOther;
   char32_t character = 0;
+  std::size_t line = 0;  // from the top
+  std::size_t cell = 0;  // from the left
 };
 
 // Whether it is Ctrl and the letter, which give the letter's low five bits.

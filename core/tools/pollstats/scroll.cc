@@ -28,6 +28,13 @@ bool Scroll::move(const Key& key, std::size_t count) {
   return true;
 }
 
+void Scroll::roll(bool down, std::size_t count) {
+  constexpr std::size_t kRows = 3;
+  top = down ? std::min(top + kRows, count - std::min(count, page)) : top - std::min(top, kRows);
+  selected = std::clamp(selected, top, top + page - 1);
+  settle(count);
+}
+
 void Scroll::settle(std::size_t count) {
   selected = std::min(selected, count - std::min<std::size_t>(count, 1));
   top = std::min(top, count - std::min(count, page));

@@ -15,6 +15,8 @@ struct Scroll {
 
   // True if the key moved it.
   bool move(const Key& key, std::size_t count);
+  // As a mouse's wheel does: the rows go by, and the cursor stays among those that are visible.
+  void roll(bool down, std::size_t count);
   // So that the cursor is on a row that there is, and visible.
   void settle(std::size_t count);
 };

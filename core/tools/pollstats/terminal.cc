@@ -56,16 +56,20 @@ void prepare_rescue() {
   ::sigaltstack(&stack, nullptr);
 }
 
-void arm_rescue() {
+// `mouse`: the terminal was asked to tell of it.
+void arm_rescue(bool mouse) {
   rescue.leave_size = 0;
+  const auto add = [](std::string_view text) {
+    if (rescue.leave_size + text.size() > rescue.leave.size()) return;
+    std::memcpy(rescue.leave.data() + rescue.leave_size, text.data(), text.size());
+    rescue.leave_size += text.size();
+  };
+  if (mouse) add("\033[?1006l\033[?1000l");  // as ncurses asks for it
   for (const char* name : {"sgr0", "rmkx", "cnorm", "rmcup"}) {
     const char* sequence = ::tigetstr(name);
     if (sequence == nullptr || reinterpret_cast<std::intptr_t>(sequence) == -1) continue;
-    std::string_view text(sequence);
-    text = text.substr(0, text.find("$<"));  // a pause, for terminals of old
-    if (rescue.leave_size + text.size() > rescue.leave.size()) continue;
-    std::memcpy(rescue.leave.data() + rescue.leave_size, text.data(), text.size());
-    rescue.leave_size += text.size();
+    const std::string_view text(sequence);
+    add(text.substr(0, text.find("$<")));  // a pause, for terminals of old
   }
   struct sigaction action{};
   action.sa_handler = on_crash;
@@ -128,9 +132,28 @@ Key::Name name_of(wint_t code) {
     case KEY_BACKSPACE:
     case KEY_DC:
       return Key::Name::kBackspace;
+    case KEY_F(1):
+    case KEY_HELP:
+      return Key::Name::kHelp;
     default:
       return Key::Name::kOther;
   }
+}
+
+// False: it has none.
+bool use_mouse_of_terminal(bool ours) {
+  const mmask_t events = BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED;
+  return ::mousemask(ours ? events : 0, nullptr) != 0;
+}
+
+Key mouse_key() {
+  MEVENT event{};
+  if (::getmouse(&event) != OK || event.x < 0 || event.y < 0) return {Key::Name::kOther, 0};
+  Key key{Key::Name::kOther, 0, static_cast<std::size_t>(event.y), static_cast<std::size_t>(event.x)};
+  if ((event.bstate & (BUTTON1_PRESSED | BUTTON1_CLICKED)) != 0) key.name = Key::Name::kClick;
+  if ((event.bstate & BUTTON4_PRESSED) != 0) key.name = Key::Name::kWheelUp;
+  if ((event.bstate & BUTTON5_PRESSED) != 0) key.name = Key::Name::kWheelDown;
+  return key;
 }
 
 mmstats::Error no_terminal(std::string message) {
@@ -183,7 +206,9 @@ mmstats::Expected<std::unique_ptr<Terminal>> Terminal::open(bool colour) {
                                       "\" is not known here; set TERM"));
   }
   impl->window = stdscr;
-  arm_rescue();
+  // A click is told when the button goes down, not when it is known to be none of several.
+  ::mouseinterval(0);
+  arm_rescue(use_mouse_of_terminal(true));
   impl->colour = colour && ::has_colors() && ::start_color() == OK;
   if (impl->colour) {
     const short background = ::use_default_colors() == OK ? -1 : COLOR_BLACK;
@@ -200,6 +225,8 @@ mmstats::Expected<std::unique_ptr<Terminal>> Terminal::open(bool colour) {
   ::set_escdelay(kEscapeDelay);
   return std::unique_ptr<Terminal>(new Terminal(std::move(impl)));
 }
+
+void Terminal::use_mouse(bool ours) { use_mouse_of_terminal(ours); }
 
 std::size_t Terminal::width() const { return static_cast<std::size_t>(std::max(1, getmaxx(impl_->window))); }
 std::size_t Terminal::height() const { return static_cast<std::size_t>(std::max(1, getmaxy(impl_->window))); }
@@ -233,6 +260,7 @@ std::optional<Key> Terminal::read_key() {
       if (code == 0x7F || code == L'\b') return Key{Key::Name::kBackspace, 0};
       return Key{Key::Name::kCharacter, static_cast<char32_t>(code)};
     case KEY_CODE_YES:
+      if (code == KEY_MOUSE) return mouse_key();
       return Key{name_of(code), 0};
     default:
       return std::nullopt;

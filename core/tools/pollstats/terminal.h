@@ -32,6 +32,9 @@ class Terminal {
   std::optional<Key> read_key();
   [[nodiscard]] int keys_fd() const;
 
+  // Whether clicks come as keys; at first they do. Without a mouse that the terminal tells of: nothing.
+  void use_mouse(bool ours);
+
   // Gives the terminal back and stops the process, as Ctrl-Z does; comes back when it goes on.
   void suspend();
   // It was written to, or changed its size: the next draw writes everything.

@@ -404,15 +404,16 @@ TEST_CASE("labels that may have been meant are found") {
   CHECK(near_labels(std::string(60'000, 'x'), labels).empty());
 }
 
-TEST_CASE("rates stand beside changes") {
+TEST_CASE("rates stand beside changes, of counters alone") {
   Looks looks;
   looks.series = {counter("c", 5), gauge("g", 1)};
-  auto columns = columns_of("c,g");
+  auto columns = columns_of("c,g,late");
   columns.update(looks.series);
   looks.take();
+  CHECK(columns.rates() == 1);
   const pollstats::Look look{.rate = true};
   CHECK(columns.header(look) ==
-        "         c          |        c/s         |         g          |        g/s         ");
+        "         c          |        c/s         |         g          |        late        ");
   CHECK(columns.line(looks.samples, look) ==
         "                  5 |                  - |                  1 |                  - ");
   looks.series[0] = counter("c", 10);
@@ -420,6 +421,12 @@ TEST_CASE("rates stand beside changes") {
   looks.take();
   CHECK(columns.line(looks.samples, look) ==
         "                  5 |                2.5 |                  1 |                  - ");
+  // One that nobody knew turns out to be a counter: there is a column more.
+  looks.series.push_back(counter("late", 3));
+  columns.update(looks.series);
+  looks.take();
+  CHECK(columns.rates() == 2);
+  CHECK(columns.header(look).ends_with("        late        |       late/s       "));
 }
 
 TEST_CASE("a pattern has a column for each series that matches, by name, whenever it comes") {
@@ -688,6 +695,19 @@ TEST_CASE("columns share what the terminal has, and names keep their ends") {
   CHECK(columns.line(looks.samples, at(31)) == "  123456789012 |             1 ");
   CHECK(columns.line(looks.samples, at(21)) == "     123G |        1 ");
   CHECK(columns.header(at(5)) == "<s.kind1|<s.kind2");  // narrower is of no use
+}
+
+TEST_CASE("a terminal is told units, where names have room for them; scripts are not") {
+  Looks looks;
+  looks.series = {counter("sent", 1), gauge("in_progress", 1)};
+  looks.series[0].unit = "bytes\x1b";
+  auto columns = columns_of("sent,in_progress");
+  columns.update(looks.series);
+  looks.take();
+  CHECK(columns.header({}) == "        sent        |    in_progress     ");
+  const auto at = [&](std::size_t width) { return pollstats::Look{.terminal_width = width}; };
+  CHECK(columns.header(at(80)) == "  sent [bytes\\x1B]  |    in_progress     ");
+  CHECK(columns.header(at(24)) == "   sent    |in_progress");
 }
 
 TEST_CASE("names of columns cannot command the terminal") {

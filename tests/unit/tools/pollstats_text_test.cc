@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/pollstats/amount_text.h"
 #include "tools/pollstats/number_text.h"
 #include "tools/pollstats/sparkline.h"
 #include "tools/pollstats/text_cells.h"
@@ -156,6 +157,50 @@ TEST_CASE("numbers to look at have commas, and three digits of fractions") {
   CHECK(calm_text(~std::uint64_t{0}, 26) == "18,446,744,073,709,551,615");
   CHECK(calm_text(~std::uint64_t{0}, 25) == "18446744073709551615");
   CHECK(calm_text(~std::uint64_t{0}, 19) == "18.4E");
+}
+
+TEST_CASE("amounts have their unit in the size that people use") {
+  struct Row {
+    double value;
+    std::string_view unit;
+    std::string want;
+  };
+  const std::array rows{
+      Row{0, "bytes", "0 B"},
+      Row{512, "byte", "512 B"},
+      Row{999, "B", "999 B"},
+      Row{999.6, "bytes", "1.00 kB"},
+      Row{52'300'000, "bytes", "52.3 MB"},
+      Row{-1'250, "bytes", "-1.25 kB"},
+      Row{1.8e19, "bytes", "18.0 EB"},
+      Row{1e300, "bytes", "1e+282 EB"},
+      Row{0, "seconds", "0 s"},
+      Row{0.059, "seconds", "59.0 ms"},
+      Row{0.402, "s", "402 ms"},
+      Row{0.9999, "second", "1.00 s"},
+      Row{5e-6, "seconds", "5.00 µs"},
+      Row{2e-9, "seconds", "2.00 ns"},
+      Row{1.5, "seconds", "1.50 s"},
+      Row{119, "seconds", "119 s"},
+      Row{725, "seconds", "12m 5s"},
+      Row{-7260, "seconds", "-2h 1m"},
+      Row{1e12, "seconds", "1e+12 s"},
+      Row{1e-15, "seconds", "1e-15 s"},
+      Row{42, "percent", "42%"},
+      Row{99.55, "%", "99.5%"},
+      Row{1234567, "requests", "1,234,567"},
+      Row{0.0591, "", "0.0591"},
+      Row{kInf, "bytes", "inf"},
+      Row{kInf, "seconds", "inf"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.want);
+    CHECK(amount_text(row.value, row.unit, 11, true) == row.want);
+  }
+  CHECK(amount_text(5e-6, "seconds", 11, false) == "5.00 us");
+  // A counter of seconds grows by a plain number in one.
+  CHECK(rate_text(2.5, "seconds", 11, true) == "2.50");
+  CHECK(rate_text(629'000, "bytes", 11, true) == "629 kB");
 }
 
 TEST_CASE("times have their two largest units") {

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <memory>
 #include <numeric>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +21,7 @@
 #include "tools/pollstats/live_view.h"
 #include "tools/pollstats/processes.h"
 #include "tools/pollstats/samples.h"
+#include "tools/pollstats/series_processes.h"
 #include "tools/pollstats/text_cells.h"
 #include "tools/shared/command_name.h"
 
@@ -148,7 +151,8 @@ TEST_CASE_FIXTURE(FewSeries, "a row has label, value, rate, change and curve") {
   CHECK(all[2].starts_with("db.pool                    6                      -2 ▅"));
   CHECK(all[5].starts_with("web.requests           1,100         100         100 ▅"));
   CHECK(all[10] == "db.pool  gauge");
-  CHECK(all[11] == "q Quit  / Filter  n v r c Sort  p Processes  Space Pause  - + Delay");
+  CHECK(all[11] ==
+        "q Quit  ? Help  / Filter  n v r c Sort  Enter By process  p Processes  Space Pause  - + Delay");
 }
 
 TEST_CASE_FIXTURE(FewSeries, "series are sorted by name, value, rate or change, and backwards") {
@@ -334,7 +338,7 @@ TEST_CASE_FIXTURE(FewSeries, "no line is wider than the screen, and there are as
 
 TEST_CASE_FIXTURE(FewSeries, "a small screen has the rows, what is now, and the most important keys") {
   CHECK(lines(20, 5) == Labels{"pollstats   12:34:56", "LABEL▲           NOW", "db.pool            6",
-                               "db.queries      10/s", "q Quit  / Filter"});
+                               "db.queries      10/s", "q Quit  ? Help"});
   CHECK(lines(20, 1) == Labels{"db.pool            6"});
 }
 
@@ -380,14 +384,14 @@ TEST_CASE_FIXTURE(Shown, "the line below names a family and its dimensions") {
 TEST_CASE_FIXTURE(Shown, "a key groups families by one dimension after another") {
   add("plain", Kind::kCounter, 1);
   look();
-  CHECK(lines()[23] == "q Quit  / Filter  n v r c Sort  p Processes  Space Pause  - + Delay");
+  CHECK(lines()[23] == "q Quit  ? Help  / Filter  n v r c Sort  Enter By process  p Processes");
   CHECK(view.press(key(U'b')) == Wish::kNothing);
   CHECK(lines()[22] == "No series here has dimensions.");
   add("web.hits.GET.404", Kind::kCounter, 1);
   series.back().family = "web.hits";
   series.back().dimensions = {{"method", "GET"}, {"status", "404"}};
   look();
-  CHECK(lines()[23] == "q Quit  / Filter  n v r c Sort  b Group  p Processes  Space Pause  - + Delay");
+  CHECK(lines()[23] == "q Quit  ? Help  / Filter  n v r c Sort  Enter By process  p Processes  b Group");
   const std::vector<std::pair<std::optional<By>, std::string>> steps{{By{"method"}, "  by method  "},
                                                                      {By{"status"}, "  by status  "},
                                                                      {By{}, "  all together  "},
@@ -459,16 +463,17 @@ TEST_CASE_FIXTURE(Shown, "a histogram is one row, of what came since the last sc
   look();
   CHECK(labels() == Labels{"web.hits", "web.latency", "web.latency.sum", "web.p99"});
   const auto row = lines()[3];
-  CHECK(row.starts_with("web.latency            1,086       1,000 p50 12.1   p99 300    max 300    "));
-  CHECK(row.ends_with(" ▁▁▃█ ▁"));
-  CHECK(lines(100)[3].find(" p50 12.1   p90 12.1   p99 300    max 300    ▁▁▃█ ▁ ") != std::string::npos);
+  CHECK(row.starts_with("web.latency            1,086       1,000 p50 12.1 s  p99 5m 0s   "));
+  CHECK(row.ends_with(" ▁▁▃█ ▁         "));
+  CHECK(lines(104)[3].find(" p50 12.1 s  p90 12.1 s  p99 5m 0s   max 5m 0s   ▁▁▃█ ▁ ") != std::string::npos);
   // Less room: of the numbers the most important ones.
-  CHECK(lines(60)[3].ends_with(" p99 300    ▁▁▃█ ▁  "));
+  CHECK(lines(60)[3].ends_with(" p99 5m 0s   ▁▁▃█ ▁ "));
   CHECK(lines(36)[3].find("1,000/s") != std::string::npos);
   type("j");
-  CHECK(
-      lines(120)[22] ==
-      "web.latency  mean 13.8 min 1.52 p50 12.1 p90 12.1 p99 300 p999 300 max 300; histogram, seconds: Time");
+  CHECK(lines(120)[22] ==
+        "web.latency  mean 13.8 s min 1.52 s p50 12.1 s p90 12.1 s p99 5m 0s p999 5m 0s max 5m 0s; "
+        "histogram, seconds: "
+        "Time");
   for (std::size_t width = 1; width < 150; ++width) {
     const auto all = lines(width);
     CHECK(std::ranges::all_of(all, [&](const std::string& line) { return cells(line) <= width; }));
@@ -557,7 +562,7 @@ TEST_CASE_FIXTURE(FewSeries, "processes are marked and chosen") {
   CHECK(all[2].starts_with("[ ]         1 alive      1m 1s      1 db"));
   CHECK(all[3].starts_with("[ ]         2 dead       1h 1m      4 web"));
   CHECK(all[4].starts_with("[ ]         - unknown        -      1 x"));
-  CHECK(all[23] == "Enter Watch these  Space Mark  a All  Esc Back");
+  CHECK(all[23] == "Enter Watch these  Space Mark  a All  Esc Back  ? Help");
 
   SUBCASE("the one under the cursor, if none is marked") {
     view.press(key(Key::Name::kDown));
@@ -593,6 +598,290 @@ TEST_CASE_FIXTURE(FewSeries, "processes are marked and chosen") {
     view.press(key(Key::Name::kEnter));
     CHECK(view.chosen() == std::set<ProcessId>{{2, {}}});
   }
+}
+
+TEST_CASE_FIXTURE(Shown, "numbers have their unit, and those that do not move are dim") {
+  const auto make = [&](const char* name, Kind kind, double value, const char* unit) {
+    add(name, kind, value);
+    series.back().unit = unit;
+  };
+  make("a.sent", Kind::kCounter, 51'300'000, "bytes");
+  make("b.memory", Kind::kGauge, 2'000, "bytes");
+  make("c.time", Kind::kGauge, 0.0591, "seconds");
+  make("d.busy", Kind::kGauge, 42, "percent");
+  make("e.work", Kind::kCounter, 7300, "seconds");
+  make("f.cups", Kind::kGauge, 12'345, "cups");
+  look();
+  set(0, 52'300'000);
+  set(1, 1'250);
+  set(4, 7302);
+  look();
+  const auto all = lines(100);
+  CHECK(all[2].starts_with("a.sent               52.3 MB     1.00 MB     1.00 MB ▅"));
+  CHECK(all[3].starts_with("b.memory             1.25 kB                  -750 B ▅"));
+  CHECK(all[4].starts_with("c.time               59.1 ms                     0 s ▅"));
+  CHECK(all[5].starts_with("d.busy                   42%                      0% ▅"));
+  CHECK(all[6].starts_with("e.work                 2h 1m           2      2.00 s ▅"));
+  CHECK(all[7].starts_with("f.cups                12,345                       0 ▅"));
+  const auto narrow = lines(30);
+  CHECK(narrow[2] == "a.sent               1.00 MB/s");
+  CHECK(narrow[3] == "b.memory               1.25 kB");
+  const Screen screen = view.compose(100, 24);
+  for (const Span& span : screen.lines[4])
+    if (span.text.ends_with("0 s")) CHECK(span.style == Style::kDim);
+}
+
+TEST_CASE_FIXTURE(FewSeries, "keys ask for help, which any key closes") {
+  for (const Key& asks : {key(U'?'), key(U'h'), key(Key::Name::kHelp)}) {
+    CHECK(view.press(asks) == Wish::kNothing);
+    const auto all = lines();
+    REQUIRE(all.size() == 24);
+    CHECK(all[0] == "pollstats  Help");
+    CHECK(all[23] == "Any key closes the help");
+    CHECK(std::ranges::all_of(all, [](const std::string& line) { return cells(line) <= 80; }));
+    // It is not cut where a terminal is as wide as most.
+    const Screen wide = view.compose(200, 24);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      std::string text;
+      for (const Span& span : wide.lines[i]) text += span.text;
+      CHECK(text.substr(0, text.find_last_not_of(' ') + 1) ==
+            all[i].substr(0, all[i].find_last_not_of(' ') + 1));
+    }
+    // Also one that would leave.
+    CHECK(view.press(key(U'q')) == Wish::kNothing);
+    CHECK(lines()[1].starts_with("LABEL"));
+  }
+  // All keys of the last line are in it.
+  type("?");
+  const auto help = lines(200, 60);
+  for (const char* named : {"q ", "/ ", "n v r c", "Enter", "p ", "b ", "Space", "-  +", "Mouse"})
+    CHECK(std::ranges::any_of(
+        help, [&](const std::string& line) { return line.starts_with(std::string("  ") + named); }));
+  type("x");
+  // While a filter is typed, they are letters.
+  type("/h?");
+  CHECK(lines().back().starts_with("Filter: h?"));
+  view.press(key(Key::Name::kHelp));
+  CHECK(lines()[0] == "pollstats  Help");
+  CHECK(view.press(key(char32_t{3})) == Wish::kLeave);
+}
+
+TEST_CASE_FIXTURE(FewSeries, "the processes of a series are shown, the worst first") {
+  const auto counted = [](std::uint64_t pid, const char* command, mmstats::OwnerState state,
+                          std::uint64_t total, std::optional<double> rate) {
+    ProcessRow row{{{{pid, {}}, 1700000000 - 61, state, 1}, command}};
+    row.sample = {.kind = Kind::kCounter,
+                  .present = true,
+                  .whole = true,
+                  .total = total,
+                  .added = 0,
+                  .value = static_cast<double>(total),
+                  .change = {},
+                  .rate = rate};
+    row.past = {1, 2, 3};
+    return row;
+  };
+  const std::vector<ProcessRow> rows{counted(1, "db", mmstats::OwnerState::kAlive, 30, 1.5),
+                                     counted(2, "web", mmstats::OwnerState::kDead, 50, {}),
+                                     counted(3, "web", mmstats::OwnerState::kAlive, 20, 7)};
+  view.press(key(Key::Name::kDown));
+  view.press(key(Key::Name::kEnter));
+  REQUIRE(view.processes_of());
+  CHECK(view.processes_of()->series == 3);  // db.queries
+  view.take(rows);
+  auto all = lines();
+  CHECK(all[0].starts_with("pollstats  db.queries  3 processes "));
+  CHECK(all[0].ends_with("12:34:56"));
+  CHECK(all[1].starts_with("          PID STATE        AGE COMMAND      VALUE   RATE/s▼ HISTORY"));
+  CHECK(all[2].starts_with("[ ]         3 alive      1m 1s web             20         7 ▃▆█"));
+  CHECK(all[3].starts_with("[ ]         1 alive      1m 1s db              30      1.50 ▃▆█"));
+  CHECK(all[4].starts_with("[ ]         2 dead       1m 1s web             50           ▃▆█"));
+  CHECK(all[22] == "db.queries  counter");
+  CHECK(all[23] == "Esc Back  ? Help  w n v r Sort  Space Mark  Enter Watch these  a All");
+  CHECK(lines(40)[2].starts_with("[ ]         3 web"));
+  CHECK(lines(40)[2].ends_with("       7/s"));
+
+  SUBCASE("sorted as series are") {
+    type("v");
+    CHECK(lines()[2].starts_with("[ ]         2"));
+    type("v");
+    CHECK(lines()[2].starts_with("[ ]         3"));
+    type("n");
+    CHECK(lines()[2].starts_with("[ ]         1"));
+    CHECK(lines()[1].find("COMMAND▲") != std::string::npos);
+    type("w");
+    CHECK(lines()[2].starts_with("[ ]         3"));
+  }
+  SUBCASE("the cursor, once moved, stays with its process") {
+    view.press(key(Key::Name::kDown));
+    view.take({counted(1, "db", mmstats::OwnerState::kAlive, 30, 9), rows[1], rows[2]});
+    CHECK(lines()[2].starts_with("[ ]         1"));
+    CHECK(selected() == "[");
+    CHECK(view.press(key(Key::Name::kEnter)) == Wish::kChoose);
+    CHECK(view.chosen() == std::set<ProcessId>{{1, {}}});
+  }
+  SUBCASE("and left, back to the series, wherever it is then") {
+    type(" ");
+    view.press(key(Key::Name::kEscape));
+    CHECK_FALSE(view.shows_processes());
+    CHECK(view.chosen().empty());
+    CHECK(selected() == "db.queries");
+    view.press(key(Key::Name::kEnter));
+    view.begin_anew();
+    CHECK_FALSE(view.shows_processes());
+  }
+  SUBCASE("in every size") {
+    for (const std::size_t width : {1U, 5U, 13U, 14U, 24U, 40U, 63U, 64U, 80U, 200U}) {
+      for (const std::size_t height : {1U, 2U, 4U, 5U, 8U, 24U}) {
+        const auto sized = lines(width, height);
+        CHECK(sized.size() == height);
+        CHECK(std::ranges::all_of(sized, [&](const std::string& line) { return cells(line) <= width; }));
+      }
+    }
+  }
+}
+
+TEST_CASE_FIXTURE(Shown, "the processes of a histogram are sorted by their p99") {
+  add_histogram("web.latency", {1});
+  look();
+  look();
+  view.press(key(Key::Name::kEnter));
+  REQUIRE(view.processes_of());
+  CHECK(view.processes_of()->distribution == 0U);
+  const auto timed = [](std::uint64_t pid, double seconds) {
+    ProcessRow row{{{{pid, {}}, 0, mmstats::OwnerState::kAlive, 1}, "web"}};
+    row.sample = {.kind = Kind::kCounter,
+                  .present = true,
+                  .whole = true,
+                  .total = 9,
+                  .added = 0,
+                  .value = 9,
+                  .change = {},
+                  .rate = {}};
+    auto made = std::make_shared<mmstats::Distribution>();
+    made->unit = "seconds";
+    if (seconds > 0) made->interval.add(seconds);
+    row.distribution = made;
+    return row;
+  };
+  view.take({timed(1, 0.5), timed(2, 0), timed(3, 2)});
+  CHECK(lines()[1].find("PERCENTILES▼") != std::string::npos);
+  CHECK(lines()[2].starts_with("[ ]         3 "));
+  CHECK(lines()[2].find(" p99 2.03 s ") != std::string::npos);
+  CHECK(lines()[3].starts_with("[ ]         1 "));
+  CHECK(lines()[4].starts_with("[ ]         2 "));
+}
+
+TEST_CASE_FIXTURE(ManySeries, "a mouse sorts, selects and scrolls") {
+  lines(80, 14);  // ten rows
+  const auto click = [&](std::size_t line, std::size_t cell) {
+    CHECK(view.press({Key::Name::kClick, 0, line, cell}) == Wish::kNothing);
+    return lines(80, 14);
+  };
+  CHECK(click(5, 3)[12].starts_with("s103"));
+  CHECK(click(11, 79)[12].starts_with("s109"));
+  // Lines that are no rows.
+  CHECK(click(0, 0)[12].starts_with("s109"));
+  CHECK(click(13, 0)[12].starts_with("s109"));
+  // Each head from its left to its right end, with the blank before it.
+  const std::string head = lines(80, 14)[1];
+  CHECK(click(1, 0)[2].starts_with("s199"));  // LABEL, by which it was sorted: backwards
+  const std::size_t value = 16;
+  CHECK(click(1, value)[1].find("VALUE▼") != std::string::npos);
+  CHECK(click(1, value + 11)[1].find("VALUE▲") != std::string::npos);
+  CHECK(click(1, value + 12)[1].find("RATE/s▼") != std::string::npos);
+  CHECK(click(1, 79)[1].find("RATE/s▼") != std::string::npos);  // the curve
+  type("n");
+  view.press({Key::Name::kWheelDown});
+  CHECK(lines(80, 14)[2].starts_with("s103"));
+  CHECK(lines(80, 14)[12].starts_with("s103"));  // the cursor stays where rows are seen
+  for (int i = 0; i < 50; ++i) view.press({Key::Name::kWheelDown});
+  CHECK(lines(80, 14)[2].starts_with("s190"));
+  view.press({Key::Name::kWheelUp});
+  CHECK(lines(80, 14)[2].starts_with("s187"));
+  CHECK(lines(80, 14)[12].starts_with("s190"));
+  // It may be the terminal's.
+  CHECK(view.press(key(U'm')) == Wish::kMouse);
+  CHECK_FALSE(view.uses_mouse());
+  CHECK(view.press(key(U'm')) == Wish::kMouse);
+  CHECK(view.uses_mouse());
+}
+
+TEST_CASE("what each process has of a series is known without another look at files") {
+  TemporaryFolder folder;
+  const auto pid = static_cast<std::uint32_t>(::getpid());
+  const auto file = [](std::uint32_t owner, std::uint64_t hits, double level) {
+    return MadeFile().buffered("hits", "Q", hits).buffered("level", "d", level).owner(owner, 4e9).padded();
+  };
+  const auto mine = "web-" + std::to_string(pid) + "-1.mmstats";
+  folder.write(mine, file(pid, 100, 1.5));
+  folder.write("web-" + std::to_string(pid) + "-2.mmstats", file(pid, 7, 2.5));
+  folder.write("other-4000001.mmstats", file(4'000'001, 30, 8));  // which no process can have: it is dead
+  folder.write("third.mmstats", MadeFile().buffered("else", "Q", std::uint64_t{1}).padded());
+  mmstats::Watch watch({.globs = {folder / "*.mmstats"}, .discovery = {}, .fold = {}}, mmstats::Rules());
+  SeriesProcesses processes(4);
+  std::chrono::steady_clock::time_point now{100s};
+  const auto scan = [&] {
+    now += 2s;
+    watch.scan(std::chrono::system_clock::now(), now);
+    return processes.take(watch, now);
+  };
+  const auto index_of = [&](std::string_view name) {
+    const auto all = watch.series();
+    const auto found = std::ranges::find(all, name, &Series::name);
+    REQUIRE(found != all.end());
+    return static_cast<std::uint32_t>(found - all.begin());
+  };
+  watch.scan(std::chrono::system_clock::now(), now);
+  processes.begin({index_of("hits")});
+  auto rows = scan();
+  REQUIRE(rows.size() == 2);
+  std::ranges::sort(rows, {}, [](const ProcessRow& row) { return row.process.command; });
+  CHECK(rows[0].process.command == "other");
+  CHECK(rows[0].sample.total == 30);
+  CHECK(rows[1].process.command == "web");
+  CHECK(rows[1].process.id.pid == pid);
+  CHECK(rows[1].process.files == 2);
+  CHECK(rows[1].sample.total == 107);
+  CHECK_FALSE(rows[1].sample.rate);
+
+  const auto one = [&](const std::vector<ProcessRow>& all) {
+    return *std::ranges::find(all, "web", [](const ProcessRow& row) { return row.process.command; });
+  };
+  folder.write(mine, file(pid, 110, 1.5));
+  rows = scan();
+  CHECK(one(rows).sample.total == 117);
+  CHECK(one(rows).sample.rate == 5.0);
+  CHECK(one(rows).past == std::vector<float>{5});
+  // The same scan again: it is no second one.
+  CHECK(one(processes.take(watch, now)).sample.rate == 5.0);
+  // A counter that begins again takes nothing away.
+  folder.write(mine, file(pid, 4, 1.5));
+  rows = scan();
+  CHECK(one(rows).sample.rate >= 0.0);
+  CHECK(one(rows).sample.rate <= 10.0);
+
+  processes.begin({index_of("level")});
+  rows = scan();
+  CHECK(one(rows).sample.value == 2.0);  // fractions are averaged
+  const auto dead =
+      *std::ranges::find(rows, "other", [](const ProcessRow& row) { return row.process.command; });
+  CHECK_FALSE(dead.sample.present);
+}
+
+TEST_CASE("values since then are those of each bucket") {
+  mmstats::BucketCounts before;
+  before.add(1.5, 3);
+  before.add(100, 1);
+  mmstats::BucketCounts now;
+  now.add(1.5, 5);
+  now.add(100, 1);
+  now.add(0.01, 2);
+  const auto added = added_since(before, now);
+  CHECK(added.count() == 4);
+  CHECK(added.percentile(100) < 2);
+  // It began again: what is there now, but for what is the same.
+  CHECK(added_since(now, before).count() == 3);
 }
 
 TEST_CASE_FIXTURE(FewSeries, "after another choice all begins anew") {

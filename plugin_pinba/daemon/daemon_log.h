@@ -1,4 +1,4 @@
-// Log lines on standard error, for journald: with their priority in front, unless that is a terminal.
+// Log lines on standard error. The journal gets them with their priority in front, all others as plain text.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ enum class Priority : std::uint8_t { kError = 3, kWarning = 4, kNotice = 5, kInf
 // One thread at a time.
 class DaemonLog {
  public:
-  // `program` stands before each line on a terminal; its text must outlive the log.
+  // `program` stands before each line, but for the journal, which knows it; its text must outlive the log.
   explicit DaemonLog(std::string_view program);
 
   // One line, with what is no printable text escaped, and cut if it is very long.
@@ -31,7 +31,7 @@ class DaemonLog {
 
  private:
   std::string_view program_;
-  bool terminal_;
+  bool to_journal_;
   ComplaintLog complaints_;
 };
 

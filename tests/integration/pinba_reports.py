@@ -47,7 +47,7 @@ class PinbaServer(daemons.Daemon):
         os.rename(self.config + ".new", self.config)
 
     def addresses(self):
-        said = re.findall(r"^<6>listens on (.*)$", self.log(), re.M)
+        said = re.findall(r"^pinba-server: listens on (.*)$", self.log(), re.M)
         return said[-1].split(", ") if said else []
 
     @property

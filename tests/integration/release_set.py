@@ -58,7 +58,7 @@ def write_pinba_server(folder):
             file.write(f'path = "{files}"\nstate_folder = "{state}"\n')
         server = daemons.Daemon("pinba-server", [os.environ["MMSTATS_PINBA_SERVER"], "--config", config,
                                                  "--listen", "127.0.0.1:0"], workspace)
-        listens = re.compile(r"^<6>listens on 127\.0\.0\.1:(\d+)$", re.M)
+        listens = re.compile(r"^pinba-server: listens on 127\.0\.0\.1:(\d+)$", re.M)
         server.ready = lambda: listens.search(server.log())
         with server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.connect(("127.0.0.1", int(listens.search(server.log())[1])))

@@ -90,7 +90,7 @@ TEST_CASE("a server that loses packets is told of once, and when it takes them a
     scan_once(log, delivery, request);
     CHECK(!delivery.is_all_sent());
     const auto lost = std::to_string(round * 2 - 1);
-    CHECK(errors.lines() == Lines{"<4>server " + name + ": packets are lost: " + lost +
+    CHECK(errors.lines() == Lines{"mmstats-pinba: server " + name + ": packets are lost: " + lost +
                                   " came back, as nobody listens there or a firewall lets none through; 0 "
                                   "that could not be sent"});
     scan_once(log, delivery, request);
@@ -99,8 +99,8 @@ TEST_CASE("a server that loses packets is told of once, and when it takes them a
     server.emplace(AF_INET, port);
     scan_once(log, delivery, request);
     CHECK(server->receive());
-    CHECK(errors.lines() ==
-          Lines{"<5>server " + name + ": takes packets again; " + std::to_string(round * 2) + " lost"});
+    CHECK(errors.lines() == Lines{"mmstats-pinba: server " + name + ": takes packets again; " +
+                                  std::to_string(round * 2) + " lost"});
   }
   // Of another server nothing of that is known.
   server.reset();
@@ -135,7 +135,8 @@ TEST_CASE(
   delivery.look();
   const auto lines = errors.lines();
   REQUIRE(lines.size() == 1);
-  CHECK(lines[0].starts_with("<4>server " + config.servers[0] + ": packets are lost: 1 came back"));
+  CHECK(
+      lines[0].starts_with("mmstats-pinba: server " + config.servers[0] + ": packets are lost: 1 came back"));
   CHECK(!delivery.look_at());
   delivery.look();
   CHECK(errors.lines().empty());
@@ -149,7 +150,7 @@ TEST_CASE(
     delivery.look();
     told = errors.lines();
   }
-  CHECK(told == Lines{"<4>server no-such-host.invalid: its name is not found; 0 packets wait"});
+  CHECK(told == Lines{"mmstats-pinba: server no-such-host.invalid: its name is not found; 0 packets wait"});
   CHECK(!delivery.is_all_sent());
 }
 
@@ -183,7 +184,8 @@ TEST_CASE("that something is too long for a datagram is told once for each confi
   request.script_name = "/a";
   request.add_timer(std::vector{request.intern("metric", std::string(300, 'x'))}, 1, 1);
   const Lines told{
-      "<4>script \"/a\": 1 timers and 0 request tags are left out, as they are too long for a datagram of "
+      "mmstats-pinba: script \"/a\": 1 timers and 0 request tags are left out, as they are too long for a "
+      "datagram of "
       "256 bytes (max_datagram)"};
   for (int round = 0; round < 2; ++round) {
     REQUIRE(delivery.configure(config));

@@ -45,7 +45,33 @@ int Daemon::run() {
   delivery_.send_all(kLastWords);
   delivery_.end_scan();
   log_.end();
+  if (options_.dry_run) tell_why_nothing();
   return delivery_.is_all_sent(kLastWords) ? kGood : kFailed;
+}
+
+// Of groups of which nothing would be sent.
+void Daemon::tell_why_nothing() const {
+  for (const Group& group : groups_) {
+    if (group.requests > 0) continue;
+    const FoldStats& stats = group.watch.stats();
+    const auto counted = [](std::size_t count, std::string_view what) {
+      return fmt::format("{} {}{}", count, what, count == 1 || what == "series" ? "" : "s");
+    };
+    const std::string globs = fmt::format("{}", fmt::join(group.globs, ", "));
+    std::string why;
+    if (group.watch.files() == 0) {
+      why = "no file matches " + globs;
+    } else if (stats.series == 0) {
+      why = fmt::format(
+          "{} for {}, and no label of them is a metric: they are texts, are written once, or are ignored",
+          counted(group.watch.files(), "file"), globs);
+    } else {
+      why = fmt::format("{} for {}, with {}, all of which are 0 or become nothing by this configuration",
+                        counted(group.watch.files(), "file"), globs, counted(stats.series, "series"));
+    }
+    if (stats.damaged > 0) why += fmt::format("; {} with problems", counted(stats.damaged, "file"));
+    log_.say(Priority::kNotice, fmt::format("group \"{}\": nothing to send: {}", group.name, why));
+  }
 }
 
 int Daemon::check() {
@@ -100,8 +126,10 @@ Mapping Daemon::mapping_of(GroupConfig&& config) const {
 Daemon::Group Daemon::make_group(GroupConfig&& config) const {
   std::string name = config.name;
   std::string ledger = std::move(config.ledger);
+  auto globs = config.watch.globs;
   Watch watch(std::move(config.watch), std::move(config.rules));
-  return {std::move(name), std::move(ledger), std::move(watch), RequestMapper(mapping_of(std::move(config)))};
+  return {std::move(name), std::move(ledger), std::move(globs), std::move(watch),
+          RequestMapper(mapping_of(std::move(config)))};
 }
 
 // The new configuration, if it is good. Groups whose series stay the same keep their ledger; of those that do
@@ -171,7 +199,10 @@ void Daemon::scan_group(Group& group) {
     group.started = true;
   }
   group.mapper.scan(group.watch.series(), group.watch.distributions(), now,
-                    [this](const pinba::Request& request) { delivery_.take(request); });
+                    [&](const pinba::Request& request) {
+                      ++group.requests;
+                      delivery_.take(request);
+                    });
   for (const auto& problem : group.mapper.take_problems()) log_.complain(in_group(problem));
 }
 

@@ -42,13 +42,16 @@ class Daemon {
   struct Group {
     std::string name;
     std::string ledger;
+    std::vector<std::string> globs;
     Watch watch;
     RequestMapper mapper;
-    bool started = false;  // its base is known
+    bool started = false;      // its base is known
+    std::size_t requests = 0;  // that were sent, or would be
   };
   using Steady = std::chrono::steady_clock;
 
   int check();
+  void tell_why_nothing() const;
   tl::expected<Config, Mistakes> load();
   bool start();
   void reload();

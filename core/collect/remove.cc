@@ -32,7 +32,8 @@ Outcome act_unwritten(const OpenFile& file, int folder, const char* name, Wanted
   struct stat info{};
   if (::fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) != 0) return {HasWriter::kNo, errno, false};
   if (FileId{info.st_dev, info.st_ino} != file.id()) return {HasWriter::kNo, 0, true};
-  const bool failed = wanted == Wanted::kRemoval && ::unlinkat(folder, name, 0) != 0;
+  const bool failed = wanted == Wanted::kRemoval ? ::unlinkat(folder, name, 0) != 0
+                                                 : ::faccessat(folder, ".", W_OK | X_OK, AT_EACCESS) != 0;
   return {HasWriter::kNo, failed ? errno : 0, false};
 }
 

@@ -359,6 +359,8 @@ class CleanstatsTest(unittest.TestCase):
         os.rename(self.publish("a", pid=pid), kept)
         os.chown(kept, NOBODY, NOBODY)
         self.assertEqual(self.run_it(kept, wrapper=wrapper, status=1)[1], f"Could not remove {kept}: Permission denied")
+        self.assertEqual(self.run_it("-n", kept, wrapper=wrapper, status=1),
+                         [f"PID {pid} not found, but {kept} could not be removed: Permission denied", "Would remove 0  -  0 alive"])
 
     def test_root_needs_no_more_than_the_service_leaves_it(self):
         self.as_nobody()

@@ -36,4 +36,14 @@ Expected<HostPort> parse_host_port(std::string_view text) {
   return HostPort{std::string(host), number};
 }
 
+Expected<HostPort> parse_listen(std::string_view text, std::optional<std::uint16_t> port) {
+  auto place = parse_host_port(text);
+  if (place && !place->port) place->port = port;
+  if (place && place->port) return place;
+  return tl::unexpected(failure(ErrorKind::kInvalid, {},
+                                "\"" + printable(text) + "\" is not possible: " +
+                                    (place ? "the port is missing" : place.error().message) +
+                                    "; write HOST:PORT, [IPV6]:PORT, :PORT for all addresses"));
+}
+
 }  // namespace mmstats

@@ -20,4 +20,9 @@ struct HostPort {
 // to the caller. Error: kInvalid, with the reason alone.
 Expected<HostPort> parse_host_port(std::string_view text);
 
+// Where a server listens: as above, and :PORT, without a host, is all addresses of the machine, of IPv4 and
+// of IPv6. `port`: where none is given; none: one must be. Error: kInvalid, for people: the text, the reason,
+// and what to write.
+Expected<HostPort> parse_listen(std::string_view text, std::optional<std::uint16_t> port = {});
+
 }  // namespace mmstats

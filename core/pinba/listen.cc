@@ -59,11 +59,12 @@ mmstats::Expected<Descriptor> listen_at(const std::string& where, int buffer, bo
     return tl::unexpected(
         mmstats::failure(mmstats::ErrorKind::kInvalid, {}, fmt::format("{}: {}", what, why)));
   };
-  const auto place = mmstats::parse_host_port(where);
-  if (!place) return invalid(place.error().message + "; write HOST:PORT, [IPV6]:PORT or :PORT");
-  // Without a host: all addresses of the machine.
+  const auto place = mmstats::parse_listen(where, kDefaultPort);
+  if (!place)
+    return tl::unexpected(
+        mmstats::failure(mmstats::ErrorKind::kInvalid, {}, "cannot listen: " + place.error().message));
   const char* host = place->host.empty() ? nullptr : place->host.c_str();
-  const std::string port = std::to_string(place->port.value_or(kDefaultPort));
+  const std::string port = std::to_string(*place->port);
   addrinfo hints{};
   hints.ai_socktype = SOCK_DGRAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/number_range.h"
 #include "collect/settings.h"
 #include "pinba/sender.h"
 #include "plugin_pinba/daemon/daemon_log.h"
@@ -27,12 +28,17 @@ int main(int argc, char** argv) {
         ->take_all()
         ->check([](const std::string& list) { return forward::server_problem(pinba::split_servers(list)); });
     app.add_option("--interval", options.interval, "Seconds between scans, instead of the configuration's")
-        ->check(CLI::Range(mmstats::kMinInterval, mmstats::kMaxInterval));
+        ->check([](const std::string& text) {
+          return mmstats::wrong_number(text, mmstats::kMinInterval, mmstats::kMaxInterval);
+        });
     auto* check =
         app.add_flag("--check-config", options.check_config, "Name all mistakes, and do nothing else");
     app.add_flag("--once", options.once, "Send what the files hold now, and end")->excludes(check);
     app.add_flag("--dry-run", options.dry_run, "Print what would be sent, and send nothing")->excludes(check);
     app.set_version_flag("--version", "mmstats-pinba " MMSTATS_VERSION);
+    app.failure_message([](const CLI::App* failed, const CLI::Error& error) {
+      return failed->get_name() + ": " + error.what() + "\nRun with --help for more information.\n";
+    });
     try {
       app.parse(argc, argv);
       std::vector<std::string> servers;

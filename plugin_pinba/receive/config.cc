@@ -240,10 +240,8 @@ void read_fixed(TomlSection& section, FixedConfig& fixed) {
 }  // namespace
 
 std::string wrong_listen(const std::string& where) {
-  const auto place = parse_host_port(where);
-  if (place) return {};
-  return fmt::format("{} is not possible: {}; write HOST:PORT, [IPV6]:PORT or :PORT", in_quotes(where),
-                     place.error().message);
+  const auto place = parse_listen(where, pinba::kDefaultPort);
+  return place ? std::string() : place.error().message;
 }
 
 std::string forwards_to_itself(const Config& config) {

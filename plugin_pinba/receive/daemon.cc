@@ -55,9 +55,6 @@ tl::expected<Config, daemon::Mistakes> Daemon::load() const {
                        errno == ENOENT;
   auto config = missing ? read_config("", options_.config) : load_config(options_.config);
   daemon::Mistakes mistakes = config ? daemon::Mistakes() : std::move(config.error());
-  for (const std::string& where : options_.listen) {
-    if (auto wrong = wrong_listen(where); !wrong.empty()) mistakes.push_back("--listen: " + wrong);
-  }
   if (!mistakes.empty()) return tl::unexpected(std::move(mistakes));
   if (!options_.listen.empty()) config->fixed.listen = options_.listen;
   if (const auto itself = forwards_to_itself(*config); !itself.empty()) {

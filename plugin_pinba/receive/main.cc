@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "plugin_pinba/daemon/daemon_log.h"
+#include "plugin_pinba/receive/config.h"
 #include "plugin_pinba/receive/daemon.h"
 
 namespace receive = mmstats::receive;
@@ -17,14 +18,18 @@ int main(int argc, char** argv) {
     CLI::App app("Receives Pinba packets, and publishes reports of them as mmstats files.", "pinba-server");
     auto* config = app.add_option("--config", options.config, "Configuration: pinba-server.toml(5)");
     config->default_val(PINBA_SERVER_CONFIG);
-    app.add_option(
-        "--listen", options.listen,
-        "HOST:PORT, [IPV6]:PORT or :PORT, instead of the configuration's; may be given several times");
+    app.add_option("--listen", options.listen,
+                   "HOST:PORT, [IPV6]:PORT, or :PORT for all addresses, instead of the configuration's;\n"
+                   "may be given several times")
+        ->check(receive::wrong_listen);
     auto* check =
         app.add_flag("--check-config", options.check_config, "Name all mistakes, and do nothing else");
     app.add_flag("--explain", options.explain, "Show the last bad packets, and what is wrong with them")
         ->excludes(check);
     app.set_version_flag("--version", "pinba-server " MMSTATS_VERSION);
+    app.failure_message([](const CLI::App* failed, const CLI::Error& error) {
+      return failed->get_name() + ": " + error.what() + "\nRun with --help for more information.\n";
+    });
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

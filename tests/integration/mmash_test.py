@@ -959,10 +959,10 @@ class MmashTest(unittest.TestCase):
         for arguments in (
             ["--listen", "5002"],
             ["--listen", "localhost"],
-            ["--listen", ":5002"],
             ["--listen", "localhost:http"],
             ["--listen", "127.0.0.1:65536"],
             ["--listen", "::1:5002"],
+            ["--listen", ":"],
             ["--listen", "[127.0.0.1:5002"],
             ["--listen", "unix:"],
             ["--listen", "unix:" + "x" * 200],
@@ -974,6 +974,13 @@ class MmashTest(unittest.TestCase):
             result = self.run_once(*arguments)
             self.assertEqual((result.returncode, result.stdout), (2, ""), (arguments, result))
             self.assertIn(arguments[-1], result.stderr)
+        for arguments, takes in ((["--max-connections", "-1"], "a whole number from 1 to 200"),
+                                 (["--max-connections", "1e9"], "a whole number from 1 to 200"),
+                                 (["--timeout", "-1"], "a number from 0.1 to 3600")):
+            self.assertIn(f'mmash: {arguments[0]}: "{arguments[1]}" is not possible, it takes {takes}\n',
+                          self.run_once(*arguments).stderr)
+        self.assertIn('mmash: --listen: "5002" is not possible: the port is missing; write HOST:PORT, [IPV6]:PORT, :PORT for '
+                      "all addresses or unix:PATH\n", self.run_once("--listen", "5002").stderr)
         self.assertEqual(self.run_once("--version").returncode, 0)
 
     def test_a_port_that_is_taken_and_a_page_that_is_missing_are_failures(self):
@@ -989,6 +996,20 @@ class MmashTest(unittest.TestCase):
         result = self.run_once("--javascript", self.folder, "--listen", "127.0.0.1:0")
         self.assertEqual(result.returncode, 1)
         self.assertIn("install libjs-dygraphs", result.stderr)
+
+    def test_all_addresses_are_listened_on_together_and_warned_of(self):
+        for name, where, reached in (("all", ":0", ("127.0.0.1", "::1")), ("four", "0.0.0.0:0", ("127.0.0.1",)),
+                                     ("six", "[::]:0", ("::1",))):
+            with self.subTest(where), Mmash(self.folder, listen=(where,), name=name) as server:
+                for address in reached:
+                    connection = http.client.HTTPConnection(address, server.port, timeout=SECONDS)
+                    with contextlib.closing(connection):
+                        connection.request("GET", "/stats/")
+                        self.assertEqual(connection.getresponse().status, 200, address)
+                said = [line for line in server.log().splitlines() if "all addresses" in line]
+                self.assertEqual(said, ["mmash: listens on all addresses of this machine: who reaches that port can read "
+                                        "everything; names that browsers use for this machine need --host: see mmash(8)"])
+        self.assertNotIn("all addresses", self.start().log())
 
     def test_a_socket_file_is_listened_on_replaced_and_removed(self):
         path = os.path.join(self.folder, "s")

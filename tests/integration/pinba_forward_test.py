@@ -43,7 +43,7 @@ class Forwarder(daemons.Daemon):
             file.write(config)
 
     def ready(self):
-        return ">sends " in self.log()
+        return ": sends " in self.log()
 
     def reload(self):
         """SIGHUP, and what the log says to it."""
@@ -384,6 +384,50 @@ keep = []
             daemons.wait_until(server.packets, "a packet")
             self.assertEqual([packet.timer(metric="rows").hits for packet in server.packets()], [42])
 
+    def test_a_dry_run_of_nothing_says_why(self):
+        config = os.path.join(self.workspace, "c.toml")
+        groups = {
+            "none": "none-*.mmstats", "texts": "texts.mmstats", "zeros": "zeros-*.mmstats", "ignored": "job.mmstats", "good": "job.mmstats",
+        }
+        with open(config, "w") as file:
+            for name, pattern in groups.items():
+                file.write(f'[[group]]\nname = "{name}"\nfiles = "{self.folder}/{pattern}"\n')
+                if name == "ignored":
+                    file.write("ignore = '.*'\n")
+        self.file("texts", writer.text("name", "shop"))
+        for number in range(2):
+            self.file(f"zeros-{number}", writer.counter("rows", 0), writer.counter("errors", 0))
+        self.file("job", writer.counter("rows", 42))
+        result = run("--once", "--dry-run", "--config", config, "--server", "127.0.0.1:1")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("timer hits=42", result.stdout)
+        self.assertEqual(result.stderr.splitlines(), [
+            f'mmstats-pinba: group "none": nothing to send: no file matches {self.folder}/none-*.mmstats',
+            f'mmstats-pinba: group "texts": nothing to send: 1 file for {self.folder}/texts.mmstats, and no label of '
+            "them is a metric: they are texts, are written once, or are ignored",
+            f'mmstats-pinba: group "zeros": nothing to send: 2 files for {self.folder}/zeros-*.mmstats, with 2 series, '
+            "all of which are 0 or become nothing by this configuration",
+            f'mmstats-pinba: group "ignored": nothing to send: 1 file for {self.folder}/job.mmstats, and no label of '
+            "them is a metric: they are texts, are written once, or are ignored",
+        ])
+        # Who sends for real is not told each time.
+        with Server() as server:
+            self.assertEqual(run("--once", "--config", config, "--server", server.address).stderr, "")
+
+    def test_lines_have_priorities_for_the_journal_alone(self):
+        """Whose device and inode systemd tells in the environment."""
+        path = os.path.join(self.workspace, "log")
+        arguments = [DAEMON, "--once", "--dry-run", "--server", "127.0.0.1:1"]
+        line = f'group "mmstats": nothing to send: no file matches {self.folder}/*.mmstats\n'
+        for told, want in (("", "mmstats-pinba: " + line), ("0", "<5>" + line), ("1", "mmstats-pinba: " + line)):
+            with open(path, "w") as log:
+                info = os.fstat(log.fileno())
+                stream = f"{info.st_dev}:{info.st_ino + int(told)}" if told else ""
+                subprocess.run(arguments, stderr=log, check=True, timeout=daemons.PATIENCE,
+                               env={"MMSTATS_PATH": self.folder, **({"JOURNAL_STREAM": stream} if stream else {})})
+            with open(path) as log:
+                self.assertEqual(log.read(), want, told)
+
     def test_a_configuration_is_checked_without_being_used(self):
         path = os.path.join(self.workspace, "c.toml")
         with open(path, "w") as file:
@@ -403,6 +447,9 @@ keep = []
                       ["--check-config", "--server", "[::1"], ["--check-config", "--server", "a;b"],
                       ["--check-config", "--server", "a,a"], ["--check-config", "--server", "a", "--server", "A:30002"]):
             self.assertEqual(run(*wrong).returncode, 2, wrong)
+        for wrong in ("0", "-1", "x", "1e99"):
+            self.assertIn(f'mmstats-pinba: --interval: "{wrong}" is not possible, it takes a number from 0.001 to 1000000000\n',
+                          run("--interval", wrong).stderr)
 
     def test_sighup_takes_a_new_mapping_and_loses_and_repeats_nothing(self):
         group = f'[[group]]\nname = "g"\nfiles = "{self.folder}/*.mmstats"\n'
@@ -419,7 +466,7 @@ keep = []
 
             forwarder.write(group + "tags = 1\n")
             said = forwarder.reload()
-            self.assertIn(f"<3>{forwarder.config}:4: [[group]] \"g\", tags: 1 is not possible", said)
+            self.assertIn(f"mmstats-pinba: {forwarder.config}:4: [[group]] \"g\", tags: 1 is not possible", said)
             self.assertIn("keeping the previous configuration", said)
             app.incr("hits", 6)
             self.wait_for_hits(server, 18, metric="hits")
@@ -526,7 +573,7 @@ keep = []
                     seen = systemd.count("sent 1 requests")
                     daemons.wait_until(lambda: systemd.count("sent 1 requests") > seen, f"scan {scans}")
                 self.assertEqual(server.packets(), [])
-                missing = f"<4>server pinba.test:{server.port}: its name is not found; "
+                missing = f"mmstats-pinba: server pinba.test:{server.port}: its name is not found; "
                 daemons.wait_until(lambda: missing in forwarder.log(), "the log tells that the name is not found")
                 with open(hosts, "w") as file:
                     file.write("127.0.0.1 pinba.test\n")
@@ -534,7 +581,7 @@ keep = []
                 app.incr("hits", 1)
                 self.wait_for_hits(server, 36, metric="hits")
                 self.assertNotIn("packets are lost", forwarder.log())
-                found = f"<5>server pinba.test:{server.port}: its name is found again"
+                found = f"mmstats-pinba: server pinba.test:{server.port}: its name is found again"
                 daemons.wait_until(lambda: found in forwarder.log(), "the log tells that it is found")
                 self.assertEqual((forwarder.log().count(missing), forwarder.log().count(found)), (1, 1))
 

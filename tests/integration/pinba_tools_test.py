@@ -385,13 +385,20 @@ class DumpTest(unittest.TestCase):
                         client.sendto(data("php-timers.bin"), (target, port))
                     self.assertEqual(process.wait(SECONDS), 0)
         with Receiver() as other:
-            for where in (other.address, "[::1", "[::1]x", "127.0.0.1:http", "127.0.0.1:99999999", "1.2.3.4:9"):
+            for where in (other.address, "1.2.3.4:9"):
                 result = self.run_dump("--listen", where, code=1)
                 self.assertIn(f"pinba-dump: cannot listen on {where}: ".encode(), result.stderr)
+        for where in ("[::1", "[::1]x", "127.0.0.1:http", "127.0.0.1:99999999"):
+            result = self.run_dump("--listen", where, code=2)
+            self.assertIn(f'pinba-dump: --listen: "{where}" is not possible: '.encode(), result.stderr)
 
     def test_a_wrong_command_line_is_told_from_bad_packets(self):
-        for options in (["--no-such"], ["--count", "0"], ["--count", "x"], ["--timeout", "-1"]):
-            self.run_dump(*options, code=2)
+        for options in (["--no-such"], ["--count", "0"], ["--count", "-1"], ["--count", "x"], ["--timeout", "-1"],
+                        ["--speed", "-1", "--read", "x", "--forward", "127.0.0.1:1"]):
+            said = self.run_dump(*options, code=2).stderr
+            self.assertIn(b"pinba-dump: ", said)
+            if len(options) > 1:
+                self.assertIn(f'{options[0]}: "{options[1]}" is not possible, it takes a '.encode(), said)
         for option in ("--help", "--version"):
             self.assertTrue(self.run_dump(option).stdout)
 

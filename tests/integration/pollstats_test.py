@@ -224,6 +224,17 @@ class LinesTest(Case):
             self.assertGreater(float(rate), 0)
             self.assertLessEqual(float(rate), 1000 / 0.15)
 
+    def test_gauges_have_no_rate_and_a_counter_that_comes_late_gets_one(self):
+        self.publish("a", writer.counter("hits", 40), writer.gauge("level", 1.5))
+        with Polling("--rate", "-d", "0.1", "-n", "0", "hits,level,late", self.glob) as polling:
+            self.assertEqual(polling.line().split(), ["hits", "|", "hits/s", "|", "level", "|", "late"])
+            self.assertEqual(polling.line().split(), ["40", "|", "-", "|", "1.5", "|", "-"])
+            self.publish("b", writer.counter("late", 3))
+            while "late/s" not in (line := polling.line()):
+                self.assertEqual(len(line.split()), 7)
+            self.assertEqual(line.split(), ["hits", "|", "hits/s", "|", "level", "|", "late", "|", "late/s"])
+            self.assertEqual(len(polling.line().split()), 9)
+
     def test_the_header_comes_again_and_it_ends_after_so_many_lines(self):
         self.publish("a", writer.counter("hits", 1))
         for headers, want in (("2", "hnnhnnhn"), ("20", "hnnnnn"), ("0", "hnnnnn")):
@@ -407,7 +418,13 @@ class EndTest(Case):
             (["[z-a]", path], "[z-a]"),
             (["-d", "0", "hits"], "-d"),
             (["-d", "x", "hits"], "-d"),
-            (["-c", "0", "hits"], "-c"),
+            (["-c", "0", "hits"], "pollstats: --count: \"0\" is not possible, it takes a whole number from 1 to "),
+            (["-c", "-1", "hits"], "--count: \"-1\" is not possible"),
+            (["-c", "1.5", "hits"], "--count: \"1.5\" is not possible"),
+            (["-c", "18446744073709551616", "hits"], "--count: \"18446744073709551616\" is not possible"),
+            (["-n", "-1", "hits"], "--headers: \"-1\" is not possible"),
+            (["-d", "1e99", "hits"], "pollstats: --delay: \"1e99\" is not possible, it takes a number from 0.01 to 31536000\n"),
+            (["-d", "nan", "hits"], "--delay: \"nan\" is not possible"),
             (["-f"], "-f"),
             (["--nosuch"], "--nosuch"),
         ):

@@ -391,8 +391,9 @@ void add_options(CLI::App& app, Options& options) {
          "in seconds, or as 10min, 2h, 1d, 1w")
       ->type_name("DURATION")
       ->check([](const std::string& text) {
-        return parse_duration(text) ? std::string()
-                                    : "\"" + printable(text) + "\" is no duration; write 90, 10min, 2h or 1d";
+        return parse_duration(text)
+                   ? std::string()
+                   : "\"" + printable(text) + "\" is not possible, it takes seconds, or as 10min, 2h, 1d, 1w";
       });
   app.add_flag("-q,--quiet", options.quiet, "Tell only of files that were removed, or could not be");
   app.add_option("FILE", options.files,

@@ -19,6 +19,7 @@
 #include "tools/mmash/site.h"
 #include "tools/shared/label_rules.h"
 #include "tools/shared/named_files.h"
+#include "tools/shared/option_checks.h"
 #include "tools/shared/output.h"
 #include "tools/shared/run_tool.h"
 
@@ -38,7 +39,8 @@ std::vector<std::string> host_names(std::vector<std::string> names,
                                     const std::vector<std::string>& addresses) {
   for (const auto& address : addresses) {
     if (address.starts_with("unix:") || address.starts_with("[")) continue;
-    if (auto place = mmstats::parse_host_port(address)) names.push_back(std::move(place->host));
+    auto place = mmstats::parse_listen(address);
+    if (place && !place->host.empty()) names.push_back(std::move(place->host));
   }
   return names;
 }
@@ -62,7 +64,8 @@ void add_options(CLI::App& app, Options& options) {
                  "Files to read; default: those that MMSTATS_GLOB or MMSTATS_PATH names,\n"
                  "else /run/mmstats/*.mmstats and /tmp/*.mmstats");
   app.add_option("--listen", options.addresses,
-                 "HOST:PORT, [IPV6]:PORT or unix:PATH; may be given more than once")
+                 "HOST:PORT, [IPV6]:PORT, :PORT for all addresses, or unix:PATH; may be given\n"
+                 "more than once")
       ->capture_default_str()
       ->take_all()
       ->allow_extra_args(false);
@@ -72,11 +75,11 @@ void add_options(CLI::App& app, Options& options) {
       ->allow_extra_args(false);
   app.add_option("--max-connections", options.server.max_connections, "Clients at once")
       ->capture_default_str()
-      ->check(CLI::Range(1, 200));
+      ->check(mmstats::whole_from(1, 200));
   app.add_option("--timeout", options.patience,
                  "Seconds that a client has to send a request, or to take a piece of an answer")
       ->capture_default_str()
-      ->check(CLI::Range(0.1, 3600.0));
+      ->check(mmstats::number_from(0.1, 3600));
   app.add_option("--buckets", options.buckets,
                  "Buckets of a histogram in /metrics: so many a power of two (1, 2, 4, 8, 16),\n"
                  "all of them, or their bounds, as 0.1,0.5,2")
@@ -118,6 +121,11 @@ int run(Options& options) {
     const auto listening = server.listen(address);
     if (!listening) return fail(listening.error());
     mmash::write_line(fmt::format("mmash: serves {}", *listening));
+  }
+  if (server.listens_everywhere()) {
+    mmstats::complain("mmash",
+                      "listens on all addresses of this machine: who reaches that port can read everything; "
+                      "names that browsers use for this machine need --host: see mmash(8)");
   }
   server.every(kQuiet, [&] { site.scan_again(kQuiet); });
   ::sd_notify(0, "READY=1");

@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
@@ -17,6 +19,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <charconv>
 #include <csignal>
+#include <cstring>
 #include <list>
 #include <utility>
 
@@ -43,6 +46,16 @@ tl::unexpected<mmstats::Error> no_address(const std::string& address, std::strin
 
 tl::unexpected<mmstats::Error> cannot_listen(const std::string& address, const error_code& error) {
   return tl::unexpected(mmstats::system_failure(address, "cannot listen there", error.value()));
+}
+
+// Any address of the machine.
+bool is_everywhere(const asio::generic::stream_protocol::endpoint& endpoint) {
+  sockaddr_storage address{};
+  std::memcpy(&address, endpoint.data(), std::min(endpoint.size(), sizeof address));
+  if (address.ss_family == AF_INET)
+    return reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr == INADDR_ANY;
+  return address.ss_family == AF_INET6 &&
+         IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr);
 }
 
 std::uint16_t port_of(const asio::generic::stream_protocol::endpoint& endpoint) {
@@ -151,16 +164,23 @@ mmstats::Expected<std::string> Server::Impl::listen_tcp(const std::string& addre
   if (error) return no_address(address, fmt::format("the name cannot be resolved: {}", error.message()));
   const std::size_t before = listeners.size();
   error_code failure;
+  const auto first_port = [&] {
+    return port_of(
+        std::next(listeners.begin(), static_cast<std::ptrdiff_t>(before))->acceptor.local_endpoint());
+  };
   for (const auto& entry : found) {
-    error = open(entry.endpoint(), "");
+    auto endpoint = entry.endpoint();
+    // Of several addresses all have the port that was free for the first.
+    if (listeners.size() > before) endpoint.port(first_port());
+    error = open(endpoint, "");
     if (error) failure = error;
   }
   // A name may have an address of a family that this machine does not use.
   if (listeners.size() == before || failure == asio::error::address_in_use) {
     return cannot_listen(address, failure);
   }
-  const auto real_port =
-      port_of(std::next(listeners.begin(), static_cast<std::ptrdiff_t>(before))->acceptor.local_endpoint());
+  const auto real_port = first_port();
+  if (host.empty()) return fmt::format("http://localhost:{}/", real_port);
   return host.find(':') != std::string::npos ? fmt::format("http://[{}]:{}/", host, real_port)
                                              : fmt::format("http://{}:{}/", host, real_port);
 }
@@ -202,11 +222,15 @@ Server::~Server() = default;
 mmstats::Expected<std::string> Server::listen(const std::string& address) {
   constexpr std::string_view kUnix = "unix:";
   if (address.starts_with(kUnix)) return impl_->listen_unix(address, address.substr(kUnix.size()));
-  const auto place = mmstats::parse_host_port(address);
-  if (!place || place->host.empty() || !place->port) {
-    return no_address(address, "is no address to listen on; write HOST:PORT, [IPV6]:PORT or unix:PATH");
-  }
+  const auto place = mmstats::parse_listen(address);
+  if (!place) return no_address("", "--listen: " + place.error().message + " or unix:PATH");
   return impl_->listen_tcp(address, place->host, std::to_string(*place->port));
+}
+
+bool Server::listens_everywhere() const {
+  return std::ranges::any_of(impl_->listeners, [](const Impl::Listener& listener) {
+    return is_everywhere(listener.acceptor.local_endpoint());
+  });
 }
 
 void Server::every(std::chrono::milliseconds period, std::function<void()> job) {

@@ -37,10 +37,13 @@ class Server {
   Server& operator=(const Server&) = delete;
   ~Server();
 
-  // HOST:PORT, [IPV6]:PORT or unix:PATH; port 0 is any that is free. Returns where it listens, for people: a
-  // URL, or unix:PATH. A socket file that nobody listens on any more is replaced, and removed in the end.
-  // Errors: kInvalid (it is no address), kBusy (somebody else listens there), kDenied, kIo.
+  // HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH; port 0 is any that is free. Returns where it listens, for
+  // people: a URL, or unix:PATH. A socket file that nobody listens on any more is replaced, and removed in
+  // the end. Errors: kInvalid (it is no address), kBusy (somebody else listens there), kDenied, kIo.
   mmstats::Expected<std::string> listen(const std::string& address);
+
+  // On all addresses of the machine, of IPv4 or IPv6 or both.
+  [[nodiscard]] bool listens_everywhere() const;
 
   // Calls it from run() again and again. `job` may not throw.
   void every(std::chrono::milliseconds period, std::function<void()> job);

@@ -28,6 +28,7 @@
 #include "tools/pinba_dump/recording.h"
 #include "tools/pinba_dump/replay.h"
 #include "tools/pinba_dump/shown_packet.h"
+#include "tools/shared/option_checks.h"
 #include "tools/shared/output.h"
 #include "tools/shared/run_tool.h"
 
@@ -176,7 +177,7 @@ bool listen(const Options& options, Dump& dump) {
 // servers did not get all of a replay.
 bool capture(const Options& options, Dump& dump) {
   const bool live = options.read.empty();
-  const auto port = mmstats::parse_host_port(options.where)->port.value_or(pinba::kDefaultPort);
+  const auto port = *mmstats::parse_listen(options.where, pinba::kDefaultPort)->port;
   Ending ending(options.seconds);
   auto source = live ? pinba_dump::Capture::of_interface(options.interface, port, ending)
                      : pinba_dump::Capture::of_file(options.read, port, ending);
@@ -241,7 +242,7 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--speed", options.speed, "How many times as fast --read forwards; 0: at once; default: 1")
       ->needs(read)
       ->needs(forward)
-      ->check(CLI::Range(0.0, kFastest));
+      ->check(mmstats::number_from(0, kFastest));
   app.add_option("--script", options.filter.script, "Show packets of this script name alone");
   app.add_option("--host", options.filter.host, "Show packets of this host name alone");
   app.add_option("--server-name", options.filter.server_name, "Show packets of this server name alone");
@@ -253,13 +254,9 @@ void add_options(CLI::App& app, Options& options) {
       });
   app.add_flag("--findings", options.filter.findings, "Show packets alone that a server would do wrong with");
   app.add_flag("--json", options.json, "One JSON object in a line for each packet");
-  app.add_option("--count", options.most_packets, "End after so many packets")
-      ->check([](const std::string& text) {
-        return text.find_first_not_of('0') == std::string::npos ? std::string("at least 1 packet")
-                                                                : std::string();
-      });
+  app.add_option("--count", options.most_packets, "End after so many packets")->check(mmstats::whole_from(1));
   app.add_option("--timeout", options.seconds, "End after so many seconds")
-      ->check(CLI::Range(0.0, kLongestTimeout));
+      ->check(mmstats::number_from(0, kLongestTimeout));
   auto* files =
       app.add_option("FILE", options.files, "Files to show instead, each one datagram; - is standard input");
   read->excludes(interface)->excludes(files);
@@ -268,9 +265,9 @@ void add_options(CLI::App& app, Options& options) {
   interface->excludes(forward);
   for (auto* option : {where, forward, app.get_option("--write")}) option->excludes(files);
   app.final_callback([&options] {
-    if (options.read.empty() && options.interface.empty()) return;
-    const auto place = mmstats::parse_host_port(options.where);
+    const auto place = mmstats::parse_listen(options.where, pinba::kDefaultPort);
     if (!place) throw CLI::ValidationError("--listen", place.error().message);
+    if (options.read.empty() && options.interface.empty()) return;
     if (place->port == 0) throw CLI::ValidationError("--listen", "port 0 cannot be captured");
   });
 }

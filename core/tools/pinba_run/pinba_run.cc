@@ -24,6 +24,7 @@
 #include "pinba/request.h"
 #include "pinba/sender.h"
 #include "tools/pinba_run/command.h"
+#include "tools/shared/option_checks.h"
 #include "tools/shared/output.h"
 #include "tools/shared/run_tool.h"
 
@@ -125,7 +126,7 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--server-name", options.server_name, "Server name; default: script");
   app.add_option("--host", options.hostname, "Host name; default: this machine's");
   app.add_option("--wait", options.wait, "Seconds that names of servers may take at the end; default: 0.5")
-      ->check(CLI::Range(0.0, kLongestWait));
+      ->check(mmstats::number_from(0, kLongestWait));
   app.add_flag("--verbose", options.verbose, "Say in one line at the end what was sent");
   app.callback([&] {
     for (const std::string& words : options.server_words) {

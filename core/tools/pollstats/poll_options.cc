@@ -12,6 +12,7 @@
 #include "tools/shared/find_files.h"
 #include "tools/shared/label_rules.h"
 #include "tools/shared/named_files.h"
+#include "tools/shared/option_checks.h"
 #include "tools/shared/output.h"
 #include "tools/shared/run_tool.h"
 
@@ -79,17 +80,14 @@ Parsed parse(int argc, const char* const* argv) {
   std::optional<std::string> by;
   std::vector<std::string> where;
   std::string shown_in_help;
-  // CLI11's own check tells the greatest double with all its digits.
-  const auto at_least_one = [](const std::string& text) {
-    return text.find_first_not_of('0') == std::string::npos ? std::string("at least 1 line") : std::string();
-  };
-  app.add_option("-c,--count", options.count, "End after so many lines")->check(at_least_one);
+  app.add_option("-c,--count", options.count, "End after so many lines")->check(mmstats::whole_from(1));
   app.add_option("-d,--delay", delay, "Seconds from line to line; default: 1")
-      ->check(CLI::Range(kShortestDelay, kLongestDelay));
+      ->check(mmstats::number_from(kShortestDelay, kLongestDelay));
   app.add_option("-f,--filter", options.filters,
                  "Only files that have a label which starts with this, or LABEL=VALUE; again for others")
       ->allow_extra_args(false);
-  app.add_option("-n,--headers", options.headers, "A header every so many lines; default: 20; 0: only one");
+  app.add_option("-n,--headers", options.headers, "A header every so many lines; default: 20; 0: only one")
+      ->check(mmstats::whole_from(0));
   app.add_option("-p,--prefix", options.prefix, "Put before every FIELD, and left out of the header");
   app.add_option("--by", by, "Group families by these dimensions; '': each is one series")
       ->option_text("DIMENSION,...");
@@ -97,7 +95,7 @@ Parsed parse(int argc, const char* const* argv) {
       ->allow_extra_args(false)
       ->option_text("DIMENSION=PATTERN");
   mmstats::add_labels_option(app, options.grouping.labels);
-  app.add_flag("--rate", options.rate, "A column with the change per second beside each");
+  app.add_flag("--rate", options.rate, "A column with the change per second beside each counter");
   app.add_flag("--json", options.json, "A JSON object a line");
   app.add_flag("--live", options.live, "The whole screen; all arguments are FILEs");
   app.add_flag("-v", options.verbosity,

@@ -11,6 +11,9 @@ namespace {
 template <class... Words>
 std::optional<int> parse(CLI::App& app, const Tool& tool, Words&&... words) {
   app.set_version_flag("--version", tool.name + " " MMSTATS_VERSION);
+  app.failure_message([&](const CLI::App*, const CLI::Error& error) {
+    return tool.name + ": " + error.what() + "\nRun with --help for more information.\n";
+  });
   try {
     app.parse(std::forward<Words>(words)...);
     return std::nullopt;

@@ -16,6 +16,7 @@
 #include "base/hash.h"
 #include "base/host_name.h"
 #include "base/host_port.h"
+#include "base/number_range.h"
 #include "base/utf8.h"
 
 using mmstats::Descriptor;
@@ -239,6 +240,46 @@ TEST_CASE("the host's name is the kernel's") {
   std::string want;
   std::getline(file, want);
   CHECK(mmstats::host_name() == want);
+}
+
+TEST_CASE("what is wrong with a number is told with what it may be") {
+  using mmstats::wrong_number;
+  using mmstats::wrong_whole;
+  for (const char* good : {"0.01", "1", "31536000", "5e2", "31536e3"})
+    CHECK(wrong_number(good, 0.01, 31536000).empty());
+  for (const char* wrong : {"", " ", "x", "0", "-1", "0.009", "31536001", "1e99", "1e999", "nan", "inf", "1x",
+                            " 1", "+1", "0x10"}) {
+    CAPTURE(wrong);
+    CHECK(wrong_number(wrong, 0.01, 31536000) ==
+          "\"" + std::string(wrong) + "\" is not possible, it takes a number from 0.01 to 31536000");
+  }
+  CHECK(wrong_number("x\x1b", 0, HUGE_VAL) == "\"x\\x1B\" is not possible, it takes a number from 0");
+  CHECK(wrong_number("1e300", 0, HUGE_VAL).empty());
+  for (const char* good : {"1", "18446744073709551615", "007"}) CHECK(wrong_whole(good, 1).empty());
+  for (const char* wrong : {"0", "-1", "1.5", "1e3", "18446744073709551616", "", "-", "1 "}) {
+    CAPTURE(wrong);
+    CHECK(wrong_whole(wrong, 1) ==
+          "\"" + std::string(wrong) +
+              "\" is not possible, it takes a whole number from 1 to 18446744073709551615");
+  }
+  CHECK(wrong_whole("201", 1, 200) == "\"201\" is not possible, it takes a whole number from 1 to 200");
+}
+
+TEST_CASE("where to listen is read alike for all servers") {
+  using mmstats::parse_listen;
+  const auto everywhere = parse_listen(":5002");
+  REQUIRE(everywhere);
+  CHECK(everywhere->host.empty());
+  CHECK(everywhere->port == 5002);
+  CHECK(parse_listen("localhost", 30002)->port == 30002);
+  CHECK(parse_listen("[::1]:1", 30002)->port == 1);
+  CHECK(parse_listen("localhost").error().message ==
+        "\"localhost\" is not possible: the port is missing; write HOST:PORT, [IPV6]:PORT, :PORT for all "
+        "addresses");
+  CHECK(
+      parse_listen("a:x").error().message.starts_with("\"a:x\" is not possible: the port must be a number"));
+  CHECK(!parse_listen(""));
+  CHECK(!parse_listen(":"));
 }
 
 TEST_CASE("a host and its port are read as people write them") {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "collect/watch.h"
 #include "tools/mmash/files.h"
 #include "tools/mmash/http.h"
+#include "tools/mmash/past.h"
 
 namespace mmash {
 
@@ -23,6 +25,11 @@ class Live {
   static constexpr std::size_t kMaxDistributions = 256;
 
   Live(const std::vector<std::string>& globs, mmstats::Rules rules);
+
+  // Keeps a past from now on: keep() is to be called every `interval` seconds, after scan().
+  void begin_past(Past::Limits limits, double interval);
+  void keep();
+  [[nodiscard]] const std::optional<Past>& past() const { return past_; }
 
   // Scans, if the last scan is older than kShare. True if it did: then report() is new.
   bool scan();
@@ -41,6 +48,13 @@ class Live {
   // where there is none, or of a distribution [bucket, count, ...]: how many values there were ever in each
   // bucket that has some, ascending. The least value of bucket b is 2^(-30 + b div 32) * (1 + b mod 32 / 32).
   Response values(const Request& request);
+  // {"epoch": E, "interval": seconds between two times, null: no past is kept, "times": [Unix seconds, ...],
+  // "totals": {ID: [bucket, count, ...]}, "values": [...]}: of each of `ids` a list with an item for each of
+  // the times, which are those at or after `from`; null: there is nothing of it. An item is a number, or
+  // null; or of a distribution [bucket, count, ...]: how many values came into each bucket since the time
+  // before, null where that is not known. The totals are those of distributions at the last of the times, as
+  // in values().
+  Response history(const Request& request);
   // Reads `files`, once a second at most.
   Response processes(Files& files);
 
@@ -52,6 +66,8 @@ class Live {
   };
   void list_new();
   void add_value(std::string& json, std::size_t id) const;
+  bool has_past(std::size_t id, std::uint64_t first, std::uint64_t end);
+  void add_past(std::string& json, std::size_t id, std::uint64_t tick);  // one that has_past()
   [[nodiscard]] std::string problems() const;
 
   std::string epoch_;  // as a JSON string
@@ -63,6 +79,11 @@ class Live {
   std::vector<Listed> listed_;  // by id
   std::size_t series_listed_ = 0;
   std::vector<bool> distributions_listed_;
+  std::optional<Past> past_;
+  double interval_ = 0;
+  std::vector<double> values_;  // of a tick of the past
+  std::vector<const mmstats::BucketCounts*> totals_;
+  std::vector<Past::Count> counts_;
   mmstats::Processes processes_;
   std::string processes_json_;  // the answer
   std::chrono::steady_clock::time_point processes_at_;

@@ -231,7 +231,8 @@ void Live::keep() {
   for (std::size_t i = 0; i < distributions.size(); ++i) {
     if (distributions[i] && distributions[i]->shown) totals_[i] = &distributions[i]->total;
   }
-  past_->tick(unix_seconds(time_), values_, totals_);
+  // As exact as it is told: who asks from a time that was told gets it again.
+  past_->tick(std::round(unix_seconds(time_) * 1e3) / 1e3, values_, totals_);
 }
 
 Response Live::history(const Request& request) {

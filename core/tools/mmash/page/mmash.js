@@ -4,9 +4,11 @@ import { History } from "./history.js";
 import { shown } from "./labels.js";
 import { fromFragment, kDefaults, limited, toFragment } from "./link.js";
 import { Live } from "./live.js";
+import { Past } from "./past.js";
 import { Plots } from "./plots.js";
 import { Problems } from "./problems.js";
 import { Processes } from "./processes.js";
+import { Range } from "./range.js";
 import { SlowRequests } from "./slow.js";
 import { forgetColours } from "./sparkline.js";
 import { Tree } from "./tree.js";
@@ -46,12 +48,26 @@ const tree = new Tree({
   },
 });
 
+function plottedSeries() {
+  return [...plots.series].map((series) => series.of ?? series);
+}
+
 // What somebody looks at: rows in sight, and plots.
 function wantedSeries() {
-  const wanted = new Set(tree.inSight);
-  for (const series of plots.series) wanted.add(series.of ?? series);
-  return [...wanted];
+  return [...new Set([...tree.inSight, ...plottedSeries()])];
 }
+
+const past = new Past(live, history, settings, {
+  wanted: () => ({ plots: plottedSeries(), rows: tree.inSight }),
+  filled: () => {
+    plots.draw();
+    tree.refresh();
+  },
+});
+const range = new Range(byId("range"), (chosen) => {
+  for (const [name, value] of Object.entries(chosen)) set(name, value);
+  viewChanged();
+});
 
 // ---- data ----
 
@@ -74,6 +90,7 @@ live.addEventListener("values", ({ detail }) => {
     // Rows may have come into sight since that was asked.
     history.keepOnly(new Set([...readings.map(([series]) => series), ...wantedSeries()].map((series) => series.key)));
     plots.draw();
+    past.ask();
   }
   tree.refresh();
 });
@@ -172,13 +189,25 @@ function set(name, value) {
   byId(name).value = number;
   if (settings[name] === number) return;
   settings[name] = number;
+  range.show(settings);
   if (name === "rate") {
     live.rateMs = number;
     live.wake();
   } else if (name === "history") {
     history.resize(number);
   }
+  if (name !== "average") rangeChanged();
   plots.draw();
+}
+
+// Both are set together, or one after the other: what is known is looked at once.
+let rangeTimer = 0;
+function rangeChanged() {
+  clearTimeout(rangeTimer);
+  rangeTimer = setTimeout(() => {
+    past.rangeChanged();
+    live.wake();
+  });
 }
 
 for (const name of Object.keys(kDefaults)) {
@@ -266,9 +295,10 @@ document.addEventListener("keydown", (event) => {
 
 new SlowRequests(byId("slow"));
 showTheme();
+range.show(settings);
 readView();
 showBlanks();
 live.wake();
 
 // For the console, and for tests.
-globalThis.mmash = Object.freeze({ live, history, plots, tree, settings });
+globalThis.mmash = Object.freeze({ live, history, past, plots, tree, settings });

@@ -162,6 +162,13 @@ export class DistributionTrack {
     this.fill(slot, this.#gained, this.#seconds);
   }
 
+  // The figures of now, until a tick knows them: those of the interval before the first look.
+  begin(column, seconds) {
+    if (this.#gained || !this.#before) return;
+    this.#gained = column;
+    this.#seconds = seconds;
+  }
+
   // `column`: what gained() gives.
   fill(slot, column, seconds) {
     this.columns[slot] = column;

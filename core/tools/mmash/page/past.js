@@ -111,6 +111,7 @@ export function fillColumns(track, order, timeAt, times, lists, total, interval)
   const end = times[times.length - 1];
   if (end < first.time) {
     const rest = total && first.value && gained(first.value, total);
+    if (rest && first.time - end <= kGap * interval) track.begin(rest, first.time - end);
     times.push(first.time);
     lists.push(rest ? [...rest.buckets].flatMap((bucket, at) => [bucket, rest.counts[at]]) : null);
   }

@@ -138,7 +138,7 @@ Live::Live(const std::vector<std::string>& globs, mmstats::Rules rules)
 
 bool Live::scan() {
   const auto now = steady_clock::now();
-  if (report_ != nullptr && now - scanned_at_ < kShare) return false;
+  if (report_ != nullptr && !std::exchange(kept_, false) && now - scanned_at_ < kShare) return false;
   scanned_at_ = now;
   time_ = system_clock::now();
   report_ = &watch_.scan(time_, now);
@@ -220,6 +220,7 @@ void Live::begin_past(Past::Limits limits, double interval) {
 
 void Live::keep() {
   if (!past_ || report_ == nullptr) return;
+  kept_ = true;
   const auto series = watch_.series();
   values_.assign(series.size(), std::numeric_limits<double>::quiet_NaN());
   for (std::size_t i = 0; i < series.size(); ++i) {

@@ -31,7 +31,8 @@ class Live {
   void keep();
   [[nodiscard]] const std::optional<Past>& past() const { return past_; }
 
-  // Scans, if the last scan is older than kShare. True if it did: then report() is new.
+  // Scans, if the last scan is older than kShare, or was for the past: who changed a file and asks then sees
+  // it, as nobody asked before. True if it did: then report() is new.
   bool scan();
   [[nodiscard]] const mmstats::ScanReport& report() const { return *report_; }
   void told(std::size_t count) { watch_.told(count); }  // as Watch::told
@@ -81,6 +82,7 @@ class Live {
   std::vector<bool> distributions_listed_;
   std::optional<Past> past_;
   double interval_ = 0;
+  bool kept_ = false;           // the last scan was for the past
   std::vector<double> values_;  // of a tick of the past
   std::vector<const mmstats::BucketCounts*> totals_;
   std::vector<Past::Count> counts_;

@@ -222,4 +222,9 @@ TEST_CASE("what a distribution had when it was seen first came at no time that i
   totals.all[0]->add(1.0, 1);
   past.tick(4, {}, totals.seen());
   CHECK(!past.gained(3, 0, counts));
+  // With more of them, in other buckets.
+  totals.all[0] = std::make_unique<BucketCounts>();
+  totals.all[0]->add(8.0, 9);
+  past.tick(5, {}, totals.seen());
+  CHECK(!past.gained(4, 0, counts));
 }

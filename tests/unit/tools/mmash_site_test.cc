@@ -161,6 +161,19 @@ TEST_CASE("a history with no room is told once, and metrics tell how long it is"
   CHECK(served.get("/metrics").body.find("mmash_history") == std::string::npos);
 }
 
+TEST_CASE("who asks after a sample of the history sees what is there now") {
+  Served served;
+  Site site({served.folder / "*.mmstats"}, mmstats::Rules{}, HostNames({}), served.page(), {},
+            [](std::string_view) {}, {}, {.minutes = 60});
+  site.tick();
+  served.folder.write("a.mmstats", MadeFile().buffered("hits", "Q", std::uint64_t{7}).padded());
+  Request request;
+  REQUIRE(read_target("/metrics", request));
+  request.host = "localhost";
+  request.server_address = "127.0.0.1";
+  CHECK(site.answer(request).body.find("\nhits_total 7\n") != std::string::npos);
+}
+
 TEST_CASE("a complaint about a file is made once") {
   Served served;
   sample::write(served.folder, "bad.mmstats", "hello");

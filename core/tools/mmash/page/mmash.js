@@ -205,6 +205,7 @@ let rangeTimer = 0;
 function rangeChanged() {
   clearTimeout(rangeTimer);
   rangeTimer = setTimeout(() => {
+    if (live.paused) return; // what is shown stays, until it goes on
     past.rangeChanged();
     live.wake();
   });
@@ -219,6 +220,7 @@ for (const name of Object.keys(kDefaults)) {
 
 function pause(paused) {
   live.paused = paused;
+  if (!paused) rangeChanged();
   byId("pause").setAttribute("aria-pressed", paused);
   byId("pause").textContent = paused ? "Go on" : "Pause";
   if (!paused) plots.zoomTo(null); // what comes is not in it

@@ -126,7 +126,7 @@ class MmashPastTest(PageTest):
         file = self.publish("app", writer.gauge("level", 5.0))
         self.serve_past()
         self.view()
-        self.wait_for_past("gauge:level", 10)
+        self.wait_for_past("gauge:level", 25)
         file.set("level", 6.0)
         seen = len(self.history("gauge:level")["times"])
         self.wait_for_past("gauge:level", seen + 15)
@@ -135,7 +135,13 @@ class MmashPastTest(PageTest):
         daemons.wait_until(lambda: {value for _, value in self.points()} == {6.0}, "only the last second")
         self.js("((input) => { input.value = 500; input.dispatchEvent(new Event('change')); })(document.getElementById('history'))")
         daemons.wait_until(lambda: {value for _, value in self.points()} == {5.0, 6.0}, "what came before")
+        # There is no room beside the page's own samples: they give way.
+        self.view(f"rate=100&history=10&plot=auto;{label_key('level', 'gauge')}")
+        self.wait("mmash.history.length === 10", "the short one is full")
+        self.js("((input) => { input.value = 2000; input.dispatchEvent(new Event('change')); })(document.getElementById('rate'))")
+        daemons.wait_until(lambda: {value for _, value in self.points()} == {5.0, 6.0}, "what came before")
         # Back again: as short as it says.
+        self.js("((input) => { input.value = 100; input.dispatchEvent(new Event('change')); })(document.getElementById('rate'))")
         self.js("((input) => { input.value = 10; input.dispatchEvent(new Event('change')); })(document.getElementById('history'))")
         daemons.wait_until(lambda: {value for _, value in self.points()} == {6.0}, "only the last second")
 

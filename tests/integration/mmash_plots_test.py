@@ -31,7 +31,7 @@ class MmashPlotsTest(PageTest):
         )
         self.publish("others", writer.gauge("web.load", 0.5), *writer.family("web.heap", ("pool",), {("a",): 1, ("b",): 2}, "gauge", "bytes"))
         self.publish("times", *writer.distribution("web.latency", [], powers=range(-13, -1)))
-        self.serve()
+        self.serve("--history", "0", os.path.join(self.folder, "*.mmstats"))  # samples are those that the tests tell
 
     def still(self, fragment, samples=100, gap=None):
         """The page does not ask, and has seen waves."""

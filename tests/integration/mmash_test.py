@@ -201,6 +201,91 @@ class MmashTest(unittest.TestCase):
             self.assertEqual(server.get(f"/live/values?ids={urllib.parse.quote(ids)}")[0], 400, ids)
         self.assertEqual(server.get("/live/series?from=x")[0], 400)
 
+    def test_it_keeps_a_history_of_every_series(self):
+        file = self.publish("a.mmstats", writer.counter("hits", 10), writer.gauge("level", 0.5), *writer.distribution("time", [0.5], powers=(-2,)))
+        server = self.start("--history-interval", "0.1")
+        ids = {one["label"]: one["id"] for one in server.json("/live/series")["series"]}
+        # Nobody asks, and it looks.
+        ask = lambda words="": server.json(f"/live/history?ids={ids['hits']},{ids['level']},{ids['time']},4000{words}")
+        longer = lambda count: daemons.wait_until(lambda: (lambda answer: answer if len(answer["times"]) > count else None)(ask()), "ticks")
+        before = longer(3)
+        file.incr("hits", 5)
+        file.set("level", 1.5)
+        file.add("time", [0.5, 0.5, 0.25])
+        answer = longer(len(before["times"]) + 3)
+        self.assertEqual(answer["interval"], 0.1)
+        self.assertEqual(answer["epoch"], server.json("/live/values")["epoch"])
+        times = answer["times"]
+        self.assertEqual(times, sorted(set(times)))
+        self.assertLess(abs(times[-1] - time.time()), 60)
+        hits, level, spread, nothing = answer["values"]
+        self.assertEqual({len(hits), len(level), len(spread)}, {len(times)})
+        self.assertEqual((hits[0], hits[-1], sorted(hits)), (10, 15, hits))
+        self.assertEqual((level[0], level[-1], sorted(level)), (0.5, 1.5, level))
+        self.assertIsNone(nothing)
+        # What there was at first came at no time that is known; 0.5 is 2^-1, and 0.25 is 2^-2.
+        self.assertIsNone(spread[0])
+        came = {}
+        for gained in spread[1:]:
+            for bucket, count in zip(gained[::2], gained[1::2]):
+                came[bucket] = came.get(bucket, 0) + count
+        self.assertEqual(came, {28 * 32: 1, 29 * 32: 2})
+        self.assertEqual(answer["totals"], {str(ids["time"]): [28 * 32, 1, 29 * 32, 3]})
+        # From a moment on.
+        later = ask(f"&from={times[-2]}")
+        self.assertEqual(later["times"][0], times[-2])
+        self.assertEqual(later["values"][0], [15] * len(later["times"]))
+        self.assertEqual(ask("&from=1e12")["values"], [None] * 4)
+        self.assertEqual(server.json("/live/history")["values"], [])
+        for words in ("ids=a", "ids=0-100000", "ids=1,", "from=x", "from=", "from=1x", "ids=" + ",".join([str(ids["time"])] * 257)):
+            status, _, body = server.get(f"/live/history?{words}")
+            self.assertEqual(status, 400, words)
+            self.assertIn("ids" if "ids" in words else "from", json.loads(body)["error"])
+        metrics = server.get("/metrics")[2].decode()
+        self.assertGreater(float(re.search(r"^mmash_history_seconds (\S+)$", metrics, re.M)[1]), 0)
+        self.assertGreater(float(re.search(r"^mmash_history_bytes (\S+)$", metrics, re.M)[1]), 0)
+        self.assertIn("\nmmash_history_dropped_total 0.0\n", metrics)
+
+    def test_a_long_history_comes_in_pieces_and_in_gzip(self):
+        self.publish("a.mmstats", *[writer.counter(f"hits.{at}", 10**15 + at) for at in range(2000)], with_sys=False)
+        server = self.start("--history-interval", "0.1")
+        daemons.wait_until(lambda: len(server.json("/live/history")["times"]) > 10, "ticks")
+        ids = {one["label"]: one["id"] for one in server.json("/live/series")["series"]}
+        status, _, body = server.get("/live/history?ids=0-1999")
+        self.assertEqual(status, 200)
+        self.assertGreater(len(body), 4 * 65536)
+        answer = json.loads(body)
+        for label, at in ids.items():
+            self.assertEqual(answer["values"][at], [10**15 + int(label.partition(".")[2])] * len(answer["times"]))
+        _, headers, packed = server.get("/live/history?ids=0-1999", accept_encoding="gzip")
+        self.assertEqual(headers["content-encoding"], "gzip")
+        self.assertLess(len(packed), len(body) / 10)
+        self.assertEqual(len(json.loads(gzip.decompress(packed))["values"]), 2000)
+
+    def test_a_history_that_has_no_room_is_shorter_and_that_is_told_once(self):
+        self.publish("a.mmstats", *[writer.gauge(f"level.{at}", at) for at in range(5000)], with_sys=False)
+        server = self.start("--history-interval", "0.1", "--history-memory", "1")
+        metric = lambda name: float(re.search(rf"^mmash_history_{name} (\S+)$", server.get("/metrics")[2].decode(), re.M)[1])
+        # A tick is 40 kB, of which 25 would be a megabyte.
+        daemons.wait_until(lambda: metric("dropped_total") > 10, "it drops the oldest")
+        answer = server.json("/live/history?ids=0,4999")
+        self.assertLessEqual(len(answer["times"]), 25)
+        self.assertGreater(len(answer["times"]), 20)
+        self.assertNotIn(None, answer["values"])
+        self.assertLessEqual(metric("bytes"), 1e6)
+        said = [line for line in server.log().splitlines() if "history" in line]
+        self.assertEqual(len(said), 1, said)
+        self.assertIn("reaches back", said[0])
+        self.assertIn("--history-memory", said[0])
+
+    def test_a_history_can_be_switched_off(self):
+        server = self.start("--history", "0", "--history-interval", "0.1")
+        self.publish("a.mmstats", writer.counter("hits", 10))
+        server.json("/live/series")
+        answer = server.json("/live/history?ids=0")
+        self.assertEqual((answer["interval"], answer["times"], answer["values"]), (None, [], [None]))
+        self.assertNotIn("mmash_history", server.get("/metrics")[2].decode())
+
     def test_a_histogram_is_its_buckets_over_all_workers(self):
         server = self.start()
         slow = self.publish("slow.mmstats", *writer.distribution("web.latency", [0.5, 0.5, 1.25], help="To answer"))
@@ -969,6 +1054,10 @@ class MmashTest(unittest.TestCase):
             ["--listen", "no such name.invalid:5002"],
             ["--max-connections", "0"],
             ["--timeout", "0"],
+            ["--history", "-1"],
+            ["--history", "1441"],
+            ["--history-interval", "0"],
+            ["--history-memory", "0"],
             ["--nothing"],
         ):
             result = self.run_once(*arguments)

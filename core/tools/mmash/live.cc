@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <functional>
 #include <numeric>
@@ -16,6 +15,7 @@
 #include "collect/complaints.h"
 #include "collect/distributions.h"
 #include "format/dimensions.h"
+#include "tools/mmash/id_ranges.h"
 #include "tools/mmash/value_json.h"
 #include "tools/shared/command_name.h"
 #include "tools/shared/value_text.h"
@@ -31,46 +31,10 @@ constexpr std::chrono::seconds kProcessesShare{1};
 constexpr std::size_t kProblemBytes = 1000;  // of one's text
 constexpr std::string_view kNoProcessId = "process is no id as /live/processes has them";
 
-struct IdRange {
-  std::size_t first = 0;
-  std::size_t count = 0;
-};
-
-double unix_seconds(system_clock::time_point time) {
-  return std::chrono::duration<double>(time.time_since_epoch()).count();
-}
-
 std::string new_epoch() {
   std::random_device random;
   const auto part = [&] { return static_cast<unsigned>(random()); };
   return json_string(fmt::format("{:08x}{:08x}", part(), part()));
-}
-
-bool read_number(std::string_view text, std::size_t& into) {
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), into);
-  return read.ec == std::errc{} && read.ptr == text.data() + text.size();
-}
-
-// "0-9,12"; none if it is malformed or too much.
-std::optional<std::vector<IdRange>> read_ids(std::string_view text) {
-  std::vector<IdRange> ranges;
-  std::size_t ids = 0;
-  while (!text.empty()) {
-    const auto comma = std::min(text.find(','), text.size());
-    const auto one = text.substr(0, comma);
-    const auto dash = std::min(one.find('-'), one.size());
-    std::size_t first = 0;
-    if (!read_number(one.substr(0, dash), first)) return std::nullopt;
-    std::size_t last = first;
-    if (dash != one.size() && !read_number(one.substr(dash + 1), last)) return std::nullopt;
-    if (last < first || last - first >= Live::kMaxIds - ids) return std::nullopt;
-    const std::size_t count = last - first + 1;
-    ids += count;
-    ranges.push_back({first, count});
-    if (comma + 1 == text.size()) return std::nullopt;  // a comma at the end
-    text.remove_prefix(std::min(comma + 1, text.size()));
-  }
-  return ranges;
 }
 
 std::string value_json(const Series& series) {
@@ -120,7 +84,7 @@ Live::Live(const std::vector<std::string>& globs, mmstats::Rules rules)
 
 bool Live::scan() {
   const auto now = steady_clock::now();
-  if (report_ != nullptr && now - scanned_at_ < kShare) return false;
+  if (report_ != nullptr && !std::exchange(kept_, false) && now - scanned_at_ < kShare) return false;
   scanned_at_ = now;
   time_ = system_clock::now();
   report_ = &watch_.scan(time_, now);
@@ -141,6 +105,12 @@ void Live::list_new() {
     listed_.push_back({.is_distribution = true, .index = i});
   }
 }
+
+Response Live::too_many_distributions() {
+  return error_response(400, fmt::format("ids has more than {} histograms", kMaxDistributions));
+}
+
+double Live::unix_seconds() const { return std::chrono::duration<double>(time_.time_since_epoch()).count(); }
 
 steady_clock::duration Live::since_scan() const {
   return report_ == nullptr ? steady_clock::duration::zero() : steady_clock::now() - scanned_at_;
@@ -175,18 +145,14 @@ Response Live::series(const Request& request) {
 Response Live::values(const Request& request) {
   const auto* text = request.parameter("ids");
   const auto ranges = read_ids(text == nullptr ? "" : *text);
-  if (!ranges) {
-    return error_response(400, fmt::format("ids is no list like 0-9,12 of at most {} numbers", kMaxIds));
-  }
+  if (!ranges) return wrong_ids();
   AllAsked all;
   for (const auto& range : *ranges) {
     // Added only to what is there: else the sum may be too large.
     for (std::size_t i = 0; i < range.count; ++i)
       all.push_back(range.first < listed_.size() ? asked(range.first + i) : std::nullopt);
   }
-  if (has_too_many(all)) {
-    return error_response(400, fmt::format("ids has more than {} histograms", kMaxDistributions));
-  }
+  if (has_too_many(all)) return too_many_distributions();
   const auto* process = request.parameter("process");
   if (process != nullptr && !is_process_id(*process)) return error_response(400, kNoProcessId);
   // In one piece, as the next scan may come before the client takes a second one.
@@ -230,8 +196,7 @@ Response Live::by_process(const Request& request) {
 // The beginning of an answer that is of the last scan.
 std::string Live::head(bool with_series) const {
   const auto series = with_series ? fmt::format(R"("series": {}, )", listed_.size()) : std::string();
-  return fmt::format(R"({{"epoch": {}, "time": {}, {})", epoch_, mmstats::float_text(unix_seconds(time_)),
-                     series);
+  return fmt::format(R"({{"epoch": {}, "time": {}, {})", epoch_, mmstats::float_text(unix_seconds()), series);
 }
 
 // None: nothing has the id.

@@ -13,6 +13,7 @@
 #include "tools/mmash/by_process.h"
 #include "tools/mmash/files.h"
 #include "tools/mmash/http.h"
+#include "tools/mmash/past.h"
 
 namespace mmash {
 
@@ -20,14 +21,19 @@ namespace mmash {
 class Live {
  public:
   static constexpr std::chrono::milliseconds kShare{50};
-  static constexpr std::size_t kMaxIds = 100'000;  // in one request for values
   // Of these: the buckets of one may take tens of kilobytes.
   static constexpr std::size_t kMaxDistributions = 256;
   static constexpr std::size_t kMaxByProcess = 24;  // ids: each is told of every process
 
   Live(const std::vector<std::string>& globs, mmstats::Rules rules);
 
-  // Scans, if the last scan is older than kShare. True if it did: then report() is new.
+  // Keeps a past from now on: keep() is to be called every `interval` seconds, after scan().
+  void begin_past(Past::Limits limits, double interval);
+  void keep();
+  [[nodiscard]] const std::optional<Past>& past() const { return past_; }
+
+  // Scans, if the last scan is older than kShare, or was for the past: who changed a file and asks then sees
+  // it, as nobody asked before. True if it did: then report() is new.
   bool scan();
   [[nodiscard]] const mmstats::ScanReport& report() const { return *report_; }
   void told(std::size_t count) { watch_.told(count); }  // as Watch::told
@@ -50,6 +56,13 @@ class Live {
   // {"epoch", "time", "processes": [{"id", "command", "pid", "created", "state", "values": [...]}, ...]}: of
   // each of `ids`, what the files of each process hold now: as values(), and see ByProcess.
   Response by_process(const Request& request);
+  // {"epoch": E, "interval": seconds between two times, null: no past is kept, "times": [Unix seconds, ...],
+  // "totals": {ID: [bucket, count, ...]}, "values": [...]}: of each of `ids` a list with an item for each of
+  // the times, which are those at or after `from`; null: there is nothing of it. An item is a number, or
+  // null; or of a distribution [bucket, count, ...]: how many values came into each bucket since the time
+  // before, null where that is not known. The totals are those of distributions at the last of the times, as
+  // in values().
+  Response history(const Request& request);
   // Reads `files`, once a second at most.
   Response processes(Files& files);
 
@@ -57,8 +70,12 @@ class Live {
   void list_new();
   [[nodiscard]] std::optional<AskedOne> asked(std::size_t id) const;
   [[nodiscard]] static bool has_too_many(const AllAsked& all);
+  [[nodiscard]] static Response too_many_distributions();
+  [[nodiscard]] double unix_seconds() const;  // of the last scan
   [[nodiscard]] std::string head(bool with_series) const;
   void add_value(std::string& json, const std::optional<AskedOne>& one) const;
+  bool has_past(std::size_t id, std::uint64_t first, std::uint64_t end);
+  void add_past(std::string& json, std::size_t id, std::uint64_t tick);  // one that has_past()
   [[nodiscard]] std::string problems() const;
 
   std::string epoch_;  // as a JSON string
@@ -71,6 +88,12 @@ class Live {
   std::vector<AskedOne> listed_;  // by id, which stays
   std::size_t series_listed_ = 0;
   std::vector<bool> distributions_listed_;
+  std::optional<Past> past_;
+  double interval_ = 0;
+  bool kept_ = false;           // the last scan was for the past
+  std::vector<double> values_;  // of a tick of the past
+  std::vector<const mmstats::BucketCounts*> totals_;
+  std::vector<Past::Count> counts_;
   mmstats::Processes processes_;
   std::string processes_json_;  // the answer
   std::chrono::steady_clock::time_point processes_at_;

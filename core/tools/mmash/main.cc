@@ -56,6 +56,7 @@ struct Options {
   std::string javascript = MMASH_JAVASCRIPT;
   bool access_log = false;
   double patience = 10;  // seconds
+  mmash::PastOptions past{.minutes = 60};
   mmash::ServerOptions server;
 };
 
@@ -85,6 +86,18 @@ void add_options(CLI::App& app, Options& options) {
                  "all of them, or their bounds, as 0.1,0.5,2")
       ->capture_default_str()
       ->take_last();
+  app.add_option("--history", options.past.minutes,
+                 "So many minutes are kept for plots, which then begin with them; 0: none")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1440.0));
+  app.add_option("--history-interval", options.past.interval,
+                 "Seconds from one sample of the history to the next; the files are read then")
+      ->capture_default_str()
+      ->check(CLI::Range(0.1, 600.0));
+  app.add_option("--history-memory", options.past.megabytes,
+                 "MB that the history may take; where it is not enough, it is shorter")
+      ->capture_default_str()
+      ->check(CLI::Range(1.0, 10000.0));
   mmstats::add_labels_option(app, options.labels);
   app.add_option("--slow-requests", options.slow_requests,
                  "The file in which pinba-server keeps slow requests, shown at /slow and on the page")
@@ -113,7 +126,7 @@ int run(Options& options) {
       options.globs, std::move(rules),
       mmash::HostNames(host_names(std::move(options.hosts), options.addresses)), std::move(*page),
       std::move(*bounds), [](std::string_view text) { mmstats::complain("mmash", text); },
-      options.slow_requests);
+      options.slow_requests, options.past);
   mmash::Server server(
       options.server, [&](const mmash::Request& request) { return site.answer(request); },
       options.access_log ? mmash::write_line : std::function<void(std::string_view)>());
@@ -128,6 +141,11 @@ int run(Options& options) {
                       "names that browsers use for this machine need --host: see mmash(8)");
   }
   server.every(kQuiet, [&] { site.scan_again(kQuiet); });
+  if (options.past.minutes > 0) {
+    site.tick();
+    server.every(std::chrono::milliseconds(static_cast<std::int64_t>(options.past.interval * 1e3)),
+                 [&] { site.tick(); });
+  }
   ::sd_notify(0, "READY=1");
   server.run();
   ::sd_notify(0, "STOPPING=1");

@@ -68,6 +68,26 @@ constexpr std::array<OwnMetric, 13> kOwnMetrics{{
      [](const FoldStats&, const ScanReport& report) { return report.elapsed.count(); }},
 }};
 
+// The same of the past that it keeps; left out if it keeps none.
+struct PastMetric {
+  const char* family;
+  const char* unit;
+  const char* help;
+  Kind kind;
+  double (*value)(const Past&);
+};
+
+constexpr std::array<PastMetric, 4> kPastMetrics{{
+    {"mmash_history_bytes", "bytes", "What is kept for the page to look back takes so much", Kind::kGauge,
+     [](const Past& past) { return static_cast<double>(past.memory()); }},
+    {"mmash_history_seconds", "seconds", "So far back the page can look", Kind::kGauge,
+     [](const Past& past) { return past.seconds(); }},
+    {"mmash_history_dropped", "", "Samples that went before their time, as --history-memory was full",
+     Kind::kCounter, [](const Past& past) { return static_cast<double>(past.dropped()); }},
+    {"mmash_history_left_out", "", "Histograms that have no history, as --history-memory is full",
+     Kind::kGauge, [](const Past& past) { return static_cast<double>(past.left_out()); }},
+}};
+
 // Told to a person: most who see it have written a name that is right.
 Response wrong_name(const Request& request) {
   constexpr std::size_t kMostHost = 100;
@@ -87,9 +107,12 @@ Response redirect(unsigned status, std::string_view to) {
 }  // namespace
 
 Site::Site(const std::vector<std::string>& globs, mmstats::Rules rules, HostNames hosts, Page page,
-           BucketBounds bounds, std::function<void(std::string_view)> complain, std::string slow_requests)
+           BucketBounds bounds, std::function<void(std::string_view)> complain, std::string slow_requests,
+           PastOptions past)
     : hosts_(std::move(hosts)),
       page_(std::move(page)),
+      complain_(complain),
+      past_(past),
       slow_requests_(std::move(slow_requests)),
       complaints_([complain = std::move(complain)](int, std::string_view text) { complain(text); }, 0,
                   mmstats::ComplaintLog::kPerMinute),
@@ -101,6 +124,12 @@ Site::Site(const std::vector<std::string>& globs, mmstats::Rules rules, HostName
       bounds_(std::move(bounds)),
       started_(steady_clock::now()) {
   for (const auto& own : kOwnMetrics) names_.reserve(own.family, own.kind);
+  for (const auto& own : kPastMetrics) names_.reserve(own.family, own.kind);
+  if (past_.minutes > 0) {
+    live_.begin_past(
+        {.seconds = past_.minutes * 60, .bytes = static_cast<std::size_t>(past_.megabytes * 1e6)},
+        past_.interval);
+  }
 }
 
 Response Site::answer(const Request& request) {
@@ -126,6 +155,7 @@ Response Site::route(const Request& request) {
     scan();
     return live_.by_process(request);
   }
+  if (path == "/live/history") return live_.history(request);
   if (path == "/live/processes") {
     scan();
     return live_.processes(files_);
@@ -197,6 +227,14 @@ Response Site::metrics(const Request& request) {
     series.value = own.value(live_.watch().stats(), live_.report());
     write_family(format, {own.family, own.unit}, own.help, series, first);
   }
+  for (const auto& own : kPastMetrics) {
+    if (!live_.past()) break;
+    mmstats::Series series;
+    series.kind = own.kind;
+    series.present = true;
+    series.value = own.value(*live_.past());
+    write_family(format, {own.family, own.unit}, own.help, series, first);
+  }
   names_.extend(live_.watch().series(), live_.watch().distributions());
   // A client that is slow gets values of a later scan in later pieces, but the same families.
   return in_pieces({.content_type = std::string(content_type(format)),
@@ -214,6 +252,20 @@ Response Site::metrics(const Request& request) {
 void Site::scan_again(std::chrono::seconds quiet) {
   if (live_.since_scan() >= quiet) scan();
   files_.scan_again(quiet);
+}
+
+// That memory is full is told once: it stays so, or goes and comes with few series.
+void Site::tick() {
+  scan();
+  live_.keep();
+  const auto& past = live_.past();
+  if (!past || told_short_ || (past->dropped() == 0 && past->left_out() == 0)) return;
+  told_short_ = true;
+  complain_(fmt::format(
+      "the history reaches back {:.0f} minutes, not {:g}: {} series and {} histograms fill its {:g} "
+      "MB; --history-memory gives it more, and a longer --history-interval needs less",
+      past->seconds() / 60, past_.minutes, live_.watch().series().size(),
+      live_.watch().distributions().size(), past_.megabytes));
 }
 
 }  // namespace mmash

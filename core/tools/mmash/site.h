@@ -23,12 +23,20 @@
 
 namespace mmash {
 
+// What the page can look back at.
+struct PastOptions {
+  double minutes = 0;   // 0: nothing
+  double interval = 5;  // seconds
+  double megabytes = 32;
+};
+
 class Site {
  public:
   // `complain` is told of files that cannot be used, once each, and not too many in a minute.
-  // `slow_requests`: see SlowRequests.
+  // `slow_requests`: see SlowRequests. With a `past`, tick() is to be called every interval.
   Site(const std::vector<std::string>& globs, mmstats::Rules rules, HostNames hosts, Page page,
-       BucketBounds bounds, std::function<void(std::string_view)> complain, std::string slow_requests = {});
+       BucketBounds bounds, std::function<void(std::string_view)> complain, std::string slow_requests = {},
+       PastOptions past = {});
   Site(const Site&) = delete;
   Site& operator=(const Site&) = delete;
 
@@ -38,6 +46,9 @@ class Site {
   // Scans if somebody asked once, and nobody for `quiet`: so that files that were removed are
   // let go, and counted to their end.
   void scan_again(std::chrono::seconds quiet);
+
+  // Scans, and keeps what it finds as a part of the past.
+  void tick();
 
  private:
   Response route(const Request& request);
@@ -49,6 +60,9 @@ class Site {
 
   HostNames hosts_;
   Page page_;
+  std::function<void(std::string_view)> complain_;
+  PastOptions past_;
+  bool told_short_ = false;
   SlowRequests slow_requests_;
   mmstats::ComplaintLog complaints_;
   Files files_;

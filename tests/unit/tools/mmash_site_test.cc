@@ -91,6 +91,10 @@ TEST_CASE("paths lead to answers, and others to 404") {
       {"/files/", 200},
       {"/live/series", 200},
       {"/live/values", 200},
+      {"/live/history", 200},
+      {"/live/history?ids=0-9&from=1.5", 200},
+      {"/live/history?ids=x", 400},
+      {"/live/history?from=x", 400},
       {"/live/processes", 200},
       {"/live/slow", 200},
       {"/slow", 404},
@@ -131,6 +135,43 @@ TEST_CASE("files that were removed are let go when nobody asks any more") {
   CHECK(served.unnamed() == 0);
   CHECK(served.get("/stats/hits").body == "{}");
   CHECK(served.get("/metrics").body.find("\nhits_total 7\n") != std::string::npos);
+}
+
+TEST_CASE("a history with no room is told once, and metrics tell how long it is") {
+  Served served;
+  MadeFile file;
+  for (int i = 0; i < 500; ++i) file.buffered("level" + std::to_string(i), "d", 1.5);
+  served.folder.write("a.mmstats", file.padded());
+  std::vector<std::string> complaints;
+  Site site({served.folder / "*.mmstats"}, mmstats::Rules{}, HostNames({}), served.page(), {},
+            [&](std::string_view text) { complaints.emplace_back(text); }, {},
+            {.minutes = 60, .interval = 0.1, .megabytes = 0.01});
+  for (int i = 0; i < 4; ++i) {
+    site.tick();
+    ::usleep(static_cast<useconds_t>(std::chrono::microseconds(Live::kShare).count()));
+  }
+  REQUIRE(complaints.size() == 1);
+  CHECK(complaints[0].find("--history-memory") != std::string::npos);
+  Request request;
+  REQUIRE(read_target("/metrics", request));
+  request.host = "localhost";
+  request.server_address = "127.0.0.1";
+  const auto metrics = site.answer(request).body;
+  CHECK(metrics.find("\nmmash_history_dropped_total 2.0\n") != std::string::npos);
+  CHECK(served.get("/metrics").body.find("mmash_history") == std::string::npos);
+}
+
+TEST_CASE("who asks after a sample of the history sees what is there now") {
+  Served served;
+  Site site({served.folder / "*.mmstats"}, mmstats::Rules{}, HostNames({}), served.page(), {},
+            [](std::string_view) {}, {}, {.minutes = 60});
+  site.tick();
+  served.folder.write("a.mmstats", MadeFile().buffered("hits", "Q", std::uint64_t{7}).padded());
+  Request request;
+  REQUIRE(read_target("/metrics", request));
+  request.host = "localhost";
+  request.server_address = "127.0.0.1";
+  CHECK(site.answer(request).body.find("\nhits_total 7\n") != std::string::npos);
 }
 
 TEST_CASE("a complaint about a file is made once") {

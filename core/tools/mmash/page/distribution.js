@@ -120,6 +120,8 @@ export class DistributionTrack {
   columns; // by slot: what gained() gives, or null, as one does not know
   seconds; // by slot: how long its interval was
   parts; // name -> ring; NaN where there was no value
+  first = null; // as history.js has it
+  pastFrom = Infinity;
   #before = null; // {value, time}
   #gained = null; // in the last interval
   #seconds = NaN;
@@ -136,6 +138,7 @@ export class DistributionTrack {
 
   // As history.js has it.
   take(value, time, least) {
+    this.first ??= { value, time };
     if (value === null) {
       this.forget();
       return;
@@ -156,9 +159,21 @@ export class DistributionTrack {
   }
 
   put(slot) {
-    this.columns[slot] = this.#gained;
-    this.seconds[slot] = this.#seconds;
-    const figures = this.figures();
+    this.fill(slot, this.#gained, this.#seconds);
+  }
+
+  // The figures of now, until a tick knows them: those of the interval before the first look.
+  begin(column, seconds) {
+    if (this.#gained || !this.#before) return;
+    this.#gained = column;
+    this.#seconds = seconds;
+  }
+
+  // `column`: what gained() gives.
+  fill(slot, column, seconds) {
+    this.columns[slot] = column;
+    this.seconds[slot] = seconds;
+    const figures = column ? { ...figuresOf(column), rate: column.total / seconds } : {};
     for (const [name, ring] of Object.entries(this.parts)) ring[slot] = figures[name] ?? NaN;
   }
 
@@ -169,6 +184,8 @@ export class DistributionTrack {
   }
 
   empty() {
+    this.first = null;
+    this.pastFrom = Infinity;
     this.forget();
     this.#make(this.columns.length);
   }
@@ -179,10 +196,11 @@ export class DistributionTrack {
     this.#seconds = NaN;
   }
 
-  resize(order, slots) {
+  resize(order, slots, before) {
     const { columns, seconds, parts } = this;
     this.#make(slots);
-    order.forEach((from, to) => {
+    order.forEach((from, at) => {
+      const to = before + at;
       this.columns[to] = columns[from];
       this.seconds[to] = seconds[from];
       for (const [name, ring] of Object.entries(this.parts)) ring[to] = parts[name][from];

@@ -3,12 +3,13 @@
 //
 // A counter's rate is the difference of exact values over the time between them; where a total fell, or is
 // of another life of the server, there is none. Nor is there one over much less time than a tick: a few
-// events at once would look like a storm. Distributions are in distribution.js.
+// events at once would look like a storm. Distributions are in distribution.js. What the server saw before this
+// page did comes from past.js.
 import { DistributionTrack } from "./distribution.js";
 import { difference } from "./exact.js";
 import { quotients } from "./means.js";
 
-const kGap = 2.5; // intervals without a tick are a gap
+export const kGap = 2.5; // intervals without a tick are a gap
 
 // Means over the last `samples` at each slot of `order`; what is no number does not count.
 export function smoothed(ring, order, samples) {
@@ -31,6 +32,8 @@ export function smoothed(ring, order, samples) {
 class Track {
   latest = null; // exact: a number, or a BigInt beyond 2^53
   rate = NaN; // per second
+  first = null; // {value, time} that this page saw first
+  pastFrom = Infinity; // Unix seconds from which on the server was asked for its past
   #before = null; // {value, time} that the next rate starts from
 
   constructor(slots, counts) {
@@ -41,6 +44,7 @@ class Track {
 
   // `least`: seconds that a rate is over, or more.
   take(value, time, least) {
+    this.first ??= { value, time };
     this.latest = value;
     if (value === null) {
       this.rate = NaN;
@@ -74,6 +78,8 @@ class Track {
   }
 
   empty() {
+    this.first = null;
+    this.pastFrom = Infinity;
     this.forget();
     this.values.fill(NaN);
     this.rates.fill(NaN);
@@ -90,10 +96,11 @@ class Track {
     return smoothed(asRates ? this.rates : this.values, order, samples);
   }
 
-  resize(order, slots) {
+  // What is at `order` is in rings of `slots` then, after so many empty ones.
+  resize(order, slots, before) {
     const copy = (ring) => {
       const next = new Float64Array(slots).fill(NaN);
-      order.forEach((from, to) => (next[to] = ring[from]));
+      order.forEach((from, to) => (next[before + to] = ring[from]));
       return next;
     };
     this.values = copy(this.values);
@@ -105,6 +112,8 @@ export class History {
   #tracks = new Map(); // key of a series -> Track
   #times;
   #count = 0; // ticks ever; the slot of tick n is n % slots
+  #from = 0; // ticks before this one are no longer known, even if they have their slots
+  #past = 0; // those before this one are of the server's past
   #interval = NaN; // of the last tick, to the next one
   #nothing; // a ring
 
@@ -118,12 +127,12 @@ export class History {
   }
 
   get length() {
-    return Math.min(this.#count, this.slots);
+    return this.#count - this.first;
   }
 
   // Unix seconds of the last tick, or NaN.
   get now() {
-    return this.#count === 0 ? NaN : this.#times[(this.#count - 1) % this.slots];
+    return this.length === 0 ? NaN : this.#times[(this.#count - 1) % this.slots];
   }
 
   // The same of the oldest tick that is known.
@@ -133,8 +142,8 @@ export class History {
 
   // Slots of what is known, the oldest first.
   order() {
-    const first = this.#count - this.length;
-    return Array.from({ length: this.length }, (_, at) => (first + at) % this.slots);
+    const { first, length } = this;
+    return Array.from({ length }, (_, at) => (first + at) % this.slots);
   }
 
   timeAt(slot) {
@@ -177,7 +186,7 @@ export class History {
 
   // The number of the oldest tick that is known, of all.
   get first() {
-    return this.#count - this.length;
+    return Math.max(this.#from, this.#count - this.slots);
   }
 
   get tracked() {
@@ -194,6 +203,8 @@ export class History {
     if (passed > kGap * Math.max(interval, this.#interval || 0)) this.#begin((this.now + time) / 2);
     if (!early && passed !== 0) this.#begin(time);
     if (!early) this.#interval = interval;
+    // A past is as long as what the page will have seen itself.
+    this.dropBefore(time - (this.slots + 0.5) * interval, this.#past);
     const slot = (this.#count - 1) % this.slots;
     for (const [series, value, at = time] of readings) {
       const track = this.#have(series);
@@ -221,14 +232,40 @@ export class History {
   }
 
   resize(slots) {
-    if (slots === this.slots) return;
-    const order = this.order().slice(-slots);
+    if (slots !== this.slots) this.#place(this.order().slice(-slots), slots, []);
+  }
+
+  // Slots for times before all that are known, ascending: as many as there is room for, the latest of them. They are
+  // to be filled. Returns whether there are any.
+  addPast(times) {
+    const room = Math.max(0, this.slots - this.length);
+    if (this.length === 0 || room === 0 || times.length === 0) return false;
+    this.#place(this.order(), this.slots, times.slice(-room));
+    return true;
+  }
+
+  // Forgets ticks that are older, of those before tick `end`.
+  dropBefore(time, end = this.#count) {
+    while (this.first < Math.min(end, this.#count - 1) && this.#times[this.first % this.slots] < time) this.#from = this.first + 1;
+  }
+
+  // All but the latest values, so that a longer past finds room.
+  startOver() {
+    this.#restart();
+  }
+
+  // What is at the slots of `order` comes after slots for `before`, in rings of `slots`.
+  #place(order, slots, before) {
     const times = new Float64Array(slots).fill(NaN);
-    order.forEach((from, to) => (times[to] = this.#times[from]));
+    times.set(before);
+    order.forEach((from, at) => (times[before.length + at] = this.#times[from]));
+    const past = before.length + Math.max(0, Math.min(this.#past, this.#count) - (this.#count - order.length));
     this.#times = times;
     this.#nothing = new Float64Array(slots).fill(NaN);
-    this.#count = order.length;
-    for (const track of this.#tracks.values()) track.resize(order, slots);
+    this.#from = 0;
+    this.#past = past;
+    this.#count = before.length + order.length;
+    for (const track of this.#tracks.values()) track.resize(order, slots, before.length);
   }
 
   #begin(time) {
@@ -247,7 +284,7 @@ export class History {
   }
 
   #restart() {
-    this.#count = 0;
+    this.#count = this.#from = this.#past = 0;
     for (const track of this.#tracks.values()) track.empty();
   }
 }

@@ -111,6 +111,11 @@ export class Live extends EventTarget {
     return this.#state;
   }
 
+  // Of the server: one that is started again has another. Null: none is known.
+  get epoch() {
+    return this.#epoch;
+  }
+
   get paused() {
     return this.#paused;
   }
@@ -336,6 +341,20 @@ export class Live extends EventTarget {
       return first + answer.values.length;
     }, 0);
     return { epoch: last.epoch, time: last.time, series: last.series, process: last.process, readings: sorted.map((series, at) => [series, values[at] ?? null]) };
+  }
+
+  // What the server saw of some series, sorted by id, since Unix seconds: {epoch, interval, times, readings}, readings:
+  // [series, list of what there was at the times or null, total of a distribution at the last one or null]. Null: it
+  // refuses, or is another one now.
+  async past(series, since) {
+    try {
+      const answer = JSON.parse(await this.#get(`/live/history?ids=${idRanges(series.map(({ id }) => id))}&from=${since}`));
+      if (answer.epoch !== this.#epoch) return null;
+      return { ...answer, readings: series.map((one, at) => [one, answer.values[at] ?? null, answer.totals[one.id] ?? null]) };
+    } catch (error) {
+      if (error instanceof Refused) return null;
+      throw error;
+    }
   }
 
   async #get(path) {

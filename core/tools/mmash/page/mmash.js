@@ -7,9 +7,11 @@ import { fromFragment, kDefaults, limited, toFragment } from "./link.js";
 import { Live } from "./live.js";
 import { sourcesOf } from "./means.js";
 import { OnlyProcess } from "./only_process.js";
+import { Past } from "./past.js";
 import { Plots } from "./plots.js";
 import { Problems } from "./problems.js";
 import { Processes } from "./processes.js";
+import { Range } from "./range.js";
 import { SlowRequests } from "./slow.js";
 import { forgetColours } from "./sparkline.js";
 import { Tree } from "./tree.js";
@@ -52,9 +54,13 @@ const tree = new Tree({
   },
 });
 
+function plottedSeries() {
+  return [...plots.series].flatMap(sourcesOf);
+}
+
 // What somebody looks at: rows in sight, and plots.
 function wantedSeries() {
-  return [...new Set([...tree.inSight, ...plots.series].flatMap(sourcesOf))];
+  return [...new Set([...tree.inSight.flatMap(sourcesOf), ...plottedSeries()])];
 }
 
 // What is known is of other processes; only what is told of each stays.
@@ -69,6 +75,19 @@ function showOnly() {
   live.only = only.id;
   viewChanged();
 }
+
+const past = new Past(live, history, settings, {
+  // It is of all processes together.
+  wanted: () => (only.id === null ? { plots: plottedSeries(), rows: tree.inSight.flatMap(sourcesOf) } : { plots: [], rows: [] }),
+  filled: () => {
+    plots.draw();
+    tree.refresh();
+  },
+});
+const range = new Range(byId("range"), (chosen) => {
+  for (const [name, value] of Object.entries(chosen)) set(name, value);
+  viewChanged();
+});
 
 // ---- data ----
 
@@ -92,6 +111,7 @@ live.addEventListener("values", ({ detail }) => {
     // Rows may have come into sight since that was asked.
     history.keepOnly(new Set([...readings.map(([series]) => series), ...wantedSeries(), ...plots.series].map((series) => series.key)));
     plots.draw();
+    past.ask();
   }
   tree.refresh();
 });
@@ -193,13 +213,26 @@ function set(name, value) {
   byId(name).value = number;
   if (settings[name] === number) return;
   settings[name] = number;
+  range.show(settings);
   if (name === "rate") {
     live.rateMs = number;
     live.wake();
   } else if (name === "history") {
     history.resize(number);
   }
+  if (name !== "average") rangeChanged();
   plots.draw();
+}
+
+// Both are set together, or one after the other: what is known is looked at once.
+let rangeTimer = 0;
+function rangeChanged() {
+  clearTimeout(rangeTimer);
+  rangeTimer = setTimeout(() => {
+    if (live.paused) return; // what is shown stays, until it goes on
+    past.rangeChanged();
+    live.wake();
+  });
 }
 
 for (const name of Object.keys(kDefaults)) {
@@ -211,6 +244,7 @@ for (const name of Object.keys(kDefaults)) {
 
 function pause(paused) {
   live.paused = paused;
+  if (!paused) rangeChanged();
   byId("pause").setAttribute("aria-pressed", paused);
   byId("pause").textContent = paused ? "Go on" : "Pause";
   if (!paused) plots.zoomTo(null); // what comes is not in it
@@ -289,9 +323,10 @@ document.addEventListener("keydown", (event) => {
 
 new SlowRequests(byId("slow"));
 showTheme();
+range.show(settings);
 readView();
 showBlanks();
 live.wake();
 
 // For the console, and for tests.
-globalThis.mmash = Object.freeze({ live, history, plots, tree, settings });
+globalThis.mmash = Object.freeze({ live, history, past, plots, tree, settings });

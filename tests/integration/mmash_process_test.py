@@ -8,6 +8,7 @@ import unittest
 import daemons
 import mmstats_writer as writer
 from mmash_browser import PageTest, label_key
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -92,6 +93,8 @@ class MmashProcessTest(PageTest):
         self.wait("mmash.plots.plots.length === 1 && location.hash.includes('byprocess=auto;counter:web.requests')", "the plot, which is in the link")
         self.js("mmash.plots.add({ keys: ['gauge:web.queue'] })")
         self.browser.find_element(By.CSS_SELECTOR, "#plots .plot:nth-child(2) .mode[title^='Show each process']").click()
+        # Names keep their places under a pointer.
+        ActionChains(self.browser).move_to_element(self.browser.find_element(By.ID, "host")).perform()
         self.js("mmash.plots.showByProcess('histogram:web.latency')")
         self.js("mmash.plots.remove(mmash.plots.plots[1])")
 

@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "collect/distributions.h"
 #include "tools/mmash/id_ranges.h"
 #include "tools/mmash/live.h"
 

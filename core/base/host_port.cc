@@ -43,7 +43,7 @@ Expected<HostPort> parse_listen(std::string_view text, std::optional<std::uint16
   return tl::unexpected(failure(ErrorKind::kInvalid, {},
                                 "\"" + printable(text) + "\" is not possible: " +
                                     (place ? "the port is missing" : place.error().message) +
-                                    "; write HOST:PORT, [IPV6]:PORT, :PORT for all addresses"));
+                                    "; write HOST:PORT, [IPV6]:PORT, or :PORT for all addresses"));
 }
 
 }  // namespace mmstats

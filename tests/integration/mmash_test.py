@@ -1068,8 +1068,8 @@ class MmashTest(unittest.TestCase):
                                  (["--timeout", "-1"], "a number from 0.1 to 3600")):
             self.assertIn(f'mmash: {arguments[0]}: "{arguments[1]}" is not possible, it takes {takes}\n',
                           self.run_once(*arguments).stderr)
-        self.assertIn('mmash: --listen: "5002" is not possible: the port is missing; write HOST:PORT, [IPV6]:PORT, :PORT for '
-                      "all addresses or unix:PATH\n", self.run_once("--listen", "5002").stderr)
+        self.assertIn('mmash: --listen: "5002" is not possible: the port is missing; write HOST:PORT, [IPV6]:PORT, or :PORT for '
+                      "all addresses; or unix:PATH\n", self.run_once("--listen", "5002").stderr)
         self.assertEqual(self.run_once("--version").returncode, 0)
 
     def test_a_port_that_is_taken_and_a_page_that_is_missing_are_failures(self):

@@ -223,7 +223,7 @@ mmstats::Expected<std::string> Server::listen(const std::string& address) {
   constexpr std::string_view kUnix = "unix:";
   if (address.starts_with(kUnix)) return impl_->listen_unix(address, address.substr(kUnix.size()));
   const auto place = mmstats::parse_listen(address);
-  if (!place) return no_address("", "--listen: " + place.error().message + " or unix:PATH");
+  if (!place) return no_address("", "--listen: " + place.error().message + "; or unix:PATH");
   return impl_->listen_tcp(address, place->host, std::to_string(*place->port));
 }
 

@@ -274,7 +274,7 @@ TEST_CASE("where to listen is read alike for all servers") {
   CHECK(parse_listen("localhost", 30002)->port == 30002);
   CHECK(parse_listen("[::1]:1", 30002)->port == 1);
   CHECK(parse_listen("localhost").error().message ==
-        "\"localhost\" is not possible: the port is missing; write HOST:PORT, [IPV6]:PORT, :PORT for all "
+        "\"localhost\" is not possible: the port is missing; write HOST:PORT, [IPV6]:PORT, or :PORT for all "
         "addresses");
   CHECK(
       parse_listen("a:x").error().message.starts_with("\"a:x\" is not possible: the port must be a number"));

@@ -246,7 +246,7 @@ TEST_CASE("every mistake of the server's configuration is named with file, line,
        "empty"},
       {"listen = []", "file.toml:1: listen: an array is not possible"},
       {"listen = [\":1\", \"h:0x\"]", "file.toml:1: listen: \"h:0x\" is not possible: "},
-      {"listen = \"[::1\"", "; write HOST:PORT, [IPV6]:PORT or :PORT"},
+      {"listen = \"[::1\"", "; write HOST:PORT, [IPV6]:PORT, or :PORT for all addresses"},
       {"allow = \"10.0.0.0/33\"",
        "file.toml:1: allow: \"10.0.0.0/33\" is not possible, it takes a network, like 10.0.0.0/8 or "
        "fd00::/8, or an "

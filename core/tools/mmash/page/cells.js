@@ -22,5 +22,7 @@ export function setNumber(cell, { number, unit }, title) {
   if (cell.title !== title) cell.title = title;
 }
 
-// Of a foreign unit.
-export const safe = ({ number, unit }) => ({ number, unit: unit === "" ? "" : shown(unit) });
+const kMostUnit = 4; // characters: there is no room for more, and half a word tells nothing
+
+// Of a foreign unit. The number's title has it in full.
+export const safe = ({ number, unit }) => ({ number, unit: unit === "" || unit.length > kMostUnit ? "" : shown(unit) });

@@ -6,7 +6,7 @@ import { fullName } from "./families.js";
 import { clockOf, exact, figureText, inWords, reading } from "./format.js";
 import { aggregateOf, chosen, grouped, kEach, kMostGroups, kMostHistograms, level, matching, ringOf, weight } from "./groups.js";
 import { shown, shownLines } from "./labels.js";
-import { kLineHint } from "./legend.js";
+import { kLineHint, writeName } from "./legend.js";
 import { colourOf, kNoSum, LineCard, swatchOf } from "./lines.js";
 import { kTop, limited } from "./link.js";
 import { field, option, Where } from "./where.js";
@@ -255,7 +255,7 @@ export class FamilyPlot extends LineCard {
       const text = this.#nameOf(at);
       made.group = this.#groups[at];
       swatch.className = isRest ? "swatch colour-rest" : swatchOf(at);
-      setText(name, text);
+      writeName(name, text, this.#byProcess && !isRest ? (text.match(/ \d+( \(ended\))?$/)?.[0] ?? "") : "");
       const count = made.group.members.length;
       const ended = this.#byProcess && !isRest && made.group.members.every((series) => series.ended);
       made.line.classList.toggle("ended", ended);

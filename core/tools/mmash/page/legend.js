@@ -5,6 +5,15 @@ export const kLineHint = "Click the name: hide the line; Alt-click or double cli
 
 const meansAlone = (event) => event.altKey || event.ctrlKey || event.metaKey;
 
+// So that `end`, which tells it from others, stays where the name is cut.
+export function writeName(node, text, end = "") {
+  if (node.textContent === text) return;
+  node.textContent = end === "" ? text : "";
+  if (end === "") return;
+  child(node, "span", "name-start").textContent = text.slice(0, -end.length);
+  child(node, "span", "name-end").textContent = end;
+}
+
 // {line, toggle, swatch, name, value}. choose(alone): it was chosen.
 export function makeLine(swatchClass, choose) {
   const line = document.createElement("li");

@@ -256,7 +256,7 @@ function togglePause() {
 }
 
 function showTheme() {
-  byId("theme").textContent = { system: "Auto", light: "Light", dark: "Dark" }[mmashTheme.current];
+  byId("theme").textContent = `Theme: ${{ system: "auto", light: "light", dark: "dark" }[mmashTheme.current]}`;
 }
 
 function coloursChanged() {

@@ -264,6 +264,37 @@ class MmashProcessTest(PageTest):
         self.view("rate=100&only=%3Cscript%3E")
         self.assertEqual(self.chip(), "")
 
+    def test_what_tells_names_apart_is_not_cut_and_the_bar_stays_together(self):
+        workers = self.workers(2, command="a_command_with_a_name_that_is_too_long_for_a_line_of_the_legend")
+        self.publish("queue", *writer.family("web.responses", ("status",), {("200",): 1}, "counter", "responses"))
+        self.publish("broken", writer.counter("web.broken", 1))
+        with open(os.path.join(self.folder, "broken.mmstats"), "r+b") as file:
+            file.write(b"\x77")
+        self.size(1280, 800)
+        self.serve()
+        self.view("rate=2000&open=web&byprocess=auto;counter:web.requests&family=auto;counter:web.responses{status}responses;by=status&plot=auto;gauge:web.queue&plot=auto;counter:web.requests")
+        self.wait("document.querySelectorAll('#plots .name-end').length === 2", "both lines")
+        ends = self.js("[...document.querySelectorAll('#plots .name-end')].map((end) => [end.textContent, end.getBoundingClientRect().right <= end.closest('.line-toggle').getBoundingClientRect().right])")
+        self.assertEqual(sorted(ends), sorted([f" {process.pid}", True] for process, _ in workers))
+        self.assertEqual(self.js("[...document.querySelectorAll('.plot-title')].filter((title) => title.scrollWidth > title.clientWidth).map((title) => title.textContent)"), [])
+        self.assertIn("web.responses by status", self.js("[...document.querySelectorAll('.plot-title')].map((title) => title.textContent)"))
+        # No half of a word beside a number.
+        self.assertEqual(self.js("[...document.querySelectorAll('#tree .unit')].filter((unit) => unit.scrollWidth > unit.clientWidth).map((unit) => unit.textContent)"), [])
+        fits = """((select) => {
+          const pen = document.createElement("canvas").getContext("2d");
+          pen.font = getComputedStyle(select).font;
+          return pen.measureText(select.selectedOptions[0].text).width < select.clientWidth - 12;
+        })(document.getElementById("range"))"""
+        self.assertTrue(self.js(fits), "all of the range is seen")
+        self.assertEqual(self.js("[...document.querySelectorAll('#settings input')].filter((input) => input.scrollWidth > input.clientWidth).map(({ id }) => id)"), [])
+        self.choose(workers[0][0].pid)
+        self.wait("!document.getElementById('only').hidden && !document.getElementById('problems').hidden", "all that may be in the bar")
+        middles, right = self.js(
+            "[['settings', 'pause', 'help'].map((id) => { const { top, bottom } = document.getElementById(id).getBoundingClientRect(); return Math.round((top + bottom) / 2); }), innerWidth - document.getElementById('help').getBoundingClientRect().right]"
+        )
+        self.assertLessEqual(max(middles) - min(middles), 1)
+        self.assertLess(right, 40)
+
     def test_processes_are_sorted_by_their_heads(self):
         workers = self.workers(3)
         pids = sorted(process.pid for process, _ in workers)

@@ -267,6 +267,7 @@ class MmashProcessTest(PageTest):
     def test_what_tells_names_apart_is_not_cut_and_the_bar_stays_together(self):
         workers = self.workers(2, command="a_command_with_a_name_that_is_too_long_for_a_line_of_the_legend")
         self.publish("queue", *writer.family("web.responses", ("status",), {("200",): 1}, "counter", "responses"))
+        self.publish("unit", writer.gauge("web.waiting", 1.0), writer.text("sys.metadata", "web.waiting\tgauge\trequests\tWaiting\n", 200))
         self.publish("broken", writer.counter("web.broken", 1))
         with open(os.path.join(self.folder, "broken.mmstats"), "r+b") as file:
             file.write(b"\x77")
@@ -278,8 +279,9 @@ class MmashProcessTest(PageTest):
         self.assertEqual(sorted(ends), sorted([f" {process.pid}", True] for process, _ in workers))
         self.assertEqual(self.js("[...document.querySelectorAll('.plot-title')].filter((title) => title.scrollWidth > title.clientWidth).map((title) => title.textContent)"), [])
         self.assertIn("web.responses by status", self.js("[...document.querySelectorAll('.plot-title')].map((title) => title.textContent)"))
+        self.wait("[...document.querySelectorAll('#tree .unit')].some((unit) => unit.textContent === 'requests')", "a long unit")
         # No half of a word beside a number.
-        self.assertEqual(self.js("[...document.querySelectorAll('#tree .unit')].filter((unit) => unit.scrollWidth > unit.clientWidth).map((unit) => unit.textContent)"), [])
+        self.assertEqual(self.js("[...document.querySelectorAll('#tree .unit')].filter((unit) => getComputedStyle(unit).clipPath === 'none' && unit.scrollWidth > unit.clientWidth).map((unit) => unit.textContent)"), [])
         fits = """((select) => {
           const pen = document.createElement("canvas").getContext("2d");
           pen.font = getComputedStyle(select).font;

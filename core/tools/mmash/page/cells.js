@@ -16,13 +16,15 @@ export function numberCell(column) {
   return cell;
 }
 
+const kMostUnit = 4; // characters: there is no room for more, and half a word tells nothing
+
 export function setNumber(cell, { number, unit }, title) {
   setText(cell.firstChild, number);
   setText(cell.lastChild, unit);
+  // It is still read out, and is in the title.
+  cell.lastChild.classList.toggle("long", unit.length > kMostUnit);
   if (cell.title !== title) cell.title = title;
 }
 
-const kMostUnit = 4; // characters: there is no room for more, and half a word tells nothing
-
-// Of a foreign unit. The number's title has it in full.
-export const safe = ({ number, unit }) => ({ number, unit: unit === "" || unit.length > kMostUnit ? "" : shown(unit) });
+// Of a foreign unit.
+export const safe = ({ number, unit }) => ({ number, unit: unit === "" ? "" : shown(unit) });

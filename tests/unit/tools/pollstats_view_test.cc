@@ -1,10 +1,12 @@
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <clocale>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -711,6 +713,24 @@ TEST_CASE_FIXTURE(FewSeries, "the processes of a series are shown, the worst fir
     CHECK(lines()[1].find("COMMAND▲") != std::string::npos);
     type("w");
     CHECK(lines()[2].starts_with("[ ]         3"));
+  }
+  SUBCASE("what is no number is last, whatever comes between") {
+    constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+    for (const std::size_t number : {3U, 20U}) {
+      std::vector<ProcessRow> many;
+      for (std::size_t i = 1; i <= number; ++i) {
+        const auto rate = i % 2 == 0 ? kNan : static_cast<double>(i);
+        many.push_back(counted(i, "web", mmstats::OwnerState::kAlive, i, rate));
+        if (i % 4 == 0) many.back().sample.value = kNan;
+      }
+      view.take(many);
+      const auto shown = lines();
+      for (std::size_t i = 1; i <= (number + 1) / 2; ++i) {
+        const std::size_t pid = number - (number % 2 == 0 ? 1 : 0) - 2 * (i - 1);
+        CHECK(shown[i + 1].substr(3, 10) == fmt::format("{:>10}", pid));
+      }
+      CHECK(shown[number + 1].substr(3, 10) == fmt::format("{:>10}", number == 3 ? 2 : 20));
+    }
   }
   SUBCASE("the cursor, once moved, stays with its process") {
     view.press(key(Key::Name::kDown));

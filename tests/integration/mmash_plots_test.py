@@ -228,6 +228,10 @@ class MmashPlotsTest(PageTest):
         whole = "mmash.plots.add({keys: ['gauge:web.load', 'histogram:web.latency'], hide: [0]})"
         self.js(f"mmash.plots.drop({whole}, 'gauge:web.load')")
         self.assertEqual(self.js("mmash.plots.plots.at(-1).hidden.size"), 0)
+        # A line that the link names by another kind stays hidden when it has its own.
+        former = POOL[0].replace("gauge:", "counter:")
+        self.js("void [mmash.plots.add({keys: arguments[0], hide: [0]}), mmash.plots.nameAsFound()]", [former, POOL[1]])
+        self.assertEqual(self.js("[mmash.plots.plots.at(-1).keys, [...mmash.plots.plots.at(-1).hidden]]"), [POOL[:2], POOL[:1]])
         # A series that is taken out is not hidden when it comes back.
         self.js("mmash.plots.drop(mmash.plots.plots[0], arguments[0])", POOL[1])
         self.js("mmash.plots.plots[0].setKeys(arguments[0])", POOL[:3])

@@ -158,7 +158,9 @@ export class Plots {
     for (const plot of [...this.plots]) {
       if (isOfFamily(plot)) continue;
       const keys = plot.keys.map((key) => this.#context.find(key)?.key ?? key);
-      if (keys.some((key, at) => key !== plot.keys[at])) this.#setKeys(plot, [...new Set(keys)]);
+      if (keys.every((key, at) => key === plot.keys[at])) continue;
+      plot.hidden = new Set([...plot.hidden].map((id) => keys[plot.keys.indexOf(id)] ?? id));
+      this.#setKeys(plot, [...new Set(keys)]);
     }
   }
 

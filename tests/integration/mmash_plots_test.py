@@ -306,6 +306,18 @@ class MmashPlotsTest(PageTest):
 
     # ---- zoom ----
 
+    def test_a_plot_that_goes_while_it_is_dragged_over_leaves_no_selection(self):
+        self.site()
+        self.still(f"plot=auto;{POOL[0]}&plot=auto;{POOL[1]}")
+        drawing = self.element(".drawing")
+        wide = drawing.size["width"]
+        ActionChains(self.browser, duration=50).move_to_element_with_offset(drawing, -wide // 4, 0).click_and_hold().move_to_element_with_offset(drawing, wide // 4, 0).perform()
+        self.wait("mmash.plots.selection !== null", "it is being chosen")
+        self.press(Keys.DELETE)
+        self.wait("mmash.plots.plots.length === 1", "the plot is gone")
+        ActionChains(self.browser).release().perform()
+        self.assertTrue(self.js("mmash.plots.selection === null && mmash.plots.plots[0].element.querySelector('.selection').hidden"))
+
     def test_a_drag_zooms_all_plots_and_escape_goes_back(self):
         self.site()
         self.view(f"rate=10000&plot=auto;{POOL[0]}&plot=auto;histogram:web.latency&family=auto,stack;{RESPONSES}")

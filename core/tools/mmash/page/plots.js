@@ -174,6 +174,7 @@ export class Plots {
     this.plots.splice(at, 1);
     this.#forget(plot);
     plot.element.remove();
+    this.select(null); // the pointer that chose it may have been in this one, and is told nothing more
     if (focused) this.plots[Math.min(at, this.plots.length - 1)]?.element.focus();
     this.changed();
   }

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <clocale>
 #include <cmath>
+#include <filesystem>
 #include <limits>
 #include <memory>
 #include <numeric>
@@ -887,6 +888,30 @@ TEST_CASE("what each process has of a series is known without another look at fi
   const auto dead =
       *std::ranges::find(rows, "other", [](const ProcessRow& row) { return row.process.command; });
   CHECK_FALSE(dead.sample.present);
+}
+
+TEST_CASE("processes that have gone are not remembered for ever") {
+  TemporaryFolder folder;
+  const auto write = [&](std::uint32_t owner) {
+    auto name = "web-" + std::to_string(owner) + ".mmstats";
+    folder.write(name, MadeFile().buffered("hits", "Q", std::uint64_t{5}).owner(owner, 4e9).padded());
+    return name;
+  };
+  constexpr std::uint32_t kFirst = 4'000'001;  // no process can have it
+  write(kFirst);
+  mmstats::Watch watch({.globs = {folder / "*.mmstats"}, .discovery = {}, .fold = {}}, mmstats::Rules());
+  SeriesProcesses processes(4, "/proc", 3);
+  processes.begin({0});
+  std::chrono::steady_clock::time_point now{100s};
+  std::string last;
+  for (std::uint32_t i = 1; i <= 20; ++i) {
+    if (!last.empty()) std::filesystem::remove(folder / last);
+    last = write(kFirst + i);
+    now += 2s;
+    watch.scan(std::chrono::system_clock::now(), now);
+    CHECK(processes.take(watch, now).size() == 2);
+    CHECK(processes.remembered() <= 2 + 3 + 1);
+  }
 }
 
 TEST_CASE("values since then are those of each bucket") {

@@ -238,7 +238,7 @@ LiveView::ProcessShape LiveView::process_shape(std::size_t width) const {
   std::size_t widest = kLeastCommand;
   for (const ProcessRow& row : processes_)
     widest = std::max(widest, cells(shown(row.process.command, unicode_)));
-  shape.command = std::min(std::min(widest, kMostCommand), left);
+  shape.command = std::min({widest, kMostCommand, left});
   left -= shape.command;
   if (left < kLeastCurve + 1 && shape.command > kLeastCommand) {
     const std::size_t given = std::min(shape.command - kLeastCommand, kLeastCurve + 1 - left);

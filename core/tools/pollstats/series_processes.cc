@@ -47,7 +47,7 @@ void SeriesProcesses::begin(const SeriesChoice& choice) {
   rows_.clear();
 }
 
-std::map<ProcessId, SeriesProcesses::Found> SeriesProcesses::find(const mmstats::Watch& watch) const {
+std::map<ProcessId, SeriesProcesses::Found> SeriesProcesses::find(const mmstats::Watch& watch) {
   std::map<ProcessId, Found> found;
   for (const auto file : watch.known_files()) {
     const auto known = watch.fold().owner(file);

@@ -63,7 +63,7 @@ class SeriesProcesses {
     std::string path;  // of a file that tells its command, if one does
     std::vector<mmstats::FileKey> files;
   };
-  std::map<ProcessId, Found> find(const mmstats::Watch& watch) const;
+  static std::map<ProcessId, Found> find(const mmstats::Watch& watch);
   std::size_t place_of(const ProcessId& id, const std::map<ProcessId, Found>& found);
 
   std::size_t history_;

@@ -119,7 +119,7 @@ class PageTest(unittest.TestCase):
         """What `expression` is of a module `m` of the page."""
         answer = self.browser.execute_async_script(
             f"""const done = arguments[arguments.length - 1], args = [...arguments].slice(0, -1);
-            import("/static/{module}").then((m) => done([{expression}])).catch((e) => done([String(e)]));""",
+            import("/static/{module}").then((m) => {expression}).then((found) => done([found])).catch((e) => done([String(e)]));""",
             *arguments,
         )
         return answer[0]

@@ -145,6 +145,49 @@ class MmashPastTest(PageTest):
         self.js("((input) => { input.value = 10; input.dispatchEvent(new Event('change')); })(document.getElementById('history'))")
         daemons.wait_until(lambda: {value for _, value in self.points()} == {6.0}, "only the last second")
 
+    def test_a_shorter_range_takes_nothing_from_what_stands(self):
+        self.publish("app", writer.gauge("level", 5.0))
+        self.serve_past("--history", "0")
+        self.view(f"rate=50&history=30&plot=auto;{label_key('level', 'gauge')}")
+        self.wait("mmash.history.length === 30", "it is full")
+        self.js("document.getElementById('pause').click()")
+        self.wait("mmash.live.state === 'paused'", "it stands")
+        self.wait_for_drawing()
+        seen = self.points()
+        self.assertGreater(len(seen), 10)
+        self.js("((input) => { input.value = 10; input.dispatchEvent(new Event('change')); })(document.getElementById('history'))")
+        self.wait_for_drawing()
+        self.assertEqual(self.points(), seen)
+        self.js("document.getElementById('pause').click()")
+        self.wait("mmash.history.slots === 10 && mmash.plots.plots[0].rows.length === 10", "it goes on")
+
+    def test_a_longer_range_takes_nothing_that_a_server_of_before_saw(self):
+        self.serve()
+        self.view(wait_for=None)
+        kept = self.imported(
+            "past.js",
+            """(async () => {
+              const { History } = await import("/static/history.js");
+              const series = { key: "k", kind: "gauge" };
+              const lengths = [];
+              for (const epoch of ["first", "second"]) {
+                const history = new History(10), settings = { rate: 1000, history: 20 };
+                const answer = { epoch: "first", interval: 5, times: [5, 10], readings: [[series, [1, 1], null]] };
+                const live = { epoch: "first", past: async () => answer };
+                const past = new m.Past(live, history, settings, { wanted: () => ({ plots: [series], rows: [] }), filled: () => {}, isOwn: () => false });
+                for (let time = 100; time < 110; time++) history.tick(time, [[series, 1]], 1);
+                await past.ask();
+                live.epoch = epoch;
+                settings.history = 50;
+                history.resize(50);
+                past.rangeChanged();
+                lengths.push(history.length);
+              }
+              return lengths;
+            })()""",
+        )
+        self.assertEqual(kept, [0, 10])
+
     # ---- how samples of the server become slots
 
     def filled(self, kind, ticks, times, items, interval=5, step=2, slots=100, total=None):

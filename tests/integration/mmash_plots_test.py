@@ -228,6 +228,10 @@ class MmashPlotsTest(PageTest):
         whole = "mmash.plots.add({keys: ['gauge:web.load', 'histogram:web.latency'], hide: [0]})"
         self.js(f"mmash.plots.drop({whole}, 'gauge:web.load')")
         self.assertEqual(self.js("mmash.plots.plots.at(-1).hidden.size"), 0)
+        # A line that the link names by another kind stays hidden when it has its own.
+        former = POOL[0].replace("gauge:", "counter:")
+        self.js("void [mmash.plots.add({keys: arguments[0], hide: [0]}), mmash.plots.nameAsFound()]", [former, POOL[1]])
+        self.assertEqual(self.js("[mmash.plots.plots.at(-1).keys, [...mmash.plots.plots.at(-1).hidden]]"), [POOL[:2], POOL[:1]])
         # A series that is taken out is not hidden when it comes back.
         self.js("mmash.plots.drop(mmash.plots.plots[0], arguments[0])", POOL[1])
         self.js("mmash.plots.plots[0].setKeys(arguments[0])", POOL[:3])
@@ -301,6 +305,18 @@ class MmashPlotsTest(PageTest):
         self.assertEqual(self.plot("p.height"), None)
 
     # ---- zoom ----
+
+    def test_a_plot_that_goes_while_it_is_dragged_over_leaves_no_selection(self):
+        self.site()
+        self.still(f"plot=auto;{POOL[0]}&plot=auto;{POOL[1]}")
+        drawing = self.element(".drawing")
+        wide = drawing.size["width"]
+        ActionChains(self.browser, duration=50).move_to_element_with_offset(drawing, -wide // 4, 0).click_and_hold().move_to_element_with_offset(drawing, wide // 4, 0).perform()
+        self.wait("mmash.plots.selection !== null", "it is being chosen")
+        self.press(Keys.DELETE)
+        self.wait("mmash.plots.plots.length === 1", "the plot is gone")
+        ActionChains(self.browser).release().perform()
+        self.assertTrue(self.js("mmash.plots.selection === null && mmash.plots.plots[0].element.querySelector('.selection').hidden"))
 
     def test_a_drag_zooms_all_plots_and_escape_goes_back(self):
         self.site()

@@ -169,6 +169,48 @@ class MmashProcessTest(PageTest):
         self.wait("asked.filter((path) => path.startsWith('/live/values')).length > 4", "more ticks")
         self.assertEqual([path for path in ask()[2:] if path.startswith("/live/by_process")], [])
 
+    def test_what_is_known_by_process_outlives_other_ids_and_other_names_of_a_series(self):
+        self.serve()
+        self.view(wait_for=None)
+        told = self.imported(
+            "by_process.js",
+            """(async () => {
+              const { sourcesOf } = await import("/static/means.js");
+              let series = { key: "counter:a", label: "a", kind: "counter", unit: "", help: "", id: 3 };
+              const byProcess = new m.ByProcess({ wanted: () => ["gauge:a"], find: () => series, slots: () => 10 });
+              const answer = (epoch, ...pids) => JSON.stringify({ epoch, time: 1, processes: pids.map((pid) => ({ id: `${pid}.1`, command: "web", pid, state: "alive", values: [pid] })) });
+              const asked = () => byProcess.family("gauge:a").members.map((one) => [one.byProcess.id, ...sourcesOf(one).map(({ id }) => id)]);
+              await byProcess.ask(async () => answer("first", 1, 2), "first");
+              const first = asked();
+              await byProcess.ask(async () => answer("first", 1), "first"); // the other one has ended
+              series = { ...series, id: 7 };
+              const again = asked();
+              await byProcess.ask(async () => answer("second", 1), "second");
+              return [first, again, asked()];
+            })()""",
+        )
+        self.assertEqual(told, [[["1.1", 3], ["2.1", 3]], [["1.1", 7], ["2.1", 7]], [["1.1", 7], ["2.1", 7]]])
+
+    def test_a_longer_range_takes_nothing_that_the_page_alone_has_seen(self):
+        workers = self.workers(2)
+        self.serve("--history-interval", "0.1", os.path.join(self.folder, "*.mmstats"))
+        key = label_key("web.requests")
+        for plot, only in ((f"plot=value;{key}", workers[0][0].pid), (f"byprocess=value;{key}", None)):
+            self.view(f"rate=100&history=10&{plot}")
+            self.wait("mmash.past.interval !== null", "the server has a past")
+            if only is not None:
+                self.choose(only)
+                self.wait("location.hash.includes('only=')", "it is chosen")
+            daemons.wait_until(lambda: len(self.points()) >= 8, "the short one is full")
+            seen = self.js("""((input) => {
+              input.value = 2000;
+              input.dispatchEvent(new Event("change"));
+              return mmash.history.now;
+            })(document.getElementById("rate"))""")
+            self.wait(f"mmash.history.now > {seen} + 1", "it goes on")
+            self.wait_for_drawing()
+            self.assertGreaterEqual(len([when for when, _ in self.points() if when <= seen]), 6, plot)
+
     def test_a_process_that_ends_is_marked_and_keeps_its_line(self):
         (first, one), (_, other) = self.workers(2)
         self.serve()

@@ -1058,6 +1058,9 @@ class MmashTest(unittest.TestCase):
             ["--history", "1441"],
             ["--history-interval", "0"],
             ["--history-memory", "0"],
+            ["--history", "nan"],
+            ["--history-interval", "nan"],
+            ["--history-memory", "nan"],
             ["--nothing"],
         ):
             result = self.run_once(*arguments)
@@ -1065,7 +1068,10 @@ class MmashTest(unittest.TestCase):
             self.assertIn(arguments[-1], result.stderr)
         for arguments, takes in ((["--max-connections", "-1"], "a whole number from 1 to 200"),
                                  (["--max-connections", "1e9"], "a whole number from 1 to 200"),
-                                 (["--timeout", "-1"], "a number from 0.1 to 3600")):
+                                 (["--timeout", "-1"], "a number from 0.1 to 3600"),
+                                 (["--history", "nan"], "a number from 0 to 1440"),
+                                 (["--history-interval", "1s"], "a number from 0.1 to 600"),
+                                 (["--history-memory", "0.5"], "a number from 1 to 10000")):
             self.assertIn(f'mmash: {arguments[0]}: "{arguments[1]}" is not possible, it takes {takes}\n',
                           self.run_once(*arguments).stderr)
         self.assertIn('mmash: --listen: "5002" is not possible: the port is missing; write HOST:PORT, [IPV6]:PORT, or :PORT for '

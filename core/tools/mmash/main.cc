@@ -89,15 +89,15 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--history", options.past.minutes,
                  "So many minutes are kept for plots, which then begin with them; 0: none")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 1440.0));
+      ->check(mmstats::number_from(0, 1440));
   app.add_option("--history-interval", options.past.interval,
                  "Seconds from one sample of the history to the next; the files are read then")
       ->capture_default_str()
-      ->check(CLI::Range(0.1, 600.0));
+      ->check(mmstats::number_from(0.1, 600));
   app.add_option("--history-memory", options.past.megabytes,
                  "MB that the history may take; where it is not enough, it is shorter")
       ->capture_default_str()
-      ->check(CLI::Range(1.0, 10000.0));
+      ->check(mmstats::number_from(1, 10000));
   mmstats::add_labels_option(app, options.labels);
   app.add_option("--slow-requests", options.slow_requests,
                  "The file in which pinba-server keeps slow requests, shown at /slow and on the page")

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <set>
 #include <string>
@@ -108,15 +109,20 @@ void LiveView::arrange_processes() {
   }
   const auto place = [&](const ProcessRow& row) {
     const auto value = process_value(row);
-    if (!value) return std::numeric_limits<double>::infinity();
+    if (!value || std::isnan(*value)) return std::numeric_limits<double>::infinity();
     return processes_reversed_ ? *value : -*value;
+  };
+  // What is no number, as the rest of two infinite ones, has an order, too: the sort would run out of the
+  // list.
+  const auto known = [](const ProcessRow& row) {
+    return std::isnan(row.sample.value) ? -std::numeric_limits<double>::infinity() : row.sample.value;
   };
   std::ranges::sort(processes_, [&](const ProcessRow& a, const ProcessRow& b) {
     const double first = place(a);
     const double second = place(b);
     if (first != second) return first < second;
     // Before there are rates, and among those without: by what they have.
-    if (a.sample.value != b.sample.value) return a.sample.value > b.sample.value;
+    if (known(a) != known(b)) return known(a) > known(b);
     return by_name(a) < by_name(b);
   });
 }
@@ -232,7 +238,7 @@ LiveView::ProcessShape LiveView::process_shape(std::size_t width) const {
   std::size_t widest = kLeastCommand;
   for (const ProcessRow& row : processes_)
     widest = std::max(widest, cells(shown(row.process.command, unicode_)));
-  shape.command = std::min(std::min(widest, kMostCommand), left);
+  shape.command = std::min({widest, kMostCommand, left});
   left -= shape.command;
   if (left < kLeastCurve + 1 && shape.command > kLeastCommand) {
     const std::size_t given = std::min(shape.command - kLeastCommand, kLeastCurve + 1 - left);

@@ -47,7 +47,7 @@ void SeriesProcesses::begin(const SeriesChoice& choice) {
   rows_.clear();
 }
 
-std::map<ProcessId, SeriesProcesses::Found> SeriesProcesses::find(const mmstats::Watch& watch) const {
+std::map<ProcessId, SeriesProcesses::Found> SeriesProcesses::find(const mmstats::Watch& watch) {
   std::map<ProcessId, Found> found;
   for (const auto file : watch.known_files()) {
     const auto known = watch.fold().owner(file);
@@ -85,6 +85,7 @@ std::size_t SeriesProcesses::place_of(const ProcessId& id, const std::map<Proces
 const std::vector<ProcessRow>& SeriesProcesses::take(const mmstats::Watch& watch,
                                                      std::chrono::steady_clock::time_point at) {
   if (last_ == at) return rows_;
+  if (series_.size() > rows_.size() + most_gone_) begin(choice_);
   const bool first = !last_;
   last_ = at;
   rows_.clear();

@@ -42,9 +42,10 @@ mmstats::BucketCounts added_since(const mmstats::BucketCounts& before, const mms
 // No file is read for it: the watch knows all. One thread at a time.
 class SeriesProcesses {
  public:
-  // `history`: scans that are kept.
-  explicit SeriesProcesses(std::size_t history, std::string proc = "/proc")
-      : history_(history), proc_(std::move(proc)) {}
+  // `history`: scans that are kept. `most_gone`: processes that have gone and are remembered; after more of
+  // them all begins anew, so that memory is bounded where processes come and go for days.
+  explicit SeriesProcesses(std::size_t history, std::string proc = "/proc", std::size_t most_gone = 1000)
+      : history_(history), proc_(std::move(proc)), most_gone_(most_gone) {}
 
   // Forgets what there was: from now on it is this series.
   void begin(const SeriesChoice& choice);
@@ -53,17 +54,21 @@ class SeriesProcesses {
   // changed is known from the second call on. The same time again: nothing happened.
   const std::vector<ProcessRow>& take(const mmstats::Watch& watch, std::chrono::steady_clock::time_point at);
 
+  // Processes, with those that have gone.
+  [[nodiscard]] std::size_t remembered() const { return series_.size(); }
+
  private:
   struct Found {
     mmstats::Process process;
     std::string path;  // of a file that tells its command, if one does
     std::vector<mmstats::FileKey> files;
   };
-  std::map<ProcessId, Found> find(const mmstats::Watch& watch) const;
+  static std::map<ProcessId, Found> find(const mmstats::Watch& watch);
   std::size_t place_of(const ProcessId& id, const std::map<ProcessId, Found>& found);
 
   std::size_t history_;
   std::string proc_;
+  std::size_t most_gone_;
   SeriesChoice choice_;
   Samples samples_{0};
   std::optional<std::chrono::steady_clock::time_point> last_;

@@ -1,10 +1,13 @@
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <clocale>
 #include <cmath>
+#include <filesystem>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -712,6 +715,24 @@ TEST_CASE_FIXTURE(FewSeries, "the processes of a series are shown, the worst fir
     type("w");
     CHECK(lines()[2].starts_with("[ ]         3"));
   }
+  SUBCASE("what is no number is last, whatever comes between") {
+    constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+    for (const std::size_t number : {3U, 20U}) {
+      std::vector<ProcessRow> many;
+      for (std::size_t i = 1; i <= number; ++i) {
+        const auto rate = i % 2 == 0 ? kNan : static_cast<double>(i);
+        many.push_back(counted(i, "web", mmstats::OwnerState::kAlive, i, rate));
+        if (i % 4 == 0) many.back().sample.value = kNan;
+      }
+      view.take(many);
+      const auto shown = lines();
+      for (std::size_t i = 1; i <= (number + 1) / 2; ++i) {
+        const std::size_t pid = number - (number % 2 == 0 ? 1 : 0) - 2 * (i - 1);
+        CHECK(shown[i + 1].substr(3, 10) == fmt::format("{:>10}", pid));
+      }
+      CHECK(shown[number + 1].substr(3, 10) == fmt::format("{:>10}", number == 3 ? 2 : 20));
+    }
+  }
   SUBCASE("the cursor, once moved, stays with its process") {
     view.press(key(Key::Name::kDown));
     view.take({counted(1, "db", mmstats::OwnerState::kAlive, 30, 9), rows[1], rows[2]});
@@ -867,6 +888,30 @@ TEST_CASE("what each process has of a series is known without another look at fi
   const auto dead =
       *std::ranges::find(rows, "other", [](const ProcessRow& row) { return row.process.command; });
   CHECK_FALSE(dead.sample.present);
+}
+
+TEST_CASE("processes that have gone are not remembered for ever") {
+  TemporaryFolder folder;
+  const auto write = [&](std::uint32_t owner) {
+    auto name = "web-" + std::to_string(owner) + ".mmstats";
+    folder.write(name, MadeFile().buffered("hits", "Q", std::uint64_t{5}).owner(owner, 4e9).padded());
+    return name;
+  };
+  constexpr std::uint32_t kFirst = 4'000'001;  // no process can have it
+  write(kFirst);
+  mmstats::Watch watch({.globs = {folder / "*.mmstats"}, .discovery = {}, .fold = {}}, mmstats::Rules());
+  SeriesProcesses processes(4, "/proc", 3);
+  processes.begin({0});
+  std::chrono::steady_clock::time_point now{100s};
+  std::string last;
+  for (std::uint32_t i = 1; i <= 20; ++i) {
+    if (!last.empty()) std::filesystem::remove(folder / last);
+    last = write(kFirst + i);
+    now += 2s;
+    watch.scan(std::chrono::system_clock::now(), now);
+    CHECK(processes.take(watch, now).size() == 2);
+    CHECK(processes.remembered() <= 2 + 3 + 1);
+  }
 }
 
 TEST_CASE("values since then are those of each bucket") {

@@ -40,10 +40,12 @@ export class ByProcess {
   family(key) {
     const series = this.#find(key);
     if (!series) return undefined;
-    const known = this.#know(key);
+    const known = this.#know(series.key); // a link may have another name of it
     if (known.family?.series !== series) {
+      // In a server that was started again it has another id, also for those that it tells nothing of.
+      for (const { byProcess } of known.members.values()) byProcess.series = series;
       const { kind, unit, help } = series;
-      known.family = new Family(key, { family: fullName(series), kind, unit, help, dimensions: { process: "" } });
+      known.family = new Family(series.key, { family: fullName(series), kind, unit, help, dimensions: { process: "" } });
       known.family.series = series;
       known.family.members = [...known.members.values()].filter(({ byProcess }) => this.#only === null || byProcess.id === this.#only);
     }

@@ -83,6 +83,7 @@ const past = new Past(live, history, settings, {
     plots.draw();
     tree.refresh();
   },
+  isOwn: () => only.id !== null || [...plots.series].some((series) => series.byProcess),
 });
 const range = new Range(byId("range"), (chosen) => {
   for (const [name, value] of Object.entries(chosen)) set(name, value);
@@ -217,7 +218,7 @@ function set(name, value) {
   if (name === "rate") {
     live.rateMs = number;
     live.wake();
-  } else if (name === "history") {
+  } else if (name === "history" && !live.paused) {
     history.resize(number);
   }
   if (name !== "average") rangeChanged();
@@ -230,6 +231,7 @@ function rangeChanged() {
   clearTimeout(rangeTimer);
   rangeTimer = setTimeout(() => {
     if (live.paused) return; // what is shown stays, until it goes on
+    history.resize(settings.history);
     past.rangeChanged();
     live.wake();
   });

@@ -174,17 +174,20 @@ export class Past {
   #settings;
   #wanted;
   #filled;
+  #isOwn;
   #busy = false;
   #epoch = null; // of the server that is known
   #begins = -Infinity; // Unix seconds: it knows nothing before
 
-  // `wanted()`: {plots, rows} of series. filled(): there is more to draw.
-  constructor(live, history, settings, { wanted, filled }) {
+  // `wanted()`: {plots, rows} of series. filled(): there is more to draw. isOwn(): the page alone has samples of what
+  // is shown.
+  constructor(live, history, settings, { wanted, filled, isOwn }) {
     this.#live = live;
     this.#history = history;
     this.#settings = settings;
     this.#wanted = wanted;
     this.#filled = filled;
+    this.#isOwn = isOwn;
   }
 
   // Asks for what is not known yet. To be called after each tick.
@@ -201,7 +204,12 @@ export class Past {
     const since = this.#history.now - this.#seconds;
     const first = this.#history.timeAt(this.#history.order()[0]);
     if (first <= since + this.#step) this.#history.dropBefore(since);
-    else if (first > this.#begins + 2 * this.interval) this.#history.startOver();
+    else if (!this.#isLost && first > this.#begins + 2 * this.interval) this.#history.startOver();
+  }
+
+  // Whether samples of the page that give way would not come back: the server has none of them.
+  get #isLost() {
+    return this.#isOwn() || this.#epoch !== this.#live.epoch;
   }
 
   get #step() {

@@ -158,7 +158,9 @@ export class Plots {
     for (const plot of [...this.plots]) {
       if (isOfFamily(plot)) continue;
       const keys = plot.keys.map((key) => this.#context.find(key)?.key ?? key);
-      if (keys.some((key, at) => key !== plot.keys[at])) this.#setKeys(plot, [...new Set(keys)]);
+      if (keys.every((key, at) => key === plot.keys[at])) continue;
+      plot.hidden = new Set([...plot.hidden].map((id) => keys[plot.keys.indexOf(id)] ?? id));
+      this.#setKeys(plot, [...new Set(keys)]);
     }
   }
 
@@ -172,6 +174,7 @@ export class Plots {
     this.plots.splice(at, 1);
     this.#forget(plot);
     plot.element.remove();
+    this.select(null); // the pointer that chose it may have been in this one, and is told nothing more
     if (focused) this.plots[Math.min(at, this.plots.length - 1)]?.element.focus();
     this.changed();
   }

@@ -194,8 +194,11 @@ export class Past {
   async ask() {
     if (this.#busy) return;
     this.#busy = true;
-    while (await this.#askOnce());
-    this.#busy = false;
+    try {
+      while (await this.#askOnce());
+    } finally {
+      this.#busy = false;
+    }
   }
 
   // Seconds to look back, and slots for them, are others now.

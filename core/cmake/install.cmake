@@ -1,10 +1,7 @@
 # What `cmake --install` puts where for those who build against the library.
 include(CMakePackageConfigHelpers)
 
-# The other headers are for our own programs.
-set(headers cell error export fields format family histogram metadata mmstats model parse settle snapshot)
-list(TRANSFORM headers REPLACE ".+" "include/mmstats/\\0.h")
-install(FILES ${headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mmstats)
+install(DIRECTORY include/mmstats DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
 set_target_properties(mmstats PROPERTIES EXPORT_NAME static)
 set_target_properties(mmstats_shared PROPERTIES EXPORT_NAME mmstats)

@@ -83,7 +83,7 @@ LiveView::Line LiveView::keys_line(std::size_t width) const {
   return line;
 }
 
-void LiveView::compose_help(Screen& screen, std::size_t width, std::size_t height) const {
+void LiveView::compose_help(Screen& screen, std::size_t width, std::size_t height) {
   const std::size_t last = height - 1;
   const bool with_title = height > kHelpLines.size() + 1;
   if (with_title) screen.lines.push_back({{Style::kTitle, "pollstats"}, {Style::kPlain, "  Help"}});

@@ -211,7 +211,7 @@ class Live {
         begin_watch();
         break;
       case LiveView::Wish::kMouse:
-        terminal_.use_mouse(view_.uses_mouse());
+        Terminal::use_mouse(view_.uses_mouse());
         break;
       default:
         break;

@@ -144,7 +144,7 @@ class LiveView {
   void compose_processes(Screen& screen, std::size_t width, std::size_t height);
   [[nodiscard]] std::string why_empty() const;
   [[nodiscard]] Line title(std::size_t width) const;
-  void compose_help(Screen& screen, std::size_t width, std::size_t height) const;
+  static void compose_help(Screen& screen, std::size_t width, std::size_t height);
   [[nodiscard]] Line keys_line(std::size_t width) const;
   [[nodiscard]] Line detail(std::size_t width, std::uint32_t index) const;
   [[nodiscard]] std::string whole_label(std::uint32_t index) const;

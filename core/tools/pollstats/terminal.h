@@ -33,7 +33,7 @@ class Terminal {
   [[nodiscard]] int keys_fd() const;
 
   // Whether clicks come as keys; at first they do. Without a mouse that the terminal tells of: nothing.
-  void use_mouse(bool ours);
+  static void use_mouse(bool ours);
 
   // Gives the terminal back and stops the process, as Ctrl-Z does; comes back when it goes on.
   void suspend();

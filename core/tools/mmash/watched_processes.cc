@@ -4,37 +4,21 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <tuple>
 #include <utility>
 
 #include "base/hash.h"
-#include "collect/processes.h"
 #include "tools/mmash/http.h"
 #include "tools/shared/command_name.h"
+#include "tools/shared/process_files.h"
 #include "tools/shared/value_text.h"
 
 namespace mmash {
 namespace {
 
-using mmstats::OwnerState;
-
 constexpr double kMostSeconds = 1e15;
 constexpr std::size_t kMostId = 64;
 constexpr std::string_view kOfFile = "file.";
-
-// One that lives in part lives.
-OwnerState livelier(OwnerState one, OwnerState other) {
-  const auto rank = [](OwnerState state) {
-    return state == OwnerState::kAlive ? 2 : state == OwnerState::kUnknown ? 1 : 0;
-  };
-  return rank(one) >= rank(other) ? one : other;
-}
-
-struct Found {
-  std::string path;  // the first in their order
-  WatchedProcess process;
-};
 
 }  // namespace
 
@@ -62,35 +46,19 @@ std::string head_json(const WatchedProcess& process) {
 }
 
 std::vector<WatchedProcess> watched_processes(const mmstats::Watch& watch) {
-  // As mmstats::Processes has them: a pid may be another process's when the first one is dead.
-  std::map<mmstats::ProcessId, Found> found;
-  for (const auto file : watch.known_files()) {
-    const auto known = watch.fold().owner(file);
-    if (!known) continue;
-    const auto& [owner, state] = *known;
-    const std::string& path = watch.path(file);
-    auto& [first, process] = found[{.pid = owner.pid,
-                                    .path = owner.pid == 0 ? path : std::string(),
-                                    .ended = state == OwnerState::kDead}];
-    if (process.files.empty() || path < first) first = path;
-    process.state = process.files.empty() ? state : livelier(process.state, state);
-    if (owner.created > 0)
-      process.created = process.created > 0 ? std::min(process.created, owner.created) : owner.created;
-    process.pid = owner.pid;
-    process.files.push_back(file);
-  }
   std::vector<WatchedProcess> all;
-  all.reserve(found.size());
-  for (auto& [id, one] : found) {
-    auto& [path, process] = one;
-    const auto command = mmstats::command_of(path, process.pid);
-    process.command = std::string(command.empty() ? mmstats::stem_of(path) : command);
-    process.id = process_id(process.pid, process.created, path);
-    all.push_back(std::move(process));
+  for (const auto& [id, one] : mmstats::process_files(watch)) {
+    const auto command = mmstats::command_of(one.path, id.pid);
+    all.push_back({.id = process_id(id.pid, one.process.created, one.path),
+                   .command = std::string(command.empty() ? mmstats::stem_of(one.path) : command),
+                   .pid = id.pid,
+                   .created = one.process.created,
+                   .state = one.process.state,
+                   .files = one.files});
   }
   std::ranges::sort(
       all, [](const auto& a, const auto& b) { return std::tie(a.id, a.state) < std::tie(b.id, b.state); });
-  // What is dead in part only is one process.
+  // What is dead in part only is one process, which lives.
   std::vector<WatchedProcess> merged;
   merged.reserve(all.size());
   for (auto& one : all) {
@@ -99,7 +67,7 @@ std::vector<WatchedProcess> watched_processes(const mmstats::Watch& watch) {
       continue;
     }
     auto& same = merged.back();
-    same.state = livelier(same.state, one.state);
+    if (same.state == mmstats::OwnerState::kDead) same.state = one.state;
     same.files.insert(same.files.end(), one.files.begin(), one.files.end());
   }
   return merged;

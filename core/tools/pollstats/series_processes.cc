@@ -4,8 +4,6 @@
 #include <array>
 #include <span>
 
-#include "tools/shared/command_name.h"
-
 namespace pollstats {
 namespace {
 
@@ -47,29 +45,9 @@ void SeriesProcesses::begin(const SeriesChoice& choice) {
   rows_.clear();
 }
 
-std::map<ProcessId, SeriesProcesses::Found> SeriesProcesses::find(const mmstats::Watch& watch) {
-  std::map<ProcessId, Found> found;
-  for (const auto file : watch.known_files()) {
-    const auto known = watch.fold().owner(file);
-    if (!known) continue;
-    const auto& [owner, state] = *known;
-    const std::string& path = watch.path(file);
-    const ProcessId id{owner.pid, owner.pid == 0 ? path : std::string(), state == mmstats::OwnerState::kDead};
-    Found& one = found[id];
-    if (one.files.empty()) one.process = {id, 0, state, 0};
-    // One that lives in part lives.
-    if (state == mmstats::OwnerState::kAlive) one.process.state = state;
-    if (owner.created > 0 && (one.process.created == 0 || owner.created < one.process.created))
-      one.process.created = owner.created;
-    if (one.path.empty() || mmstats::command_of(one.path, owner.pid).empty()) one.path = path;
-    ++one.process.files;
-    one.files.push_back(file);
-  }
-  return found;
-}
-
 // Of one that is new, or has ended since the last scan: it goes on.
-std::size_t SeriesProcesses::place_of(const ProcessId& id, const std::map<ProcessId, Found>& found) {
+std::size_t SeriesProcesses::place_of(const ProcessId& id,
+                                      const std::map<ProcessId, mmstats::ProcessFiles>& found) {
   if (const auto known = places_.find(id); known != places_.end()) return known->second;
   ProcessId alive = id;
   alive.ended = false;
@@ -92,7 +70,7 @@ const std::vector<ProcessRow>& SeriesProcesses::take(const mmstats::Watch& watch
   const bool is_histogram = choice_.distribution.has_value();
   const std::array<std::uint32_t, 1> one{choice_.series};
   const std::array<std::uint32_t, 1> distributions{choice_.distribution.value_or(0)};
-  const auto found = find(watch);
+  const auto found = mmstats::process_files(watch);
   mmstats::SeriesParts parts(watch.fold(), one, std::span(distributions).first(is_histogram ? 1 : 0));
   std::size_t holder = 0;
   for (const auto& [id, process] : found) {

@@ -17,6 +17,7 @@
 #include "collect/watch.h"
 #include "tools/pollstats/processes.h"
 #include "tools/pollstats/samples.h"
+#include "tools/shared/process_files.h"
 
 namespace pollstats {
 
@@ -58,13 +59,7 @@ class SeriesProcesses {
   [[nodiscard]] std::size_t remembered() const { return series_.size(); }
 
  private:
-  struct Found {
-    mmstats::Process process;
-    std::string path;  // of a file that tells its command, if one does
-    std::vector<mmstats::FileKey> files;
-  };
-  static std::map<ProcessId, Found> find(const mmstats::Watch& watch);
-  std::size_t place_of(const ProcessId& id, const std::map<ProcessId, Found>& found);
+  std::size_t place_of(const ProcessId& id, const std::map<ProcessId, mmstats::ProcessFiles>& found);
 
   std::size_t history_;
   std::string proc_;

@@ -259,8 +259,13 @@ class MmashProcessTest(PageTest):
         key = label_key("web.requests")
         self.view(f"rate=100&open=web&plot=value;{key}&plot=auto;gauge:web.queue&byprocess=value;{key}")
         daemons.wait_until(lambda: self.last() == 10000 and self.last(1) == 11.5, "the sums")
+        self.js("document.getElementById('tree').focus()")
+        self.press(Keys.HOME, *[Keys.ARROW_DOWN] * [row[0] for row in self.rows()].index("requests"))
+        facts = "document.querySelector('#detail .facts').textContent"
+        self.wait(f"{facts}.includes('what files held when mmash began, and all since')", "which total it is")
         pid = workers[2][0].pid
         self.choose(pid)
+        self.wait(f"{facts}.includes('what its files hold now')", "which one it is of a process")
         daemons.wait_until(lambda: self.last() == 3000 and self.last(1) == 12, "the plots are of this one")
         self.assertEqual({value for _, value in self.points()}, {3000})
         daemons.wait_until(lambda: {"requests", "queue"} <= {one[0] for one in self.rows()} and ["queue", "12", ""] in self.rows(), "so is the tree")

@@ -49,6 +49,7 @@ const tree = new Tree({
     family: (family) => plots.addFamily({ family: family.key }),
     table: (family) => plots.showTable(family.key),
     plotted: (key) => plots.has(key),
+    filtered: () => only.id !== null,
     changed: viewChanged,
     moved: glanceSoon,
   },

@@ -43,7 +43,7 @@ export class Tree {
   #opensTrunk = true;
 
   // `actions`: plot(series), together(series[]), byProcess(series), family(family), table(family), plotted(key),
-  // changed(), moved().
+  // changed(), moved(), filtered(): whether values are of one process.
   constructor({ element, search, found, detail, history, actions }) {
     this.#element = element;
     this.#search = search;
@@ -320,6 +320,8 @@ export class Tree {
       for (const [part, name] of kNames) facts.push(`${name} ${figureText(part, figures[part], series.unit)}`);
     } else if (track) {
       facts.push(exactReading(series, track.latest));
+      // Readers that began at different times have different totals.
+      if (series.kind === "counter") facts.push(this.#actions.filtered() ? "what its files hold now" : "what files held when mmash began, and all since");
       if (whyEmpty(series, track)) facts.push(whyEmpty(series, track));
     }
     if (track && series.kind === "counter" && !Number.isNaN(track.rate)) facts.push(inWords(track.rate, series.unit, { perSecond: true }));

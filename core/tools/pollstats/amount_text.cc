@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <cmath>
 #include <cstdint>
 
@@ -21,16 +20,9 @@ Unit unit_of(std::string_view word) {
 }
 
 std::string bytes_text(double value) {
-  constexpr std::array<std::string_view, 7> kSteps{" B", " kB", " MB", " GB", " TB", " PB", " EB"};
-  std::size_t step = 0;
-  // What rounds up to 1000 belongs to the next one.
-  while (std::fabs(value) >= 999.5 && step + 1 < kSteps.size()) {
-    value /= 1000;
-    ++step;
-  }
-  if (step == 0 && value == std::floor(value)) return number_text(value) + " B";
-  return (std::fabs(value) < 999.5 ? three_digits(value) : fmt::format("{:.2g}", value)) +
-         std::string(kSteps[step]);
+  const auto [digits, prefix] = scaled(value);
+  const bool whole = std::fabs(value) < 999.5 && value == std::floor(value);
+  return fmt::format("{} {}B", whole ? number_text(value) : digits, prefix);
 }
 
 std::string seconds_text(double value, bool unicode) {

@@ -14,17 +14,9 @@ namespace {
 constexpr double kAllDigits = 1e15;  // whole numbers below have no rounding that would show
 constexpr double kTiny = 1e-4;       // what is below is written with an exponent
 
-// Three significant digits and a prefix.
 std::string scaled_text(double value) {
-  constexpr std::array<std::string_view, 7> kPrefixes{"", "k", "M", "G", "T", "P", "E"};
-  std::size_t prefix = 0;
-  // What rounds up to 1000 belongs to the next one.
-  while (std::fabs(value) >= 999.5 && prefix + 1 < kPrefixes.size()) {
-    value /= 1000;
-    ++prefix;
-  }
-  if (std::fabs(value) >= 1000) return fmt::format("{:.2g}", value);
-  return three_digits(value) + std::string(kPrefixes[prefix]);
+  const auto [digits, prefix] = scaled(value);
+  return digits + std::string(prefix);
 }
 
 // Of a whole number.
@@ -38,6 +30,19 @@ std::string with_commas(std::string digits) {
 }
 
 }  // namespace
+
+Scaled scaled(double value) {
+  constexpr std::array<std::string_view, 7> kPrefixes{"", "k", "M", "G", "T", "P", "E"};
+  double size = value;
+  std::size_t prefix = 0;
+  // What rounds up to 1000 belongs to the next one.
+  while (std::fabs(size) >= 999.5 && prefix + 1 < kPrefixes.size()) {
+    size /= 1000;
+    ++prefix;
+  }
+  if (std::fabs(size) >= 999.5) return {fmt::format("{:.2g}", value), ""};
+  return {three_digits(size), kPrefixes[prefix]};
+}
 
 std::string three_digits(double value) {
   const int decimals = std::fabs(value) >= 99.95 ? 0 : std::fabs(value) >= 9.995 ? 1 : 2;

@@ -19,6 +19,14 @@ std::string number_text(std::uint64_t value, std::size_t width);
 // Three significant digits of a number below 1000; more of larger ones.
 std::string three_digits(double value);
 
+// A number in three significant digits with a prefix of the metric system: "12.3" and "M". What is too large
+// for any has none, but an exponent. The prefix lives as long as the program.
+struct Scaled {
+  std::string digits;
+  std::string_view prefix;
+};
+Scaled scaled(double value);
+
 // For numbers that change while one looks: thousands apart where there is room, and three significant digits
 // of fractions: 1,234,567, 1,234, 12.3, 0.0123.
 std::string calm_text(double value, std::size_t width);

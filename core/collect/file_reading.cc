@@ -12,7 +12,7 @@ namespace {
 constexpr int kMostReadings = 8;           // readings of a file whose values do not settle
 constexpr std::size_t kLargeValue = 4096;  // bytes that take longer than one system call more
 
-void reserve_bytes(std::vector<std::byte>& buffer, std::size_t size) {
+void reserve_bytes(ReadBuffer& buffer, std::size_t size) {
   if (buffer.size() < size + kLoadSlack) buffer.resize(size + kLoadSlack);
 }
 
@@ -150,13 +150,6 @@ FileReading::Outcome FileReading::take(const Layout& layout, const FileBuckets& 
   bool same = false;
   if (!read_again(layout, buckets, source, same)) return Outcome::kReload;
   newest_ = second_bytes_.data();
-  second_.resize(plans.size());
-  if (same) {
-    std::copy(values.begin(), values.end(), second_.begin());
-  } else {
-    for (std::size_t i = 0; i < plans.size(); ++i) second_[i] = plans[i].load(second_bytes_.data());
-    leave_out_infinite(layout, ledger, second_);
-  }
   bool fell = false;
   for (std::size_t i = 0; i < layout.plain_counters(); ++i) fell |= values[i] < ledger.last[i];
   for (std::size_t i = layout.plain_counters(); i < layout.whole_counters(); ++i) {
@@ -165,8 +158,11 @@ FileReading::Outcome FileReading::take(const Layout& layout, const FileBuckets& 
   for (std::size_t i = layout.whole_counters(); i < layout.counters(); ++i) {
     fell |= !(plans[i].number(values[i]) >= plans[i].number(ledger.last[i]));
   }
-  if ((!same || fell) && !settle(layout, buckets, mark, ledger, source, unstable)) return Outcome::kReload;
-  return Outcome::kTaken;
+  if (same && !fell) return Outcome::kTaken;
+  second_.resize(plans.size());
+  for (std::size_t i = 0; i < plans.size(); ++i) second_[i] = plans[i].load(second_bytes_.data());
+  leave_out_infinite(layout, ledger, second_);
+  return settle(layout, buckets, mark, ledger, source, unstable) ? Outcome::kTaken : Outcome::kReload;
 }
 
 // Reads what did not stand still until it does, or is proved otherwise; `values` then holds what

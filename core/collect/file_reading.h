@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/read_buffer.h"
 #include "collect/file_buckets.h"
 #include "collect/fold.h"
 #include "collect/layout.h"
@@ -26,7 +27,7 @@ void give_back_all(Buffer& buffer) {
 struct FileReading {
   enum class Outcome : std::uint8_t { kTaken, kUnchanged, kReload };
 
-  std::vector<std::byte> bytes;          // of the newest whole reading, with kLoadSlack bytes behind it
+  ReadBuffer bytes;                      // of the newest whole reading, with kLoadSlack bytes behind it
   std::vector<std::uint64_t> values;     // by plan; after kTaken: what to accept
   std::vector<std::uint32_t> unsettled;  // after kTaken: plans whose value is the last accepted one again
   bool changed = false;                  // after kTaken: some value is not the last accepted one
@@ -64,7 +65,7 @@ struct FileReading {
   bool settle(const Layout& layout, const FileBuckets& buckets, const LifeMark& mark, const Ledger& ledger,
               ByteSource& source, std::uint64_t& unstable);
 
-  std::vector<std::byte> second_bytes_;
+  ReadBuffer second_bytes_;
   bool read_thrice_ = false;
   const std::byte* newest_ = nullptr;
   std::vector<std::uint64_t> second_;

@@ -71,19 +71,23 @@ void Ledger::accept(const Layout& layout, std::span<const std::uint32_t> targets
     const auto found = apart_->resumed.find(i);
     return found == apart_->resumed.end() ? nullptr : &found->second;
   };
-  for (std::size_t i = 0; i < layout.counters(); ++i) {
+  const auto add = [&](std::size_t i, std::uint64_t before, std::uint64_t now) {
+    if (now < before) ++stats.resets;
+    table.count(targets[i], now < before ? now : now - before, plans[i].scale);
+  };
+  // The usual case by itself, as this is what every value of every busy file goes through.
+  const std::size_t plain = apart_ ? 0 : layout.plain_counters();
+  for (std::size_t i = 0; i < plain; ++i) {
+    if (values[i] != last[i] && targets[i] != kNoSeries) add(i, last[i], values[i]);
+  }
+  for (std::size_t i = plain; i < layout.counters(); ++i) {
     const std::uint32_t target = targets[i];
     if (values[i] == last[i] || target == kNoSeries) continue;
     const FieldPlan& plan = plans[i];
+    const Counted* const from = resumed(i);
     if (i < layout.whole_counters()) {
-      const Counted* const from = resumed(i);
-      const std::uint64_t before = from != nullptr ? from->whole : plan.counter(last[i]);
-      const std::uint64_t now = plan.counter(values[i]);
-      if (now < before) ++stats.resets;
-      const std::uint64_t added = now < before ? now : now - before;
-      table.count(target, added, plan.scale);
+      add(i, from != nullptr ? from->whole : plan.counter(last[i]), plan.counter(values[i]));
     } else {
-      const Counted* const from = resumed(i);
       const double before = from != nullptr ? from->fraction : plan.number(last[i]);
       const double now = plan.number(values[i]);
       if (now < before) ++stats.resets;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/buckets.h"
+#include "base/read_buffer.h"
 #include "collect/watch.h"
 #include "format/owner.h"
 #include "mmstats/histogram.h"
@@ -66,7 +67,7 @@ void run(benchmark::State& state, Workers workers) {
     state.SkipWithError("needs more descriptors: raise the hard limit (ulimit -Hn)");
     return;
   }
-  std::vector<std::byte> buffer(files.size());
+  mmstats::ReadBuffer buffer(files.size());
   const auto read_once = [&] {
     for (const int fd : descriptors) benchmark::DoNotOptimize(::pread(fd, buffer.data(), buffer.size(), 0));
   };
@@ -140,7 +141,7 @@ void run_histograms(benchmark::State& state, bool busy) {
   const auto scan_once = [&] { watch.scan(now, std::chrono::steady_clock::now()); };
   while (watch.stats().files < static_cast<std::size_t>(count)) scan_once();
   const auto descriptors = descriptors_below(folder.path);
-  std::vector<std::byte> buffer(kHistograms * kUsedBuckets * sizeof(std::uint64_t));
+  mmstats::ReadBuffer buffer(kHistograms * kUsedBuckets * sizeof(std::uint64_t));
   const auto read_once = [&] {
     for (const int fd : descriptors) benchmark::DoNotOptimize(::pread(fd, buffer.data(), buffer.size(), 0));
   };

@@ -39,11 +39,15 @@ constexpr std::size_t kMaxHead = kCacheLine + 16;  // bytes of a field beside it
 std::string metadata_line(const std::string& label, Kind kind, const About& about) {
   const bool evident = kind == Kind::kProperty && about.unit.empty() && about.help.empty();
   if (evident) return {};
-  auto line = label + '\t' + std::string(to_string(kind));
-  if (!about.unit.empty() || !about.help.empty()) line += '\t' + one_line(about.unit);
-  if (!about.help.empty()) line += '\t' + one_line(about.help);
+  const auto name = to_string(kind);
+  std::string line;
+  line.reserve(label.size() + name.size() + about.unit.size() + about.help.size() + 4);
+  line.append(label).append(1, '\t').append(name);
+  if (!about.unit.empty() || !about.help.empty()) append_one_line(line += '\t', about.unit);
+  if (!about.help.empty()) append_one_line(line += '\t', about.help);
   line += '\n';
-  return line.size() > kMaxMetadataLines ? std::string{} : line;
+  if (line.size() > kMaxMetadataLines) line.clear();
+  return line;
 }
 
 // What the file says of a histogram. Empty if no line can.
@@ -53,47 +57,41 @@ std::string histogram_line(const std::string& stem, unsigned bits, const About& 
   return line.size() > kMaxMetadataLines ? std::string{} : line;
 }
 
-// A field's bytes, and where in them its write buffer byte is.
-struct Encoded {
-  std::vector<std::byte> bytes;
-  std::size_t write_buffer;
-};
-
-// For a field at `offset`. Blanks before the type's code mean nothing to readers: as many as make the values
-// end, and the next field begin, at a multiple of `alignment`. Then values are aligned to their size.
-// `removable`: there is one at least.
-Encoded encode(const FieldSpec& spec, std::string_view label, std::size_t offset, bool removable) {
+// Appends a field to what a file begins with. Returns where its write buffer byte is. Blanks before the type's
+// code mean nothing to readers: as many as make the values end, and the next field begin, at a multiple of
+// `alignment`. Then values are aligned to their size. `removable`: there is one at least.
+std::size_t encode(std::vector<std::byte>& image, const FieldSpec& spec, std::string_view label,
+                   bool removable) {
+  const std::size_t offset = image.size();
   const std::size_t alignment = spec.shared ? kCacheLine : sizeof(std::uint64_t);
   const std::size_t values = spec.buffered ? 2 * spec.size : spec.size;
   const std::size_t unpadded = offset + 2 + label.size() + 2 + spec.type.size() + 1 + values;
   const std::size_t needed = (alignment - unpadded % alignment) % alignment;
   const std::size_t blanks = removable && needed == 0 ? alignment : needed;
 
-  Encoded field;
-  const auto append = [&](const void* data, std::size_t size) {
-    const auto* const bytes = static_cast<const std::byte*>(data);
-    field.bytes.insert(field.bytes.end(), bytes, bytes + size);
+  image.resize(unpadded + blanks);
+  std::byte* into = image.data() + offset;
+  const auto put = [&](const void* data, std::size_t size) {
+    std::memcpy(into, data, size);
+    into += size;
   };
-  const auto append_size = [&](std::size_t size) {
+  const auto put_size = [&](std::size_t size) {
     const auto number = static_cast<std::uint16_t>(size);
-    append(&number, sizeof number);
+    put(&number, sizeof number);
   };
-  append_size(label.size());
-  append(label.data(), label.size());
-  append_size(blanks + spec.type.size());
-  field.bytes.insert(field.bytes.end(), blanks, std::byte{' '});
-  append(spec.type.data(), spec.type.size());
-  field.write_buffer = field.bytes.size();
+  put_size(label.size());
+  put(label.data(), label.size());
+  put_size(blanks + spec.type.size());
+  std::memset(into, ' ', blanks);
+  into += blanks;
+  put(spec.type.data(), spec.type.size());
+  const auto write_buffer = static_cast<std::size_t>(into - image.data());
   // Buffer 0 is published. Numbers stay there for good; texts flip.
-  field.bytes.push_back(std::byte{spec.buffered ? std::uint8_t{1} : kUnbuffered});
-  for (std::size_t end = field.bytes.size() + values; field.bytes.size() < end;) {
-    if (spec.initial == nullptr) {
-      field.bytes.resize(end);
-    } else {
-      append(spec.initial, spec.size);
-    }
-  }
-  return field;
+  *into++ = std::byte{spec.buffered ? std::uint8_t{1} : kUnbuffered};
+  if (spec.initial == nullptr) return write_buffer;
+  put(spec.initial, spec.size);
+  if (spec.buffered) put(spec.initial, spec.size);
+  return write_buffer;
 }
 
 }  // namespace
@@ -135,12 +133,12 @@ std::optional<std::uint32_t> FileSet::publish(const FieldSpec& spec, const std::
 std::uint32_t FileSet::append(const FieldSpec& spec, std::string_view label, bool removable,
                               std::vector<Error>& errors) {
   const std::size_t offset = image_.size();
-  const auto field = encode(spec, label, offset, removable);
-  image_.insert(image_.end(), field.bytes.begin(), field.bytes.end());
+  const std::size_t write_buffer = encode(image_, spec, label, removable);
   for (Region* region : regions_) {
-    if (auto appended = region->append(offset, field.bytes); !appended) errors.push_back(appended.error());
+    if (auto appended = region->append(offset, std::span(image_).subspan(offset)); !appended)
+      errors.push_back(appended.error());
   }
-  return static_cast<std::uint32_t>(offset + field.write_buffer);
+  return static_cast<std::uint32_t>(write_buffer);
 }
 
 // A field that is written once. Returns where its value is.
@@ -280,8 +278,8 @@ void FileSet::describe(std::string_view line, std::vector<Error>& errors) {
 }
 
 void FileSet::append_metadata(std::string_view lines, std::size_t size, std::vector<Error>& errors) {
-  std::string value(lines);
-  value.resize(size, '\0');
+  std::string value(size, '\0');
+  lines.copy(value.data(), lines.size());
   const std::size_t at =
       append_property(kMetadataLabel, std::to_string(size) + 's', size, value.data(), errors);
   metadata_at_ = at + lines.size();
@@ -339,10 +337,9 @@ void FileSet::store_tid(Region& region, std::int64_t tid) const {
 #endif
 }
 
-std::vector<std::byte> FileSet::image_for(std::int64_t tid) const {
-  auto image = image_;
+std::span<const std::byte> FileSet::image_for(std::int64_t tid) {
   const auto write = [&](std::size_t at, auto value) {
-    if (at != 0) std::memcpy(image.data() + at, &value, sizeof value);
+    if (at != 0) std::memcpy(image_.data() + at, &value, sizeof value);
   };
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   write(pid_at_, static_cast<std::uint32_t>(::getpid()));
@@ -350,7 +347,7 @@ std::vector<std::byte> FileSet::image_for(std::int64_t tid) const {
   write(uid_at_, std::uint64_t{::getuid()});
   write(gid_at_, std::uint64_t{::getgid()});
   write(created_at_, std::chrono::duration<double>(now).count());
-  return image;
+  return image_;
 }
 
 Expected<void> FileSet::fill(Region& region, std::string_view thread, std::int64_t tid,

@@ -96,8 +96,8 @@ class FileSet {
   [[nodiscard]] bool has_room(std::size_t field, std::string_view line) const;
   [[nodiscard]] Region* find(const std::byte* address) const;
   [[nodiscard]] bool is_left(const Region* region) const { return left_set_.contains(region); }
-  // What a file begins with, in this process.
-  [[nodiscard]] std::vector<std::byte> image_for(std::int64_t tid) const;
+  // image_, in this process, and for a thread: until the next change of it.
+  std::span<const std::byte> image_for(std::int64_t tid);
   Expected<void> publish_again(Region& region, std::string_view thread);
   void store_tid(Region& region, std::int64_t tid) const;
   std::uint32_t append(const detail::FieldSpec& spec, std::string_view label, bool removable,

@@ -22,6 +22,15 @@ constexpr std::size_t kMaxPrefix = 1024;
 constexpr std::string_view kReserved[] = {"sys.pid",     "sys.tid",      "sys.uid",    "sys.gid",
                                           "sys.created", kMetadataLabel, kWriterLabel, kRoomLabel};
 
+bool is_reserved(std::string_view label) {
+  // Nearly all labels end before this: it costs less than to compare with each.
+  if (!label.substr(0, std::min(label.rfind('.'), label.size())).ends_with("sys")) return false;
+  return std::any_of(std::begin(kReserved), std::end(kReserved),
+                     [&](std::string_view reserved) { return label_has_suffix(label, reserved); });
+}
+
+bool ends_part_of_line(char c) { return c == '\t' || c == '\n' || c == '\0'; }
+
 std::string_view fact_of(const FieldSpec& spec) {
   if (spec.buffered || spec.kind != Kind::kProperty || spec.initial == nullptr) return {};
   return {static_cast<const char*>(spec.initial), spec.size};
@@ -29,17 +38,23 @@ std::string_view fact_of(const FieldSpec& spec) {
 
 }  // namespace
 
-bool is_one_line(std::string_view text) {
-  return text.find_first_of({"\t\n\0", 3}) == std::string_view::npos;
-}
+bool is_one_line(std::string_view text) { return std::none_of(text.begin(), text.end(), ends_part_of_line); }
 
 std::string one_line(std::string text) {
-  std::replace_if(text.begin(), text.end(), [](char c) { return c == '\t' || c == '\n' || c == '\0'; }, ' ');
+  std::replace_if(text.begin(), text.end(), ends_part_of_line, ' ');
   return text;
 }
 
+void append_one_line(std::string& into, std::string_view text) {
+  const auto size = static_cast<std::ptrdiff_t>(into.size());
+  into += text;
+  std::replace_if(into.begin() + size, into.end(), ends_part_of_line, ' ');
+}
+
 std::string with_prefix(const ModelOptions& options, std::string_view label) {
-  std::string whole = options.label_prefix;
+  std::string whole;
+  whole.reserve(options.label_prefix.size() + 1 + label.size());
+  whole += options.label_prefix;
   if (options.dot_after_prefix && !whole.empty() && whole.back() != '.') whole += '.';
   return whole += label;
 }
@@ -60,9 +75,13 @@ bool KnownField::is(const FieldSpec& spec, Kind its_kind) const {
          shared == spec.shared && kind == its_kind;
 }
 
-KnownField* KnownFields::find(const FieldSpec& spec, const std::string& label, Kind kind) {
+KnownField* KnownFields::first_of(const std::string& label) {
   const auto found = fields_.find(label);
-  KnownField* known = found == fields_.end() ? nullptr : &found->second;
+  return found == fields_.end() ? nullptr : &found->second;
+}
+
+KnownField* KnownFields::find(KnownField* first, const FieldSpec& spec, Kind kind) {
+  KnownField* known = first;
   while (known != nullptr && !known->is(spec, kind)) known = known->other.get();
   return known;
 }
@@ -77,17 +96,15 @@ std::string_view KnownFields::label_at(detail::Place value) const {
   return {};
 }
 
-std::string KnownFields::check(const FieldSpec& spec, const std::string& label) const {
+std::string KnownFields::check(const FieldSpec& spec, std::string_view label, const KnownField* first) const {
   if (label.empty()) return "an empty label would end the file's list of fields; give it one";
   if (label.size() > kMaxSize) return "its label has more than 65,535 bytes; shorten it";
   if (!is_utf8(label)) return "its label is not UTF-8; encode it";
-  if (options_.system_fields && label.find("sys.") != std::string::npos &&
-      std::any_of(std::begin(kReserved), std::end(kReserved),
-                  [&](std::string_view reserved) { return label_has_suffix(label, reserved); })) {
+  if (options_.system_fields && is_reserved(label)) {
     return "the library writes that field itself; give it another label, or take the model's "
            "system_fields away";
   }
-  if (const auto found = fields_.find(label); found != fields_.end() && found->second.published) {
+  if (first != nullptr && first->published) {
     return "its label is there already, with another type, size or kind; give each field its own";
   }
   if (spec.size == 0 || spec.size > kMaxSize) return "its value must have 1 to 65,535 bytes";
@@ -105,7 +122,7 @@ const KnownField* KnownFields::of_combination(const std::string& label) const {
   return best;
 }
 
-KnownField& KnownFields::add(const FieldSpec& spec, const std::string& label, Kind kind,
+KnownField& KnownFields::add(const FieldSpec& spec, std::string label, KnownField* first, Kind kind,
                              const detail::Added& added, bool in_file) {
   KnownField field{.type = std::string(spec.type),
                    .made_by = std::string(spec.made_by),
@@ -124,13 +141,12 @@ KnownField& KnownFields::add(const FieldSpec& spec, const std::string& label, Ki
                    .fact = std::string(fact_of(spec)),
                    .told_other = false,
                    .other = nullptr};
-  const auto first = fields_.find(label);
-  if (first == fields_.end()) return fields_.emplace(label, std::move(field)).first->second;
+  if (first == nullptr) return fields_.emplace(std::move(label), std::move(field)).first->second;
   // One that is published may come after those that were not.
-  first->second.published = first->second.published || in_file;
-  field.other = std::move(first->second.other);
-  first->second.other = std::make_unique<KnownField>(std::move(field));
-  return *first->second.other;
+  first->published = first->published || in_file;
+  field.other = std::move(first->other);
+  first->other = std::make_unique<KnownField>(std::move(field));
+  return *first->other;
 }
 
 }  // namespace mmstats

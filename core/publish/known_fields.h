@@ -18,6 +18,7 @@ namespace mmstats {
 bool is_one_line(std::string_view text);
 // Those become blanks.
 std::string one_line(std::string text);
+void append_one_line(std::string& into, std::string_view text);
 
 // `label` with the prefix of all labels before it.
 std::string with_prefix(const ModelOptions& options, std::string_view label);
@@ -76,14 +77,17 @@ class KnownFields {
   // `options` must outlive it.
   explicit KnownFields(const ModelOptions& options) : options_(options) {}
 
-  // Null: not asked for yet. `label`: with its prefix.
-  KnownField* find(const detail::FieldSpec& spec, const std::string& label, Kind kind);
+  // The first of a label, which has its prefix. Null: nobody asked for one yet.
+  KnownField* first_of(const std::string& label);
+  // Null: not asked for yet. `first`: the first of its label.
+  static KnownField* find(KnownField* first, const detail::FieldSpec& spec, Kind kind);
   // Why it cannot be published, if it cannot.
-  [[nodiscard]] std::string check(const detail::FieldSpec& spec, const std::string& label) const;
+  [[nodiscard]] std::string check(const detail::FieldSpec& spec, std::string_view label,
+                                  const KnownField* first) const;
   // The label of the field whose first value is there; empty if there is none. Takes no memory. O(fields).
   [[nodiscard]] std::string_view label_at(detail::Place value) const;
-  // `in_file`: no other field may have the label any more.
-  KnownField& add(const detail::FieldSpec& spec, const std::string& label, Kind kind,
+  // `first`: of its label. `in_file`: no other field may have the label any more.
+  KnownField& add(const detail::FieldSpec& spec, std::string label, KnownField* first, Kind kind,
                   const detail::Added& added, bool in_file);
   // Null: nobody asked for one. The one that a family asked for, if there is one, else that in the file.
   [[nodiscard]] const KnownField* of_combination(const std::string& label) const;

@@ -187,9 +187,10 @@ Added Models::add_field(Impl& model, std::uint32_t number, const detail::FieldSp
   const bool clean = is_one_line(wanted.label);
   const auto changed = clean ? std::string{} : one_line(std::string(wanted.label));
   if (!clean) spec.label = changed;
-  const auto label = with_prefix(model.options, spec.label);
+  auto label = with_prefix(model.options, spec.label);
   const Kind kind = about.kind.value_or(spec.kind);
-  if (KnownField* const known = model.known.find(spec, label, kind)) {
+  KnownField* const first = model.known.first_of(label);
+  if (KnownField* const known = KnownFields::find(first, spec, kind)) {
     if (auto other = other_fact(*known, spec, label)) errors.push_back(std::move(*other));
     return known->added;
   }
@@ -200,7 +201,7 @@ Added Models::add_field(Impl& model, std::uint32_t number, const detail::FieldSp
   }
   FileSet& files = spec.shared ? model.shared : model.per_thread;
   const std::size_t used = files.used_bytes();
-  const auto wrong = model.known.check(spec, label);
+  const auto wrong = model.known.check(spec, label, first);
   KnownFamily* const family = model.families.of(label);
   const auto published = wrong.empty() ? files.publish(spec, label, about, family, errors) : std::nullopt;
   Added added{};
@@ -225,7 +226,7 @@ Added Models::add_field(Impl& model, std::uint32_t number, const detail::FieldSp
                                 {.unit = std::string(spec.bucket_unit), .help = about.help, .kind = {}},
                                 family, in_file, errors);
   }
-  KnownField& field = model.known.add(spec, label, kind, added, published.has_value());
+  KnownField& field = model.known.add(spec, std::move(label), first, kind, added, published.has_value());
   field.no_room = wrong.empty() && !in_file;
   field.of_family = family != nullptr;
   if (family != nullptr) model.families.count(*family, spec.shared, files.used_bytes() - used);

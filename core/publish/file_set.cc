@@ -35,19 +35,16 @@ constexpr std::size_t kMaxRoom = 9'000'000;        // bytes of one: its type has
 constexpr std::size_t kCacheLine = 64;
 constexpr std::size_t kMaxHead = kCacheLine + 16;  // bytes of a field beside its label and values
 
-// What a field says of itself. Empty if convention says the same, or if no line can.
-std::string metadata_line(const std::string& label, Kind kind, const About& about) {
+// What a field says of itself, in `line`, which is empty. It stays so if convention says the same, or if no
+// line can.
+void write_metadata_line(std::string& line, const std::string& label, Kind kind, const About& about) {
   const bool evident = kind == Kind::kProperty && about.unit.empty() && about.help.empty();
-  if (evident) return {};
-  const auto name = to_string(kind);
-  std::string line;
-  line.reserve(label.size() + name.size() + about.unit.size() + about.help.size() + 4);
-  line.append(label).append(1, '\t').append(name);
+  if (evident) return;
+  line.append(label).append(1, '\t').append(to_string(kind));
   if (!about.unit.empty() || !about.help.empty()) append_one_line(line += '\t', about.unit);
   if (!about.help.empty()) append_one_line(line += '\t', about.help);
   line += '\n';
   if (line.size() > kMaxMetadataLines) line.clear();
-  return line;
 }
 
 // What the file says of a histogram. Empty if no line can.
@@ -114,8 +111,9 @@ std::optional<std::uint32_t> FileSet::publish(const FieldSpec& spec, const std::
                                               const About& about, KnownFamily* family,
                                               std::vector<Error>& errors) {
   const Kind kind = about.kind.value_or(spec.kind);
-  std::string line;
-  if (options_.system_fields && family == nullptr) line = metadata_line(label, kind, about);
+  std::string& line = line_;
+  line.clear();
+  if (options_.system_fields && family == nullptr) write_metadata_line(line, label, kind, about);
   // Of histograms the field that has the buckets knows the scheme.
   const bool describes =
       family != nullptr && !family->described && (!family->of_histograms || spec.bucket_bits.has_value());

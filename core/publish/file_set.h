@@ -134,6 +134,7 @@ class FileSet {
   std::size_t uid_at_ = 0;
   std::size_t gid_at_ = 0;
   std::size_t created_at_ = 0;
+  std::string line_;             // of the field that is published: its memory serves the next one
   std::string metadata_;         // lines that are in no field yet
   std::size_t metadata_at_ = 0;  // where the next line goes, in the last sys.metadata
   std::size_t metadata_end_ = 0;

@@ -29,7 +29,12 @@ bool is_reserved(std::string_view label) {
                      [&](std::string_view reserved) { return label_has_suffix(label, reserved); });
 }
 
-bool ends_part_of_line(char c) { return c == '\t' || c == '\n' || c == '\0'; }
+bool ends_part_of_line(char c) {
+  // One comparison for nearly all that a text has.
+  if (static_cast<unsigned char>(c) > '\n') [[likely]]
+    return false;
+  return c == '\t' || c == '\n' || c == '\0';
+}
 
 std::string_view fact_of(const FieldSpec& spec) {
   if (spec.buffered || spec.kind != Kind::kProperty || spec.initial == nullptr) return {};
@@ -68,6 +73,21 @@ std::string wrong_prefix(std::string_view prefix) {
 std::string quoted_field(std::string_view label) {
   return "field \"" + printable(label).substr(0, 100) + "\" ";
 }
+
+KnownField::KnownField(const FieldSpec& spec, Kind its_kind, const detail::Added& its_added, bool in_the_file)
+    : type(spec.type),
+      made_by(spec.made_by),
+      size(spec.size),
+      memory(spec.memory),
+      parameter(spec.parameter),
+      bucket_bits(spec.bucket_bits),
+      buffered(spec.buffered),
+      shared(spec.shared),
+      kind(its_kind),
+      added(its_added),
+      in_file(in_the_file),
+      published(in_the_file),
+      fact(fact_of(spec)) {}
 
 bool KnownField::is(const FieldSpec& spec, Kind its_kind) const {
   return type == spec.type && made_by == spec.made_by && size == spec.size && memory == spec.memory &&
@@ -124,28 +144,13 @@ const KnownField* KnownFields::of_combination(const std::string& label) const {
 
 KnownField& KnownFields::add(const FieldSpec& spec, std::string label, KnownField* first, Kind kind,
                              const detail::Added& added, bool in_file) {
-  KnownField field{.type = std::string(spec.type),
-                   .made_by = std::string(spec.made_by),
-                   .size = spec.size,
-                   .memory = spec.memory,
-                   .parameter = spec.parameter,
-                   .bucket_bits = spec.bucket_bits,
-                   .buffered = spec.buffered,
-                   .shared = spec.shared,
-                   .kind = kind,
-                   .added = added,
-                   .in_file = in_file,
-                   .no_room = false,
-                   .of_family = false,
-                   .published = in_file,
-                   .fact = std::string(fact_of(spec)),
-                   .told_other = false,
-                   .other = nullptr};
-  if (first == nullptr) return fields_.emplace(std::move(label), std::move(field)).first->second;
+  if (first == nullptr)
+    return fields_.try_emplace(std::move(label), spec, kind, added, in_file).first->second;
+  auto field = std::make_unique<KnownField>(spec, kind, added, in_file);
   // One that is published may come after those that were not.
   first->published = first->published || in_file;
-  field.other = std::move(first->other);
-  first->other = std::make_unique<KnownField>(std::move(field));
+  field->other = std::move(first->other);
+  first->other = std::move(field);
   return *first->other;
 }
 

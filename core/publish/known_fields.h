@@ -41,6 +41,8 @@ struct PublishedField {
 };
 
 struct KnownField {
+  KnownField(const detail::FieldSpec& spec, Kind its_kind, const detail::Added& its_added, bool in_the_file);
+
   // What makes two fields of one label one.
   std::string type;
   std::string made_by;
@@ -54,8 +56,8 @@ struct KnownField {
 
   detail::Added added;
   bool in_file;
-  bool no_room;                       // for it, or for its buckets
-  bool of_family;                     // it can be removed
+  bool no_room = false;               // for it, or for its buckets
+  bool of_family = false;             // it can be removed
   bool published;                     // in the first of a label: that any of them is
   std::string fact;                   // its value, if it does not change
   bool told_other = false;            // that somebody wanted another value

@@ -48,8 +48,7 @@ void Model::Impl::choose_prefix(std::vector<Error>& errors) {
   if (const auto wrong = wrong_prefix(prefix); !wrong.empty()) {
     // Without it, fields would be taken for others.
     prefix.clear();
-    per_thread.publish_no_more();
-    shared.publish_no_more();
+    publish_no_more();
     return fail(failure(ErrorKind::kInvalid, {}, "a Model is not published: " + wrong), errors);
   }
   auto clean = one_line(prefix);
@@ -66,7 +65,6 @@ Model::Model(ModelOptions options)
 
 Model::~Model() {
   const GuestCall guest;
-  if (impl_->options.remove_at_exit) remove();
   Models::get().remove(impl_.get(), number_);
 }
 
@@ -180,7 +178,7 @@ std::vector<std::string> Model::paths() const {
   const Models::Lock lock(impl_.get());
   if (!lock) return paths;
   impl_->for_each_region([&](const Region& region) {
-    if (region.is_file()) paths.push_back(region.path());
+    if (region.is_file() && !region.path().empty()) paths.push_back(region.path());
   });
   return paths;
 }

@@ -61,8 +61,7 @@ struct Model::Impl {
       : options{.system_fields = false, .on_error = std::move(on_error)},
         per_thread(options, size),
         shared(options, size) {
-    per_thread.publish_no_more();
-    shared.publish_no_more();
+    publish_no_more();
     no_memory.set_no_memory(kLostForNoMemory);
   }
 
@@ -76,10 +75,17 @@ struct Model::Impl {
   void choose_prefix(std::vector<Error>& errors);
 
   // For good: no more files are made.
-  void remove() {
+  void publish_no_more() {
     per_thread.publish_no_more();
     shared.publish_no_more();
+  }
+  void remove() {
+    publish_no_more();
     for_each_region([](Region& region) { region.remove(); });
+  }
+  // Of all files that it has, which stay mapped.
+  void remove_names() {
+    for_each_region([](Region& region) { region.remove_name(); });
   }
 
   template <class Do>

@@ -124,6 +124,7 @@ std::uint32_t Models::add(Impl* model) {
 
 void Models::remove(Impl* model, std::uint32_t number) {
   lock_for_good();
+  if (model->options.remove_at_exit) model->remove_names();
   for (const Impl::More& more : model->more) forget(more.impl.get(), more.number);
   forget(model, number);
   unlock();
@@ -169,7 +170,7 @@ void Models::forget(Impl* model, std::uint32_t number) {
   slot->model = nullptr;
   forget_shared(*slot, number);
   for (ThreadTables& thread : threads_) thread.forget(number);
-  model->for_each_region([](Region& region) { region.detach(); });
+  model->for_each_region([](Region& region) { region.forget(); });
   model->per_thread.release(free_regions_);
   model->shared.release(free_regions_);
 }

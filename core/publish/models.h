@@ -67,6 +67,7 @@ class Models {
 
   // Returns the Model's number.
   std::uint32_t add(Impl* model);
+  // With its files, unless its options say that they stay.
   void remove(Impl* model, std::uint32_t number);
   void remove_files(Impl& model);
   // FileSet::publish_again for this thread. Returns what is wrong.

@@ -208,7 +208,10 @@ void Models::end_process() {
   lock_for_good();
   slots_.for_each([](std::uint32_t, Slot& slot) {
     Impl* const model = slot.model;
-    if (model != nullptr && model->options.remove_at_exit) model->remove();
+    if (model == nullptr || !model->options.remove_at_exit) return;
+    // The files stay mapped, for the moment that is left.
+    model->publish_no_more();
+    model->remove_names();
   });
   unlock();
 }

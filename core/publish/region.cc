@@ -105,10 +105,9 @@ Region::Region(RegionSize size) : size_(size) {
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (reserved == MAP_FAILED) throw std::bad_alloc();
   address_ = static_cast<std::byte*>(reserved);
-  advise_forks();
 }
 
-// To be called whenever something is mapped there.
+// To be called whenever something that is kept is mapped there.
 void Region::advise_forks() {
   const int failed = ::madvise(address_, size_.file + size_.memory, given_ ? MADV_DOFORK : MADV_DONTFORK);
   if (!given_) kept_failed_ = failed != 0;
@@ -162,8 +161,6 @@ Expected<void> Region::grow_file(std::size_t bytes, int fd) {
   advise_forks();
   return {};
 }
-
-bool Region::leads_to_file() const { return leads_to(path_, id_); }
 
 // Of the file, if its name leads to it. Asked once for each decision: it may be deleted at any moment.
 std::optional<std::size_t> Region::size_under_name() const {
@@ -333,13 +330,22 @@ void Region::provide_memory(std::size_t bytes) {
   advise_forks();
 }
 
-void Region::remove() {
+void Region::remove_name() {
   if (is_file() && leads_to(path_, id_)) ::unlink(path_.c_str());
-  detach();
+  path_.clear();
 }
 
-void Region::detach() {
-  if (is_cut()) leave_cut_file();
+void Region::remove() {
+  const auto size = size_under_name();
+  if (size) ::unlink(path_.c_str());
+  let_go(size && *size < file_bytes_);
+}
+
+void Region::detach() { let_go(is_cut()); }
+
+// `cut`: the file is.
+void Region::let_go(bool cut) {
+  if (cut) leave_cut_file();
   if (lost_bytes()) restore({});
   if (!is_file()) return;
   // Threads go on writing meanwhile: to the file, and then to the copy. In between they wait, in the kernel.
@@ -353,15 +359,27 @@ void Region::detach() {
   file_bytes_ = 0;
 }
 
+void Region::forget() {
+  if (file_bytes_ == 0) return;
+  // Should this fail, it stays mapped until the next use of the region. Children may have these zeros.
+  static_cast<void>(::mmap(address_, file_bytes_, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
+  // Of what is beyond the file memory is given back by reset().
+  if (bytes_ == file_bytes_) bytes_ = 0;
+  file_bytes_ = 0;
+  cut_ = Cut::kNo;
+}
+
 void Region::reset() {
   // Should this fail, the mapping stays, until the next use of the region replaces it.
-  static_cast<void>(::mmap(address_, size_.file + size_.memory, PROT_NONE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
+  if (bytes_ > 0 || memory_bytes_ > 0) {
+    static_cast<void>(::mmap(address_, size_.file + size_.memory, PROT_NONE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
+  }
   bytes_ = file_bytes_ = memory_bytes_ = 0;
   cut_ = Cut::kNo;
   path_.clear();
   given_ = false;
-  advise_forks();
   full_ = false;
 }
 

@@ -30,8 +30,8 @@ struct RegionSize {
 class Region {
  public:
   // Takes the addresses, which cost nothing until they are used; they are never given back, as threads
-  // may still write while the process exits. The child of a fork does not have them: it would pay for each
-  // region of each thread. Throws std::bad_alloc.
+  // may still write while the process exits. The child of a fork does not have one that is filled: it would
+  // pay for each region of each thread. Throws std::bad_alloc.
   explicit Region(RegionSize size = {});
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
@@ -85,6 +85,11 @@ class Region {
 
   // Removes the file if its name still leads to it, and lets go of it.
   void remove();
+  // The same, but the file stays mapped, without a name: what is written goes nowhere from then on.
+  void remove_name();
+
+  // As detach(), but the values are lost: nobody uses them any more. It costs a third of that.
+  void forget();
 
   // Back to unused addresses; a file stays where it is. To use it again.
   void reset();
@@ -99,7 +104,8 @@ class Region {
   [[nodiscard]] RegionSize size() const { return size_; }
   [[nodiscard]] std::byte* address() const { return address_; }
   [[nodiscard]] bool is_file() const { return file_bytes_ > 0 && !lost_bytes(); }
-  [[nodiscard]] const std::string& path() const { return path_; }  // of the file, if it is one
+  // Of the file, if it is one. Empty: its name was removed.
+  [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::size_t file_bytes() const { return file_bytes_; }
 
  private:
@@ -111,7 +117,7 @@ class Region {
   Expected<void> reopen_and_grow(std::size_t bytes);
   Expected<void> take(const std::string& temporary, const std::string& wanted);
   void grow_private(std::size_t bytes);
-  [[nodiscard]] bool leads_to_file() const;
+  void let_go(bool cut);
   [[nodiscard]] std::optional<std::size_t> size_under_name() const;
   [[nodiscard]] bool was_deleted() const;
   void advise_forks();

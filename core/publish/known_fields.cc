@@ -59,9 +59,14 @@ void append_one_line(std::string& into, std::string_view text) {
 std::string with_prefix(const ModelOptions& options, std::string_view label) {
   std::string whole;
   whole.reserve(options.label_prefix.size() + 1 + label.size());
-  whole += options.label_prefix;
-  if (options.dot_after_prefix && !whole.empty() && whole.back() != '.') whole += '.';
-  return whole += label;
+  write_with_prefix(whole, options, label);
+  return whole;
+}
+
+void write_with_prefix(std::string& into, const ModelOptions& options, std::string_view label) {
+  into = options.label_prefix;
+  if (options.dot_after_prefix && !into.empty() && into.back() != '.') into += '.';
+  into += label;
 }
 
 std::string wrong_prefix(std::string_view prefix) {
@@ -95,7 +100,7 @@ bool KnownField::is(const FieldSpec& spec, Kind its_kind) const {
          shared == spec.shared && kind == its_kind;
 }
 
-KnownField* KnownFields::first_of(const std::string& label) {
+KnownField* KnownFields::first_of(std::string_view label) {
   const auto found = fields_.find(label);
   return found == fields_.end() ? nullptr : &found->second;
 }
@@ -131,7 +136,7 @@ std::string KnownFields::check(const FieldSpec& spec, std::string_view label, co
   return {};
 }
 
-const KnownField* KnownFields::of_combination(const std::string& label) const {
+const KnownField* KnownFields::of_combination(std::string_view label) const {
   const auto found = fields_.find(label);
   if (found == fields_.end()) return nullptr;
   const KnownField* best = &found->second;
@@ -142,10 +147,13 @@ const KnownField* KnownFields::of_combination(const std::string& label) const {
   return best;
 }
 
-KnownField& KnownFields::add(const FieldSpec& spec, std::string label, KnownField* first, Kind kind,
+KnownField& KnownFields::add(const FieldSpec& spec, std::string_view label, KnownField* first, Kind kind,
                              const detail::Added& added, bool in_file) {
-  if (first == nullptr)
-    return fields_.try_emplace(std::move(label), spec, kind, added, in_file).first->second;
+  if (first == nullptr) {
+    auto* const kept = static_cast<char*>(memory_.allocate(label.size(), 1));
+    label.copy(kept, label.size());
+    return fields_.try_emplace({kept, label.size()}, spec, kind, added, in_file).first->second;
+  }
   auto field = std::make_unique<KnownField>(spec, kind, added, in_file);
   // One that is published may come after those that were not.
   first->published = first->published || in_file;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <memory_resource>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,6 +23,8 @@ void append_one_line(std::string& into, std::string_view text);
 
 // `label` with the prefix of all labels before it.
 std::string with_prefix(const ModelOptions& options, std::string_view label);
+// The same, in the place of what is there.
+void write_with_prefix(std::string& into, const ModelOptions& options, std::string_view label);
 
 // What is wrong with a prefix, if anything.
 std::string wrong_prefix(std::string_view prefix);
@@ -80,7 +83,7 @@ class KnownFields {
   explicit KnownFields(const ModelOptions& options) : options_(options) {}
 
   // The first of a label, which has its prefix. Null: nobody asked for one yet.
-  KnownField* first_of(const std::string& label);
+  KnownField* first_of(std::string_view label);
   // Null: not asked for yet. `first`: the first of its label.
   static KnownField* find(KnownField* first, const detail::FieldSpec& spec, Kind kind);
   // Why it cannot be published, if it cannot.
@@ -89,14 +92,16 @@ class KnownFields {
   // The label of the field whose first value is there; empty if there is none. Takes no memory. O(fields).
   [[nodiscard]] std::string_view label_at(detail::Place value) const;
   // `first`: of its label. `in_file`: no other field may have the label any more.
-  KnownField& add(const detail::FieldSpec& spec, std::string label, KnownField* first, Kind kind,
+  KnownField& add(const detail::FieldSpec& spec, std::string_view label, KnownField* first, Kind kind,
                   const detail::Added& added, bool in_file);
   // Null: nobody asked for one. The one that a family asked for, if there is one, else that in the file.
-  [[nodiscard]] const KnownField* of_combination(const std::string& label) const;
+  [[nodiscard]] const KnownField* of_combination(std::string_view label) const;
 
  private:
   const ModelOptions& options_;
-  std::unordered_map<std::string, KnownField> fields_;  // by their labels
+  // Of the fields and their labels, which are only added: a Model of many pays for few allocations.
+  std::pmr::monotonic_buffer_resource memory_;
+  std::pmr::unordered_map<std::string_view, KnownField> fields_{&memory_};  // by their labels
 };
 
 }  // namespace mmstats

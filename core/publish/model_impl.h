@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -37,6 +38,7 @@ struct Model::Impl {
   FileSet per_thread;
   FileSet shared;
   std::vector<More> more;
+  std::string label;                      // of the field that is added: its memory serves the next one
   std::optional<Error> no_file;           // why there is none
   bool told = false;                      // of that
   std::atomic<bool> told_amount = false;  // of one that adds nothing

@@ -188,7 +188,8 @@ Added Models::add_field(Impl& model, std::uint32_t number, const detail::FieldSp
   const bool clean = is_one_line(wanted.label);
   const auto changed = clean ? std::string{} : one_line(std::string(wanted.label));
   if (!clean) spec.label = changed;
-  auto label = with_prefix(model.options, spec.label);
+  write_with_prefix(model.label, model.options, spec.label);
+  const std::string& label = model.label;
   const Kind kind = about.kind.value_or(spec.kind);
   KnownField* const first = model.known.first_of(label);
   if (KnownField* const known = KnownFields::find(first, spec, kind)) {
@@ -227,7 +228,7 @@ Added Models::add_field(Impl& model, std::uint32_t number, const detail::FieldSp
                                 {.unit = std::string(spec.bucket_unit), .help = about.help, .kind = {}},
                                 family, in_file, errors);
   }
-  KnownField& field = model.known.add(spec, std::move(label), first, kind, added, published.has_value());
+  KnownField& field = model.known.add(spec, label, first, kind, added, published.has_value());
   field.no_room = wrong.empty() && !in_file;
   field.of_family = family != nullptr;
   if (family != nullptr) model.families.count(*family, spec.shared, files.used_bytes() - used);

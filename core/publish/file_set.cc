@@ -261,7 +261,7 @@ void FileSet::describe(std::string_view line, std::vector<Error>& errors) {
   if (!complete_) {
     metadata_ += line;
   } else if (metadata_at_ + line.size() > metadata_end_) {
-    append_metadata(line, std::max(kMetadataMore, line.size()), errors);
+    append_metadata(std::string(line), std::max(kMetadataMore, line.size()), errors);
   } else {
     const auto write = [&](std::byte* file) {
       // A NUL ends the text: the first byte makes the line appear.
@@ -275,12 +275,12 @@ void FileSet::describe(std::string_view line, std::vector<Error>& errors) {
   }
 }
 
-void FileSet::append_metadata(std::string_view lines, std::size_t size, std::vector<Error>& errors) {
-  std::string value(size, '\0');
-  lines.copy(value.data(), lines.size());
+void FileSet::append_metadata(std::string lines, std::size_t size, std::vector<Error>& errors) {
+  const std::size_t used = lines.size();
+  lines.resize(size, '\0');
   const std::size_t at =
-      append_property(kMetadataLabel, std::to_string(size) + 's', size, value.data(), errors);
-  metadata_at_ = at + lines.size();
+      append_property(kMetadataLabel, std::to_string(size) + 's', size, lines.data(), errors);
+  metadata_at_ = at + used;
   metadata_end_ = at + size;
 }
 
@@ -296,11 +296,11 @@ void FileSet::complete(std::vector<Error>& errors) {
                    with_prefix(options_, kWriterLabel) + "\tproperty\t\t" + std::string(kWriterMaps) + '\n');
   while (metadata_.size() > kMaxMetadataLines) {
     const std::size_t end = metadata_.rfind('\n', kMaxMetadataLines - 1) + 1;
-    append_metadata(std::string_view(metadata_).substr(0, end), end, errors);
+    append_metadata(metadata_.substr(0, end), end, errors);
     metadata_.erase(0, end);
   }
-  append_metadata(metadata_, metadata_.size() + kMetadataSpare, errors);
-  metadata_.clear();
+  const std::size_t size = metadata_.size() + kMetadataSpare;
+  append_metadata(std::exchange(metadata_, {}), size, errors);
   for (std::span<const Table> left = without_room_; !left.empty();) {
     const auto end = std::find_if(left.begin(), left.end(),
                                   [&](const Table& table) { return table.room_at != left.front().room_at; });

@@ -121,7 +121,7 @@ class FileSet {
   void add_room(std::span<const Table> tables, std::vector<Error>& errors);
   static void begin_memory(Region& region, const BucketRoom& room);
   void restore(Region& region);
-  void append_metadata(std::string_view lines, std::size_t size, std::vector<Error>& errors);
+  void append_metadata(std::string lines, std::size_t size, std::vector<Error>& errors);
 
   const ModelOptions& options_;
   RegionSize size_;

@@ -54,9 +54,9 @@ std::string histogram_line(const std::string& stem, unsigned bits, const About& 
   return line.size() > kMaxMetadataLines ? std::string{} : line;
 }
 
-// Appends a field to what a file begins with. Returns where its write buffer byte is. Blanks before the type's
-// code mean nothing to readers: as many as make the values end, and the next field begin, at a multiple of
-// `alignment`. Then values are aligned to their size. `removable`: there is one at least.
+// Appends a field to what a file begins with. Returns where its write buffer byte is. Blanks before the
+// type's code mean nothing to readers: as many as make the values end, and the next field begin, at a
+// multiple of `alignment`. Then values are aligned to their size. `removable`: there is one at least.
 std::size_t encode(std::vector<std::byte>& image, const FieldSpec& spec, std::string_view label,
                    bool removable) {
   const std::size_t offset = image.size();

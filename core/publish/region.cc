@@ -13,10 +13,12 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
-#include <fstream>
+#include <memory>
 #include <new>
+#include <string_view>
 #include <utility>
 
 #include "base/descriptor.h"
@@ -218,13 +220,22 @@ void Region::restore(std::span<const std::byte> image) {
 
 // Of a file whose name does not lead to it any more: whether it has none, as far as the system says.
 bool Region::was_deleted() const {
-  std::ifstream maps("/proc/self/maps");
+  // No stream of C++: each program that loads the library would pay for finding its parts.
+  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen("/proc/self/maps", "re"), &std::fclose);
+  if (maps == nullptr) return true;
   char begin[32];
   std::snprintf(begin, sizeof begin, "%lx-", reinterpret_cast<unsigned long>(address_));
-  for (std::string line; std::getline(maps, line);) {
-    if (line.starts_with(begin)) return line.ends_with(" (deleted)");
+  char* line = nullptr;
+  std::size_t size = 0;
+  bool deleted = true;
+  for (ssize_t length = 0; (length = ::getline(&line, &size, maps.get())) >= 0;) {
+    const std::string_view text(line, static_cast<std::size_t>(length));
+    if (!text.starts_with(begin)) continue;
+    deleted = text.ends_with(" (deleted)\n");
+    break;
   }
-  return true;
+  std::free(line);
+  return deleted;
 }
 
 // The copy is complete before it has a name, and takes the place of what is mapped at one blow.

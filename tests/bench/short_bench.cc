@@ -1,6 +1,6 @@
 // What publishing costs a process that lives for a moment: a program that publishes 20 counters and ends,
 // against the same program that does not, and against one without the library. Shared and static library, C++
-// and C.
+// and C. And the floor: a program that makes such a file by its system calls alone.
 //   short_bench [ROUNDS]      1,000, without
 // In each round all programs run once, one after the other; a line is the median over the rounds of the
 // difference of two: in processor time and page faults, as wait4(2) tells them, and in wall time from
@@ -99,15 +99,14 @@ struct Row {
 void print(const Row& row, const std::vector<Program>& programs) {
   const Program& ours = programs[row.ours];
   const Program& floor = programs[row.floor];
-  const auto difference = [&](double Spent::*part) {
+  const auto difference = [&](double Spent::* part) {
     std::vector<double> all;
     for (std::size_t round = 0; round < ours.spent.size(); ++round)
       all.push_back(ours.spent[round].*part - floor.spent[round].*part);
     return median(all);
   };
   fmt::print("{:<52} processor {:7.1f} us   wall {:7.1f} us   page faults {:4.0f}", row.what,
-             1e6 * difference(&Spent::processor), 1e6 * difference(&Spent::wall),
-             difference(&Spent::faults));
+             1e6 * difference(&Spent::processor), 1e6 * difference(&Spent::wall), difference(&Spent::faults));
   if (ours.calls && floor.calls) fmt::print("   system calls {:3}", *ours.calls - *floor.calls);
   fmt::print("\n");
 }
@@ -144,6 +143,7 @@ int main(int argc, char** argv) {
   compare("C, shared, beside libstdc++", "short_c_shared", c_with_cpp);
   compare("C, static, beside libstdc++", "short_c_static", c_with_cpp);
   rows.push_back({"C, loading libstdc++", c_with_cpp, c});
+  rows.push_back({"C, system calls of such a file alone", add("short_c", "file"), c});
   compare("C, static, and so is libstdc++", "short_c_all_static", c);
 
   for (Program& program : programs) program.count_calls(folder);

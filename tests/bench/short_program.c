@@ -1,8 +1,32 @@
-/* For short_bench: short_program.cc in C. */
+/* For short_bench: short_program.cc in C. Without the library it can make a file as that does, by the word
+ * "file": its system calls alone. */
+#ifdef WITHOUT_LIBRARY
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
 #include <stddef.h>
 #include <string.h>
 
-#ifndef WITHOUT_LIBRARY
+#ifdef WITHOUT_LIBRARY
+static void publish(void) {
+  enum { BYTES = 8192 };
+  const char* const folder = getenv("MMSTATS_PATH");
+  if (folder == NULL || chdir(folder) != 0) return;
+  const int fd = open(".bare", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+  if (fd < 0 || posix_fallocate(fd, 0, BYTES) != 0) abort();
+  char* const map = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (map == MAP_FAILED) abort();
+  for (size_t at = 0; at < BYTES; at += 4096) map[at] = 1;
+  if (renameat2(AT_FDCWD, ".bare", AT_FDCWD, "bare", RENAME_NOREPLACE) != 0) abort();
+  close(fd);
+  unlink("bare");
+}
+#else
 #include "mmstats/mmstats.h"
 
 static const char* const labels[] = {
@@ -25,8 +49,6 @@ static void publish(void) {
 #endif
 
 int main(int argc, char** argv) {
-#ifndef WITHOUT_LIBRARY
   if (argc < 2 || strcmp(argv[1], "bare") != 0) publish();
-#endif
   return argc > 1 && strlen(argv[1]) > 10 ? 1 : 0;
 }

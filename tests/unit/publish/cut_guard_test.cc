@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <thread>
 #include <vector>
@@ -127,6 +128,33 @@ TEST_CASE("a file that was cut is seen before it is touched, without the guard, 
     must(sum_of(content_of(folder.path()), "count") == 2);
   });
   CHECK(program.wait() == 0);
+}
+
+TEST_CASE("without the guard, too, a Model whose file was cut can take it away, and end") {
+  for (const std::string way : {"removed", "ended", "left to the end of the process"}) {
+    CAPTURE(way);
+    const TemporaryFolder folder;
+    ChildProcess program([&] {
+      ::signal(SIGBUS, SIG_DFL);  // sanitizers have one
+      int told = 0;
+      auto* const model = new Model(cut_options(folder, told));
+      Counter count(*model, "count");
+      ++count;
+      must(::truncate(model->paths()[0].c_str(), 0) == 0);
+      if (way == "removed") {
+        model->remove();
+        ++count;
+        must(count.value() == 1);
+      } else if (way == "ended") {
+        delete model;
+      } else {
+        std::exit(0);
+      }
+      must(names_in(folder.path()).empty());
+    });
+    CHECK(program.wait() == 0);
+    CHECK(names_in(folder.path()).empty());
+  }
 }
 
 TEST_CASE("a cut is told once, also where the file cannot be made again yet") {

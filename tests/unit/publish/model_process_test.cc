@@ -270,6 +270,7 @@ void write_after_exit_handlers(const std::string& folder_) {
   std::atexit([] {
     std::thread([] { fields->write(1); }).join();
     must(names_in(folder).empty());
+    must(fields->paths().empty() && fields->path().empty());
   });
   fields = new Fields({.path = folder});
   fields->write(1);

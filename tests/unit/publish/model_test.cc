@@ -102,9 +102,12 @@ std::string pid() { return std::to_string(::getpid()); }
 std::string program() { return ::program_invocation_short_name; }
 std::string tid() { return std::to_string(::gettid()); }
 
-std::uint64_t lines_of(const char* path) {
+// Those of its lines that hold `what`.
+std::uint64_t lines_of(const char* path, const std::string& what = {}) {
   std::ifstream file(path);
-  return static_cast<std::uint64_t>(std::count(std::istreambuf_iterator<char>(file), {}, '\n'));
+  std::uint64_t lines = 0;
+  for (std::string line; std::getline(file, line);) lines += line.find(what) != std::string::npos ? 1 : 0;
+  return lines;
 }
 
 }  // namespace
@@ -1246,6 +1249,8 @@ TEST_CASE("Models that come and go leave nothing behind") {
     }
   }
   CHECK(files_in(folder.path()) == 0);
+  // Not even without a name.
+  CHECK(lines_of("/proc/self/maps", folder.path()) == 0);
   CHECK(lines_of("/proc/self/maps") <= mappings + 20);
   CHECK(files_in("/proc/self/fd") == descriptors);
 }

@@ -2,7 +2,7 @@
 // against the same program that does not, and against one without the library. Shared and static library, C++
 // and C. And the floor: a program that makes such a file by its system calls alone.
 //   short_bench [ROUNDS]      1,000, without
-// In each round all programs run once, one after the other; a line is the median over the rounds of the
+// In each round all programs run once, in some order; a line is the median over the rounds of the
 // difference of two: in processor time and page faults, as wait4(2) tells them, and in wall time from
 // posix_spawn(3) to the end. System calls are counted by strace(1), where that is installed. Files are in
 // /dev/shm.
@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
@@ -19,6 +20,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -147,8 +149,13 @@ int main(int argc, char** argv) {
   compare("C, static, and so is libstdc++", "short_c_all_static", c);
 
   for (Program& program : programs) program.count_calls(folder);
+  // In another order each time: what ran before has left its own in the processor's caches.
+  std::vector<Program*> order;
+  for (Program& program : programs) order.push_back(&program);
+  std::mt19937 random(1);
   for (int round = 0; round < rounds; ++round) {
-    for (Program& program : programs) program.run_once();
+    std::shuffle(order.begin(), order.end(), random);
+    for (Program* const program : order) program->run_once();
   }
   std::vector<double> whole;
   for (const Spent& spent : programs[cpp].spent) whole.push_back(spent.processor);

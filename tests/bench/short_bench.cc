@@ -103,6 +103,7 @@ void print(const Row& row, const std::vector<Program>& programs) {
   const Program& floor = programs[row.floor];
   const auto difference = [&](double Spent::* part) {
     std::vector<double> all;
+    all.reserve(ours.spent.size());
     for (std::size_t round = 0; round < ours.spent.size(); ++round)
       all.push_back(ours.spent[round].*part - floor.spent[round].*part);
     return median(all);
@@ -151,6 +152,7 @@ int main(int argc, char** argv) {
   for (Program& program : programs) program.count_calls(folder);
   // In another order each time: what ran before has left its own in the processor's caches.
   std::vector<Program*> order;
+  order.reserve(programs.size());
   for (Program& program : programs) order.push_back(&program);
   std::mt19937 random(1);
   for (int round = 0; round < rounds; ++round) {

@@ -22,31 +22,50 @@ void Encoder::encode_parts(const Request& request, const PacketNames& names) {
                ? mmstats::whole_characters(texts[index], wire::kClassicTexts.tag)
                : texts[index];
   };
+  if (part_index_.size() < texts.size()) part_index_.resize(texts.size(), kNone);
   const auto part_ref = [&](std::uint32_t index) {
     std::uint32_t& known = part_index_[index];
-    if (known == kNone) known = part_.dictionary.add(text_at(index));
-    return known;
+    if (known != kNone) return known;
+    part_texts_.push_back(index);
+    const std::string_view text = text_at(index);
+    return known = text.size() == texts[index].size() ? part_.dictionary.add(texts, index)
+                                                      : part_.dictionary.add(text);
   };
   const auto is_known = [&](const TagRef& tag) {
     return tag.name < texts.size() && tag.value < texts.size();
   };
-  // Bytes that tags add at most, with the keys of their fields.
+  // Bytes that tags add, with the keys of their fields; more than that where a new text is in them twice.
   const auto tags_size = [&](std::span<const TagRef> tags, std::size_t key_size) {
-    const std::size_t new_index_size = wire::varint_size(part_.dictionary.size() + 2 * tags.size());
+    std::uint32_t next = part_.dictionary.size();
     const auto one = [&](std::uint32_t index) {
       const std::uint32_t known = part_index_[index];
-      return known == kNone ? new_index_size + text_size(text_at(index)) : wire::varint_size(known);
+      return known == kNone ? wire::varint_size(next++) + text_size(text_at(index))
+                            : wire::varint_size(known);
     };
     std::size_t size = 2 * tags.size() * key_size;
     for (const TagRef& tag : tags) size += one(tag.name) + one(tag.value);
     return size;
   };
+  // Not all of the index, of which a part has little.
+  const auto clear_part = [&] {
+    part_.clear();
+    for (const std::uint32_t index : part_texts_) part_index_[index] = kNone;
+    part_texts_.clear();
+  };
+
+  // As long as it has no tags and timers.
+  const auto part_size = [&] {
+    const std::size_t most = most_bytes(part_, names);
+    if (bytes_.size() - used_ < most) bytes_.resize(used_ + most);
+    std::byte* const begin = bytes_.data() + used_;
+    Changes again;  // those that end_part() counts
+    return static_cast<std::size_t>(put_request(begin, part_, names, {}, again) - begin);
+  };
 
   std::size_t free = 0;  // bytes that are left in the part
   bool first = true;
   const auto begin_part = [&] {
-    part_.clear();
-    part_index_.assign(texts.size(), kNone);
+    clear_part();
     part_.request_count = request.request_count;
     part_.status = request.status;
     if (first) {
@@ -59,7 +78,7 @@ void Encoder::encode_parts(const Request& request, const PacketNames& names) {
     } else if (request.memory_footprint) {
       part_.memory_footprint = 0;
     }
-    free = limit - most_bytes(part_, names);
+    free = limit - part_size();
     // A quarter is kept for timers.
     const std::size_t kept = request.timers.empty() ? 0 : free / 4;
     for (const TagRef& tag : request.tags) {

@@ -330,7 +330,8 @@ pinba::EncodeOptions encode_options(const Config& config) {
           .continue_timers = config.server_kind != ServerKind::kCollectd,
           .classic = config.server_kind == ServerKind::kClassic           ? pinba::ClassicEngine::kMaintained
                      : config.server_kind == ServerKind::kOriginalClassic ? pinba::ClassicEngine::kOriginal
-                                                                          : pinba::ClassicEngine::kNone};
+                                                                          : pinba::ClassicEngine::kNone,
+          .drop_unused_texts = true};
 }
 
 pinba::SenderOptions sender_options(const Config& config) {

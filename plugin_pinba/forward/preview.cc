@@ -18,7 +18,7 @@ std::string preview(const pinba::Request& request, std::span<const pinba::Datagr
                  printable(request.server_name), printable(request.script_name));
   if (request.schema) fmt::format_to(out, " schema={}", printable(*request.schema));
   if (request.status) fmt::format_to(out, " status={}", *request.status);
-  if (!request.tags.empty()) text += " " + pinba::tags_text(request, request.tags, " ");
+  if (!request.tags.empty()) text.append(" ").append(pinba::tags_text(request, request.tags, " "));
   fmt::format_to(out, " ({} bytes in {} datagram{})\n", bytes, datagrams.size(),
                  datagrams.size() == 1 ? "" : "s");
 

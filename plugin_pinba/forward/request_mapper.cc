@@ -58,9 +58,11 @@ void RequestMapper::remap(Mapping mapping) {
   counters_.clear();
   waiting_.clear();
   timers_.clear();
+  timer_tags_.clear();
   timer_by_tags_.clear();
   requests_.clear();
   request_by_names_.clear();
+  request_ = {};
 }
 
 void RequestMapper::start_from(AllSeries series, AllDistributions distributions) {
@@ -206,16 +208,28 @@ std::uint32_t RequestMapper::find_request(const Series& series) {
   if (!problem.empty()) complain(std::move(problem));
   const auto [entry, fresh] =
       request_by_names_.try_emplace(std::move(names), static_cast<std::uint32_t>(requests_.size()));
-  if (fresh) requests_.push_back({entry->first, {}, {}});
+  if (fresh) {
+    RequestSlot& slot = requests_.emplace_back();
+    slot.names = entry->first;
+    for (const auto& [name, value] : slot.names.tags) slot.tags.push_back(request_.intern(name, value));
+  }
   return entry->second;
 }
 
-std::uint32_t RequestMapper::find_timer(std::uint32_t request, TagTexts tags) {
-  const auto [entry, fresh] = timer_by_tags_.try_emplace(std::pair(request, std::move(tags)),
-                                                         static_cast<std::uint32_t>(timers_.size()));
+std::uint32_t RequestMapper::find_timer(std::uint32_t request, const TagTexts& tags) {
+  const std::size_t first_tag = timer_tags_.size();
+  for (const auto& [name, value] : tags) timer_tags_.push_back(request_.intern(name, value));
+  const auto refs = std::span(timer_tags_).subspan(first_tag);
+  std::string key(reinterpret_cast<const char*>(&request), sizeof request);
+  key.append(reinterpret_cast<const char*>(refs.data()), refs.size_bytes());
+  const auto [entry, fresh] =
+      timer_by_tags_.try_emplace(std::move(key), static_cast<std::uint32_t>(timers_.size()));
   if (fresh) {
     requests_[request].timers.push_back(entry->second);
-    timers_.push_back({entry->first.second});
+    timers_.push_back({.first_tag = static_cast<std::uint32_t>(first_tag),
+                       .tag_count = static_cast<std::uint32_t>(tags.size())});
+  } else {
+    timer_tags_.resize(first_tag);
   }
   return entry->second;
 }
@@ -368,13 +382,15 @@ void RequestMapper::complain(std::string text) {
 }
 
 void RequestMapper::fill(const RequestSlot& slot) {
-  request_.clear();
   request_.hostname = slot.names.hostname;
   request_.server_name = slot.names.server_name;
   request_.script_name = slot.names.script_name;
   request_.schema = slot.names.schema;
   request_.status = slot.names.status;
-  for (const auto& [name, value] : slot.names.tags) request_.add_tag(name, value);
+  request_.tags = slot.tags;
+  request_.memory_footprint.reset();
+  request_.timers.clear();
+  request_.timer_tags.clear();
 
   const auto number = [&](RequestField field) {
     return slot.fields[static_cast<std::size_t>(field)].value_or(0);
@@ -394,10 +410,9 @@ void RequestMapper::fill(const RequestSlot& slot) {
   for (const std::uint32_t index : slot.timers) {
     const TimerSlot& timer = timers_[index];
     if (timer.hits == 0 && timer.entries.empty()) continue;
-    refs_.clear();
-    for (const auto& [name, value] : timer.tags) refs_.push_back(request_.intern(name, value));
-    request_.add_timer(refs_, timer.hits, timer.value);
-    for (const auto& [hits, value] : timer.entries) request_.add_timer(refs_, hits, value);
+    const auto tags = std::span(timer_tags_).subspan(timer.first_tag, timer.tag_count);
+    request_.add_timer(tags, timer.hits, timer.value);
+    for (const auto& [hits, value] : timer.entries) request_.add_timer(tags, hits, value);
   }
 }
 

@@ -39,8 +39,9 @@ class RequestMapper {
   // What these count so far is not sent.
   void start_from(std::span<const Series> series, AllDistributions distributions = {});
 
-  // Hands the requests of one scan to `send`, each valid during its call. `series` and `distributions`: the
-  // same fold's each time. `now` decides how old timestamps are.
+  // Hands the requests of one scan to `send`, each valid during its call. Their dictionary is that of all
+  // scans: see EncodeOptions::drop_unused_texts. `series` and `distributions`: the same fold's each time.
+  // `now` decides how old timestamps are.
   void scan(std::span<const Series> series, AllDistributions distributions,
             std::chrono::system_clock::time_point now, const Send& send);
 
@@ -85,7 +86,8 @@ class RequestMapper {
   };
   // All series with equal tags.
   struct TimerSlot {
-    TagTexts tags;
+    std::uint32_t first_tag = 0;  // of timer_tags_
+    std::uint32_t tag_count = 0;
     std::uint64_t hits = 0;  // of this scan
     double value = 0;
     std::vector<TimerEntry> entries = {};  // of this scan, beside these
@@ -111,6 +113,7 @@ class RequestMapper {
   };
   struct RequestSlot {
     RequestNames names;
+    std::vector<pinba::TagRef> tags;
     std::vector<std::uint32_t> timers;
     std::array<std::optional<double>, kRequestFields> fields;  // of this scan
   };
@@ -127,7 +130,7 @@ class RequestMapper {
   void pair_up(std::uint32_t seconds, std::uint32_t hits);
   void find_target(std::uint32_t index, const Series& named);
   std::uint32_t find_request(const Series& series);
-  std::uint32_t find_timer(std::uint32_t request, TagTexts tags);
+  std::uint32_t find_timer(std::uint32_t request, const TagTexts& tags);
 
   void gather(std::uint32_t index, AllSeries all, double now);
   void gather_events(Source& source, Sent& sent, const Series& series);
@@ -150,11 +153,12 @@ class RequestMapper {
   std::unordered_multimap<std::string, std::uint32_t, mmstats::KeyedHash>
       waiting_;  // by those of the partner
   std::vector<TimerSlot> timers_;
-  std::map<std::pair<std::uint32_t, TagTexts>, std::uint32_t> timer_by_tags_;  // and request
+  std::vector<pinba::TagRef> timer_tags_;  // of all timers in a row
+  // By the bytes of request and tags.
+  std::unordered_map<std::string, std::uint32_t, mmstats::KeyedHash> timer_by_tags_;
   std::vector<RequestSlot> requests_;
   std::map<RequestNames, std::uint32_t> request_by_names_;
-  pinba::Request request_;
-  std::vector<pinba::TagRef> refs_;
+  pinba::Request request_;          // its dictionary has the tags of all timers and requests
   std::uint64_t more_entries_ = 0;  // that this scan may spend on counts of more than 32 bits
   std::string first_in_millions_;   // label; of those that are so since this scan
   std::size_t new_in_millions_ = 0;

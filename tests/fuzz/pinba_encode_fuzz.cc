@@ -106,6 +106,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if ((flags & 2U) != 0) options.classic = pinba::ClassicEngine::kOriginal;
   options.nested = (flags & 4U) != 0;
   options.continue_timers = (flags & 8U) == 0;
+  options.drop_unused_texts = (flags & 16U) != 0;
   const pinba::Request request = make_request(source, 0);
 
   pinba::Encoder encoder(options);

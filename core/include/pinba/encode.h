@@ -61,6 +61,11 @@ struct EncodeOptions {
   // and the original classic engine loses their timers. Otherwise, and for those that do not fit, each is
   // sent by itself.
   bool nested = false;
+
+  // Leave out texts of a request's dictionary that no tag of it points to. For requests that keep their
+  // dictionary from one to the next, so that texts are not added anew for each; those within them are not put
+  // inside.
+  bool drop_unused_texts = false;
 };
 
 // The tag of a timer that has none: the classic engine loses such a timer.
@@ -115,6 +120,7 @@ class MMSTATS_API Encoder {
   std::vector<Datagram> datagrams_;
   Request part_;                           // what one of several datagrams holds
   std::vector<std::uint32_t> part_index_;  // of a text of the request in part_, or none
+  std::vector<std::uint32_t> part_texts_;  // of the request, which part_index_ has
 };
 
 }  // namespace pinba

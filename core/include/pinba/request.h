@@ -40,6 +40,8 @@ class MMSTATS_API Dictionary {
   // The index of `text`, which is added if it is new. What servers cannot take is changed first: see
   // escaped(), and an empty text becomes kEmptyText; both are counted.
   std::uint32_t add(std::string_view text);
+  // The same for the text at `index` of another dictionary: it is known to be good there.
+  std::uint32_t add(const Dictionary& other, std::uint32_t index);
 
   // The text at `index`, which must be less than size(); valid until the next add() or clear().
   [[nodiscard]] std::string_view operator[](std::uint32_t index) const {
@@ -61,7 +63,8 @@ class MMSTATS_API Dictionary {
     std::uint32_t length;
     std::uint32_t hash;
   };
-  void grow();
+  std::size_t slot_of(std::string_view text, std::uint32_t hash);
+  std::uint32_t put(std::size_t slot, std::size_t text_size, std::uint32_t hash);
 
   std::string wire_;
   std::vector<Entry> entries_;

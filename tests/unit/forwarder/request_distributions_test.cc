@@ -75,7 +75,7 @@ struct Sending {
   // Returns how many requests there were.
   std::uint64_t scan() {
     const std::uint64_t before = report.requests;
-    pinba::Encoder encoder;
+    pinba::Encoder encoder({.drop_unused_texts = true});
     mapper.scan(series, distributions, std::chrono::system_clock::time_point(std::chrono::hours(1)),
                 [&](const pinba::Request& request) {
                   for (const auto& datagram : encoder.encode(request)) {

@@ -108,7 +108,7 @@ struct Sent {
 // One scan, as a server reads its packets.
 Sent scan(RequestMapper& forwarder, const std::vector<Series>& series) {
   Sent sent;
-  pinba::Encoder encoder;
+  pinba::Encoder encoder({.drop_unused_texts = true});
   forwarder.scan(series, {}, kNow, [&](const pinba::Request& request) {
     for (const auto& datagram : encoder.encode(request)) {
       CHECK(broken_rule(datagram) == "");
@@ -634,6 +634,25 @@ TEST_CASE("no two labels become one text, and all are fit for a packet") {
   CHECK(mmstats::forward::distinct_text("plain", 16) == "plain");
   // The hash of tests/integration/series_names.py, which has its own FNV.
   CHECK(mmstats::forward::distinct_text(nul, 127) == "nul\\x00byte-180094b78689");
+}
+
+TEST_CASE("a packet has the texts of its own timers alone, whatever was sent before") {
+  RequestMapper forwarder(
+      with_metric("match = 'status\\.(\\d+)'\nstatus = '\\1'", "request_tags = { dc = \"fra\" }"));
+  std::vector<Series> series{counter("hits", 1), counter("status.404", 1, "0"), counter("misses", 1)};
+  const auto texts_of = [](const pinba_wire::Request& message) {
+    return std::vector<std::string>(message.dictionary().begin(), message.dictionary().end());
+  };
+  using Texts = std::vector<std::string>;
+  const Sent first = scan(forwarder, series);
+  REQUIRE(first.requests.size() == 2);
+  CHECK(texts_of(first.requests[0]) == Texts{"dc", "fra", "metric", "hits", "misses"});
+  CHECK(texts_of(first.requests[1]) == Texts{"dc", "fra", "metric", "status.404"});
+  move(series[2], 1);
+  const Sent second = scan(forwarder, series);
+  REQUIRE(second.requests.size() == 1);
+  CHECK(texts_of(second.requests[0]) == Texts{"dc", "fra", "metric", "misses"});
+  CHECK(request_tags(second.requests[0]) == TagTexts{{"dc", "fra"}});
 }
 
 TEST_CASE("thousands of series arrive in many packets, each whole") {

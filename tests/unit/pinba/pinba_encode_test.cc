@@ -1,6 +1,7 @@
 // Packets: what libprotobuf and protobuf-c read from them, and whether every server can take them.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -22,7 +23,7 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-Request shop_request() {
+Request without_timers() {
   Request request;
   request.hostname = "web2";
   request.server_name = "shop.example.com";
@@ -37,6 +38,11 @@ Request shop_request() {
   request.memory_footprint = 2277376;
   request.schema = "https";
   request.add_tag("app", "shop");
+  return request;
+}
+
+Request shop_request() {
+  Request request = without_timers();
   request.add_timer(Tags{{"group", "mysql"}, {"op", "insert"}}, 2, 0.5, 0.25, 0.125);
   request.add_timer(Tags{{"group", "memcache"}, {"op", "get"}}, 1, 0.75);
   return request;
@@ -266,6 +272,73 @@ TEST_CASE("timers that do not fit are sent in further datagrams, with nothing lo
       for (std::size_t i = 0; i + 1 < datagrams.size(); ++i) CHECK(datagrams[i].size() > limit - 2 * 80);
     }
   }
+}
+
+TEST_CASE("a datagram is full before another is begun") {
+  Encoder encoder;
+  const auto messages = all_encoded(encoder, with_timers(2000));
+  REQUIRE(messages.size() > 10);
+  int sent = 0;
+  for (std::size_t i = 0; i + 1 < messages.size(); ++i) {
+    // One timer more than it has.
+    Request more = without_timers();
+    const int count = messages[i].timer_value_size();
+    for (int j = sent; j <= sent + count; ++j) {
+      more.add_timer(Tags{{"metric", "web.requests.kind" + std::to_string(j)}, {"group", j % 10}},
+                     static_cast<std::uint64_t>(j) + 1, 0.5 * j);
+    }
+    if (i > 0) {
+      more.document_size = more.memory_peak = 0;
+      more.memory_footprint = 0;
+    }
+    Encoder larger({.max_bytes = 2 * pinba::kDefaultDatagram});
+    const auto one = larger.encode(more);
+    REQUIRE(one.size() == 1);
+    CHECK(one[0].size() > pinba::kDefaultDatagram);
+    sent += count;
+  }
+}
+
+TEST_CASE("texts that no tag points to are left out where that is asked for") {
+  // As one that keeps its dictionary from request to request.
+  Request kept = with_timers(500);
+  kept.dictionary.add("\xFF");
+  for (const auto classic : {pinba::ClassicEngine::kNone, pinba::ClassicEngine::kMaintained}) {
+    CAPTURE(static_cast<int>(classic));
+    Encoder plain({.classic = classic});
+    Encoder encoder({.classic = classic, .drop_unused_texts = true});
+    for (const int first : {0, 250, 499, 0}) {
+      CAPTURE(first);
+      Request fresh = without_timers();
+      kept.timers.clear();
+      kept.timer_tags.clear();
+      for (int i = first; i < std::min(first + 30, 500); i += 3) {
+        const Tags tags{{"metric", "web.requests.kind" + std::to_string(i)}, {"group", i % 10}};
+        kept.add_timer(tags, 2, 0.5 * i);
+        fresh.add_timer(tags, 2, 0.5 * i);
+      }
+      const auto datagrams = encoder.encode(kept);
+      const auto want = plain.encode(fresh);
+      REQUIRE(datagrams.size() == 1);
+      REQUIRE(want.size() == 1);
+      CHECK(std::ranges::equal(datagrams[0], want[0]));
+    }
+  }
+}
+
+TEST_CASE("a text of another dictionary is added as it would be by itself") {
+  pinba::Dictionary other;
+  for (int i = 0; i < 300; ++i)
+    other.add("text" + std::to_string(i) + std::string(static_cast<std::size_t>(i), 'x'));
+  pinba::Dictionary copied;
+  pinba::Dictionary added;
+  for (std::uint32_t i = 0; i < 300; ++i) {
+    const std::uint32_t index = i * 7 % 300;
+    CHECK(copied.add(other, index) == added.add(other[index]));
+    CHECK(copied.add(other, index) == copied.add(other[index]));
+  }
+  CHECK(copied == added);
+  CHECK(copied.size() == 300);
 }
 
 TEST_CASE("indices of one byte and of two are told apart") {

@@ -8,7 +8,6 @@
 // pread of as many bytes as those have. `bytes_a_bucket`: what the agent keeps, by its own accounts.
 #include <benchmark/benchmark.h>
 
-#include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <deque>
@@ -20,6 +19,7 @@
 #include "base/read_buffer.h"
 #include "collect/watch.h"
 #include "format/owner.h"
+#include "held_files.h"
 #include "mmstats/histogram.h"
 #include "sleeping_processes.h"
 #include "spent.h"
@@ -29,18 +29,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The descriptors that the watch holds: the floor uses the same ones, as a second set for 10,000 files
-// may be more than the system's limit allows.
+// Those that the watch holds.
 std::vector<int> descriptors_below(const std::string& folder) {
   std::vector<int> found;
-  for (const auto& entry : fs::directory_iterator("/proc/self/fd")) {
-    std::error_code gone;  // the descriptor of this very listing
-    const auto target = fs::read_symlink(entry, gone).native();
-    const auto name = entry.path().filename().native();
-    int fd = 0;
-    std::from_chars(name.data(), name.data() + name.size(), fd);
-    if (target.starts_with(folder + "/")) found.push_back(fd);
-  }
+  for (const auto& held : held_files(folder)) found.push_back(held.descriptor);
   return found;
 }
 

@@ -141,7 +141,6 @@ std::vector<std::byte> Encoder::embed(const Request& request, std::size_t own,
 bool Encoder::encode_whole(const Request& request, const PacketNames& names,
                            std::span<const std::byte> nested) {
   const std::size_t most = most_bytes(request, names) + nested.size();
-  // A number of one byte takes two in place of the six that most_bytes() reckons with.
   if (most / 4 > options_.max_bytes) return false;
   if (bytes_.size() - used_ < most) bytes_.resize(used_ + most);
   const Changes before = changes_;

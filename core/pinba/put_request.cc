@@ -1,5 +1,6 @@
 #include "pinba/put_request.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <limits>
@@ -74,6 +75,11 @@ std::byte* put_times(std::byte* at, const std::vector<Timer>& timers, Changes& c
 
 }  // namespace
 
+bool has_usage(const Request& request) {
+  return std::ranges::any_of(request.timers,
+                             [](const Timer& timer) { return timer.ru_utime != 0 || timer.ru_stime != 0; });
+}
+
 std::size_t most_bytes(const Request& request, const PacketNames& names) {
   constexpr std::size_t kTexts = std::size_t{4} * (2 + 5);
   constexpr std::size_t kNumbers = 3 * 6 + 3 * 5 + 2 * 7;
@@ -110,6 +116,7 @@ std::byte* put_request(std::byte* at, const Request& request, const PacketNames&
   if (names.has_schema) at = put_text<wire::kSchema>(at, names.schema);
   at = put_tags<wire::kTagName, &TagRef::name>(at, request.tags, texts);
   at = put_tags<wire::kTagValue, &TagRef::value>(at, request.tags, texts);
+  if (!has_usage(request)) return at;
   at = put_times<wire::kTimerRuUtime, &Timer::ru_utime>(at, request.timers, changes);
   return put_times<wire::kTimerRuStime, &Timer::ru_stime>(at, request.timers, changes);
 }

@@ -75,7 +75,11 @@ std::uint32_t Dictionary::add(std::string_view text) {
     text = kEmptyText;
   }
   const std::uint32_t hash = hash_of(text);
-  const std::size_t slot = slot_of(text, hash);
+  if (2 * (entries_.size() + 1) > slots_.size()) grow();
+  const auto same = [&](const Entry& entry) {
+    return std::string_view(wire_).substr(entry.begin, entry.length) == text;
+  };
+  const std::size_t slot = find_slot(slots_, entries_, hash, same);
   if (slots_[slot] != 0) return slots_[slot] - 1;
   // What is in here is clean, so only a new text can need it.
   if (!is_clean(text)) {
@@ -91,35 +95,30 @@ std::uint32_t Dictionary::add(std::string_view text) {
   head[head_size++] = static_cast<char>(rest);
   if (text.size() + head_size > kMaxHits - wire_.size()) throw std::bad_alloc();
   wire_.append(head.data(), head_size);
+  entries_.push_back(
+      {static_cast<std::uint32_t>(wire_.size()), static_cast<std::uint32_t>(text.size()), hash});
   wire_.append(text);
-  return put(slot, text.size(), hash);
+  slots_[slot] = size();
+  return size() - 1;
 }
 
 std::uint32_t Dictionary::add(const Dictionary& other, std::uint32_t index) {
   const Entry& entry = other.entries_[index];
-  const std::size_t slot = slot_of(other[index], entry.hash);
+  if (2 * (entries_.size() + 1) > slots_.size()) grow();
+  const std::string_view text = other[index];
+  const std::size_t slot = find_slot(slots_, entries_, entry.hash, [&](const Entry& known) {
+    return std::string_view(wire_).substr(known.begin, known.length) == text;
+  });
   if (slots_[slot] != 0) return slots_[slot] - 1;
   const std::size_t head_size = 1 + wire::varint_size(entry.length);
   if (entry.length + head_size > kMaxHits - wire_.size()) throw std::bad_alloc();
+  entries_.push_back({static_cast<std::uint32_t>(wire_.size() + head_size), entry.length, entry.hash});
   wire_.append(other.wire_, entry.begin - head_size, head_size + entry.length);
-  return put(slot, entry.length, entry.hash);
-}
-
-// Where the text is, or is to be.
-std::size_t Dictionary::slot_of(std::string_view text, std::uint32_t hash) {
-  if (2 * (entries_.size() + 1) > slots_.size()) rebuild_slots(slots_, entries_);
-  return find_slot(slots_, entries_, hash, [&](const Entry& entry) {
-    return std::string_view(wire_).substr(entry.begin, entry.length) == text;
-  });
-}
-
-// The text at the end of wire_ becomes an entry.
-std::uint32_t Dictionary::put(std::size_t slot, std::size_t text_size, std::uint32_t hash) {
-  entries_.push_back(
-      {static_cast<std::uint32_t>(wire_.size() - text_size), static_cast<std::uint32_t>(text_size), hash});
   slots_[slot] = size();
   return size() - 1;
 }
+
+void Dictionary::grow() { rebuild_slots(slots_, entries_); }
 
 void Dictionary::clear() {
   wire_.clear();

@@ -62,7 +62,8 @@ void Encoder::encode_parts(const Request& request, const PacketNames& names) {
     return static_cast<std::size_t>(put_request(begin, part_, names, {}, again) - begin);
   };
 
-  std::size_t free = 0;  // bytes that are left in the part
+  const std::size_t times_size = has_usage(request) ? 5 + 6 + 6 : 5;  // of a timer
+  std::size_t free = 0;                                               // bytes that are left in the part
   bool first = true;
   const auto begin_part = [&] {
     clear_part();
@@ -112,11 +113,10 @@ void Encoder::encode_parts(const Request& request, const PacketNames& names) {
     }
     if (own.empty()) ++changes_.untagged;
     const auto size_of_it = [&] {
-      constexpr std::size_t kFloats = 5 + 6 + 6;
       const std::size_t tags_of_it =
           own.empty() ? std::size_t{8} + text_size(kUntaggedName) + text_size(kUntaggedValue)
                       : tags_size(own, 1);
-      return 1 + wire::varint_size(timer.hit_count) + kFloats + 1 + wire::varint_size(own.size()) +
+      return 1 + wire::varint_size(timer.hit_count) + times_size + 1 + wire::varint_size(own.size()) +
              tags_of_it;
     };
     std::size_t size = size_of_it();

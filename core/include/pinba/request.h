@@ -63,8 +63,7 @@ class MMSTATS_API Dictionary {
     std::uint32_t length;
     std::uint32_t hash;
   };
-  std::size_t slot_of(std::string_view text, std::uint32_t hash);
-  std::uint32_t put(std::size_t slot, std::size_t text_size, std::uint32_t hash);
+  void grow();
 
   std::string wire_;
   std::vector<Entry> entries_;

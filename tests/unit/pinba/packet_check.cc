@@ -63,15 +63,17 @@ std::string bad_message(const pinba_wire::Request& message, bool nested_allowed)
   }
   const int timers = message.timer_hit_count_size();
   if (message.timer_value_size() != timers || message.timer_tag_count_size() != timers ||
-      message.timer_ru_utime_size() != timers || message.timer_ru_stime_size() != timers) {
+      message.timer_ru_utime_size() != message.timer_ru_stime_size() ||
+      (message.timer_ru_utime_size() != timers && message.timer_ru_utime_size() != 0)) {
     return "the timers' lists differ in length";
   }
   std::uint64_t tags = 0;
   for (int i = 0; i < timers; ++i) {
     if (message.timer_hit_count(i) == 0) return "a timer has no hits";
     if (message.timer_tag_count(i) == 0) return "a timer has no tags";
-    if (!good(message.timer_value(i)) || !good(message.timer_ru_utime(i)) ||
-        !good(message.timer_ru_stime(i))) {
+    const bool has_usage = message.timer_ru_utime_size() > 0;
+    if (!good(message.timer_value(i)) ||
+        (has_usage && (!good(message.timer_ru_utime(i)) || !good(message.timer_ru_stime(i))))) {
       return "a timer's value is not a normal number";
     }
     tags += message.timer_tag_count(i);

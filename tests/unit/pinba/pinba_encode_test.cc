@@ -172,7 +172,8 @@ TEST_CASE("each kind of number is made safe") {
     REQUIRE(messages.size() == 1);
     CHECK(messages[0].request_time() == row.sent);
     CHECK(messages[0].timer_value(1) == row.sent);
-    CHECK(messages[0].timer_ru_stime(0) == row.sent);
+    REQUIRE(messages[0].timer_ru_stime_size() == (row.given == 0 ? 0 : 2));
+    if (row.given != 0) CHECK(messages[0].timer_ru_stime(0) == row.sent);
     CHECK(encoder.changes().numbers == 9 * row.changes);
   }
   Request request = shop_request();
@@ -297,6 +298,23 @@ TEST_CASE("a datagram is full before another is begun") {
     CHECK(one[0].size() > pinba::kDefaultDatagram);
     sent += count;
   }
+}
+
+TEST_CASE("processor times of timers are sent for all of a packet, or for none where none has any") {
+  Request request = without_timers();
+  request.add_timer(Tags{{"op", "get"}}, 1, 0.5);
+  request.add_timer(Tags{{"op", "set"}}, 1, 0.5);
+  const auto without = encoded(request);
+  CHECK(without.timer_value_size() == 2);
+  CHECK(without.timer_ru_utime_size() == 0);
+  CHECK(without.timer_ru_stime_size() == 0);
+  request.timers[1].ru_stime = 0.25;
+  const auto with = encoded(request);
+  REQUIRE(with.timer_ru_utime_size() == 2);
+  REQUIRE(with.timer_ru_stime_size() == 2);
+  CHECK(with.timer_ru_stime(0) == 0);
+  CHECK(with.timer_ru_stime(1) == 0.25F);
+  CHECK(with.ByteSizeLong() == without.ByteSizeLong() + 2 * 2 * 6);
 }
 
 TEST_CASE("texts that no tag points to are left out where that is asked for") {

@@ -42,7 +42,7 @@ Row row_of(const PinbaServer& server, const std::string& operation) {
 
 TEST_CASE("all timers of a large request arrive at a server whose buffer holds a hundred packets") {
   CHECK(pinba::SenderOptions().burst_pause == 1ms);
-  for (const int timers : {4'000, 9'999}) {
+  for (const int timers : {6'000, 9'999}) {
     CAPTURE(timers);
     PinbaServer server;
     // Longer than this machine may hold a thread up.

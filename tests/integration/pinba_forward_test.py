@@ -49,8 +49,13 @@ class Forwarder(daemons.Daemon):
         """SIGHUP, and what the log says to it."""
         before = len(self.log())
         self.process.send_signal(signal.SIGHUP)
-        return daemons.wait_until(lambda: self.log()[before:].endswith(("again\n", "previous configuration\n")) and self.log()[before:],
-                                  "the configuration was read again")
+
+        def told():
+            # A scan may have told something since.
+            log = self.log()[before:]
+            return any(end in log for end in (": read again\n", ": keeping the previous configuration\n")) and log
+
+        return daemons.wait_until(told, "the configuration was read again")
 
     def resident(self):
         with open(f"/proc/{self.pid}/statm") as file:

@@ -3,8 +3,8 @@
 
     cost_bench.py BUILD-FOLDER [PICTURE]     PICTURE: cost.svg beside this script
 
-Two minutes. The figures are cost_bench's, medians of processor time; `slope` is that of the line from the size
-before in a plot of logarithms: 1 is linear. What the picture says of bends is what was measured.
+It takes a minute or two. The figures are cost_bench's, medians of processor time; `slope` is that of the line from the
+size before, in a plot of logarithms: 1 is linear. `ratio`: the busy and the idle scan over the floor.
 """
 
 import collections

@@ -211,13 +211,13 @@ class Block {
   }
 
   // Nothing but copies here: collectd takes microseconds for a value, and we are not to add to that.
-  void dispatch_series(cdtime_t time) const {
+  void dispatch_series(cdtime_t time) {
     value_t value{};
     auto list = make_list(time, value);
     const char* type = nullptr;  // the one in `list`; most series have the same as the last
     std::size_t index = 0;
     for (const Series& series : watch_.series()) {
-      const auto identity = names_[index++];
+      const auto identity = names_.identity(index++, series);
       if (!series.present || !to_value(series, identity, value)) continue;
       if (identity.type != type) {
         type = identity.type;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <tuple>
@@ -119,7 +121,7 @@ std::string type_instance(std::string_view name, std::int32_t slot, const NameRu
 SeriesNames::SeriesNames(NameRules rules, TypeLookup types,
                          std::span<const std::pair<const char*, const char*>> reserved)
     : rules_(std::move(rules)), lookup_(std::move(types)) {
-  for (const auto& [type, instance] : reserved) take(type, instance);
+  for (const auto& [type, instance] : reserved) reserved_.insert(identity_hash(type, instance));
 }
 
 std::uint16_t SeriesNames::add_type(const Type& type) {
@@ -132,13 +134,14 @@ std::uint16_t SeriesNames::add_type(const Type& type) {
 
 // Whole seconds would be all that is left of it. Who gives a type or a scale has chosen the unit.
 bool SeriesNames::is_fractional_time(const Series& series) const {
-  return series.kind == Kind::kCounter && !series.integral && series.unit == "seconds" &&
-         !rules_.scaled.contains(series.rule) && type_problem(kDefaultTimeType, series.kind, lookup_).empty();
+  return series.kind == Kind::kCounter && !series.integral && series.unit() == "seconds" &&
+         !rules_.scaled.contains(series.rule()) &&
+         type_problem(kDefaultTimeType, series.kind, lookup_).empty();
 }
 
 std::uint16_t SeriesNames::choose_type(const Series& series, std::vector<std::string>& told) {
   const std::string asked =
-      series.rule == kNoRule ? "" : rules_.types.at(static_cast<std::size_t>(series.rule));
+      series.rule() == kNoRule ? "" : rules_.types.at(static_cast<std::size_t>(series.rule()));
   const bool is_time = asked.empty() && is_fractional_time(series);
   auto [chosen, added] = chosen_.try_emplace({asked, series.kind, is_time}, std::uint16_t{0});
   if (!added) return chosen->second;
@@ -155,7 +158,7 @@ std::uint16_t SeriesNames::choose_type(const Series& series, std::vector<std::st
         told.push_back(
             fmt::format("series \"{}\" is a {} and cannot be sent as Type \"{}\": {}; \"{}\" is used for "
                         "all series of that kind; give another Type, or the Kind that is meant",
-                        printable(series.name), to_string(series.kind), type, problem, by_default));
+                        printable(series.name()), to_string(series.kind), type, problem, by_default));
       }
       type = by_default;
     }
@@ -168,8 +171,13 @@ std::uint16_t SeriesNames::choose_type(const Series& series, std::vector<std::st
   return chosen->second;
 }
 
-bool SeriesNames::take(std::string_view type, std::string_view type_instance) {
-  return taken_.insert(identity_hash(type, type_instance)).second;
+// False: another series has that identity.
+bool SeriesNames::take(std::size_t index, std::string_view type_instance) {
+  Entry& entry = entries_[index];
+  entry.hash = identity_hash(types_[entry.type].name, type_instance);
+  if (reserved_.contains(entry.hash) || taken_.find(entry.hash, hash_of()) != HashIndex::kNone) return false;
+  taken_.insert(entry.hash, static_cast<std::uint32_t>(index), hash_of());
+  return true;
 }
 
 std::vector<std::string> SeriesNames::extend(std::span<const Series> series, std::uint64_t generations) {
@@ -179,10 +187,10 @@ std::vector<std::string> SeriesNames::extend(std::span<const Series> series, std
     std::vector<std::size_t> changed;
     for (std::size_t i = 0; i < entries_.size(); ++i) {
       if (entries_[i].generation == series[i].generation) continue;
-      forget(entries_[i]);
+      forget(i);
       changed.push_back(i);
     }
-    for (const std::size_t i : changed) entries_[i] = choose(i, series[i], told);
+    for (const std::size_t i : changed) choose(i, series[i], told);
     drop_unused_text();
   }
   // Of one name: first what has no dimensions, then the others in an order of their own, so that it is the
@@ -191,8 +199,8 @@ std::vector<std::string> SeriesNames::extend(std::span<const Series> series, std
   const std::size_t known = entries_.size();
   entries_.resize(series.size());
   for (std::size_t i = known; i < series.size(); ++i) {
-    if (series[i].dimensions.empty()) {
-      entries_[i] = choose(i, series[i], told);
+    if (series[i].dimensions().empty()) {
+      choose(i, series[i], told);
     } else {
       with_dimensions.push_back(i);
     }
@@ -200,48 +208,46 @@ std::vector<std::string> SeriesNames::extend(std::span<const Series> series, std
   std::ranges::sort(with_dimensions, [&](std::size_t a, std::size_t b) {
     const auto key = [&](std::size_t index) {
       const Series& one = series[index];
-      return std::tie(one.name, one.family, one.dimensions);
+      return std::tie(one.name(), one.family(), one.dimensions());
     };
     const auto order = key(a) <=> key(b);
     return order != 0 ? order < 0 : a < b;
   });
-  for (const std::size_t i : with_dimensions) entries_[i] = choose(i, series[i], told);
+  for (const std::size_t i : with_dimensions) choose(i, series[i], told);
   return told;
 }
 
-SeriesNames::Entry SeriesNames::choose(std::size_t index, const Series& series,
-                                       std::vector<std::string>& told) {
-  if (series.generation % 2 != 0) return {.generation = series.generation};
-  const std::uint16_t type = choose_type(series, told);
-  const bool is_named = rules_.naming.contains(series.rule);
-  std::string instance = is_named && series.name.empty() ? no_type_instance(series.slot)
-                                                         : type_instance(series.name, series.slot, rules_);
+void SeriesNames::choose(std::size_t index, const Series& series, std::vector<std::string>& told) {
+  Entry& entry = entries_[index];
+  entry = {.generation = series.generation};
+  if (series.generation % 2 != 0) return;
+  entry.type = choose_type(series, told);
+  const bool is_named = rules_.naming.contains(series.rule());
+  std::string instance = is_named && series.name().empty()
+                             ? no_type_instance(series.slot)
+                             : type_instance(series.name(), series.slot, rules_);
   const std::string wanted = instance;
   // The same name for a gauge and a state, say. After the usual hash the index makes each salt its
   // own, so that labels made to collide do not make us search.
-  for (std::uint64_t salt = 0; !take(types_[type].name, instance);
-       salt += (std::uint64_t{1} << 32U) + index) {
-    instance = type_instance(series.name, series.slot, rules_, salt);
+  for (std::uint64_t salt = 0; !take(index, instance); salt += (std::uint64_t{1} << 32U) + index) {
+    instance = type_instance(series.name(), series.slot, rules_, salt);
   }
-  if (is_named && instance != wanted && told_rules_.insert(series.rule).second)
-    told.push_back(taken_identity(series, types_[type].name, wanted, instance));
-  const Entry entry{.offset = text_.size(),
-                    .size = static_cast<std::uint16_t>(instance.size()),
-                    .type = type,
-                    .generation = series.generation,
-                    .has_identity = true};
+  if (is_named && instance != wanted && told_rules_.insert(series.rule()).second)
+    told.push_back(taken_identity(series, types_[entry.type].name, wanted, instance));
+  entry.place = Place::kName;
+  if (identity(index, series).type_instance == instance) return;
+  entry.place = Place::kText;
+  entry.offset = static_cast<std::uint32_t>(text_.size());
+  entry.size = static_cast<std::uint16_t>(instance.size());
   text_.append(instance.c_str(), instance.size() + 1);
-  return entry;
 }
 
 // The series is no more: its identity is free.
-void SeriesNames::forget(Entry& entry) {
-  if (!entry.has_identity) return;
-  taken_.erase(
-      identity_hash(types_[entry.type].name, std::string_view(text_).substr(entry.offset, entry.size)));
-  unused_text_ += entry.size + 1U;
-  entry.size = 0;
-  entry.has_identity = false;
+void SeriesNames::forget(std::size_t index) {
+  Entry& entry = entries_[index];
+  if (entry.place != Place::kNone) taken_.erase(static_cast<std::uint32_t>(index), hash_of());
+  if (entry.place == Place::kText) unused_text_ += entry.size + 1U;
+  entry.place = Place::kNone;
 }
 
 void SeriesNames::drop_unused_text() {
@@ -249,20 +255,29 @@ void SeriesNames::drop_unused_text() {
   std::string text;
   text.reserve(text_.size() - unused_text_);
   for (Entry& entry : entries_) {
+    if (entry.place != Place::kText) continue;
     const auto instance = std::string_view(text_).substr(entry.offset, entry.size);
-    entry.offset = text.size();
-    if (entry.has_identity) text.append(instance).push_back('\0');
+    entry.offset = static_cast<std::uint32_t>(text.size());
+    text.append(instance).push_back('\0');
   }
-  text.push_back('\0');  // for those that have none
   text_ = std::move(text);
   unused_text_ = 0;
 }
 
-Identity SeriesNames::operator[](std::size_t series) const {
-  const Entry& entry = entries_[series];
+Identity SeriesNames::identity(std::size_t index, const Series& series) {
+  const Entry& entry = entries_[index];
+  if (entry.place == Place::kNone) return {};
   const Type& type = types_[entry.type];
-  return {type.name.c_str(), std::string_view(text_).substr(entry.offset, entry.size), type.source,
-          type.factor};
+  const auto with = [&](std::string_view type_instance) {
+    return Identity{type.name.c_str(), type_instance, type.source, type.factor};
+  };
+  if (entry.place == Place::kText) return with(std::string_view(text_).substr(entry.offset, entry.size));
+  if (series.slot < 0) return with(series.name());
+  std::array<char, 12> tail;
+  tail[0] = '-';
+  char* const end = std::to_chars(tail.data() + 1, tail.data() + tail.size(), series.slot).ptr;
+  made_.assign(series.name()).append(tail.data(), end);
+  return with(made_);
 }
 
 std::optional<std::int64_t> as_derive(const Series& series, double factor) {

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/hash_index.h"
 #include "collect/fold.h"
 #include "mmstats/metadata.h"
 
@@ -57,7 +58,7 @@ struct NameRules {
 std::string type_instance(std::string_view name, std::int32_t slot, const NameRules& rules,
                           std::optional<std::uint64_t> salt = std::nullopt);
 
-// Valid until the next call of SeriesNames::extend.
+// Valid until the next call of SeriesNames, and as long as the series is.
 struct Identity {
   const char* type = nullptr;
   std::string_view type_instance;  // NUL follows its last byte
@@ -78,8 +79,8 @@ class SeriesNames {
   // each rule.
   std::vector<std::string> extend(std::span<const Series> series, std::uint64_t generations = 0);
 
-  // Precondition: extend() has seen the series.
-  [[nodiscard]] Identity operator[](std::size_t series) const;
+  // Precondition: extend() has seen the series, which has that index.
+  [[nodiscard]] Identity identity(std::size_t index, const Series& series);
 
  private:
   struct Type {
@@ -87,19 +88,25 @@ class SeriesNames {
     DataSource source;
     double factor;
   };
+  // Where a series' type instance is.
+  enum class Place : std::uint8_t { kNone, kName, kText };  // there is none; name and slot as they are; text_
   struct Entry {
-    std::size_t offset = 0;  // in text_
-    std::uint16_t size = 0;  // bytes
-    std::uint16_t type = 0;  // in types_
+    std::uint64_t hash = 0;    // of its identity
+    std::uint32_t offset = 0;  // in text_
+    std::uint16_t size = 0;    // bytes
+    std::uint16_t type = 0;    // in types_
     std::uint32_t generation = 0;
-    bool has_identity = false;
+    Place place = Place::kNone;
   };
   std::uint16_t choose_type(const Series& series, std::vector<std::string>& told);
   std::uint16_t add_type(const Type& type);
   [[nodiscard]] bool is_fractional_time(const Series& series) const;
-  bool take(std::string_view type, std::string_view type_instance);
-  Entry choose(std::size_t index, const Series& series, std::vector<std::string>& told);
-  void forget(Entry& entry);
+  bool take(std::size_t index, std::string_view type_instance);
+  void choose(std::size_t index, const Series& series, std::vector<std::string>& told);
+  void forget(std::size_t index);
+  [[nodiscard]] auto hash_of() const {
+    return [this](std::uint32_t index) { return entries_[index].hash; };
+  }
   void drop_unused_text();
 
   NameRules rules_;
@@ -108,10 +115,12 @@ class SeriesNames {
   std::map<std::tuple<std::string, Kind, bool>, std::uint16_t, std::less<>> chosen_;
   std::set<std::int32_t> told_rules_;  // whose names are those of other series
   std::vector<Entry> entries_;
-  std::uint64_t generations_ = 0;            // at the last call
-  std::string text_;                         // all type instances, each with a NUL
-  std::size_t unused_text_ = 0;              // bytes of it, of series that are no more
-  std::unordered_set<std::uint64_t> taken_;  // hashes of identities
+  std::uint64_t generations_ = 0;               // at the last call
+  std::string text_;                            // type instances that are no names, each with a NUL
+  std::size_t unused_text_ = 0;                 // bytes of it, of series that are no more
+  std::unordered_set<std::uint64_t> reserved_;  // hashes of identities that no series may have
+  HashIndex taken_;                             // series, by the hashes of theirs
+  std::string made_;                            // the type instance that was asked for last
 };
 
 // A counter's total, multiplied by Identity::factor, as a DERIVE or COUNTER data source takes it. What is no

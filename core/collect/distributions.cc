@@ -10,17 +10,17 @@ namespace mmstats {
 
 std::uint32_t DistributionTable::bind(const HistogramBinding& histogram, std::int32_t slot, uid_t owner,
                                       std::span<const std::uint32_t> series, std::uint32_t sum) {
-  const Binding& whole = histogram.whole;
-  std::string key = std::to_string(slot) + ' ';
-  if (histogram.others != 0) key.append(std::to_string(histogram.others)) += ' ';
-  append_identity(whole, key);
-  std::uint32_t index = kNone;
-  if (const auto found = by_key_.find(key); found != by_key_.end()) {
-    index = found->second;
-  } else {
+  const SharedBinding& whole = *histogram.whole;
+  KeyedHasher hasher;
+  hasher.add(static_cast<std::uint64_t>(slot));
+  hasher.add(histogram.others);
+  add_identity(whole, hasher);
+  const std::uint64_t key = hasher.finish();
+  std::uint32_t index = by_key_.find(key, KeyOf{known_});
+  if (index == kNone) {
     Held held(memory_, owner);
-    if (!held.hold(sizeof(Distribution) + sizeof(Known) + 2 * key.size() + whole.unit.size() +
-                   whole.help.size() + label_memory(whole) + histogram.parts.size() * sizeof(Target) + 200)) {
+    if (!held.hold(sizeof(Distribution) + sizeof(Known) + whole.memory() +
+                   histogram.parts.size() * sizeof(Target) + 200)) {
       return kNone;
     }
     index = static_cast<std::uint32_t>(all_.size());
@@ -31,28 +31,19 @@ std::uint32_t DistributionTable::bind(const HistogramBinding& histogram, std::in
       index = free_.back();
       free_.pop_back();
     }
-    all_[index] = std::make_unique<Distribution>(Distribution{.name = whole.name,
-                                                              .family = whole.family,
-                                                              .dimensions = whole.dimensions,
-                                                              .asked = whole.asked,
-                                                              .groups = whole.groups,
-                                                              .unit = whole.unit,
-                                                              .help = whole.help,
-                                                              .rule = whole.rule,
-                                                              .slot = slot,
-                                                              .scale = whole.scale,
-                                                              .shown = false,
-                                                              .sum = -1,
-                                                              .total = {},
-                                                              .interval = {}});
+    auto made = std::make_unique<Distribution>();
+    made->binding = histogram.whole;
+    made->slot = slot;
+    made->scale = whole.scale;
+    all_[index] = std::move(made);
     known_[index] = Known{};
     known_[index].held = std::move(held);
-    known_[index].key = &by_key_.emplace(std::move(key), index).first->first;
+    known_[index].key = key;
+    by_key_.insert(key, index, KeyOf{known_});
   }
   Known& known = known_[index];
   ++known.bound;
-  const bool apart = whole.aggregate == Aggregate::kNone;
-  if (whole.used && apart == (slot != -1)) all_[index]->shown = true;
+  if (whole.used && whole.apart() == (slot != -1)) all_[index]->shown = true;
   const auto belongs = [&](std::uint32_t one) {
     series_.series[one].distribution = static_cast<std::int32_t>(index);
   };
@@ -80,7 +71,7 @@ std::uint32_t DistributionTable::bind(const HistogramBinding& histogram, std::in
                              .counted = part.counted,
                              .given = part.counts ? counted(index, part.counted) : 0,
                              .percent = part.percent,
-                             .scale = part.binding.scale});
+                             .scale = part.binding->scale});
   }
   return index;
 }
@@ -107,7 +98,7 @@ void DistributionTable::drop(std::uint32_t index) {
   };
   for (const Target& target : known_[index].targets) leave(target.series);
   if (all_[index]->sum >= 0) leave(static_cast<std::size_t>(all_[index]->sum));
-  by_key_.erase(by_key_.find(*known_[index].key));
+  by_key_.erase(index, KeyOf{known_});
   all_[index].reset();
   known_[index] = {};
   free_.push_back(index);
@@ -151,10 +142,13 @@ void DistributionTable::finish() {
     }
     for (Target& target : known_[index].targets) {
       if (series_.series[target.series].generation != target.generation) continue;
+      // Rules may say that a count is a gauge, or a percentile a counter: then it has no value.
+      const bool is_counter = series_.series[target.series].kind == Kind::kCounter;
       if (target.counts) {
         const std::uint64_t now = counted(index, target.counted);
-        series_.count(target.series, now - std::exchange(target.given, now), target.scale);
-      } else if (one.interval.count() > 0) {
+        const std::uint64_t added = now - std::exchange(target.given, now);
+        if (is_counter) series_.count(target.series, added, target.scale);
+      } else if (!is_counter && one.interval.count() > 0) {
         accumulate(series_.accumulators[target.series], series_.aggregates[target.series],
                    one.interval.percentile(target.percent) * target.scale);
       }

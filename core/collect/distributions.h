@@ -8,10 +8,9 @@
 #include <limits>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
-#include "base/keyed_hash.h"
+#include "base/hash_index.h"
 #include "collect/bucket_counts.h"
 #include "collect/histogram_binding.h"
 #include "collect/series_table.h"
@@ -20,20 +19,12 @@
 namespace mmstats {
 
 // One histogram over all workers, or over those of one process.
-struct Distribution {
-  std::string name;                   // as Series::name: of the label that its series' labels begin with
-  std::string family;                 // as Series::family
-  std::vector<Dimension> dimensions;  // likewise
-  std::vector<Dimension> asked;       // likewise
-  std::vector<std::string> groups;
-  std::string unit;
-  std::string help;
-  std::int32_t rule = kNoRule;  // which decided about its label
-  std::int32_t slot = -1;       // of the process; -1: all workers
-  double scale = 1;             // values are to be multiplied by it
-  bool shown = false;           // rules want it, not only series made of it
-  std::int32_t sum = -1;        // of all values ever: the index of that series; -1: there is none
-  BucketCounts total;           // of all values ever: never falls
+struct Distribution : Described {  // by the label that its series' labels begin with
+  std::int32_t slot = -1;          // of the process; -1: all workers
+  double scale = 1;                // values are to be multiplied by it
+  bool shown = false;              // rules want it, not only series made of it
+  std::int32_t sum = -1;           // of all values ever: the index of that series; -1: there is none
+  BucketCounts total;              // of all values ever: never falls
   // Of those between the last scan and the one before it. Empty at the first scan: when values came that are
   // there already is not known.
   BucketCounts interval;
@@ -80,7 +71,11 @@ class DistributionTable {
     std::uint32_t bound = 0;
     std::chrono::steady_clock::time_point unbound{};
     Held held{};
-    const std::string* key = nullptr;
+    std::uint64_t key = 0;  // hash of what tells it from all others
+  };
+  struct KeyOf {
+    const std::vector<Known>& known;
+    std::uint64_t operator()(std::uint32_t index) const { return known[index].key; }
   };
   bool has_power(std::uint32_t index, std::uint32_t power);
   [[nodiscard]] std::uint64_t counted(std::uint32_t index, const BucketRange& range) const;
@@ -91,7 +86,7 @@ class DistributionTable {
   std::vector<std::unique_ptr<Distribution>> all_;
   std::vector<Known> known_;
   std::vector<std::uint32_t> free_;
-  std::unordered_map<std::string, std::uint32_t, KeyedHash> by_key_;
+  HashIndex by_key_;
   std::chrono::steady_clock::time_point now_{};
 };
 

@@ -180,27 +180,26 @@ bool Fold::Impl::bind_histogram(const Layout& layout, std::size_t i, std::int32_
                                 bool make) {
   const HistogramBinding& histogram = layout.histograms()[i];
   BoundSeries::Histogram& bound = into.histograms[i];
-  const auto is_apart = [](const Binding& binding) { return binding.aggregate == Aggregate::kNone; };
   bound.parts.resize(histogram.parts.size(), kNoSeries);
   bool all = true;
   for (std::size_t part = 0; part < bound.parts.size(); ++part) {
     if (bound.parts[part] != kNoSeries) continue;
     reading.work += work::kBound / 2;
-    const Binding& binding = histogram.parts[part].binding;
-    bound.parts[part] = table.bind(binding, is_apart(binding) ? slot : WorkerSlots::kNone, into.owner, make);
+    const SharedBinding& binding = *histogram.parts[part].binding;
+    bound.parts[part] = table.bind(binding, binding.apart() ? slot : WorkerSlots::kNone, into.owner, make);
     all = all && bound.parts[part] != kNoSeries;
   }
   if (!make) return all;
   const auto bind = [&](bool apart, std::uint32_t& index) {
     auto series = bound.parts;
-    bool any = histogram.whole.used && is_apart(histogram.whole) == apart;
+    bool any = histogram.whole->used && histogram.whole->apart() == apart;
     for (std::size_t part = 0; part < series.size(); ++part) {
-      if (is_apart(histogram.parts[part].binding) != apart) series[part] = kNoSeries;
+      if (histogram.parts[part].binding->apart() != apart) series[part] = kNoSeries;
       any = any || series[part] != kNoSeries;
     }
     if (!any) return;
     const auto plan = layout.sum(i);
-    const bool has_sum = plan && is_apart(layout.binding(layout.plans()[*plan])) == apart;
+    const bool has_sum = plan && layout.binding(*plan).apart() == apart;
     const std::uint32_t made = distributions.bind(histogram, apart ? slot : WorkerSlots::kNone, into.owner,
                                                   series, has_sum ? into.indices[*plan] : kNoSeries);
     if (index != DistributionTable::kNone) distributions.unbind(index);
@@ -216,9 +215,9 @@ bool Fold::Impl::bind_histogram(const Layout& layout, std::size_t i, std::int32_
 bool Fold::Impl::bind_plan(const Layout& layout, std::size_t i, std::int32_t slot, BoundSeries& into,
                            bool make) {
   reading.work += work::kBound / 2;
-  const Binding& binding = layout.binding(layout.plans()[i]);
-  const bool apart = binding.aggregate == Aggregate::kNone;
-  const std::uint32_t index = table.bind(binding, apart ? slot : WorkerSlots::kNone, into.owner, make);
+  const SharedBinding& binding = layout.binding(i);
+  const std::uint32_t index =
+      table.bind(binding, binding.apart() ? slot : WorkerSlots::kNone, into.owner, make);
   if (index == kNoSeries) return false;
   into.indices[i] = index;
   if (i >= layout.whole_counters() || binding.scale != 1.0) table.series[index].integral = false;

@@ -36,6 +36,7 @@
 
 #include "collect/discover.h"
 #include "collect/rules.h"
+#include "collect/shared_binding.h"
 #include "format/owner.h"
 #include "mmstats/error.h"
 #include "mmstats/metadata.h"
@@ -62,27 +63,19 @@ inline constexpr std::size_t kDefaultMaxMemory = std::size_t{256} << 20U;
 // One line of output. Lives in the fold; the index of a series never changes, but see `generation`. Name,
 // family, dimensions, slot, the sink_type of its rule and whether it is a counter tell it from all others: so
 // several may have one name.
-struct Series {
-  std::string name;    // foreign bytes: see Rule::name; sinks map it into their alphabet
-  std::string family;  // as Binding::family, and the dimensions in their order: foreign bytes
-  std::vector<Dimension> dimensions;
-  std::vector<Dimension> asked;     // as Binding::asked
-  std::vector<std::string> groups;  // what those of its rule's pattern found, if Rule::keep_groups
-  std::string unit;
-  std::string help;
-  Kind kind = Kind::kGauge;
-  // How the values of its files are put together; of a counter: kSum.
-  Aggregate aggregate = Aggregate::kByKind;
-  std::int32_t rule = kNoRule;     // which made it, in the order in which they were added
-  std::int32_t distribution = -1;  // of a histogram's: its index in Fold::distributions()
-  std::int32_t slot = -1;          // worker slot of a series that is kept apart; -1: all workers
-  bool integral = false;           // of a counter: `total` is exact, else `value` holds the sum
-  bool present = false;            // has a value at this scan; a counter keeps its total for ever
-  std::uint64_t total = 0;         // of an integral counter with scale 1; modulo 2^64
-  double value = 0;                // of everything else
+struct Series : Described {
+  std::uint64_t total = 0;  // of an integral counter with scale 1; modulo 2^64
+  double value = 0;         // of everything else
   // Odd: the series at this index made room (FoldLimits::reuse_series), and there is none now. Even again,
   // and larger: it is another one.
   std::uint32_t generation = 0;
+  std::int32_t distribution = -1;  // of a histogram's: its index in Fold::distributions()
+  std::int32_t slot = -1;          // worker slot of a series that is kept apart; -1: all workers
+  Kind kind = Kind::kGauge;
+  // How the values of its files are put together; of a counter: kSum.
+  Aggregate aggregate = Aggregate::kByKind;
+  bool integral = false;  // of a counter: `total` is exact, else `value` holds the sum
+  bool present = false;   // has a value at this scan; a counter keeps its total for ever
 };
 
 // Who has how much of what is bounded is decided by Shares: root and our own user may have all of it, and of

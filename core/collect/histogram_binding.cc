@@ -20,20 +20,21 @@ Field number_of_type(char code) {
   return field;
 }
 
-bool is_called_as(const Binding& part, const Binding& whole, std::string_view ending) {
-  const std::string_view name = part.name;
-  return name.size() == whole.name.size() + 1 + ending.size() && name.starts_with(whole.name) &&
-         name[whole.name.size()] == '.' && name.ends_with(ending) && part.dimensions == whole.dimensions &&
-         part.asked == whole.asked;
+bool is_called_as(const SharedBinding& part, const SharedBinding& whole, std::string_view ending) {
+  const std::string_view name = part.name();
+  return name.size() == whole.name().size() + 1 + ending.size() && name.starts_with(whole.name()) &&
+         name[whole.name().size()] == '.' && name.ends_with(ending) &&
+         part.dimensions() == whole.dimensions() && part.asked() == whole.asked();
 }
 
 }  // namespace
 
-void HistogramBinding::add_series(const Binding& binding, std::string_view ending) {
-  if (is_called_as(binding, whole, ending)) return;
-  std::string key;
-  append_identity(binding, key);
-  others = keyed_hash(others, keyed_hash(key));
+void HistogramBinding::add_series(const SharedBinding& binding, std::string_view ending) {
+  if (is_called_as(binding, *whole, ending)) return;
+  KeyedHasher hasher;
+  hasher.add(others);
+  add_identity(binding, hasher);
+  others = hasher.finish();
 }
 
 HistogramBinding bind_histogram(const Rules& rules, std::string_view label, const FieldMetadata& known) {
@@ -42,23 +43,23 @@ HistogramBinding bind_histogram(const Rules& rules, std::string_view label, cons
     FieldMetadata said = known;
     said.kind = kind;
     said.unit = unit;
-    return rules.bind(whole, number_of_type(code), said, &bound.whole);
+    return share(rules.bind(whole, number_of_type(code), said, bound.whole.get()));
   };
   bound.whole = bind(label, 'Q', Kind::kCounter, known.unit);
   const auto add = [&](std::string_view ending, HistogramBinding::Part part) {
     const auto whole = std::string(label) + '.' + std::string(ending);
     part.binding =
         part.counts ? bind(whole, 'Q', Kind::kCounter, {}) : bind(whole, 'd', Kind::kGauge, known.unit);
-    if (!part.binding.used) return;
-    bound.add_series(part.binding, ending);
+    if (!part.binding->used) return;
+    bound.add_series(*part.binding, ending);
     bound.parts.push_back(std::move(part));
   };
   add("count", {.binding = {}, .counts = true});
   add("min", {.binding = {}, .percent = 0});
-  for (const Percentile& percentile : rules.percentiles(bound.whole.rule))
+  for (const Percentile& percentile : rules.percentiles(bound.whole->rule))
     add(percentile.ending, {.binding = {}, .percent = percentile.percent});
   add("max", {.binding = {}, .percent = 100});
-  const BucketRange range = rules.buckets(bound.whole.rule);
+  const BucketRange range = rules.buckets(bound.whole->rule);
   for (std::uint32_t power = range.first; power < range.end; ++power) {
     // The ends take in what lies beyond them: so all together are the count.
     add(fmt::format("buckets.{:02}", power),

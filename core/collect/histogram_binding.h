@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "collect/rules.h"
+#include "collect/shared_binding.h"
 #include "mmstats/metadata.h"
 
 namespace mmstats {
@@ -14,19 +15,19 @@ struct HistogramBinding {
   // A series that is computed from the buckets: LABEL.count, LABEL.buckets.30, LABEL.min, LABEL.max,
   // LABEL.p99.
   struct Part {
-    Binding binding;
+    BindingPtr binding;
     bool counts = false;                // how many values, ever; else a percentile of the last interval
     BucketRange counted = kAllBuckets;  // of these powers of two
     double percent = 0;                 // 0: the least value; 100: the largest
   };
-  Binding whole;  // of LABEL itself; unused: nobody wants the buckets
+  BindingPtr whole;  // of LABEL itself; unused: nobody wants the buckets
   std::vector<Part> parts;
   // Of series that are not called as `whole` is, with an ending: what tells them apart, hashed. 0: all are.
   // Histograms are put together if neither what `whole` says tells them apart nor this.
   std::uint64_t others = 0;
 
   // One more series of it, LABEL.ENDING.
-  void add_series(const Binding& binding, std::string_view ending);
+  void add_series(const SharedBinding& binding, std::string_view ending);
 };
 
 // `label`: the histogram's. Each series is bound as if a field had its label.

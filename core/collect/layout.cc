@@ -1,7 +1,6 @@
 #include "collect/layout.h"
 
 #include <algorithm>
-#include <numeric>
 #include <unordered_map>
 #include <utility>
 
@@ -24,6 +23,7 @@ constexpr std::uint64_t kMaxItems = 1024;
 
 constexpr std::string_view kSum = ".sum";
 
+constexpr std::size_t kPlanMemory = sizeof(FieldPlan) + sizeof(std::uint64_t) + sizeof(BindingPtr);
 constexpr std::size_t kHistogramMemory = sizeof(HistogramBinding) + 136;  // the last: its entry by label
 
 // Whether two byte strings differ where the mask has bits. `size` is a multiple of a block's.
@@ -177,13 +177,14 @@ std::size_t Layout::most_memory(const ParsedFile& content, std::size_t size, con
     const auto known = metadata.find(field.label);
     const std::size_t label = field.label.size() + kMostAdded;
     const std::size_t texts = rules.most_text(label, known) + known.unit.size() + known.help.size();
-    bytes += items * (sizeof(FieldPlan) + sizeof(std::string) + 2 * label + sizeof(Binding) + texts);
+    bytes += items * (kPlanMemory + SharedBinding::most_memory(texts));
   }
   for (const auto& [stem, known] : metadata.histograms()) {
     const std::size_t texts =
         rules.most_text(stem.size() + kMostAdded, known) + known.unit.size() + known.help.size();
-    bytes += kHistogramMemory + stem.size() +
-             most_histogram_bindings(rules) * (sizeof(HistogramBinding::Part) + texts);
+    bytes +=
+        kHistogramMemory + stem.size() +
+        most_histogram_bindings(rules) * (sizeof(HistogramBinding::Part) + SharedBinding::most_memory(texts));
   }
   return bytes;
 }
@@ -213,45 +214,14 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
     if (!is_metadata_text(field)) continue;
     mapped_ = mapped_ || says_mapped(field.label, metadata_text(field));
   }
-  for (const Field& field : content.fields) add_field(field, rules, metadata);
-  if (!labels_.empty()) first_label_ = keyed_hash(labels_.front());
-
-  const auto rank = [&](const FieldPlan& plan) {
-    if (binding(plan).kind != Kind::kCounter) return 3;
-    if (is_fraction(plan.code)) return 2;
-    return plan.stores_counter() ? 0 : 1;
-  };
-  std::vector<std::size_t> order(plans_.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return rank(plans_[a]) < rank(plans_[b]); });
-  std::vector<FieldPlan> plans;
-  std::vector<std::string> labels;
-  for (const std::size_t index : order) {
-    plans.push_back(plans_[index]);
-    labels.push_back(std::move(labels_[index]));
-  }
-  plans_ = std::move(plans);
-  labels_ = std::move(labels);
-  // A label that gets a number is never the one that is a key.
-  std::unordered_map<std::string_view, int, KeyedHash> used;
-  for (std::string& label : labels_) {
-    if (const int before = used[label]++; before > 0) label += '\0' + std::to_string(before);
-  }
-  const auto count_to = [&](int last) {
-    return static_cast<std::size_t>(std::count_if(plans_.begin(), plans_.end(),
-                                                  [&](const FieldPlan& plan) { return rank(plan) <= last; }));
-  };
-  plain_counters_ = count_to(0);
-  whole_counters_ = count_to(1);
-  counters_ = count_to(2);
-  const auto is_apart = [](const Binding& binding) { return binding.aggregate == Aggregate::kNone; };
-  find_sums();
-  apart_ = std::any_of(bindings_.begin(), bindings_.end(), is_apart) ||
-           std::any_of(histograms_.begin(), histograms_.end(), [&](const HistogramBinding& histogram) {
-             return is_apart(histogram.whole) ||
-                    std::any_of(histogram.parts.begin(), histogram.parts.end(),
-                                [&](const auto& part) { return is_apart(part.binding); });
+  std::vector<Value> values;
+  for (const Field& field : content.fields) add_field(field, rules, metadata, values);
+  set_plans(values);
+  apart_ = std::ranges::any_of(bindings_, [](const auto& binding) { return binding->apart(); }) ||
+           std::ranges::any_of(histograms_, [](const HistogramBinding& histogram) {
+             return histogram.whole->apart() || std::ranges::any_of(histogram.parts, [](const auto& part) {
+                      return part.binding->apart();
+                    });
            });
   hot_begin_ = plans_.empty() ? 0 : window_;
   for (const FieldPlan& plan : plans_) {
@@ -263,26 +233,51 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
     hot_end_ = std::max<std::size_t>(hot_end_, tid_->at + sizeof(std::uint64_t));
   }
   hot_end_ = std::min(hot_end_, window_);
-  memory_ = sizeof *this + pattern_.size() + mask_.size() + plans_.size() * sizeof(FieldPlan);
-  for (const std::string& label : labels_) memory_ += sizeof(std::string) + 2 * label.size();
-  const auto count = [&](const Binding& binding) {
-    memory_ += sizeof(Binding) + binding.name.size() + binding.sink_type.size() + binding.unit.size() +
-               binding.help.size();
-    memory_ += label_memory(binding);
-  };
-  std::for_each(bindings_.begin(), bindings_.end(), count);
+  memory_ = sizeof *this + pattern_.size() + mask_.size() + plans_.size() * kPlanMemory;
+  for (const auto& binding : bindings_) memory_ += binding->memory();
   for (const HistogramBinding& histogram : histograms_) {
-    memory_ += kHistogramMemory;
-    count(histogram.whole);
-    for (const auto& part : histogram.parts) {
-      memory_ += sizeof part - sizeof(Binding);
-      count(part.binding);
-    }
+    memory_ += kHistogramMemory + histogram.whole->memory();
+    for (const auto& part : histogram.parts) memory_ += sizeof part + part.binding->memory();
+  }
+}
+
+// Takes the values, in the order of plans().
+void Layout::set_plans(std::vector<Value>& values) {
+  if (!values.empty()) first_label_ = keyed_hash(values.front().label);
+  const auto rank = [](const Value& value) {
+    if (value.binding->kind != Kind::kCounter) return 3;
+    if (is_fraction(value.plan.code)) return 2;
+    return value.plan.stores_counter() ? 0 : 1;
+  };
+  std::ranges::stable_sort(values, {}, rank);
+  const auto count_to = [&](int last) {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(values, [&](const Value& value) { return rank(value) <= last; }));
+  };
+  plain_counters_ = count_to(0);
+  whole_counters_ = count_to(1);
+  counters_ = count_to(2);
+  find_sums(values);
+  plans_.reserve(values.size());
+  labels_.reserve(values.size());
+  bindings_.reserve(values.size());
+  // A label that gets a number is never the one that is a key.
+  std::unordered_map<std::string_view, std::uint64_t, KeyedHash> used;
+  for (Value& value : values) {
+    const std::uint64_t before = used[value.label]++;
+    const std::uint64_t hash = keyed_hash(value.label);
+    plans_.push_back(value.plan);
+    labels_.push_back(before > 0 ? keyed_hash(hash, before) : hash);
+    bindings_.push_back(std::move(value.binding));
   }
 }
 
 void Layout::set_window(const ParsedFile& content, std::span<const std::byte> bytes) {
   runs_ = runs_of(content);
+  std::size_t most = window_ + (runs_.size() + 1) * (sizeof(Block) - 1);
+  for (const FileRange& run : runs_) most -= run.end - run.begin;
+  pattern_.reserve(most);
+  mask_.reserve(most);
   const auto add = [&](std::size_t begin, std::size_t end) {
     if (begin == end) return;
     parts_.push_back({{static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)}, pattern_.size()});
@@ -308,20 +303,22 @@ void Layout::add_histograms(const Rules& rules, const MetadataIndex& metadata) {
 }
 
 // That whose sum has the label; null: none.
-const Binding* Layout::histogram_of_sum(std::string_view label) const {
+const SharedBinding* Layout::histogram_of_sum(std::string_view label) const {
   if (!label.ends_with(kSum)) return nullptr;
   const auto known = histogram(label.substr(0, label.size() - kSum.size()));
-  return known ? &histograms_[*known].whole : nullptr;
+  return known ? histograms_[*known].whole.get() : nullptr;
 }
 
-void Layout::find_sums() {
+void Layout::find_sums(const std::vector<Value>& values) {
   sums_.resize(histograms_.size());
-  for (std::size_t i = 0; i < counters_ && !histograms_.empty(); ++i) {
-    if (!labels_[i].ends_with(kSum)) continue;
-    const auto known = histogram(std::string_view(labels_[i]).substr(0, labels_[i].size() - kSum.size()));
-    if (!known) continue;
-    sums_[*known] = i;
-    histograms_[*known].add_series(binding(plans_[i]), kSum.substr(1));
+  // The first of that label, as others have a number behind it.
+  for (std::size_t i = counters_; i-- > 0 && !histograms_.empty();) {
+    const std::string_view label = values[i].label;
+    if (!label.ends_with(kSum)) continue;
+    if (const auto known = histogram(label.substr(0, label.size() - kSum.size()))) sums_[*known] = i;
+  }
+  for (std::size_t i = 0; i < sums_.size(); ++i) {
+    if (sums_[i]) histograms_[i].add_series(*values[*sums_[i]].binding, kSum.substr(1));
   }
 }
 
@@ -341,7 +338,8 @@ void Layout::exempt(std::uint64_t offset, std::uint64_t size) {
               std::byte{0});
 }
 
-void Layout::add_field(const Field& field, const Rules& rules, const MetadataIndex& metadata) {
+void Layout::add_field(const Field& field, const Rules& rules, const MetadataIndex& metadata,
+                       std::vector<Value>& values) {
   if (is_of_run(field)) return;
   const std::uint64_t copies = field.buffered ? 2 : 1;
   // What is not a value over time may change unseen.
@@ -359,18 +357,15 @@ void Layout::add_field(const Field& field, const Rules& rules, const MetadataInd
   // Buckets tell it.
   if (const auto stem = histogram_stem(field.label); !stem.empty() && histogram(stem)) return;
   const auto known = metadata.find(field.label);
-  const Binding* const of_histogram = histogram_of_sum(field.label);
+  const SharedBinding* const of_histogram = histogram_of_sum(field.label);
   for (std::uint64_t item = 0; item < items; ++item) {
     std::string label(field.label);
     if (items > 1) label += '.' + std::to_string(item);
     Binding binding = rules.bind(label, field, known, of_histogram);
     if (!binding.used) continue;
     FieldPlan plan = plan_item(field, item);
-    plan.binding = static_cast<std::uint32_t>(bindings_.size());
     plan.scale = binding.scale;
-    plans_.push_back(plan);
-    labels_.push_back(std::move(label));
-    bindings_.push_back(std::move(binding));
+    values.push_back({plan, std::move(label), share(std::move(binding))});
   }
 }
 

@@ -17,6 +17,7 @@
 #include "base/keyed_hash.h"
 #include "collect/histogram_binding.h"
 #include "collect/rules.h"
+#include "collect/shared_binding.h"
 #include "format/metadata_index.h"
 #include "format/owner.h"
 #include "format/struct_codes.h"
@@ -37,8 +38,7 @@ struct FieldPlan {
   std::uint8_t bad_flags = 0;  // bits that the write buffer byte must not have
   char code = '\0';
   bool swapped = false;
-  std::uint32_t binding = 0;  // index into Layout::bindings
-  double scale = 1.0;         // Binding::scale, here because every scan needs it
+  double scale = 1.0;  // Binding::scale, here because every scan needs it
 
   // The published item's raw bits. `bytes` has kLoadSlack bytes behind the layout's window.
   [[nodiscard]] std::uint64_t load(const std::byte* bytes) const {
@@ -135,9 +135,9 @@ class Layout {
   [[nodiscard]] std::size_t plain_counters() const { return plain_counters_; }
   [[nodiscard]] std::size_t whole_counters() const { return whole_counters_; }
   [[nodiscard]] std::size_t counters() const { return counters_; }
-  [[nodiscard]] const Binding& binding(const FieldPlan& plan) const { return bindings_[plan.binding]; }
-  // The plan's label, told apart from equal labels of the same file.
-  [[nodiscard]] const std::string& label(std::size_t plan) const { return labels_[plan]; }
+  [[nodiscard]] const SharedBinding& binding(std::size_t plan) const { return *bindings_[plan]; }
+  // Keyed hash of the plan's label, told apart from equal labels of the same file.
+  [[nodiscard]] std::uint64_t label(std::size_t plan) const { return labels_[plan]; }
   [[nodiscard]] std::uint64_t first_label() const { return first_label_; }  // hash of the first that is used
   [[nodiscard]] bool apart() const { return apart_; }  // some series are kept apart by process
   [[nodiscard]] const std::optional<Damage>& damage() const { return damage_; }
@@ -158,10 +158,18 @@ class Layout {
   [[nodiscard]] std::size_t hot_end() const { return hot_end_; }
 
  private:
-  void add_field(const Field& field, const Rules& rules, const MetadataIndex& metadata);
+  // The value of one plan, while the layout is built.
+  struct Value {
+    FieldPlan plan;
+    std::string label;
+    BindingPtr binding;
+  };
+  void add_field(const Field& field, const Rules& rules, const MetadataIndex& metadata,
+                 std::vector<Value>& values);
+  void set_plans(std::vector<Value>& values);
   void add_histograms(const Rules& rules, const MetadataIndex& metadata);
-  [[nodiscard]] const Binding* histogram_of_sum(std::string_view label) const;
-  void find_sums();
+  [[nodiscard]] const SharedBinding* histogram_of_sum(std::string_view label) const;
+  void find_sums(const std::vector<Value>& values);
   void exempt(std::uint64_t offset, std::uint64_t size);
   void set_window(const ParsedFile& content, std::span<const std::byte> bytes);
 
@@ -180,8 +188,8 @@ class Layout {
   std::size_t window_ = 0;
   bool exact_ = false;  // the file ends where the window does
   std::vector<FieldPlan> plans_;
-  std::vector<std::string> labels_;
-  std::vector<Binding> bindings_;
+  std::vector<std::uint64_t> labels_;
+  std::vector<BindingPtr> bindings_;
   std::size_t plain_counters_ = 0;
   std::size_t whole_counters_ = 0;
   std::size_t counters_ = 0;

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <utility>
 
-#include "base/keyed_hash.h"
 #include "collect/accumulator.h"
 
 namespace mmstats {
@@ -27,7 +26,7 @@ Ledger::Counted Ledger::counted(const Layout& layout, std::size_t i) const {
 void Ledger::reshape(const Layout* before, const Layout& now) {
   std::unordered_map<std::uint64_t, std::size_t> had;  // by hash of the label
   for (std::size_t i = 0; before != nullptr && i < before->counters(); ++i) {
-    if (good[i] != 0) had.emplace(keyed_hash(before->label(i)), i);
+    if (good[i] != 0) had.emplace(before->label(i), i);
   }
   const std::size_t count = now.plans().size();
   std::vector<std::uint64_t> values(count, 0);
@@ -35,7 +34,7 @@ void Ledger::reshape(const Layout* before, const Layout& now) {
   Apart apart;
   if (apart_) apart.lost = std::move(apart_->lost);
   for (std::size_t i = 0; i < now.counters(); ++i) {
-    const std::uint64_t label = keyed_hash(now.label(i));
+    const std::uint64_t label = now.label(i);
     if (const auto same = had.find(label); before != nullptr && same != had.end()) {
       const std::size_t was = same->second;
       if (now.plans()[i].same_type(before->plans()[was]) && !(apart_ && apart_->resumed.contains(was))) {
@@ -92,7 +91,7 @@ void Ledger::accept(const Layout& layout, std::span<const std::uint32_t> targets
       const double now = plan.number(values[i]);
       if (now < before) ++stats.resets;
       const double added = now < before ? now : now - before;
-      if (added > 0 && std::isfinite(added)) table.fractions[target] += added * plan.scale;
+      if (added > 0 && std::isfinite(added)) table.count(target, added * plan.scale);
     }
   }
   if (apart_)

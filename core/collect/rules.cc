@@ -12,6 +12,7 @@
 #include "collect/label_dimensions.h"
 #include "collect/label_pattern.h"
 #include "collect/put_values.h"
+#include "collect/shared_binding.h"
 #include "collect/work.h"
 
 namespace mmstats {
@@ -88,15 +89,15 @@ struct Rules::Impl {
     const std::vector<std::string>* groups = nullptr;
     [[nodiscard]] bool says_dimensions() const { return rule != nullptr && (rule->keep || rule->drop); }
   };
-  [[nodiscard]] Decided decided(const Binding& binding) const {
-    if (binding.rule == kNoRule) return {};
-    return {&rules[static_cast<std::size_t>(binding.rule)].rule, binding.rule, &binding.groups};
+  [[nodiscard]] Decided decided(std::int32_t rule, const std::vector<std::string>& groups) const {
+    if (rule == kNoRule) return {};
+    return {&rules[static_cast<std::size_t>(rule)].rule, rule, &groups};
   }
   [[nodiscard]] WantsDimension wanted(const Rule* rule) const {
     return [&keep_ = rule != nullptr ? rule->keep : keep, &drop_ = rule != nullptr ? rule->drop : drop](
                std::string_view name) { return (!keep_ || has_name(keep_, name)) && !has_name(drop_, name); };
   }
-  void set_dimensions(Binding& binding, const LabelDimensions& known, const Binding* histogram) const;
+  void set_dimensions(Binding& binding, const LabelDimensions& known, const SharedBinding* histogram) const;
   static std::optional<std::string> name_of(const CompiledRule& compiled, const Asked& asked,
                                             const std::vector<std::string>& groups);
 
@@ -291,9 +292,10 @@ std::optional<std::string> Rules::Impl::name_of(const CompiledRule& compiled, co
 }
 
 void Rules::Impl::set_dimensions(Binding& binding, const LabelDimensions& known,
-                                 const Binding* histogram) const {
-  const Decided of_histogram = histogram != nullptr ? decided(*histogram) : Decided{};
-  Decided own = decided(binding);
+                                 const SharedBinding* histogram) const {
+  const Decided of_histogram =
+      histogram != nullptr ? decided(histogram->rule, histogram->groups()) : Decided{};
+  Decided own = decided(binding.rule, binding.groups);
   if (own.rule == nullptr) own = of_histogram;
   const Rule* const rule = own.rule;
   const WantsDimension is_kept = wanted(own.says_dimensions()            ? rule
@@ -331,7 +333,7 @@ void Rules::Impl::set_dimensions(Binding& binding, const LabelDimensions& known,
 }
 
 Binding Rules::bind(std::string_view label, const Field& field, const FieldMetadata& known,
-                    const Binding* histogram) const {
+                    const SharedBinding* histogram) const {
   Binding binding;
   if (field.type.item_size == 0) return binding;
   binding.kind = known.kind.value_or(kind_by_convention(field));
@@ -388,16 +390,6 @@ Binding Rules::bind(std::string_view label, const Field& field, const FieldMetad
   binding.aggregate = by_kind ? binding.within_process : aggregate;
   binding.used = true;
   return binding;
-}
-
-std::size_t label_memory(const Binding& binding) {
-  std::size_t size =
-      binding.family.size() + (binding.dimensions.size() + binding.asked.size()) * sizeof(Dimension);
-  for (const auto* dimensions : {&binding.dimensions, &binding.asked}) {
-    for (const auto& [name, value] : *dimensions) size += name.size() + value.size();
-  }
-  for (const std::string& group : binding.groups) size += sizeof(std::string) + group.size();
-  return size;
 }
 
 std::size_t Rules::most_text(std::size_t label_size, const FieldMetadata& known) const {

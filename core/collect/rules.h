@@ -70,6 +70,8 @@ Expected<void> check_aggregate(const Rule& rule);
 
 inline constexpr std::int32_t kNoRule = -1;
 
+class SharedBinding;
+
 // What becomes of one field.
 struct Binding {
   bool used = false;  // false: nothing; the rest is meaningless
@@ -94,9 +96,6 @@ struct Binding {
   std::string unit;
   std::string help;
 };
-
-// Bytes that family, dimensions and groups of the binding take.
-std::size_t label_memory(const Binding& binding);
 
 // Movable. Const calls may be made from any thread.
 class Rules {
@@ -139,7 +138,7 @@ class Rules {
   // `histogram`: what became of the histogram which the label tells something of. Its rule says which
   // dimensions are kept where none of the label's own does.
   [[nodiscard]] Binding bind(std::string_view label, const Field& field, const FieldMetadata& known,
-                             const Binding* histogram = nullptr) const;
+                             const SharedBinding* histogram = nullptr) const;
 
   // Those of a histogram whose label `rule` decides (Binding::rule). Valid until rules are added.
   [[nodiscard]] const std::vector<Percentile>& percentiles(std::int32_t rule) const;

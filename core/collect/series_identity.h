@@ -1,14 +1,13 @@
 // What tells the series of one binding from those of all others, beside its worker slot.
 #pragma once
 
-#include <string>
-
-#include "collect/rules.h"
+#include "base/keyed_hash.h"
+#include "collect/shared_binding.h"
 
 namespace mmstats {
 
-// Appends it to a key. No two identities are written alike, whatever bytes names and values have, but by a
-// chance of 2^-64 that nobody can choose. What has no dimensions costs as much as its name.
-void append_identity(const Binding& binding, std::string& key);
+// Adds it to what is hashed: no two are written alike, whatever bytes names and values have. A hash stands
+// for the identity: two meet by a chance of 2^-64 that nobody can choose.
+void add_identity(const SharedBinding& binding, KeyedHasher& hasher);
 
 }  // namespace mmstats

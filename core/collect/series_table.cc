@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/keyed_hash.h"
 #include "collect/series_identity.h"
 
 namespace mmstats {
@@ -13,7 +14,7 @@ namespace {
 
 constexpr std::size_t kMaxNotices = 100;  // not fetched yet
 
-Aggregate aggregate_of(const Binding& binding) {
+Aggregate aggregate_of(const SharedBinding& binding) {
   return binding.aggregate == Aggregate::kNone ? binding.within_process : binding.aggregate;
 }
 
@@ -23,51 +24,37 @@ int rank(Aggregate by_kind) { return by_kind == Aggregate::kMax ? 2 : by_kind ==
 
 }  // namespace
 
-std::uint32_t SeriesTable::bind(const Binding& binding, std::int32_t slot, uid_t owner, bool make) {
-  const bool counter = binding.kind == Kind::kCounter;
-  std::string key;
-  key.reserve(binding.name.size() + binding.sink_type.size() + 16);
-  key.append(std::to_string(slot)).push_back(' ');
-  append_identity(binding, key);
-  if (const auto found = by_key_.find(key); found != by_key_.end()) {
-    reconcile(found->second, binding);
-    ++known_[found->second].bound;
-    return found->second;
+std::uint32_t SeriesTable::bind(const SharedBinding& binding, std::int32_t slot, uid_t owner, bool make) {
+  KeyedHasher hasher;
+  hasher.add(static_cast<std::uint64_t>(slot));
+  add_identity(binding, hasher);
+  const std::uint64_t key = hasher.finish();
+  if (const auto found = by_key_.find(key, KeyOf{known_}); found != HashIndex::kNone) {
+    reconcile(found, binding);
+    ++known_[found].bound;
+    return found;
   }
   if (!make) return kNoSeries;
-  constexpr std::size_t kEntry = sizeof(Series) + sizeof(Known) + sizeof(Aggregate) + sizeof(Accumulator) +
-                                 sizeof(double) + sizeof(std::string) + 56;  // the last: of a hash table
-  std::size_t size = kEntry + key.size() + binding.name.size() + binding.unit.size() + binding.help.size() +
-                     label_memory(binding);
-  Held one(number, owner);
-  Held own_bytes(own_memory, owner);
-  Held bytes(memory, owner);
-  while (!one.hold(1) || !own_bytes.hold(size) || !bytes.hold(size)) {
+  while (!hold(binding, owner)) {
     if (!make_room(owner)) return kNoSeries;
   }
   Series made;
-  made.name = binding.name;
-  made.family = binding.family;
-  made.dimensions = binding.dimensions;
-  made.asked = binding.asked;
-  made.groups = binding.groups;
-  made.rule = binding.rule;
-  made.unit = binding.unit;
-  made.help = binding.help;
+  made.binding = &binding;
   made.kind = binding.kind;
   made.slot = slot;
-  made.integral = counter;
-  Known known{.rule = binding.rule, .by_kind = binding.by_kind, .stripped = binding.stripped, .bound = 1};
-  known.one = std::move(one);
-  known.own_bytes = std::move(own_bytes);
-  known.bytes = std::move(bytes);
+  made.integral = binding.kind == Kind::kCounter;
+  const Known known{.rule = binding.rule,
+                    .by_kind = binding.by_kind,
+                    .stripped = binding.stripped,
+                    .bound = 1,
+                    .owner = owner,
+                    .key = key};
   auto index = static_cast<std::uint32_t>(series.size());
   if (free_.empty()) {
     series.push_back(std::move(made));
     aggregates.push_back(aggregate_of(binding));
     accumulators.emplace_back();
-    fractions.push_back(0);
-    known_.push_back(std::move(known));
+    known_.push_back(known);
   } else {
     index = free_.back();
     free_.pop_back();
@@ -75,17 +62,49 @@ std::uint32_t SeriesTable::bind(const Binding& binding, std::int32_t slot, uid_t
     ++generations;
     series[index] = std::move(made);
     aggregates[index] = aggregate_of(binding);
-    known_[index] = std::move(known);
+    known_[index] = known;
   }
-  known_[index].key = &by_key_.emplace(std::move(key), index).first->first;
+  by_key_.insert(key, index, KeyOf{known_});
   return index;
+}
+
+bool SeriesTable::hold_bytes(uid_t owner, std::size_t bytes) {
+  if (!own_memory.take(owner, bytes)) return false;
+  if (memory.take(owner, bytes)) return true;
+  own_memory.give(owner, bytes);
+  return false;
+}
+
+void SeriesTable::give_bytes(uid_t owner, std::size_t bytes) {
+  own_memory.give(owner, bytes);
+  memory.give(owner, bytes);
+}
+
+// What one series more takes, and its binding if it is the first that has it: the shape pays for that, too,
+// but either may be there without the other. False: he may not have it.
+bool SeriesTable::hold(const SharedBinding& binding, uid_t owner) {
+  const bool is_first = binding.series == 0;
+  if (!number.take(owner, 1)) return false;
+  if (!hold_bytes(owner, kEntry + (is_first ? binding.memory() : 0))) {
+    number.give(owner, 1);
+    return false;
+  }
+  if (is_first) binding.payer = owner;
+  ++binding.series;
+  return true;
+}
+
+void SeriesTable::give_back(const SharedBinding& binding, uid_t owner) {
+  number.give(owner, 1);
+  give_bytes(owner, kEntry);
+  if (--binding.series == 0) give_bytes(binding.payer, binding.memory());
 }
 
 void SeriesTable::unbind(std::uint32_t index) {
   Known& known = known_[index];
   if (--known.bound > 0 || !reuses) return;
   known.unbound = ++unbound_;
-  idle_[known.one.owner()].push_back({index, known.unbound, now_});
+  idle_[known.owner].push_back({index, known.unbound, now_});
   if (++idle_entries_ <= 2 * series.size() + 64) return;
   // Most of them are bound again.
   idle_entries_ = 0;
@@ -112,13 +131,13 @@ bool SeriesTable::drop_oldest(AllIdle& idle) {
     idle.pop_front();
     --idle_entries_;
     if (!is_idle(oldest)) continue;
-    Known& known = known_[oldest.index];
-    by_key_.erase(by_key_.find(*known.key));
-    known = {};
+    by_key_.erase(oldest.index, KeyOf{known_});
+    give_back(*series[oldest.index].binding, known_[oldest.index].owner);
+    known_[oldest.index] = {};
     Series gone;
     gone.generation = series[oldest.index].generation + 1;
     series[oldest.index] = std::move(gone);
-    fractions[oldest.index] = 0;
+    accumulators[oldest.index] = {};
     free_.push_back(oldest.index);
     ++reused;
     ++generations;
@@ -130,17 +149,17 @@ bool SeriesTable::drop_oldest(AllIdle& idle) {
 // Several labels, or one label of several types, may be one series. The earliest rule decides how their
 // values are put together, whichever file is seen first; where none does, the types do, and disagree at most
 // once.
-void SeriesTable::reconcile(std::uint32_t index, const Binding& binding) {
+void SeriesTable::reconcile(std::uint32_t index, const SharedBinding& binding) {
   Series& one = series[index];
   Known& said = known_[index];
   const auto tell = [&](bool& told, std::string text) {
     if (!std::exchange(told, true) && notices.size() < kMaxNotices) notices.push_back(std::move(text));
   };
-  if (one.rule == kNoRule && binding.rule == kNoRule && said.stripped != binding.stripped) {
+  if (one.rule() == kNoRule && binding.rule == kNoRule && said.stripped != binding.stripped) {
     tell(said.told_stripped,
          fmt::format("label \"{}\" is there with the prefix that is stripped and without it: both "
                      "count as one",
-                     printable(one.name)));
+                     printable(one.name())));
   }
   if (one.kind == Kind::kCounter) return;
   Aggregate& aggregate = aggregates[index];
@@ -161,13 +180,16 @@ void SeriesTable::reconcile(std::uint32_t index, const Binding& binding) {
          fmt::format(
              "label \"{}\" has different types in different files: its values are put together by {}; a "
              "Metric with an Aggregate says it otherwise",
-             printable(one.name), aggregate == Aggregate::kMax ? "the latest" : "their average"));
+             printable(one.name()), aggregate == Aggregate::kMax ? "the latest" : "their average"));
   }
 }
 
 void SeriesTable::begin(std::chrono::steady_clock::time_point now) {
   now_ = now;
-  std::fill(accumulators.begin(), accumulators.end(), Accumulator{});
+  if (std::exchange(is_clean_, false)) return;
+  for (std::size_t i = 0; i < series.size(); ++i) {
+    if (series[i].kind != Kind::kCounter) accumulators[i] = {};
+  }
 }
 
 std::size_t SeriesTable::finish() {
@@ -177,9 +199,9 @@ std::size_t SeriesTable::finish() {
     one.aggregate = aggregates[i];
     if (one.kind == Kind::kCounter) {
       one.present = true;
-      one.value = static_cast<double>(one.total) + fractions[i];
+      one.value = static_cast<double>(one.total) + accumulators[i].value;
     } else {
-      const Accumulator& from = accumulators[i];
+      const Accumulator from = std::exchange(accumulators[i], {});
       one.value = from.values > 0 ? result(from, aggregates[i]) : 0;
       // inf - inf is no number; and a sum that is infinite says nothing of all the others.
       one.present = from.values > 0 && !std::isnan(one.value) &&
@@ -187,6 +209,7 @@ std::size_t SeriesTable::finish() {
     }
     present += one.present ? 1 : 0;
   }
+  is_clean_ = true;
   return present;
 }
 

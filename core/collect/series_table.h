@@ -10,11 +10,10 @@
 #include <map>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
-#include "base/keyed_hash.h"
+#include "base/hash_index.h"
 #include "collect/accumulator.h"
 #include "collect/fold.h"
 #include "collect/shares.h"
@@ -36,18 +35,18 @@ struct SeriesTable {
                       // room
   Shares number;      // of series
   bool reuses;
-  std::uint64_t reused = 0;               // series that made room
-  std::uint64_t generations = 0;          // of all series together
-  std::vector<Series> series;             // by index; those that made room have no name
-  std::vector<Aggregate> aggregates;      // by series
-  std::vector<Accumulator> accumulators;  // by series: of this scan
-  std::vector<double> fractions;          // by series: what a counter got in fractions or scaled
-  std::vector<std::string> notices;       // for people, each once: series that bindings do not agree about
+  std::uint64_t reused = 0;           // series that made room
+  std::uint64_t generations = 0;      // of all series together
+  std::vector<Series> series;         // by index; those that made room have no name
+  std::vector<Aggregate> aggregates;  // by series
+  // By series: of this scan. Of a counter `value` is what it got in fractions or scaled, ever.
+  std::vector<Accumulator> accumulators;
+  std::vector<std::string> notices;  // for people, each once: series that bindings do not agree about
 
   // The series of a field in files of `owner` with worker slot `slot` (-1: all workers), which is bound once
   // more. kNoSeries: there is none, and none is made unless `make`, or one more would be too many for him.
   // Which binding comes first makes no difference to values: see reconcile().
-  std::uint32_t bind(const Binding& binding, std::int32_t slot, uid_t owner, bool make);
+  std::uint32_t bind(const SharedBinding& binding, std::int32_t slot, uid_t owner, bool make);
   void unbind(std::uint32_t index);
   // Whether bind() may do now what it refused.
   [[nodiscard]] bool may_have_room(uid_t owner) const;
@@ -57,9 +56,11 @@ struct SeriesTable {
     if (scale == 1.0) {
       series[index].total += added;
     } else {
-      fractions[index] += static_cast<double>(added) * scale;
+      count(index, static_cast<double>(added) * scale);
     }
   }
+  // One of fractions, or scaled.
+  void count(std::uint32_t index, double added) { accumulators[index].value += added; }
 
   void begin(std::chrono::steady_clock::time_point now);  // a scan
   std::size_t finish();  // computes every value; returns how many series have one
@@ -73,21 +74,35 @@ struct SeriesTable {
     bool told_aggregate = false;
     bool told_stripped = false;
     std::uint32_t bound = 0;    // how often
-    std::uint64_t unbound = 0;  // how many series were unbound before, when it was the last time
-    Held one{};                 // of `number`
-    Held own_bytes{};           // of `own_memory`
-    Held bytes{};               // of `memory`
-    const std::string* key = nullptr;
+    std::uint32_t unbound = 0;  // how many series were unbound before, modulo 2^32, when it was the last time
+    uid_t owner = 0;            // whose share it is of
+    std::uint64_t key = 0;      // hash of what tells it from all others
   };
+  struct KeyOf {
+    const std::vector<Known>& known;
+    std::uint64_t operator()(std::uint32_t index) const { return known[index].key; }
+  };
+
   // A series that was bound no more at that time; it may be again.
   struct Idle {
     std::uint32_t index = 0;
-    std::uint64_t unbound = 0;
+    std::uint32_t unbound = 0;  // no two of one series: there are too few entries for that
     std::chrono::steady_clock::time_point since;
   };
+
+ public:
+  // Bytes that a series takes beside its binding.
+  static constexpr std::size_t kEntry =
+      sizeof(Series) + sizeof(Known) + sizeof(Aggregate) + sizeof(Accumulator) + HashIndex::kMostBytes;
+
+ private:
   using AllIdle = std::deque<Idle>;  // the longest first
 
-  void reconcile(std::uint32_t index, const Binding& binding);
+  bool hold(const SharedBinding& binding, uid_t owner);
+  bool hold_bytes(uid_t owner, std::size_t bytes);
+  void give_bytes(uid_t owner, std::size_t bytes);
+  void give_back(const SharedBinding& binding, uid_t owner);
+  void reconcile(std::uint32_t index, const SharedBinding& binding);
   [[nodiscard]] bool is_idle(const Idle& idle) const {
     return known_[idle.index].bound == 0 && known_[idle.index].unbound == idle.unbound;
   }
@@ -98,12 +113,13 @@ struct SeriesTable {
   bool drop_oldest(AllIdle& idle);
 
   std::vector<Known> known_;  // by series
-  std::unordered_map<std::string, std::uint32_t, KeyedHash> by_key_;
+  HashIndex by_key_;
   std::vector<std::uint32_t> free_;  // indices of no series
   std::map<uid_t, AllIdle> idle_;    // by whose share they are of
   std::size_t idle_entries_ = 0;
-  std::uint64_t unbound_ = 0;  // series, ever
+  std::uint32_t unbound_ = 0;  // series, ever, modulo 2^32
   std::chrono::steady_clock::time_point now_{};
+  bool is_clean_ = true;  // accumulators: the last scan came to its end
 };
 
 }  // namespace mmstats

@@ -16,12 +16,7 @@ namespace {
 // As names and tags are made of series.
 Series series_of(const Distribution& distribution) {
   Series series;
-  series.name = distribution.name;
-  series.family = distribution.family;
-  series.dimensions = distribution.dimensions;
-  series.asked = distribution.asked;
-  series.groups = distribution.groups;
-  series.rule = distribution.rule;
+  series.binding = distribution.binding;
   series.slot = distribution.slot;
   return series;
 }
@@ -50,12 +45,12 @@ void RequestMapper::absorb(std::uint32_t index, const Series& series, AllDistrib
   const auto number = static_cast<std::size_t>(series.distribution);
   BucketSource& bucket = buckets_[number];
   if (!bucket.used) return;
-  const std::int32_t rule = distributions[number]->rule;
+  const std::int32_t rule = distributions[number]->rule();
   const bool is_sum = distributions[number]->sum == static_cast<std::int32_t>(index);
   const bool is_count = !is_sum && series.kind == Kind::kCounter;
   // Metrics that were written for count and sum alone name the timer.
   const bool is_for_both = (is_count || is_sum) && rule == kNoRule;
-  if (series.rule != rule && series.rule != kNoRule && !is_for_both) return;
+  if (series.rule() != rule && series.rule() != kNoRule && !is_for_both) return;
   if (is_count) bucket.count = index;
   if (is_sum) bucket.sum = index;
   source.use = Use::kNothing;
@@ -63,9 +58,9 @@ void RequestMapper::absorb(std::uint32_t index, const Series& series, AllDistrib
 
 void RequestMapper::find_target(BucketSource& bucket, const Distribution& distribution, AllSeries all) {
   Series named = series_of(distribution);
-  if (named.rule == kNoRule && bucket.count != kNone && all[bucket.count].rule != kNoRule)
+  if (named.rule() == kNoRule && bucket.count != kNone && all[bucket.count].rule() != kNoRule)
     named = all[bucket.count];
-  const std::string_view metric = distribution.family.empty() ? distribution.name : distribution.family;
+  const std::string_view metric = distribution.family().empty() ? distribution.name() : distribution.family();
   bucket.target = find_timer(find_request(named), timer_tags(mapping_, named, metric));
 }
 
@@ -84,7 +79,7 @@ void RequestMapper::gather(std::uint32_t index, AllDistributions distributions, 
     complain(fmt::format(
         "label \"{}\": its values are in more than {} buckets; the rarest ones share an entry, with "
         "their mean",
-        printable(distribution.name), kMostBucketEntries));
+        printable(distribution.name()), kMostBucketEntries));
   }
   for (std::size_t i = first; i < entries.size(); ++i) entries[i].value *= distribution.scale;
   gather_uncounted(bucket, counted, all);
@@ -94,7 +89,7 @@ void RequestMapper::gather(std::uint32_t index, AllDistributions distributions, 
       complain(
           fmt::format("label \"{}\": {} cannot be sent, as Pinba takes numbers from 0 to 3.4e38; such values "
                       "are left out",
-                      printable(distribution.name), entry.value));
+                      printable(distribution.name()), entry.value));
     }
     return true;
   });

@@ -34,12 +34,12 @@ std::string key_of(std::string_view label, std::int32_t worker) {
   return fmt::format("{}\x1f{}", worker, label);
 }
 
-bool is_plain(const Series& series) { return series.dimensions.empty() && series.asked.empty(); }
+bool is_plain(const Series& series) { return series.dimensions().empty() && series.asked().empty(); }
 
 // Of `series`, if it had the label: of several with one name it is that with the same dimensions.
 std::string key_among_equals(std::string_view label, const Series& series) {
   std::string key = key_of(label, series.slot);
-  for (const auto* dimensions : {&series.dimensions, &series.asked}) {
+  for (const auto* dimensions : {&series.dimensions(), &series.asked()}) {
     key += '\x1e';
     for (const auto& [name, value] : *dimensions)
       fmt::format_to(std::back_inserter(key), "{}:{}={}:{}", name.size(), name, value.size(), value);
@@ -115,10 +115,10 @@ void RequestMapper::bind(std::uint32_t index, const Series& series) {
   const MetricConfig* metric = metric_of(mapping_, series);
   const bool counter = series.kind == Kind::kCounter;
   if (counter && is_plain(series)) {
-    counters_.insert_or_assign(key_of(series.name, series.slot), index);
+    counters_.insert_or_assign(key_of(series.name(), series.slot), index);
   } else if (counter) {
-    counters_.emplace(key_of(series.name, series.slot), index);
-    counters_.emplace(key_among_equals(series.name, series), index);
+    counters_.emplace(key_of(series.name(), series.slot), index);
+    counters_.emplace(key_among_equals(series.name(), series), index);
   }
   if (metric != nullptr && metric->as == As::kRequestField) {
     source.use = Use::kField;
@@ -141,7 +141,7 @@ void RequestMapper::find_partner(std::uint32_t index, AllSeries all) {
     complain(
         fmt::format(R"(label "{}" does not have a dimension that hits = "{}" asks for: it counts as one hit )"
                     "an interval",
-                    printable(series.name), printable(metric->hits)));
+                    printable(series.name()), printable(metric->hits)));
   } else if (const std::string& label = *hits; !label.empty()) {
     auto key = key_of(label, series.slot);
     if (const auto partner = counters_.find(key); partner != counters_.end()) {
@@ -151,28 +151,29 @@ void RequestMapper::find_partner(std::uint32_t index, AllSeries all) {
       complain(
           fmt::format("there is no counter \"{}\" with the hits of \"{}\", which counts as one hit an "
                       "interval until there is",
-                      printable(label), printable(series.name)));
+                      printable(label), printable(series.name())));
     }
   }
   if (series.kind != Kind::kCounter) return;
-  const auto key = key_of(series.name, series.slot);
+  const auto key = key_of(series.name(), series.slot);
   const auto [begin, end] = waiting_.equal_range(key);
   for (auto one = begin; one != end; ++one) pair_up(one->second, index);
   waiting_.erase(begin, end);
 
   const std::string_view suffix = series.integral ? kCountSuffix : kSumSuffix;
-  if (!series.name.ends_with(suffix)) return;
-  const auto stem = std::string_view(series.name).substr(0, series.name.size() - suffix.size());
+  if (!series.name().ends_with(suffix)) return;
+  const auto stem = std::string_view(series.name()).substr(0, series.name().size() - suffix.size());
   const auto other_suffix = series.integral ? kSumSuffix : kCountSuffix;
   const auto other_label = fmt::format("{}{}", stem, other_suffix);
   const auto other = counters_.find(is_plain(series) ? key_of(other_label, series.slot)
                                                      : key_among_equals(other_label, series));
   if (other == counters_.end() || all[other->second].integral == series.integral) return;
-  if (all[other->second].dimensions != series.dimensions || all[other->second].asked != series.asked) return;
+  if (all[other->second].dimensions() != series.dimensions() || all[other->second].asked() != series.asked())
+    return;
   const std::uint32_t sum = series.integral ? other->second : index;
   const std::uint32_t count = series.integral ? index : other->second;
   if (sources_[sum].use != Use::kEvents || sources_[count].use != Use::kEvents ||
-      all[sum].rule != all[count].rule) {
+      all[sum].rule() != all[count].rule()) {
     return;
   }
   pair_up(sum, count);
@@ -191,13 +192,13 @@ void RequestMapper::pair_up(std::uint32_t seconds, std::uint32_t hits) {
 // Finds the timer, or the request, for what series `index` sends; the label is that of `named`.
 void RequestMapper::find_target(std::uint32_t index, const Series& named) {
   Source& source = sources_[index];
-  if (source.use == Use::kNothing || (source.owns_partner && named.name.ends_with(kSumSuffix))) return;
+  if (source.use == Use::kNothing || (source.owns_partner && named.name().ends_with(kSumSuffix))) return;
   const std::uint32_t request = find_request(named);
   if (source.use == Use::kField) {
     source.target = request;
     return;
   }
-  std::string_view metric = named.family.empty() ? named.name : named.family;
+  std::string_view metric = named.family().empty() ? named.name() : named.family();
   if (source.owns_partner && metric.ends_with(kCountSuffix)) metric.remove_suffix(kCountSuffix.size());
   source.target = find_timer(request, timer_tags(mapping_, named, metric));
 }
@@ -296,9 +297,9 @@ bool RequestMapper::is_in_millions(const Source& source, Sent& sent, const Serie
   if (source.always_hits) return false;
   if (sent.in_millions) return true;
   if (series.total == sent.total) return false;
-  if (!is_of_bytes(series.unit) && series.total - sent.total <= kMostUsualHits) return false;
+  if (!is_of_bytes(series.unit()) && series.total - sent.total <= kMostUsualHits) return false;
   sent.in_millions = true;
-  if (new_in_millions_++ == 0) first_in_millions_ = series.name;
+  if (new_in_millions_++ == 0) first_in_millions_ = series.name();
   return true;
 }
 
@@ -372,7 +373,7 @@ bool RequestMapper::is_sendable(Source& source, const Series& series, double val
   if (!std::exchange(source.complained, true)) {
     complain(fmt::format(
         "label \"{}\": {} cannot be sent, as Pinba takes numbers from 0 to 3.4e38; such values are left out",
-        printable(series.name), value));
+        printable(series.name()), value));
   }
   return false;
 }

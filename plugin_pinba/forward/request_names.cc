@@ -59,14 +59,14 @@ std::string tag_name(std::string_view dimension, const std::vector<Dimension>& d
 std::size_t most_of_value(const Mapping& mapping, const Series& series) {
   constexpr std::size_t kLeast = 24;
   std::size_t room = mapping.tags_room;
-  for (const auto& [name, value] : series.dimensions) room -= std::min(room, name.size());
-  const std::size_t share = room / std::max<std::size_t>(series.dimensions.size(), 1);
+  for (const auto& [name, value] : series.dimensions()) room -= std::min(room, name.size());
+  const std::size_t share = room / std::max<std::size_t>(series.dimensions().size(), 1);
   return std::min(std::max(share, kLeast), mapping.limits.tag);
 }
 
 std::vector<Dimension> known_dimensions(const Series& series) {
-  std::vector<Dimension> all = series.dimensions;
-  all.insert(all.end(), series.asked.begin(), series.asked.end());
+  std::vector<Dimension> all = series.dimensions();
+  all.insert(all.end(), series.asked().begin(), series.asked().end());
   return all;
 }
 
@@ -94,15 +94,15 @@ TextLimits text_limits(ServerKind server) {
 }
 
 const MetricConfig* metric_of(const Mapping& mapping, const Series& series) {
-  return series.rule == kNoRule ? nullptr : &mapping.metrics.at(static_cast<std::size_t>(series.rule));
+  return series.rule() == kNoRule ? nullptr : &mapping.metrics.at(static_cast<std::size_t>(series.rule()));
 }
 
 std::optional<std::string> metric_text(const std::string& text, const Series& series) {
-  return put_values(text, series.name, series.groups, known_dimensions(series));
+  return put_values(text, series.name(), series.groups(), known_dimensions(series));
 }
 
 std::optional<std::string> metric_label(const std::string& text, const Series& series) {
-  return put_label(text, series.name, series.groups, known_dimensions(series));
+  return put_label(text, series.name(), series.groups(), known_dimensions(series));
 }
 
 RequestNames request_names(const Mapping& mapping, const Series& series, std::string& problem) {
@@ -129,7 +129,7 @@ RequestNames request_names(const Mapping& mapping, const Series& series, std::st
     names.status = status_number(status);
     if (!names.status) {
       problem = fmt::format(R"(label "{}": status "{}" is no number from 0 to {}; it is left out)",
-                            printable(series.name), printable(status), pinba::wire::kMaxStatus);
+                            printable(series.name()), printable(status), pinba::wire::kMaxStatus);
     }
   }
   for (const auto& [name, value] : mapping.request.request_tags) set_tag(names.tags, name, value, limits.tag);
@@ -147,8 +147,8 @@ TagTexts timer_tags(const Mapping& mapping, const Series& series, std::string_vi
   if (series.slot >= 0) set_tag(tags, kWorkerTag, fmt::to_string(series.slot), limit);
   for (const auto& [name, value] : mapping.tags) set_tag(tags, name, value, limit);
   const std::size_t most = most_of_value(mapping, series);
-  for (const auto& [name, value] : series.dimensions) {
-    put_tag(tags, distinct_text(tag_name(name, series.dimensions), limit), dimension_text(value, most));
+  for (const auto& [name, value] : series.dimensions()) {
+    put_tag(tags, distinct_text(tag_name(name, series.dimensions()), limit), dimension_text(value, most));
   }
   if (const MetricConfig* config = metric_of(mapping, series)) {
     for (const auto& [name, value] : config->tags) {

@@ -28,18 +28,18 @@ Member::Member(const Folded& now, Place place) {
 bool Member::is_there() const { return series != nullptr ? series->present : distribution->shown; }
 
 const std::string& Member::label() const {
-  const auto& family = series != nullptr ? series->family : distribution->family;
+  const auto& family = series != nullptr ? series->family() : distribution->family();
   if (!family.empty()) return family;
-  return series != nullptr ? series->name : distribution->name;
+  return series != nullptr ? series->name() : distribution->name();
 }
 
 const std::vector<Dimension>& Member::dimensions() const {
-  return series != nullptr ? series->dimensions : distribution->dimensions;
+  return series != nullptr ? series->dimensions() : distribution->dimensions();
 }
 
-const std::string& Member::unit() const { return series != nullptr ? series->unit : distribution->unit; }
+const std::string& Member::unit() const { return series != nullptr ? series->unit() : distribution->unit(); }
 
-const std::string& Member::help() const { return series != nullptr ? series->help : distribution->help; }
+const std::string& Member::help() const { return series != nullptr ? series->help() : distribution->help(); }
 
 std::string_view Member::kind() const {
   return series != nullptr ? mmstats::to_string(series->kind) : kHistogramWord;

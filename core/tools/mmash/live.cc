@@ -46,16 +46,16 @@ std::string value_json(const Series& series) {
 // `one`: a series or a distribution.
 std::string series_json(std::size_t id, const auto& one, std::string_view kind) {
   auto json = fmt::format(R"({{"id": {}, "label": {}, "kind": "{}", "unit": {}, "help": {})", id,
-                          json_string(one.name), kind, json_string(one.unit), json_string(one.help));
+                          json_string(one.name()), kind, json_string(one.unit()), json_string(one.help()));
   if constexpr (requires { one.aggregate; }) {
     if (one.kind != mmstats::Kind::kCounter) {
       json += fmt::format(R"(, "aggregate": "{}")", mmstats::to_string(one.aggregate));
     }
   }
-  if (one.dimensions.empty()) return json += '}';
-  json += fmt::format(R"(, "family": {}, "dimensions": {{)", json_string(one.family));
-  for (const auto& [name, value] : one.dimensions) {
-    json += fmt::format("{}{}: {}", &name == &one.dimensions.front().name ? "" : ", ", json_string(name),
+  if (one.dimensions().empty()) return json += '}';
+  json += fmt::format(R"(, "family": {}, "dimensions": {{)", json_string(one.family()));
+  for (const auto& [name, value] : one.dimensions()) {
+    json += fmt::format("{}{}: {}", &name == &one.dimensions().front().name ? "" : ", ", json_string(name),
                         json_string(value));
   }
   return json += "}}";

@@ -27,7 +27,7 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_plain(char c) { return is_letter(c) || is_digit(c) || c == '_'; }
 
 // Its label, or that of the family.
-std::string_view label_of(const auto& one) { return one.family.empty() ? one.name : one.family; }
+std::string_view label_of(const auto& one) { return one.family().empty() ? one.name() : one.family(); }
 
 // Whether they can be labels.
 bool are_good(const std::vector<Dimension>& dimensions) {
@@ -70,14 +70,14 @@ bool is_named_before(const auto& a, const auto& b) {
   const auto key = [](const auto& one) {
     auto kind = Kind::kGauge;
     if constexpr (requires { one.kind; }) kind = one.kind;
-    return std::tuple(label_of(one), !one.family.empty(), kind, std::string_view(one.unit));
+    return std::tuple(label_of(one), !one.family().empty(), kind, std::string_view(one.unit()));
   };
   const auto first = key(a);
   const auto second = key(b);
   if (first != second) return first < second;
-  if (are_before(a.dimensions, b.dimensions)) return true;
-  return !are_before(b.dimensions, a.dimensions) &&
-         std::tie(a.name, a.dimensions) < std::tie(b.name, b.dimensions);
+  if (are_before(a.dimensions(), b.dimensions())) return true;
+  return !are_before(b.dimensions(), a.dimensions()) &&
+         std::tie(a.name(), a.dimensions()) < std::tie(b.name(), b.dimensions());
 }
 
 }  // namespace
@@ -149,31 +149,31 @@ MetricName MetricNames::choose(std::string_view label, std::string_view unit_wor
 template <class One>
 std::uint32_t MetricNames::family_of(const One& one, Endings endings, std::size_t index) {
   const auto add = [&](std::string_view label, bool labelled) {
-    families_.push_back({.name = choose(label, one.unit, endings, index),
+    families_.push_back({.name = choose(label, one.unit(), endings, index),
                          .labelled = labelled,
                          .histogram = endings.size() == kOfHistogram.size()});
     return static_cast<std::uint32_t>(families_.size() - 1);
   };
-  if (one.family.empty() || !are_good(one.dimensions)) return add(one.name, false);
+  if (one.family().empty() || !are_good(one.dimensions())) return add(one.name(), false);
   mmstats::KeyedHasher hasher;
   hasher.add(endings.size());
   const auto add_text = [&](std::string_view text) {
     hasher.add(text.size());
     hasher.add(text);
   };
-  const std::string shared = shared_label(one.family);
+  const std::string shared = shared_label(one.family());
   add_text(shared);
-  add_text(one.unit);
-  if (shared == one.family) {
-    for (const auto& dimension : one.dimensions) add_text(dimension.name);
+  add_text(one.unit());
+  if (shared == one.family()) {
+    for (const auto& dimension : one.dimensions()) add_text(dimension.name);
   }
   const auto [known, is_new] = labelled_.try_emplace(hasher.finish(), kNone);
   if (is_new) known->second = add(shared, true);
   mmstats::KeyedHasher sample;
   sample.add(families_[known->second].name.family);
   sample.add("{");
-  sample.add(sample_labels(one.dimensions));
-  return taken_.insert(sample.finish()).second ? known->second : add(one.name, false);
+  sample.add(sample_labels(one.dimensions()));
+  return taken_.insert(sample.finish()).second ? known->second : add(one.name(), false);
 }
 
 void MetricNames::put(std::uint32_t series, std::uint32_t family) {

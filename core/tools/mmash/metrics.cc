@@ -65,7 +65,7 @@ void write_head(MetricsFormat format, const MetricName& name, std::string_view e
 
 // What a series or a distribution says of itself: its help, or its label.
 std::string help_of(const auto& one, bool labelled) {
-  return one.help.empty() ? fmt::format("The label {}", labelled ? one.family : one.name) : one.help;
+  return one.help().empty() ? fmt::format("The label {}", labelled ? one.family() : one.name()) : one.help();
 }
 
 std::string in_braces(const std::string& labels) { return labels.empty() ? labels : "{" + labels + "}"; }
@@ -172,7 +172,7 @@ void MetricsText::write_sample(const MetricNames::Family& family, const Series& 
                help_of(series, family.labelled), into);
   }
   fmt::format_to(std::back_inserter(into), "{}{}{} {}\n", family.name.family, ending(series.kind),
-                 family.labelled ? in_braces(labels_text(series.dimensions)) : "", *value);
+                 family.labelled ? in_braces(labels_text(series.dimensions())) : "", *value);
 }
 
 void MetricsText::write_histogram(const MetricNames::Family& family, std::uint32_t index,
@@ -185,7 +185,7 @@ void MetricsText::write_histogram(const MetricNames::Family& family, std::uint32
     write_head(format_, family.name, "", "histogram", help_of(*one, family.labelled), into);
   }
   const auto& total = one->total;
-  const auto labels = family.labelled ? labels_text(one->dimensions) : "";
+  const auto labels = family.labelled ? labels_text(one->dimensions()) : "";
   const auto bucket_name = fmt::format("{}_bucket{{{}{}le=\"", name, labels, labels.empty() ? "" : ",");
   const auto bucket = [&](std::string_view bound, std::uint64_t below) {
     fmt::format_to(std::back_inserter(into), "{}{}\"}} {}\n", bucket_name, bound, below);

@@ -40,10 +40,10 @@ const Sample* current(std::span<const std::uint32_t> series, const Samples& samp
 std::string_view title(const auto& column) { return std::string_view(column.label).substr(column.prefix); }
 
 std::string about_json(const Series& series) {
-  if (series.family.empty()) return {};
+  if (series.family().empty()) return {};
   auto dimensions = mmstats::Json::object();
-  for (const auto& [name, value] : series.dimensions) dimensions[name] = value;
-  return fmt::format(R"(, "family": {}, "dimensions": {})", mmstats::json_text(series.family),
+  for (const auto& [name, value] : series.dimensions()) dimensions[name] = value;
+  return fmt::format(R"(, "family": {}, "dimensions": {})", mmstats::json_text(series.family()),
                      mmstats::json_text(dimensions));
 }
 
@@ -52,7 +52,7 @@ void add(auto& column, std::span<const Series> series, std::uint32_t index) {
   auto& all = column.series;
   all.insert(series[index].kind == mmstats::Kind::kCounter ? all.begin() : all.end(), index);
   if (column.about.empty()) column.about = about_json(series[index]);
-  if (column.unit.empty()) column.unit = series[index].unit;
+  if (column.unit.empty()) column.unit = series[index].unit();
   column.counter = column.counter || series[index].kind == mmstats::Kind::kCounter;
 }
 
@@ -172,26 +172,26 @@ bool Columns::take(Form& form, std::span<const Series> series, std::uint32_t ind
     return std::ranges::lower_bound(form.columns, name, {}, &Column::label);
   };
   const auto& one = series[index];
-  std::string name = one.name;
+  std::string name = one.name();
   auto column = place_of(name);
   if (column != form.columns.end() && column->label == name && !column->is_of(series, index)) {
     // Of two with one name, that of a family is named in full.
-    if (one.dimensions.empty()) {
+    if (one.dimensions().empty()) {
       Column other = std::move(*column);
       form.columns.erase(column);
       const auto& first = series[other.series.front()];
-      other.label = mmstats::full_name(first.family, first.dimensions);
-      other.prefix = std::min(prefix, first.family.size());
+      other.label = mmstats::full_name(first.family(), first.dimensions());
+      other.prefix = std::min(prefix, first.family().size());
       form.columns.insert(place_of(other.label), std::move(other));
     } else {
-      name = mmstats::full_name(one.family, one.dimensions);
+      name = mmstats::full_name(one.family(), one.dimensions());
     }
     column = place_of(name);
   }
   const bool is_new = column == form.columns.end() || column->label != name;
   if (is_new)
-    column = form.columns.insert(column,
-                                 {name, name == one.name ? prefix : std::min(prefix, one.family.size()), {}});
+    column = form.columns.insert(
+        column, {name, name == one.name() ? prefix : std::min(prefix, one.family().size()), {}});
   add(*column, series, index);
   return is_new;
 }
@@ -206,7 +206,7 @@ bool Columns::take_by_label(const std::string& label, std::span<const Series> se
     const Form* const before = &field.shown();
     Form& form = dotted ? *field.dotted : field.plain;
     Column& first = form.columns.front();
-    if (first.label == series[index].name && first.is_of(series, index)) {
+    if (first.label == series[index].name() && first.is_of(series, index)) {
       add(first, series, index);
     } else {
       changed = take(form, series, index) || changed;
@@ -220,9 +220,9 @@ bool Columns::update(std::span<const Series> series) {
   bool changed = false;
   for (; seen_ < series.size(); ++seen_) {
     const auto index = static_cast<std::uint32_t>(seen_);
-    const std::string& name = series[seen_].name;
+    const std::string& name = series[seen_].name();
     changed = take_by_label(name, series, index) || changed;
-    const std::string& family = series[seen_].family;
+    const std::string& family = series[seen_].family();
     if (!family.empty() && family != name) changed = take_by_label(family, series, index) || changed;
     for (Field& field : fields_) {
       if (!field.plain.pattern) continue;

@@ -65,8 +65,9 @@ std::vector<Span> distribution_spans(const mmstats::Distribution& distribution, 
     if (mark.room_for > marks) continue;
     const double value = interval.percentile(mark.percent) * distribution.scale;
     spans.push_back({Style::kDim, fmt::format(" {} ", mark.name)});
-    spans.push_back({Style::kNumber,
-                     left_aligned(amount_text(value, distribution.unit, kMarkNumber, unicode), kMarkNumber)});
+    spans.push_back(
+        {Style::kNumber,
+         left_aligned(amount_text(value, distribution.unit(), kMarkNumber, unicode), kMarkNumber)});
     width -= std::min(width, kMarkWidth);
   }
   const std::size_t room = width > 0 ? width - 1 : 0;
@@ -81,8 +82,8 @@ std::string distribution_text(const mmstats::Distribution& distribution, bool un
   constexpr std::array<Mark, 6> kAll{
       {{"min", 0, 0}, {"p50", 50, 0}, {"p90", 90, 0}, {"p99", 99, 0}, {"p999", 99.9, 0}, {"max", 100, 0}}};
   const auto number = [&](double value) {
-    return amount_text(value * distribution.scale, distribution.unit, std::numeric_limits<std::size_t>::max(),
-                       unicode);
+    return amount_text(value * distribution.scale, distribution.unit(),
+                       std::numeric_limits<std::size_t>::max(), unicode);
   };
   std::string text = "mean " + number(interval.mean());
   for (const Mark& mark : kAll)

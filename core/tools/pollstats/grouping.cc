@@ -65,7 +65,8 @@ mmstats::Expected<void> add_rules(const Grouping& grouping, mmstats::Rules& rule
 }
 
 bool are_one_combination(const mmstats::Series& one, const mmstats::Series& other) {
-  return one.dimensions == other.dimensions && (one.dimensions.empty() || one.family == other.family);
+  return one.dimensions() == other.dimensions() &&
+         (one.dimensions().empty() || one.family() == other.family());
 }
 
 std::string text_of(const By& by) { return fmt::format("{}", fmt::join(by, ",")); }

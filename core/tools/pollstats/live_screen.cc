@@ -156,24 +156,24 @@ LiveView::Line LiveView::title(std::size_t width) const {
 std::string LiveView::whole_label(std::uint32_t index) const {
   if (const auto number = labels_[index].distribution; number != kNoDistribution) {
     const mmstats::Distribution& distribution = *distributions_[number];
-    if (!distribution.family.empty()) return full_text(distribution.family, distribution.dimensions);
+    if (!distribution.family().empty()) return full_text(distribution.family(), distribution.dimensions());
   }
   const mmstats::Series& series = series_[index];
-  return series.family.empty() ? labels_[index].text : full_text(series.family, series.dimensions);
+  return series.family().empty() ? labels_[index].text : full_text(series.family(), series.dimensions());
 }
 
 // What the row of a series has no room for.
 LiveView::Line LiveView::detail(std::size_t width, std::uint32_t index) const {
   std::string about = std::string(to_string(series_[index].kind));
-  std::string_view unit = series_[index].unit;
-  std::string_view help = series_[index].help;
+  std::string_view unit = series_[index].unit();
+  std::string_view help = series_[index].help();
   const std::string whole = whole_label(index);
   if (const auto number = labels_[index].distribution; number != kNoDistribution) {
     const mmstats::Distribution& distribution = *distributions_[number];
     const std::string numbers = distribution_text(distribution, unicode_);
     about = numbers + (numbers.empty() ? "histogram" : "; histogram");
-    unit = distribution.unit;
-    help = distribution.help;
+    unit = distribution.unit();
+    help = distribution.help();
   }
   if (!unit.empty()) about += ", " + shown(unit, unicode_);
   if (!help.empty()) about += ": " + shown(help, unicode_);
@@ -230,7 +230,7 @@ LiveView::Line LiveView::heading(const Shape& shape) {
 }
 
 std::string_view LiveView::unit_of(std::uint32_t index) const {
-  return labels_[index].distribution == kNoDistribution ? std::string_view(series_[index].unit)
+  return labels_[index].distribution == kNoDistribution ? std::string_view(series_[index].unit())
                                                         : std::string_view();
 }
 

@@ -73,11 +73,11 @@ void LiveView::add_labels() {
   if (labels_.size() == series_.size() && known_distributions_ == distributions_.size()) return;
   for (std::size_t i = labels_.size(); i < series_.size(); ++i) {
     Label label;
-    label.text = label_text(series_[i].name, series_[i].family);
+    label.text = label_text(series_[i].name(), series_[i].family());
     label.cells = cells(label.text);
     label.row = static_cast<std::uint32_t>(i);
     labels_.push_back(std::move(label));
-    for (const auto& dimension : series_[i].dimensions) {
+    for (const auto& dimension : series_[i].dimensions()) {
       if (dimensions_.size() < kMostDimensions) dimensions_.insert(dimension.name);
     }
   }
@@ -123,10 +123,10 @@ void LiveView::find_distributions() {
     auto* const row = row_of(one);
     if (row == nullptr || one.kind != mmstats::Kind::kCounter) continue;
     const auto number = static_cast<std::uint32_t>(one.distribution);
-    const std::string_view name = distributions_[number]->name;
+    const std::string_view name = distributions_[number]->name();
     if (distributions_[number]->sum == static_cast<std::int32_t>(i)) continue;
     Label& label = labels_[i];
-    label.text = label_text(name, distributions_[number]->family);
+    label.text = label_text(name, distributions_[number]->family());
     label.cells = cells(label.text);
     label.distribution = number;
     *row = i;
@@ -145,7 +145,7 @@ void LiveView::name_in_full() {
   const auto set = [&](std::uint32_t index) {
     Label& label = labels_[index];
     const auto set_text = [&](const auto& one) {
-      if (!one.dimensions.empty()) label.text = full_text(one.family, one.dimensions);
+      if (!one.dimensions().empty()) label.text = full_text(one.family(), one.dimensions());
     };
     if (label.distribution == kNoDistribution) {
       set_text(series_[index]);
@@ -156,7 +156,7 @@ void LiveView::name_in_full() {
   };
   std::unordered_map<std::string_view, std::uint32_t, mmstats::KeyedHash> first;
   for (std::uint32_t i = 0; i < series_.size(); ++i) {
-    const auto [known, is_new] = first.try_emplace(series_[i].name, i);
+    const auto [known, is_new] = first.try_emplace(series_[i].name(), i);
     if (is_new || are_one_combination(series_[known->second], series_[i])) continue;
     set(known->second);
     set(i);

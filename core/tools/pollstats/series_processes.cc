@@ -106,7 +106,7 @@ const std::vector<ProcessRow>& SeriesProcesses::take(const mmstats::Watch& watch
     auto distribution = std::make_shared<mmstats::Distribution>();
     const auto& all = *watch.distributions()[*choice_.distribution];
     distribution->scale = all.scale;
-    distribution->unit = all.unit;
+    distribution->binding = all.binding;
     counts_.resize(series_.size());
     if (!first) distribution->interval = added_since(counts_[place], counts);
     counts_[place] = std::move(counts);

@@ -57,7 +57,7 @@ MadeFile& add(MadeFile& made, const Times& times) {
 
 const Distribution* distribution(const Fold& fold, std::string_view name) {
   for (const auto& one : fold.distributions()) {
-    if (one && one->name == name) return one.get();
+    if (one && one->name() == name) return one.get();
   }
   return nullptr;
 }
@@ -84,13 +84,13 @@ TEST_CASE("series carry the family and dimensions of their fields") {
   world.scan();
   const Series* sent = world.find("sent.GET.4%2E04");
   REQUIRE(sent != nullptr);
-  CHECK(sent->family == "sent");
-  CHECK(sent->dimensions == Dimensions{{"method", "GET"}, {"status", "4.04"}});
-  CHECK(sent->unit == "responses");
-  CHECK(sent->help == "Responses sent");
+  CHECK(sent->family() == "sent");
+  CHECK(sent->dimensions() == Dimensions{{"method", "GET"}, {"status", "4.04"}});
+  CHECK(sent->unit() == "responses");
+  CHECK(sent->help() == "Responses sent");
   CHECK(sent->kind == Kind::kCounter);
-  CHECK(world.find("hits")->family.empty());
-  CHECK(world.find("hits")->dimensions.empty());
+  CHECK(world.find("hits")->family().empty());
+  CHECK(world.find("hits")->dimensions().empty());
 }
 
 TEST_CASE("over dimensions that are dropped, values are put together as over files") {
@@ -110,9 +110,9 @@ TEST_CASE("over dimensions that are dropped, values are put together as over fil
   CHECK(world.total("sent.PUT") == 14);
   CHECK(world.gauge("busy") == 10);
   CHECK(world.gauge("load") == 1.5);
-  CHECK(world.find("sent.GET")->dimensions == Dimensions{{"method", "GET"}});
-  CHECK(world.find("busy")->family.empty());  // as one of that label that never had dimensions
-  CHECK(world.find("busy")->dimensions.empty());
+  CHECK(world.find("sent.GET")->dimensions() == Dimensions{{"method", "GET"}});
+  CHECK(world.find("busy")->family().empty());  // as one of that label that never had dimensions
+  CHECK(world.find("busy")->dimensions().empty());
   CHECK(world.fold.take_notices().empty());
 }
 
@@ -125,13 +125,13 @@ TEST_CASE("what a rule gives one name is one series, of no family") {
   World world(std::move(rules));
   world.put(0, file().buffered("hits", "Q", std::uint64_t{1}));
   world.scan();
-  CHECK(world.find("all")->family.empty());
+  CHECK(world.find("all")->family().empty());
   world.put(1, file(11).buffered("sent.GET.200", kThere, std::uint64_t{3}));
   world.put(2, file(12).buffered("sent.PUT.200", kThere, std::uint64_t{3}));
   world.scan();
   CHECK(world.total("all") == 7);
-  CHECK(world.find("all")->family.empty());
-  CHECK(world.find("all")->dimensions.empty());
+  CHECK(world.find("all")->family().empty());
+  CHECK(world.find("all")->dimensions().empty());
 }
 
 TEST_CASE("a counter that its writer removes and brings back neither falls nor counts twice") {
@@ -198,13 +198,13 @@ TEST_CASE("a combination of a family of histograms is a histogram") {
   world.scan();
   const Distribution* one = distribution(world.fold, "time.GET");
   REQUIRE(one != nullptr);
-  CHECK(one->family == "time");
-  CHECK(one->dimensions == Dimensions{{"method", "GET"}});
-  CHECK(one->unit == "seconds");
-  CHECK(one->help == "Times");
+  CHECK(one->family() == "time");
+  CHECK(one->dimensions() == Dimensions{{"method", "GET"}});
+  CHECK(one->unit() == "seconds");
+  CHECK(one->help() == "Times");
   CHECK(one->interval.count() == 10);
   REQUIRE(one->sum >= 0);
-  CHECK(world.fold.series()[static_cast<std::size_t>(one->sum)].name == "time.GET.sum");
+  CHECK(world.fold.series()[static_cast<std::size_t>(one->sum)].name() == "time.GET.sum");
   struct Row {
     const char* ending;
     const char* unit;
@@ -214,9 +214,9 @@ TEST_CASE("a combination of a family of histograms is a histogram") {
     CAPTURE(row.ending);
     const Series* series = world.find("time.GET" + std::string(row.ending));
     REQUIRE(series != nullptr);
-    CHECK(series->family == "time" + std::string(row.ending));
-    CHECK(series->dimensions == Dimensions{{"method", "GET"}});
-    CHECK(series->unit == row.unit);
+    CHECK(series->family() == "time" + std::string(row.ending));
+    CHECK(series->dimensions() == Dimensions{{"method", "GET"}});
+    CHECK(series->unit() == row.unit);
     CHECK(series->distribution == 0);
   }
   CHECK(world.total("time.GET.count") == 10);
@@ -235,8 +235,8 @@ TEST_CASE("distributions are added up over dimensions that are dropped") {
   put(60, 40);
   const Distribution* one = distribution(world.fold, "time");
   REQUIRE(one != nullptr);
-  CHECK(one->family.empty());
-  CHECK(one->dimensions.empty());
+  CHECK(one->family().empty());
+  CHECK(one->dimensions().empty());
   CHECK(one->interval.count() == 100);
   CHECK(world.total("time.count") == 100);
   CHECK(*world.gauge("time.p50") < 2);
@@ -267,7 +267,7 @@ TEST_CASE("a histogram that is removed keeps its totals and goes on from there")
   with({.method = "GET", .ones = 6, .thousands = 1, .type = kRemoved});
   CHECK(world.total("time.GET.count") == 6);
   CHECK(sum() == 1029);
-  CHECK(world.find("time.GET.min")->family == "time.min");
+  CHECK(world.find("time.GET.min")->family() == "time.min");
   with({.method = "GET", .ones = 6, .thousands = 2});
   CHECK(world.total("time.GET.count") == 8);
   CHECK(sum() == 2054);

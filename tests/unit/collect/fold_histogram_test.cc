@@ -92,7 +92,7 @@ struct HistogramWorld : World {
 
 const Distribution* distribution(const Fold& fold, std::string_view name, int slot = -1) {
   for (const auto& one : fold.distributions()) {
-    if (one && one->name == name && one->slot == slot) return one.get();
+    if (one && one->name() == name && one->slot == slot) return one.get();
   }
   return nullptr;
 }
@@ -152,7 +152,7 @@ TEST_CASE("percentiles of an interval are those of all workers together") {
   CHECK(world.total("web.latency.count") == 100);
   CHECK(distribution(world.fold, "web.latency")->interval.count() == 0);
   CHECK(distribution(world.fold, "web.latency")->total.count() == 100);
-  CHECK(distribution(world.fold, "web.latency")->unit == "seconds");
+  CHECK(distribution(world.fold, "web.latency")->unit() == "seconds");
 
   // A new power of two in one file, while others stand still.
   world.workers[1].add(3.0);

@@ -44,7 +44,7 @@ using Totals = std::map<Key, std::uint64_t>;
 Totals totals(const Fold& fold) {
   Totals all;
   for (const Series& one : fold.series()) {
-    const auto [known, is_new] = all.emplace(Key(one.name, one.family, one.dimensions), one.total);
+    const auto [known, is_new] = all.emplace(Key(one.name(), one.family(), one.dimensions()), one.total);
     CHECK(is_new);
   }
   return all;
@@ -65,7 +65,8 @@ TEST_CASE("two rules that drop different dimensions make two series, though they
   world.put(0, file("q\tcounter\t\t\t\ta b\n").buffered("q.x.1", "Q", 5UL).buffered("q.y.x", "Q", 7UL));
   world.scan();
   CHECK(totals(world.fold) == Totals{{{"q.x", "q", {{"a", "x"}}}, 5}, {{"q.x", "q", {{"b", "x"}}}, 7}});
-  for (const Series& one : world.fold.series()) CHECK(one.rule == (one.dimensions[0].name == "a" ? 0 : 1));
+  for (const Series& one : world.fold.series())
+    CHECK(one.rule() == (one.dimensions()[0].name == "a" ? 0 : 1));
 }
 
 TEST_CASE("two rules that leave the same dimensions are two series where the sink has texts for each") {
@@ -85,7 +86,7 @@ TEST_CASE("two rules that leave the same dimensions are two series where the sin
                      .buffered("q.x.404", "Q", 1UL));
     world.scan();
     std::map<std::int32_t, std::uint64_t> by_rule;
-    for (const Series& one : world.fold.series()) by_rule[one.rule] += one.total;
+    for (const Series& one : world.fold.series()) by_rule[one.rule()] += one.total;
     CHECK(by_rule == (texts ? std::map<std::int32_t, std::uint64_t>{{0, 7}, {1, 6}}
                             : std::map<std::int32_t, std::uint64_t>{{1, 13}}));
   }
@@ -118,7 +119,7 @@ TEST_CASE("a family that comes late leaves alone what a plain label counted") {
   world.put(1, file("late\tcounter\t\t\t\tm\n", 11).buffered("late.GET", "Q", 7UL));
   world.scan();
   CHECK(totals(world.fold) == Totals{{{"late.GET", "", {}}, 5}, {{"late.GET", "late", {{"m", "GET"}}}, 7}});
-  CHECK(world.fold.series()[0].family.empty());
+  CHECK(world.fold.series()[0].family().empty());
   CHECK(world.fold.stats().generations == generations);
 }
 
@@ -196,8 +197,8 @@ MadeFile times(const std::map<std::string, std::uint64_t>& counts) {
 std::map<std::string, double> values(const Fold& fold) {
   std::map<std::string, double> all;
   for (const Series& one : fold.series()) {
-    if (one.name.ends_with(".count") || one.name.ends_with(".sum"))
-      all[one.name] = one.integral ? static_cast<double>(one.total) : one.value;
+    if (one.name().ends_with(".count") || one.name().ends_with(".sum"))
+      all[one.name()] = one.integral ? static_cast<double>(one.total) : one.value;
   }
   return all;
 }
@@ -294,11 +295,11 @@ TEST_CASE("series of a histogram are told apart as it is, also by the rule that 
   const auto distributions = world.fold.distributions();
   for (std::size_t i = 0; i < distributions.size(); ++i) {
     const Distribution& one = *distributions[i];
-    CHECK(one.dimensions.empty());
-    by_rule[std::to_string(one.rule) + one.groups.at(0)] += one.total.count();
+    CHECK(one.dimensions().empty());
+    by_rule[std::to_string(one.rule()) + one.groups().at(0)] += one.total.count();
     std::size_t counts = 0;
     for (const Series& part : world.fold.series()) {
-      if (!part.name.ends_with(".count") || part.distribution != static_cast<std::int32_t>(i)) continue;
+      if (!part.name().ends_with(".count") || part.distribution != static_cast<std::int32_t>(i)) continue;
       ++counts;
       CHECK(part.total == one.total.count());
     }
@@ -324,7 +325,7 @@ TEST_CASE("many combinations of a histogram that become one cost what they cost 
     world.put(0, times(counts));
     world.scan();
     CHECK(counted(world.fold) == counts.size());
-    for (const auto& one : world.fold.distributions()) CHECK(one->name == "t");
+    for (const auto& one : world.fold.distributions()) CHECK(one->name() == "t");
     // Each has its own: so no list gets longer.
     targets.at(static_cast<std::size_t>(size)) = world.fold.distributions().size();
   }

@@ -3,11 +3,13 @@
 #include <doctest/doctest.h>
 
 #include <random>
+#include <set>
 #include <string>
 
 #include "collect/departed.h"
 #include "collect/fold.h"
 #include "collect/fold_world.h"
+#include "collect/series_table.h"
 
 using namespace mmstats;
 using namespace folded;
@@ -31,7 +33,19 @@ void put_of(World& world, FileKey key, uid_t user, const MadeFile& made) {
 
 std::size_t named(const World& world) {
   return static_cast<std::size_t>(
-      std::ranges::count_if(world.fold.series(), [](const Series& one) { return !one.name.empty(); }));
+      std::ranges::count_if(world.fold.series(), [](const Series& one) { return !one.name().empty(); }));
+}
+
+// What the series that are there take, as each binding that some have is there once.
+std::size_t memory_of_series(const World& world) {
+  std::set<const SharedBinding*> bindings;
+  std::size_t bytes = 0;
+  for (const Series& one : world.fold.series()) {
+    if (!one.binding) continue;
+    bytes += SeriesTable::kEntry;
+    if (bindings.insert(one.binding.get()).second) bytes += one.binding->memory();
+  }
+  return bytes;
 }
 
 constexpr std::size_t kMiB = std::size_t{1} << 20U;
@@ -201,7 +215,7 @@ TEST_CASE("series that no file has had for ten minutes make room, and what was r
   // The index of one that has room yet is what it was; another one's says that it has another series.
   std::size_t changed = 0;
   for (const Series& series : world.fold.series()) {
-    CHECK((series.name[0] == 'b') == (series.generation == 2));
+    CHECK((series.name()[0] == 'b') == (series.generation == 2));
     changed += series.generation > 0 ? 1 : 0;
   }
   CHECK(changed == 30);
@@ -246,6 +260,26 @@ TEST_CASE("series that files have do not make room, however long, and none do wh
   CHECK(world.fold.stats().series_reused == 0);
 }
 
+TEST_CASE("workers that are kept apart have their texts once") {
+  Rules rules;
+  rules.aggregate(Aggregate::kNone);
+  World world(std::move(rules));
+  constexpr int kWorkers = 100;
+  const std::string help(10'000, 'h');
+  for (int worker = 0; worker < kWorkers; ++worker) {
+    put_of(world, static_cast<FileKey>(worker), worker % 2 == 0 ? kGreedy : kHonest,
+           MadeFile()
+               .owner(static_cast<std::uint32_t>(10 + worker), 100)
+               .text("sys.metadata", "hits\tcounter\t\t" + help + "\n", 20'000)
+               .buffered("hits", "Q", std::uint64_t{5}));
+  }
+  CHECK(world.scan().empty());
+  CHECK(world.fold.series().size() == kWorkers);
+  for (const Series& one : world.fold.series()) CHECK(&one.help() == &world.fold.series()[0].help());
+  CHECK(world.fold.stats().series_memory == memory_of_series(world));
+  CHECK(world.fold.stats().series_memory < help.size() + std::size_t{kWorkers} * 250);
+}
+
 TEST_CASE("nothing is counted when all files are gone, whatever became of them") {
   for (unsigned seed = 0; seed < 30; ++seed) {
     CAPTURE(seed);
@@ -275,6 +309,7 @@ TEST_CASE("nothing is counted when all files are gone, whatever became of them")
       const FoldStats& stats = world.fold.stats();
       CHECK(stats.memory <= kMiB / 4);
       CHECK(named(world) <= 150);
+      CHECK(stats.series_memory == memory_of_series(world));
     }
     for (const auto& [key, file] : world.files) {
       if (std::ranges::find(world.gone, key) == world.gone.end()) world.gone.push_back(key);

@@ -275,8 +275,8 @@ TEST_CASE("what a file says of itself decides about kinds") {
                    .text("app.sys.metadata", "app.started\ttimestamp\tseconds\tWhen it began", 200));
   CHECK(world.scan().empty());
   CHECK(world.gauge("app.started") == 1800000000);
-  CHECK(world.find("app.started")->unit == "seconds");
-  CHECK(world.find("app.started")->help == "When it began");
+  CHECK(world.find("app.started")->unit() == "seconds");
+  CHECK(world.find("app.started")->help() == "When it began");
   CHECK(world.total("app.jobs") == 4);
   CHECK(world.gauge("app.limit") == 64);
 }

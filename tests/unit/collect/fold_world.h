@@ -96,7 +96,7 @@ struct World {
 
   const Series* find(std::string_view name, int slot = -1) {
     for (const Series& series : fold.series()) {
-      if (series.name == name && series.slot == slot) return &series;
+      if (series.name() == name && series.slot == slot) return &series;
     }
     return nullptr;
   }

@@ -210,8 +210,8 @@ TEST_CASE("an element has what the metadata of its file says of the whole") {
   REQUIRE(world.fold.series().size() == 4);
   for (const Series& series : world.fold.series()) {
     CHECK(series.kind == Kind::kCounter);
-    CHECK(series.unit == "celsius");
-    CHECK(series.help == "By core");
+    CHECK(series.unit() == "celsius");
+    CHECK(series.help() == "By core");
   }
 }
 

@@ -547,8 +547,8 @@ void Run::see(Reader& reader) {
   std::uint64_t sum = 0;
   std::array<double, kLabels> totals{};
   for (const Series& series : reader.watch.series()) {
-    if (series.name == "g" && series.present) sum = static_cast<std::uint64_t>(series.value);
-    if (series.name[0] == 'c') totals[static_cast<std::size_t>(series.name[1] - '0')] = series.value;
+    if (series.name() == "g" && series.present) sum = static_cast<std::uint64_t>(series.value);
+    if (series.name()[0] == 'c') totals[static_cast<std::size_t>(series.name()[1] - '0')] = series.value;
   }
   const auto who = [&](std::uint64_t digits) {
     std::string names;

@@ -23,7 +23,7 @@ namespace {
 std::uint32_t index_of(const Fold& fold, std::string_view name, int slot = -1) {
   const auto all = fold.series();
   for (std::uint32_t i = 0; i < all.size(); ++i) {
-    if (all[i].name == name && all[i].slot == slot) return i;
+    if (all[i].name() == name && all[i].slot == slot) return i;
   }
   FAIL("no series ", name);
   return 0;

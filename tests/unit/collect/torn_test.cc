@@ -133,7 +133,7 @@ TEST_CASE("ten million snapshots of hammered values hold no torn one") {
     fold.read(0, path, bytes);
     fold.finish();
     for (const Series& series : fold.series()) {
-      if (series.name == "pair") {
+      if (series.name() == "pair") {
         // The double keeps the 53 high bits: the high half, and 21 bits of the low one.
         const auto value = static_cast<std::uint64_t>(series.value);
         const std::uint64_t high = value >> 32U;

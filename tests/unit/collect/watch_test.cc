@@ -60,7 +60,7 @@ struct Watched {
   }
   std::uint64_t total(std::string_view name) const {
     for (const Series& series : watch.series()) {
-      if (series.name == name) return series.total;
+      if (series.name() == name) return series.total;
     }
     FAIL("no series " << name);
     return 0;
@@ -382,7 +382,7 @@ TEST_CASE("files that are not wanted are not read, and each is asked about once"
   const auto scan = [&] {
     watch.scan(std::chrono::system_clock::now(), std::chrono::steady_clock::now());
     std::vector<std::string> names;
-    for (const Series& series : watch.series()) names.push_back(series.name);
+    for (const Series& series : watch.series()) names.push_back(series.name());
     return names;
   };
   using Names = std::vector<std::string>;

@@ -40,7 +40,7 @@ struct WorkWatched {
   }
   std::uint64_t total(std::string_view name) const {
     for (const Series& series : watch.series()) {
-      if (series.name == name) return series.total;
+      if (series.name() == name) return series.total;
     }
     return 0;
   }

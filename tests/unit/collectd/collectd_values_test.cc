@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "collect/edit_described.h"
 #include "collectd/host_types.h"
 #include "mmstats/snapshot.h"
 #include "plugin_collectd/values.h"
@@ -43,18 +44,18 @@ const std::vector<std::string> kTypes{"", "http_requests", "counter", "latency",
 
 Series series(std::string name, Kind kind, const std::string& type = "", std::int32_t slot = kNoSlot) {
   Series s;
-  s.name = std::move(name);
+  edit(s)->name = std::move(name);
   s.kind = kind;
-  s.rule = static_cast<std::int32_t>(std::find(kTypes.begin(), kTypes.end(), type) - kTypes.begin());
-  CHECK(kTypes.at(static_cast<std::size_t>(s.rule)) == type);
+  edit(s)->rule = static_cast<std::int32_t>(std::find(kTypes.begin(), kTypes.end(), type) - kTypes.begin());
+  CHECK(kTypes.at(static_cast<std::size_t>(s.rule())) == type);
   s.slot = slot;
   s.integral = kind == Kind::kCounter;
   s.present = true;
   return s;
 }
 
-std::string identity(const SeriesNames& names, std::size_t i) {
-  const auto id = names[i];
+std::string identity(SeriesNames& names, const std::vector<Series>& all, std::size_t i) {
+  const auto id = names.identity(i, all[i]);
   CHECK(id.type_instance.data()[id.type_instance.size()] == '\0');
   return std::string(id.type) + "-" + std::string(id.type_instance);
 }
@@ -232,8 +233,8 @@ TEST_CASE("series get the default types, or those of their rule where they suit"
     SeriesNames names({.types = kTypes}, host_type);
     std::vector<Series> all{series("n", row.kind, row.type)};
     const auto told = names.extend(all);
-    CHECK(identity(names, 0) == row.want);
-    CHECK(names[0].source == row.source);
+    CHECK(identity(names, all, 0) == row.want);
+    CHECK(names.identity(0, all[0]).source == row.source);
     CHECK(told.size() == (row.told ? 1 : 0));
     if (row.told) CHECK(told[0].find("series \"n\"") != std::string::npos);
     all.push_back(series("m", row.kind, row.type));
@@ -263,8 +264,8 @@ TEST_CASE("a host without the default types still gets names") {
   SeriesNames names({.types = kTypes}, [](const std::string&) { return std::nullopt; });
   const std::vector<Series> all{series("a", Kind::kCounter), series("b", Kind::kGauge)};
   CHECK(names.extend(all).empty());
-  CHECK(names[0].source == DataSource::kDerive);
-  CHECK(names[1].source == DataSource::kGauge);
+  CHECK(names.identity(0, all[0]).source == DataSource::kDerive);
+  CHECK(names.identity(1, all[1]).source == DataSource::kGauge);
 }
 
 TEST_CASE(
@@ -280,16 +281,17 @@ TEST_CASE(
       all[i].generation = 2 * round - 1;
     }
     names.extend(all, 2 * round);
-    CHECK(identity(names, 0) == "gauge-s0");
+    CHECK(identity(names, all, 0) == "gauge-s0");
     for (std::size_t i = 1; i < all.size(); ++i) {
       all[i] = series("s" + std::to_string(1 + (i + round) % 99), Kind::kGauge);
       all[i].generation = 2 * round;
     }
     names.extend(all, 2 * round + 1);
-    CHECK(identity(names, 0) == "gauge-s0");
+    CHECK(identity(names, all, 0) == "gauge-s0");
     for (std::size_t i = 1; i < all.size(); ++i) {
-      CHECK(identity(names, i) == "gauge-s" + std::to_string(1 + (i + round) % 99));
-      CHECK(*(names[i].type_instance.data() + names[i].type_instance.size()) == '\0');
+      CHECK(identity(names, all, i) == "gauge-s" + std::to_string(1 + (i + round) % 99));
+      CHECK(*(names.identity(i, all[i]).type_instance.data() +
+              names.identity(i, all[i]).type_instance.size()) == '\0');
     }
   }
 }
@@ -303,7 +305,7 @@ TEST_CASE("two series never share an identity, and an identity never changes") {
   const auto add = [&](Series s) {
     all.push_back(std::move(s));
     names.extend(all);
-    first.push_back(identity(names, all.size() - 1));
+    first.push_back(identity(names, all, all.size() - 1));
     CHECK(seen.insert(first.back()).second);
   };
   add(series("files", Kind::kGauge));
@@ -316,7 +318,7 @@ TEST_CASE("two series never share an identity, and an identity never changes") {
   CHECK(first.back() == "derive-load");
   for (int i = 0; i < 300; ++i) add(series("same", Kind::kGauge));
   for (std::int32_t slot = 0; slot < 20; ++slot) add(series("load", Kind::kGauge, "", slot));
-  for (std::size_t i = 0; i < all.size(); ++i) CHECK(identity(names, i) == first[i]);
+  for (std::size_t i = 0; i < all.size(); ++i) CHECK(identity(names, all, i) == first[i]);
 }
 
 TEST_CASE("counters become what their data source takes") {
@@ -369,14 +371,14 @@ TEST_CASE("a series of a family is called by its label, whose values have the or
   SeriesNames names({.types = kTypes}, host_type);
   std::vector<Series> all{series("sent.GET.200", Kind::kCounter), series("sent.GET.a%2Eb", Kind::kCounter),
                           series("sent.200", Kind::kCounter)};
-  all[0].dimensions = {{"method", "GET"}, {"status", "200"}};
-  all[1].dimensions = {{"method", "GET"}, {"status", "a.b"}};
-  all[2].dimensions = {{"status", "200"}};
-  for (Series& one : all) one.family = "sent";
+  edit(all[0])->dimensions = {{"method", "GET"}, {"status", "200"}};
+  edit(all[1])->dimensions = {{"method", "GET"}, {"status", "a.b"}};
+  edit(all[2])->dimensions = {{"status", "200"}};
+  for (Series& one : all) edit(one)->family = "sent";
   names.extend(all);
-  CHECK(identity(names, 0) == "derive-sent.GET.200");
-  CHECK(identity(names, 1) == "derive-sent.GET.a_2Eb-c9493bc717e0");
-  CHECK(identity(names, 2) == "derive-sent.200");
+  CHECK(identity(names, all, 0) == "derive-sent.GET.200");
+  CHECK(identity(names, all, 1) == "derive-sent.GET.a_2Eb-c9493bc717e0");
+  CHECK(identity(names, all, 2) == "derive-sent.200");
 }
 
 TEST_CASE(
@@ -385,11 +387,11 @@ TEST_CASE(
   std::vector<Series> all;
   for (const char* family : {"", "sent", "sent", "sent.GET"}) {
     all.push_back(series("sent.GET.200", Kind::kCounter));
-    all.back().family = family;
+    edit(all.back())->family = family;
   }
-  all[1].dimensions = {{"method", "GET"}, {"status", "200"}};
-  all[2].dimensions = {{"method", "GET"}, {"code", "200"}};
-  all[3].dimensions = {{"status", "200"}};
+  edit(all[1])->dimensions = {{"method", "GET"}, {"status", "200"}};
+  edit(all[2])->dimensions = {{"method", "GET"}, {"code", "200"}};
+  edit(all[3])->dimensions = {{"status", "200"}};
   std::map<std::string, std::string> first;
   std::vector<std::size_t> order{0, 1, 2, 3};
   do {
@@ -399,11 +401,11 @@ TEST_CASE(
     names.extend(turned);
     std::set<std::string> different;
     for (std::size_t i = 0; i < order.size(); ++i) {
-      const auto name = identity(names, i);
+      const auto name = identity(names, turned, i);
       different.insert(name);
       if (order[i] == 0) CHECK(name == "derive-sent.GET.200");
       // The salt of the third one is its index.
-      const auto* status = turned[i].dimensions.empty() ? nullptr : &turned[i].dimensions.back().name;
+      const auto* status = turned[i].dimensions().empty() ? nullptr : &turned[i].dimensions().back().name;
       if (status != nullptr && *status == "code")
         CHECK(name == "derive-sent.GET.200-" + std::string(mmstats::name_hash("sent.GET.200", 0)));
     }
@@ -418,11 +420,11 @@ TEST_CASE("an empty name of a rule is no type instance, and that of a label is o
                           series("", Kind::kCounter), series("", Kind::kGauge, "nonsense"),
                           series("", Kind::kCounter, "http_requests", 3)};
   CHECK(names.extend(all).empty());
-  CHECK(identity(names, 0) == "http_requests-");
-  CHECK(identity(names, 1) == "latency-");
-  CHECK(identity(names, 2) == "derive-");
-  CHECK(identity(names, 3) == "gauge-_-9ce48422e8d7");  // its rule gives no name
-  CHECK(identity(names, 4) == "http_requests-3");
+  CHECK(identity(names, all, 0) == "http_requests-");
+  CHECK(identity(names, all, 1) == "latency-");
+  CHECK(identity(names, all, 2) == "derive-");
+  CHECK(identity(names, all, 3) == "gauge-_-9ce48422e8d7");  // its rule gives no name
+  CHECK(identity(names, all, 4) == "http_requests-3");
 
   // It is free when the series is no more, and its name ends all the same while others are moved.
   all[0] = {};
@@ -431,8 +433,8 @@ TEST_CASE("an empty name of a rule is no type instance, and that of a label is o
   all[0] = series("", Kind::kCounter, "http_requests");
   all[0].generation = 2;
   CHECK(names.extend(all, 2).empty());
-  CHECK(identity(names, 0) == "http_requests-");
-  CHECK(identity(names, 1) == "latency-");
+  CHECK(identity(names, all, 0) == "http_requests-");
+  CHECK(identity(names, all, 1) == "latency-");
 }
 
 TEST_CASE("that a rule gives the identity of another series is told once for each rule") {
@@ -444,10 +446,10 @@ TEST_CASE("that a rule gives the identity of another series is told once for eac
     REQUIRE(told.size() == 1);
     const std::string shown = name.empty() ? "\"latency\" without a type instance" : "\"latency-all\"";
     CHECK(told[0].find("gives a state the identity " + shown) != std::string::npos);
-    CHECK(told[0].find("it is sent as \"" + identity(names, 1) + "\"") != std::string::npos);
-    CHECK(identity(names, 0) == "latency-" + name);
+    CHECK(told[0].find("it is sent as \"" + identity(names, all, 1) + "\"") != std::string::npos);
+    CHECK(identity(names, all, 0) == "latency-" + name);
     std::set<std::string> different;
-    for (std::size_t i = 0; i < all.size(); ++i) different.insert(identity(names, i));
+    for (std::size_t i = 0; i < all.size(); ++i) different.insert(identity(names, all, i));
     CHECK(different.size() == all.size());
     all.push_back(series(name, Kind::kState, "latency", 0));
     all.push_back(series(name, Kind::kState, "latency", 0));
@@ -462,7 +464,7 @@ TEST_CASE("a counter of fractions of seconds counts milliseconds, unless its rul
   const auto fraction = [](std::string name, const std::string& unit, const std::string& type = "") {
     Series s = series(std::move(name), Kind::kCounter, type);
     s.integral = false;
-    s.unit = unit;
+    edit(s)->unit = unit;
     s.value = 4.95;
     return s;
   };
@@ -470,9 +472,9 @@ TEST_CASE("a counter of fractions of seconds counts milliseconds, unless its rul
                           fraction("work", ""), fraction("latency.sum", "seconds", "http_requests"),
                           fraction("other.sum", "seconds", "nonsense")};
   all.push_back(series("whole", Kind::kCounter));
-  all.back().unit = "seconds";
+  edit(all.back())->unit = "seconds";
   all.push_back(series("mean", Kind::kGauge));
-  all.back().unit = "seconds";
+  edit(all.back())->unit = "seconds";
   const struct {
     const char* identity;
     double factor;
@@ -486,9 +488,9 @@ TEST_CASE("a counter of fractions of seconds counts milliseconds, unless its rul
   SeriesNames names({.types = kTypes}, host_type);
   CHECK(names.extend(all).empty());
   for (std::size_t i = 0; i < all.size(); ++i) {
-    CHECK(identity(names, i) == rows[i].identity);
-    CHECK(names[i].factor == rows[i].factor);
-    CHECK(names[i].source == (i == 6 ? DataSource::kGauge : DataSource::kDerive));
+    CHECK(identity(names, all, i) == rows[i].identity);
+    CHECK(names.identity(i, all[i]).factor == rows[i].factor);
+    CHECK(names.identity(i, all[i]).source == (i == 6 ? DataSource::kGauge : DataSource::kDerive));
   }
   CHECK(mmstats::collectd::as_derive(all[0], 1000) == 4950);
   CHECK(mmstats::collectd::as_counter(all[0], 1000) == 4950);
@@ -499,13 +501,13 @@ TEST_CASE("a counter of fractions of seconds counts milliseconds, unless its rul
 
   SeriesNames scaled({.types = kTypes, .scaled = {0}}, host_type);
   scaled.extend(std::vector<Series>{fraction("latency.sum", "seconds")});
-  CHECK(identity(scaled, 0) == "derive-latency.sum");
-  CHECK(scaled[0].factor == 1);
+  CHECK(identity(scaled, all, 0) == "derive-latency.sum");
+  CHECK(scaled.identity(0, all[0]).factor == 1);
 
   // A host whose types.db lacks the type.
   SeriesNames poor({.types = kTypes}, [](const std::string& name) {
     return name == "total_time_in_ms" ? std::nullopt : host_type(name);
   });
   CHECK(poor.extend(std::vector<Series>{fraction("latency.sum", "seconds")}).empty());
-  CHECK(identity(poor, 0) == "derive-latency.sum");
+  CHECK(identity(poor, all, 0) == "derive-latency.sum");
 }

@@ -13,6 +13,7 @@
 
 #include "base/buckets.h"
 #include "collect/distributions.h"
+#include "collect/edit_described.h"
 #include "pinba/pinba_server.h"
 #include "plugin_pinba/forward/request_mapper.h"
 
@@ -45,7 +46,7 @@ struct Sending {
 
   void add_series(std::string name, mmstats::Kind kind) {
     mmstats::Series one;
-    one.name = std::move(name);
+    edit(one)->name = std::move(name);
     one.kind = kind;
     one.present = true;
     series.push_back(one);
@@ -60,7 +61,7 @@ struct Sending {
       one->distribution = static_cast<std::int32_t>(distributions.size());
     distributions.push_back(std::make_unique<Distribution>());
     distributions.back()->sum = static_cast<std::int32_t>(series.size()) - 2;
-    distributions.back()->name = name;
+    edit(*distributions.back())->name = name;
     distributions.back()->shown = true;
     return *distributions.back();
   }
@@ -201,8 +202,8 @@ TEST_CASE("what a metric of its own is for is sent beside a distribution") {
       "[[group]]\nname = 'web'\n[[group.metric]]\nmatch = 'latency'\ntags = { path = 'x' }\n"
       "[[group.metric]]\nmatch = 'latency\\.p99'\n";
   Sending sending(metrics);
-  sending.add("latency").rule = 0;
-  sending.series[2].rule = 1;
+  edit(sending.add("latency"))->rule = 0;
+  edit(sending.series[2])->rule = 1;
   sending.series[2].value = 7;
   sending.count(0, 1.0, 5);
   CHECK(sending.scan() == 1);
@@ -214,7 +215,7 @@ TEST_CASE("what a metric of its own is for is sent beside a distribution") {
   Sending of_both(
       "[[group]]\nname = 'web'\n[[group.metric]]\nmatch = 'latency\\.(count|sum)'\ntags = { path = 'y' }\n");
   of_both.add("latency");
-  of_both.series[0].rule = of_both.series[1].rule = 0;
+  edit(of_both.series[0])->rule = edit(of_both.series[1])->rule = 0;
   of_both.count(0, 1.0, 5);
   CHECK(of_both.scan() == 1);
   CHECK(of_both.report.rows.at({{"metric", "latency"}, {"path", "y"}}).hits == 5);
@@ -271,11 +272,11 @@ TEST_CASE("a distribution of a family has the family's label, and a tag for each
   Sending sending;
   for (const std::string method : {"GET", "PUT"}) {
     auto& one = sending.add("latency." + method);
-    one.family = "latency";
-    one.dimensions = {{"method", method}};
+    edit(one)->family = "latency";
+    edit(one)->dimensions = {{"method", method}};
     for (auto series = sending.series.end() - 3; series != sending.series.end(); ++series) {
-      series->family = one.family;
-      series->dimensions = one.dimensions;
+      edit(*series)->family = one.family();
+      edit(*series)->dimensions = one.dimensions();
     }
   }
   sending.count(0, 1.0, 3);

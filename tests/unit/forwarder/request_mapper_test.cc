@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "collect/edit_described.h"
 #include "collect/fold.h"
 #include "collect/rules.h"
 #include "mmstats/format.h"
@@ -34,16 +35,16 @@ mmstats::Rules rules;
 // A series as the fold makes it of a label; `metric`: the number of the one that matches.
 Series named(std::string name, const std::string& metric) {
   Series series;
-  series.name = std::move(name);
+  edit(series)->name = std::move(name);
   if (metric.empty()) return series;
   mmstats::Field field;
   field.type_text = "Q";
   field.type = mmstats::parse_type("Q").value();
   field.buffered = true;
-  const auto binding = rules.bind(series.name, field, {});
+  const auto binding = rules.bind(series.name(), field, {});
   CHECK(std::to_string(binding.rule) == metric);
-  series.rule = binding.rule;
-  series.groups = binding.groups;
+  edit(series)->rule = binding.rule;
+  edit(series)->groups = binding.groups;
   return series;
 }
 
@@ -206,9 +207,9 @@ TEST_CASE("a counter of bytes, or one that grows by billions, is no hits but mil
   RequestMapper forwarder(mapping());
   std::vector<Series> series{counter("bytes_sent", 5'200'000'000), counter("octets", 700), counter("hits", 5),
                              counter("jumps", (std::uint64_t{1} << 31U))};
-  series[0].unit = "bytes";
-  series[1].unit = "octets";
-  series[2].unit = "requests";
+  edit(series[0])->unit = "bytes";
+  edit(series[1])->unit = "octets";
+  edit(series[2])->unit = "requests";
   Sent sent = scan(forwarder, series);
   CHECK(sent.of("bytes_sent").hits == 1);
   CHECK(sent.of("bytes_sent").value == doctest::Approx(5200).epsilon(1e-7));
@@ -246,7 +247,7 @@ TEST_CASE("a counter of bytes is hits, or a size, where the configuration says s
     RequestMapper forwarder(with_metric("match = 'bytes'\nas = \"" + as + "\"" +
                                         (is_field ? "\nfield = \"document_size\"" : "")));
     std::vector<Series> series{counter("bytes", 3'000'000'000, "0")};
-    series[0].unit = "bytes";
+    edit(series[0])->unit = "bytes";
     const Sent sent = scan(forwarder, series);
     REQUIRE(sent.requests.size() == 1);
     CHECK(sent.of("bytes").hits == (is_field ? 0 : 3'000'000'000));
@@ -259,7 +260,7 @@ TEST_CASE("what counters of bytes add in a server's window does not wrap there")
   // Six scans of a window: of bytes, and of a counter that jumps.
   const auto report_of = [](RequestMapper forwarder) {
     std::vector<Series> series{counter("bytes_sent", 0, "0"), counter("jumps", 0, "0")};
-    series[0].unit = "bytes";
+    edit(series[0])->unit = "bytes";
     PinbaReport report;
     for (int i = 0; i < 30; ++i) {  // what is too much for a scan comes with the next
       for (Series& each : series) move(each, i < 6 ? 5'200'000'000 : 0);
@@ -662,7 +663,7 @@ TEST_CASE("thousands of series arrive in many packets, each whole") {
   const Sent sent = scan(forwarder, series);
   CHECK(sent.requests.size() > 50);
   CHECK(sent.timers.size() == series.size());
-  for (const auto& one : series) CHECK(sent.of(one.name).hits == one.total);
+  for (const auto& one : series) CHECK(sent.of(one.name()).hits == one.total);
 }
 
 TEST_CASE("texts that the classic engines cut are short enough for them") {
@@ -683,8 +684,8 @@ namespace {
 
 // Of a family: each combination's label and value.
 Series of_family(Series series, std::string family, std::vector<mmstats::Dimension> dimensions) {
-  series.family = std::move(family);
-  series.dimensions = std::move(dimensions);
+  edit(series)->family = std::move(family);
+  edit(series)->dimensions = std::move(dimensions);
   return series;
 }
 
@@ -774,7 +775,7 @@ TEST_CASE("count and sum of a family's histogram are one timer with its dimensio
   for (const std::string method : {"GET", "PUT"}) {
     for (Series one : {counter("time." + method + ".count", 4), seconds("time." + method + ".sum", 0.5),
                        level("time." + method + ".p99", 0.25)}) {
-      const std::string ending = one.name.substr(one.name.rfind('.'));
+      const std::string ending = one.name().substr(one.name().rfind('.'));
       series.push_back(of_family(std::move(one), "time" + ending, {{"method", method}}));
     }
   }
@@ -870,8 +871,8 @@ TEST_CASE("keys of the configuration choose families and their dimensions") {
     field.buffered = true;
     const auto binding = rules.bind("responses.GET.404", field, known);
     Series series = of_family(counter(binding.name, 3), binding.family, binding.dimensions);
-    series.rule = binding.rule;
-    series.groups = binding.groups;
+    edit(series)->rule = binding.rule;
+    edit(series)->groups = binding.groups;
     CHECK(scan(forwarder, {series}).of(row.want).hits == 3);
   }
 }
@@ -891,14 +892,14 @@ TEST_CASE("of dimensions that are dropped, texts may ask for the values, and tag
     said.values = values;
     const auto binding = rules.bind(std::string("responses.") + values, field, said);
     Series series = of_family(counter(binding.name, 3), binding.family, binding.dimensions);
-    series.asked = binding.asked;
-    series.rule = binding.rule;
-    series.groups = binding.groups;
+    edit(series)->asked = binding.asked;
+    edit(series)->rule = binding.rule;
+    edit(series)->groups = binding.groups;
     all.push_back(series);
   }
-  CHECK(all[0].name == all[1].name);
-  CHECK(all[0].asked == all[1].asked);
-  CHECK(all[0].name != all[2].name);
+  CHECK(all[0].name() == all[1].name());
+  CHECK(all[0].asked() == all[1].asked());
+  CHECK(all[0].name() != all[2].name());
   all.erase(all.begin());  // the fold adds equal ones up
   const Sent sent = scan(forwarder, all);
   REQUIRE(sent.requests.size() == 2);

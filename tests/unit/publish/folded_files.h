@@ -41,6 +41,6 @@ inline std::map<std::string, mmstats::Series> folded(const std::vector<std::stri
   }
   fold.finish();
   std::map<std::string, mmstats::Series> series;
-  for (const mmstats::Series& one : fold.series()) series.emplace(one.name, one);
+  for (const mmstats::Series& one : fold.series()) series.emplace(one.name(), one);
   return series;
 }

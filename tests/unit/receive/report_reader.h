@@ -48,15 +48,15 @@ class ReportReader {
   }
   [[nodiscard]] const mmstats::Series* find(std::string_view label, std::string_view row = {}) const {
     for (const auto& series : watch_.series()) {
-      if (label_of(series) == label && text_of(series.dimensions) == row) return &series;
+      if (label_of(series) == label && text_of(series.dimensions()) == row) return &series;
     }
     return nullptr;
   }
   [[nodiscard]] const mmstats::Distribution* distribution(std::string_view label,
                                                           std::string_view row) const {
     for (const auto& one : watch_.distributions()) {
-      if (one != nullptr && (one->family.empty() ? one->name : one->family) == label &&
-          text_of(one->dimensions) == row) {
+      if (one != nullptr && (one->family().empty() ? one->name() : one->family()) == label &&
+          text_of(one->dimensions()) == row) {
         return one.get();
       }
     }
@@ -72,7 +72,7 @@ class ReportReader {
     std::map<std::string, double> rows;
     for (const auto& series : all) {
       if (!series.present || label_of(series) != (of_requests ? gauge : label)) continue;
-      const std::string row = text_of(series.dimensions);
+      const std::string row = text_of(series.dimensions());
       rows[row] = total(label, row);
     }
     return rows;
@@ -96,7 +96,7 @@ class ReportReader {
   [[nodiscard]] std::map<std::string, std::uint64_t> rows_ever(std::string_view label) const {
     std::map<std::string, std::uint64_t> rows;
     for (const auto& series : watch_.series()) {
-      if (label_of(series) == label) rows[text_of(series.dimensions)] += series.total;
+      if (label_of(series) == label) rows[text_of(series.dimensions())] += series.total;
     }
     return rows;
   }
@@ -105,7 +105,7 @@ class ReportReader {
 
  private:
   static const std::string& label_of(const mmstats::Series& series) {
-    return series.family.empty() ? series.name : series.family;
+    return series.family().empty() ? series.name() : series.family();
   }
   static std::string text_of(const std::vector<mmstats::Dimension>& dimensions) {
     std::string text;

@@ -55,7 +55,7 @@ TEST_CASE("a row of requests has their number, times, bytes and memory") {
   const auto* memory = reader.find("r.memory", "script=/a");
   REQUIRE(memory != nullptr);
   CHECK(memory->value == 2000);
-  CHECK(memory->unit == "bytes");
+  CHECK(memory->unit() == "bytes");
   const auto* seconds = reader.distribution("r.seconds", "script=/a");
   REQUIRE(seconds != nullptr);
   CHECK(seconds->interval.count() == 1);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "collect/distributions.h"
+#include "collect/edit_described.h"
 #include "collect/fold.h"
 #include "tools/mmash/http.h"
 
@@ -20,10 +21,10 @@ using Dimensions = std::vector<mmstats::Dimension>;
 inline mmstats::Series member_of(std::string family, mmstats::Kind kind, Dimensions dimensions,
                                  mmstats::Aggregate aggregate = mmstats::Aggregate::kSum) {
   mmstats::Series made;
-  made.name = family;
-  for (const auto& [name, value] : dimensions) made.name += "." + value;
-  if (!dimensions.empty()) made.family = std::move(family);
-  made.dimensions = std::move(dimensions);
+  edit(made)->name = family;
+  for (const auto& [name, value] : dimensions) edit(made)->name += "." + value;
+  if (!dimensions.empty()) edit(made)->family = std::move(family);
+  edit(made)->dimensions = std::move(dimensions);
   made.kind = kind;
   made.aggregate = aggregate;
   made.present = true;
@@ -58,10 +59,10 @@ inline std::string all_pieces(mmash::Response answer) {
 inline std::unique_ptr<mmstats::Distribution> times_of(std::string family, Dimensions dimensions,
                                                        const std::vector<double>& values) {
   auto made = std::make_unique<mmstats::Distribution>();
-  made->name = family;
-  for (const auto& [name, value] : dimensions) made->name += "." + value;
-  made->family = std::move(family);
-  made->dimensions = std::move(dimensions);
+  edit(*made)->name = family;
+  for (const auto& [name, value] : dimensions) edit(*made)->name += "." + value;
+  edit(*made)->family = std::move(family);
+  edit(*made)->dimensions = std::move(dimensions);
   made->shown = true;
   for (const double value : values) made->total.add(value);
   return made;

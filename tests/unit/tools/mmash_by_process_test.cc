@@ -36,7 +36,7 @@ struct Watched {
   [[nodiscard]] AskedOne series(std::string_view name) const {
     const auto all = watch.series();
     for (std::uint32_t i = 0; i < all.size(); ++i) {
-      if (all[i].name == name) return {.is_distribution = false, .index = i};
+      if (all[i].name() == name) return {.is_distribution = false, .index = i};
     }
     FAIL("no series ", name);
     return {};

@@ -213,7 +213,7 @@ TEST_CASE("what is counted in different units is not added up") {
   for (const auto& [unit, value] : {std::pair("", 1.0), {"bytes", 100.0}, {"", 4.0}}) {
     asking.all.push_back(
         level_of("memory", {{"of", std::to_string(value)}}, value, mmstats::Aggregate::kSum));
-    asking.all.back().unit = unit;
+    edit(asking.all.back())->unit = unit;
   }
   const auto families = json::parse(all_pieces(asking.ask("", "memory")))["families"];
   REQUIRE(families.size() == 2);
@@ -284,7 +284,7 @@ TEST_CASE("of ten thousand combinations of long names an answer keeps little, an
   CHECK(family["other"]["groups"] == kMany - 1000);
   CHECK(family["other"]["value"] == 9000 * (1000 + 9999) / 2);
   // As many families are told one after another, too.
-  for (std::size_t i = 0; i < kMany; ++i) asking.all[i].unit = std::to_string(i);
+  for (std::size_t i = 0; i < kMany; ++i) edit(asking.all[i])->unit = std::to_string(i);
   auto families = Grouping::families(asking.look());
   CHECK(families.body.size() < 2 * kPiece);
   CHECK(json::parse(all_pieces(std::move(families)))["families"].size() == kMany);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "collect/edit_described.h"
 #include "tools/mmash/metrics.h"
 
 using namespace mmash;
@@ -21,10 +22,10 @@ namespace {
 
 Series series(std::string name, Kind kind, std::string unit = "", std::string help = "") {
   Series made;
-  made.name = std::move(name);
+  edit(made)->name = std::move(name);
   made.kind = kind;
-  made.unit = std::move(unit);
-  made.help = std::move(help);
+  edit(made)->unit = std::move(unit);
+  edit(made)->help = std::move(help);
   made.present = true;
   return made;
 }
@@ -152,7 +153,7 @@ TEST_CASE("labels that meet get different names, the same ones whatever the orde
         CHECK(samples.insert(family + "_total").second);
         CHECK(samples.insert(family + "_created").second);
       }
-      result.emplace(some[i].name + (some[i].kind == Kind::kCounter ? " counter" : ""), family);
+      result.emplace(some[i].name() + (some[i].kind == Kind::kCounter ? " counter" : ""), family);
     }
     return result;
   };
@@ -180,8 +181,8 @@ TEST_CASE(
       {series("a", Kind::kCounter), series("a.create", Kind::kGauge), false},
   };
   for (const auto& row : rows) {
-    CAPTURE(row.first.name);
-    CAPTURE(row.second.name);
+    CAPTURE(row.first.name());
+    CAPTURE(row.second.name());
     std::vector<Series> all{row.first};
     MetricNames names;
     names.extend(all);
@@ -190,7 +191,7 @@ TEST_CASE(
     names.extend(all);
     CHECK(names[0].family == before);
     // Which of them got the plain name is told by the hash of the other.
-    CHECK((names[1].family.find("_" + std::string(mmstats::name_hash(row.second.name, 0))) !=
+    CHECK((names[1].family.find("_" + std::string(mmstats::name_hash(row.second.name(), 0))) !=
            std::string::npos) == row.meet);
   }
 }
@@ -289,9 +290,9 @@ namespace {
 
 mmstats::Distribution distribution_of(std::initializer_list<double> values) {
   mmstats::Distribution made;
-  made.name = "web.latency";
-  made.unit = "seconds";
-  made.help = "Time to answer";
+  edit(made)->name = "web.latency";
+  edit(made)->unit = "seconds";
+  edit(made)->help = "Time to answer";
   for (const double value : values) made.total.add(value);
   return made;
 }
@@ -345,7 +346,7 @@ TEST_CASE("by default a histogram has four buckets a power of two, of the range 
 TEST_CASE("what a histogram tells is no family of its own, and its names are no other's") {
   Distributions distributions;
   distributions.push_back(std::make_unique<mmstats::Distribution>(distribution_of({1.0})));
-  distributions[0]->unit.clear();
+  edit(*distributions[0])->unit.clear();
   std::vector<Series> all{series("web.latency.count", Kind::kCounter),
                           series("web.latency_bucket", Kind::kGauge)};
   all[0].distribution = 0;
@@ -370,8 +371,8 @@ Series combination(std::string family, Kind kind, Values values, double value = 
   std::string name = family;
   for (const auto& each : values) name += "." + each.value;
   auto made = series(std::move(name), kind);
-  made.family = std::move(family);
-  made.dimensions = std::move(values);
+  edit(made)->family = std::move(family);
+  edit(made)->dimensions = std::move(values);
   made.value = value;
   return made;
 }
@@ -396,11 +397,11 @@ std::vector<std::string> lines_of(const std::string& text) {
 
 TEST_CASE("a family has one head, and a sample for each combination, whatever stands between them") {
   auto first = combination("web.sent", Kind::kCounter, {{"method", "GET"}, {"status", "200"}}, 2);
-  first.unit = "bytes";
-  first.help = "Bytes sent";
+  edit(first)->unit = "bytes";
+  edit(first)->help = "Bytes sent";
   auto second = first;
-  second.name = "web.sent.PUT.404";
-  second.dimensions = {{"method", "PUT"}, {"status", "404"}};
+  edit(second)->name = "web.sent.PUT.404";
+  edit(second)->dimensions = {{"method", "PUT"}, {"status", "404"}};
   second.value = 3;
   const std::vector<Series> all{first, gauge(0.5), second};
   CHECK(text_of_all(MetricsFormat::kOpenMetrics, all) ==
@@ -465,7 +466,7 @@ TEST_CASE("values of dimensions are quoted, and command no terminal") {
 
 TEST_CASE("what has another kind, unit or other dimensions than a family of its label has another name") {
   auto in_seconds = combination("a", Kind::kGauge, {{"x", "4"}});
-  in_seconds.unit = "seconds";
+  edit(in_seconds)->unit = "seconds";
   const std::vector<Series> all{
       combination("a", Kind::kGauge, {{"x", "1"}}),
       combination("a", Kind::kState, {{"x", "2"}}),
@@ -525,7 +526,7 @@ TEST_CASE("families that differ in parts with an @ alone are one, whatever their
 TEST_CASE("no two samples have the same labels") {
   // Of one combination two labels are possible: any byte may be escaped.
   auto twice = combination("a", Kind::kGauge, {{"x", "1"}});
-  twice.name = "a.%31";
+  edit(twice)->name = "a.%31";
   const std::vector<Series> all{
       combination("a", Kind::kGauge, {{"x", "1"}}),
       twice,
@@ -556,7 +557,7 @@ TEST_CASE("series that share a name have names of their own, whatever the order 
   std::vector<Series> all{combination("q", Kind::kGauge, {{"a", "x"}}),
                           combination("q", Kind::kGauge, {{"b", "x"}}),
                           combination("q", Kind::kGauge, {{"a", "y"}}), gauge(0.5)};
-  for (auto& one : all) one.name = "q.x";
+  for (auto& one : all) edit(one)->name = "q.x";
   const auto samples_of = [](const std::vector<Series>& series) {
     std::set<std::string> samples;
     for (const auto& line : lines_of(text_of_all(MetricsFormat::kOpenMetrics, series))) {
@@ -576,9 +577,9 @@ TEST_CASE("series that share a name have names of their own, whatever the order 
 TEST_CASE("histograms that meet get the same names whatever the order they are found in") {
   const auto made = [](const char* dimension) {
     auto one = std::make_unique<mmstats::Distribution>();
-    one->name = "t.x";
-    one->family = "t";
-    one->dimensions = {{dimension, "x"}};
+    edit(*one)->name = "t.x";
+    edit(*one)->family = "t";
+    edit(*one)->dimensions = {{dimension, "x"}};
     return one;
   };
   const auto names_of = [&](const char* first, const char* second) {
@@ -600,15 +601,15 @@ TEST_CASE("histograms of a family have their bounds behind the dimensions, the s
   std::vector<Series> all;
   const auto add = [&](const char* method, std::initializer_list<double> values) {
     auto made = std::make_unique<mmstats::Distribution>(distribution_of(values));
-    made->name += std::string(".") + method;
-    made->family = "web.latency";
-    made->dimensions = {{"method", method}};
-    auto sum = series(made->name + ".sum", Kind::kCounter, "seconds");
+    edit(*made)->name += std::string(".") + method;
+    edit(*made)->family = "web.latency";
+    edit(*made)->dimensions = {{"method", method}};
+    auto sum = series(made->name() + ".sum", Kind::kCounter, "seconds");
     sum.value = 2;
     sum.distribution = static_cast<std::int32_t>(distributions.size());
     made->sum = static_cast<std::int32_t>(all.size());
     all.push_back(sum);
-    auto count = series(made->name + ".count", Kind::kCounter);
+    auto count = series(made->name() + ".count", Kind::kCounter);
     count.distribution = sum.distribution;
     all.push_back(count);
     distributions.push_back(std::move(made));
@@ -648,7 +649,7 @@ TEST_CASE("histograms of a family have their bounds behind the dimensions, the s
 TEST_CASE("a counter that is found to be a histogram's becomes a part of that") {
   Distributions distributions;
   std::vector<Series> all{counter(3), gauge(0.5)};
-  all[0].name = "web.latency.count";
+  edit(all[0])->name = "web.latency.count";
   MetricNames names;
   names.extend(all, distributions);
   CHECK(names[0].family == "web_latency_count");

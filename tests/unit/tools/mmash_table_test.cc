@@ -51,7 +51,7 @@ struct AskingTable {
     all.push_back(member_of("script.seconds.sum", Kind::kCounter, dimensions));
     all.back().value = sum;
     distributions.push_back(times_of("script.seconds", std::move(dimensions), values));
-    distributions.back()->unit = "seconds";
+    edit(*distributions.back())->unit = "seconds";
     distributions.back()->sum = static_cast<std::int32_t>(all.size() - 1);
     all.back().distribution = static_cast<std::int32_t>(distributions.size() - 1);
   }
@@ -236,7 +236,7 @@ TEST_CASE("families of one label are all in JSON, and one of them is a file of C
     asking.all.push_back(count_of("q", {{"group", value}, {"server", value}}, 2));
     asking.all.push_back(level_of("q", {{"group", value}}, 3, mmstats::Aggregate::kSum));
   }
-  asking.all.back().unit = "bytes";
+  edit(asking.all.back())->unit = "bytes";
   const auto all = json::parse(all_pieces(asking.ask("", "q")))["families"];
   REQUIRE(all.size() == 4);
   CHECK(asking.ask("?sort=rate", "q").status == 400);  // gauges have none
@@ -269,7 +269,7 @@ TEST_CASE(
   CHECK(json::parse(answer.body)["families"][0]["rows"].size() == 5);
   // Nor does a label get into a header.
   asking.all.push_back(count_of("a\r\nSet-Cookie: b\"/../c", {}, 1));
-  const auto named = asking.ask("?format=csv", asking.all.back().name);
+  const auto named = asking.ask("?format=csv", asking.all.back().name());
   REQUIRE(named.status == 200);
   CHECK(named.headers.back().second == "attachment; filename=\"a__Set-Cookie__b__.._c.csv\"");
 }

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "collect/edit_described.h"
 #include "collect/rules.h"
 #include "collect/watch.h"
 #include "made_file.h"
@@ -37,7 +38,7 @@ using Texts = std::vector<std::string>;
 
 Series counter(std::string name, std::uint64_t total) {
   Series series;
-  series.name = std::move(name);
+  edit(series)->name = std::move(name);
   series.kind = Kind::kCounter;
   series.integral = series.present = true;
   series.total = total;
@@ -47,15 +48,15 @@ Series counter(std::string name, std::uint64_t total) {
 
 Series gauge(std::string name, double value, bool present = true) {
   Series series;
-  series.name = std::move(name);
+  edit(series)->name = std::move(name);
   series.present = present;
   series.value = value;
   return series;
 }
 
 Series of_family(Series series, std::string family, std::vector<mmstats::Dimension> dimensions) {
-  series.family = std::move(family);
-  series.dimensions = std::move(dimensions);
+  edit(series)->family = std::move(family);
+  edit(series)->dimensions = std::move(dimensions);
   return series;
 }
 
@@ -344,7 +345,7 @@ TEST_CASE("any percentile of a histogram is a column, of all files and the last 
   CHECK(next() == "-|-|-|-|-|0");
   CHECK(columns.json(samples, {}).find(R"("web.latency.p95": null)") != std::string::npos);
   CHECK(std::ranges::none_of(watch.series(), [](const Series& series) {
-    return series.name.find("buckets") != std::string::npos || series.name == "sys.room";
+    return series.name().find("buckets") != std::string::npos || series.name() == "sys.room";
   }));
 }
 
@@ -634,7 +635,7 @@ TEST_CASE("a dimension that nothing has is told, and nothing is shown for it") {
     mmstats::Watch watch(std::move(options), std::move(rules));
     watch.scan(std::chrono::system_clock::now(), steady::time_point{100s});
     std::string names;
-    for (const auto& one : watch.series()) names += (names.empty() ? "" : " ") + one.name;
+    for (const auto& one : watch.series()) names += (names.empty() ? "" : " ") + one.name();
     CHECK(names == row.names);
     CHECK(text_of(unknown) == row.unknown);
   }
@@ -643,12 +644,12 @@ TEST_CASE("a dimension that nothing has is told, and nothing is shown for it") {
 TEST_CASE("series of families that share a name have a column each") {
   const auto of = [](const char* dimension, std::uint64_t total) {
     auto made = counter("web.q.x", total);
-    made.family = "web.q";
-    made.dimensions = {{dimension, "x"}};
+    edit(made)->family = "web.q";
+    edit(made)->dimensions = {{dimension, "x"}};
     return made;
   };
   Series dropped = counter("web.q.x", 4);
-  dropped.family = "web.q.x";
+  edit(dropped)->family = "web.q.x";
   const auto check = [](std::vector<Series> series, std::string_view fields, const std::string& header,
                         const std::string& line) {
     Looks looks;
@@ -700,7 +701,7 @@ TEST_CASE("columns share what the terminal has, and names keep their ends") {
 TEST_CASE("a terminal is told units, where names have room for them; scripts are not") {
   Looks looks;
   looks.series = {counter("sent", 1), gauge("in_progress", 1)};
-  looks.series[0].unit = "bytes\x1b";
+  edit(looks.series[0])->unit = "bytes\x1b";
   auto columns = columns_of("sent,in_progress");
   columns.update(looks.series);
   looks.take();

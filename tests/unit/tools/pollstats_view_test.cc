@@ -18,6 +18,7 @@
 
 #include "base/buckets.h"
 #include "collect/distributions.h"
+#include "collect/edit_described.h"
 #include "made_file.h"
 #include "temporary_folder.h"
 #include "tools/pollstats/distribution_spans.h"
@@ -58,7 +59,7 @@ struct Shown {
 
   void add(const std::string& name, Kind kind, double value) {
     Series made;
-    made.name = name;
+    edit(made)->name = name;
     made.kind = kind;
     made.present = true;
     series.push_back(made);
@@ -76,9 +77,9 @@ struct Shown {
     add(name + ".count", Kind::kCounter, static_cast<double>(values.size()));
     add(name + ".p99", Kind::kGauge, 1);
     auto made = std::make_unique<mmstats::Distribution>();
-    made->name = name;
-    made->unit = "seconds";
-    made->help = "Time";
+    edit(*made)->name = name;
+    edit(*made)->unit = "seconds";
+    edit(*made)->help = "Time";
     made->shown = true;
     for (const double value : values) made->interval.add(value);
     for (auto one = series.end() - 3; one != series.end(); ++one)
@@ -313,7 +314,7 @@ TEST_CASE_FIXTURE(FewSeries, "no line is wider than the screen, and there are as
   add("web.日本語." + std::string(300, 'x'), Kind::kCounter, 1e15);
   add("日本語日本語日本語日本語", Kind::kTimestamp, 1700000000 - 90);
   add(std::string(65535, '\x1b'), Kind::kGauge, -1e300);
-  series.back().help = std::string(1000, 'h');
+  edit(series.back())->help = std::string(1000, 'h');
   facts.failed = 12;
   facts.dead = 7;
   facts.complaint = "/run/mmstats/x: is damaged \x1b[2J " + std::string(200, 'y');
@@ -365,19 +366,19 @@ TEST_CASE_FIXTURE(FewSeries, "what went wrong is told until a key is pressed") {
 
 TEST_CASE_FIXTURE(Shown, "the line below tells what a file says of the series") {
   add("web.bytes", Kind::kCounter, 1);
-  series[0].unit = "bytes";
-  series[0].help = "Size of\x1b all answers";
+  edit(series[0])->unit = "bytes";
+  edit(series[0])->help = "Size of\x1b all answers";
   look();
   CHECK(lines()[22] == "web.bytes  counter, bytes: Size of\\x1B all answers");
 }
 
 TEST_CASE_FIXTURE(Shown, "the line below names a family and its dimensions") {
   add("web.hits.GET.\x1b%2E\"x", Kind::kCounter, 1);
-  series[0].family = "web.hits";
-  series[0].dimensions = {{"method", "GET"}, {"status", "\x1b.\"x"}};
+  edit(series[0])->family = "web.hits";
+  edit(series[0])->dimensions = {{"method", "GET"}, {"status", "\x1b.\"x"}};
   add_histogram("web.time.PUT", {1.5});
-  distributions[0]->family = "web.time";
-  distributions[0]->dimensions = {{"method", "PUT"}};
+  edit(*distributions[0])->family = "web.time";
+  edit(*distributions[0])->dimensions = {{"method", "PUT"}};
   look();
   CHECK(lines()[22] == R"(web.hits{method="GET",status="\\x1B.\"x"}  counter)");
   type("j");
@@ -391,8 +392,8 @@ TEST_CASE_FIXTURE(Shown, "a key groups families by one dimension after another")
   CHECK(view.press(key(U'b')) == Wish::kNothing);
   CHECK(lines()[22] == "No series here has dimensions.");
   add("web.hits.GET.404", Kind::kCounter, 1);
-  series.back().family = "web.hits";
-  series.back().dimensions = {{"method", "GET"}, {"status", "404"}};
+  edit(series.back())->family = "web.hits";
+  edit(series.back())->dimensions = {{"method", "GET"}, {"status", "404"}};
   look();
   CHECK(lines()[23] == "q Quit  ? Help  / Filter  n v r c Sort  Enter By process  p Processes  b Group");
   const std::vector<std::pair<std::optional<By>, std::string>> steps{{By{"method"}, "  by method  "},
@@ -425,8 +426,8 @@ TEST_CASE_FIXTURE(Shown, "series that share a name are shown with their dimensio
   add("web.q.x", Kind::kCounter, 1);
   for (const char* dimension : {"a", "b"}) {
     add("web.q.x", Kind::kCounter, 1);
-    series.back().family = "web.q";
-    series.back().dimensions = {{dimension, "x"}};
+    edit(series.back())->family = "web.q";
+    edit(series.back())->dimensions = {{dimension, "x"}};
   }
   add("web.other", Kind::kCounter, 1);
   look();
@@ -445,10 +446,10 @@ TEST_CASE("a dimension of --where that no file has is named where there is no ro
 TEST_CASE("a prefix that is longer than what is left of a label takes nothing away") {
   Shown shown(std::string_view("web.hits.GET.").size());
   shown.add("web.hits.404", Kind::kCounter, 1);
-  shown.series[0].family = "web.hits";
-  shown.series[0].dimensions = {{"status", "404"}};
+  edit(shown.series[0])->family = "web.hits";
+  edit(shown.series[0])->dimensions = {{"status", "404"}};
   shown.add("web.hits", Kind::kCounter, 1);
-  shown.series[1].family = "web.hits";
+  edit(shown.series[1])->family = "web.hits";
   shown.look();
   CHECK(shown.labels() == Labels{"web.hits", "web.hits.404"});
 }
@@ -606,7 +607,7 @@ TEST_CASE_FIXTURE(FewSeries, "processes are marked and chosen") {
 TEST_CASE_FIXTURE(Shown, "numbers have their unit, and those that do not move are dim") {
   const auto make = [&](const char* name, Kind kind, double value, const char* unit) {
     add(name, kind, value);
-    series.back().unit = unit;
+    edit(series.back())->unit = unit;
   };
   make("a.sent", Kind::kCounter, 51'300'000, "bytes");
   make("b.memory", Kind::kGauge, 2'000, "bytes");
@@ -780,7 +781,7 @@ TEST_CASE_FIXTURE(Shown, "the processes of a histogram are sorted by their p99")
                   .change = {},
                   .rate = {}};
     auto made = std::make_shared<mmstats::Distribution>();
-    made->unit = "seconds";
+    edit(*made)->unit = "seconds";
     if (seconds > 0) made->interval.add(seconds);
     row.distribution = made;
     return row;

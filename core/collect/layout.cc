@@ -249,14 +249,16 @@ void Layout::set_plans(std::vector<Value>& values) {
     if (is_fraction(value.plan.code)) return 2;
     return value.plan.stores_counter() ? 0 : 1;
   };
-  std::ranges::stable_sort(values, {}, rank);
-  const auto count_to = [&](int last) {
-    return static_cast<std::size_t>(
-        std::ranges::count_if(values, [&](const Value& value) { return rank(value) <= last; }));
-  };
-  plain_counters_ = count_to(0);
-  whole_counters_ = count_to(1);
-  counters_ = count_to(2);
+  std::vector<Value> sorted;
+  sorted.reserve(values.size());
+  std::size_t* const ends[] = {&plain_counters_, &whole_counters_, &counters_};
+  for (int wanted = 0; wanted <= 3; ++wanted) {
+    for (Value& value : values) {
+      if (value.binding && rank(value) == wanted) sorted.push_back(std::move(value));
+    }
+    if (wanted < 3) *ends[wanted] = sorted.size();
+  }
+  values = std::move(sorted);
   find_sums(values);
   plans_.reserve(values.size());
   labels_.reserve(values.size());

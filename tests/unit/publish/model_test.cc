@@ -403,8 +403,8 @@ TEST_CASE("sys.metadata says what each field is") {
   CHECK(series.at("web.when").kind == Kind::kTimestamp);
   CHECK(series.at("web.up").kind == Kind::kState);
   CHECK(series.at("web.shared_gauge").kind == Kind::kGauge);
-  CHECK(series.at("web.counter").unit == "requests");
-  CHECK(series.at("web.latency.p99").help == "Time to answer");
+  CHECK(series.at("web.counter").unit() == "requests");
+  CHECK(series.at("web.latency.p99").help() == "Time to answer");
 }
 
 TEST_CASE("fields that come later are described as well, however many they are") {
@@ -455,7 +455,7 @@ TEST_CASE("fields that come later are described as well, however many they are")
   CHECK(series.at("first").total == 2);
   CHECK(series.at("gauge399").kind == Kind::kGauge);
   CHECK(series.at("gauge399").value == 1399);  // of two threads' files, one of which has ended
-  CHECK(series.at("gauge399").unit == "u399");
+  CHECK(series.at("gauge399").unit() == "u399");
   CHECK(series.at("shared.gauge399").value == 399);
 }
 

@@ -144,7 +144,7 @@ void check_reports(World& world) {
   std::map<std::string, std::uint64_t> sums;
   std::uint64_t hits = 0;
   for (const auto& series : world.watch.series()) {
-    const std::string& label = series.family.empty() ? series.name : series.family;
+    const std::string& label = series.family().empty() ? series.name() : series.family();
     sums[label] += series.total;
     if (label.starts_with("pinba.timer") && label.ends_with(".seconds.count")) hits += series.total;
   }

@@ -12,7 +12,11 @@ namespace mmstats {
 std::string printable(std::string_view foreign) {
   std::string out;
   out.reserve(foreign.size());
-  while (!foreign.empty()) {
+  for (;;) {
+    const std::size_t plain = plain_prefix(foreign);
+    out += foreign.substr(0, plain);
+    foreign.remove_prefix(plain);
+    if (foreign.empty()) return out;
     const std::size_t length = utf8_sequence(foreign);
     const std::string_view sequence = foreign.substr(0, length == 0 ? 1 : length);
     if (length == 0 || steers_display(sequence)) {
@@ -26,7 +30,6 @@ std::string printable(std::string_view foreign) {
     }
     foreign.remove_prefix(sequence.size());
   }
-  return out;
 }
 
 std::string Error::text() const {

@@ -74,6 +74,21 @@ std::size_t utf8_prefix(std::string_view text) {
   }
 }
 
+std::size_t plain_prefix(std::string_view text) {
+  constexpr std::uint64_t kEach = 0x0101010101010101U;
+  // The high bit of some byte is set if any of them is below a blank, above a tilde, or not ASCII.
+  const auto is_plain = [](std::uint64_t word) {
+    return (((word - 0x20 * kEach) | (word + kEach) | word) & kHighBits) == 0;
+  };
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (end - at >= 8 && is_plain(word_at(at))) at += 8;
+  // The last word again, from its end: most texts are of one piece.
+  if (text.size() >= 8 && end - at < 8 && is_plain(word_at(end - 8))) return text.size();
+  while (at < end && *at >= ' ' && *at <= '~') ++at;
+  return static_cast<std::size_t>(at - text.data());
+}
+
 bool is_utf8(std::string_view text) { return utf8_prefix(text) == text.size(); }
 
 bool steers_display(std::string_view character) {

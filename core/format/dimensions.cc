@@ -116,6 +116,4 @@ std::string_view without_last_parts(std::string_view label, std::size_t parts) {
   return label;
 }
 
-bool is_removed(const Field& field) { return field.type_text.find(kRemovedBlank) != std::string_view::npos; }
-
 }  // namespace mmstats

@@ -41,6 +41,9 @@ std::string_view without_last_parts(std::string_view label, std::size_t parts);
 // Among the blanks of its type: that the field is removed.
 inline constexpr char kRemovedBlank = '\t';
 // Whether its writer has removed the field: readers do as if there was none.
-bool is_removed(const Field& field);
+inline bool is_removed(const Field& field) {
+  // Most types are one letter.
+  return field.type_text.size() > 1 && field.type_text.find(kRemovedBlank) != std::string_view::npos;
+}
 
 }  // namespace mmstats

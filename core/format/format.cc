@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 
+#include "format/scalar_number.h"
 #include "format/struct_codes.h"
 
 namespace mmstats {
@@ -262,6 +263,10 @@ void for_each_item(std::string_view text, std::span<const std::byte> value,
       }
     }
   }
+}
+
+Scalar scalar_number(const ValueType& type, std::span<const std::byte> value) {
+  return number(struct_code(type.code).kind, value.data() + type.first_item, type.item_size, type.swapped);
 }
 
 std::vector<Scalar> decode(std::string_view text, std::span<const std::byte> value) {

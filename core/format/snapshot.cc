@@ -85,12 +85,8 @@ Expected<OpenFile> OpenFile::open(int folder_fd, const char* name, const std::st
 ssize_t OpenFile::read_at(std::uint64_t offset, std::span<std::byte> into) const noexcept {
   std::size_t done = 0;
   while (done < into.size()) {
-    const ssize_t got =
-        ::pread(fd_, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
-    if (got < 0) {
-      if (errno == EINTR) continue;
-      return -1;
-    }
+    const ssize_t got = read_some(fd_, offset + done, into.subspan(done));
+    if (got < 0) return -1;
     if (got == 0) break;
     done += static_cast<std::size_t>(got);
   }
@@ -122,7 +118,7 @@ Expected<Snapshot> read_snapshot(const OpenFile& file, const std::string& path, 
   for (;;) {
     const std::size_t had = bytes.size();
     bytes.resize(wanted);
-    const ssize_t got = file.read_at(had, std::span(bytes).subspan(had));
+    const ssize_t got = read_some(file.fd(), had, std::span(bytes).subspan(had));
     if (got < 0) return tl::unexpected(system_failure(path, "cannot be read"));
     bytes.resize(had + static_cast<std::size_t>(got));
     if (bytes.size() > max_file_size) return too_large();
@@ -133,8 +129,11 @@ Expected<Snapshot> read_snapshot(const OpenFile& file, const std::string& path, 
       return tl::unexpected(
           failure(ErrorKind::kUnfinished, path, "begins with a zero byte: its writer has not finished"));
     }
-    if (bytes.size() < wanted) break;
-    wanted = std::max<std::uint64_t>(2 * wanted, std::min(snapshot.file_size, max_file_size) + 1);
+    if (got == 0) break;
+    // It ended where the question above said: no need to be told so by one more call.
+    if (bytes.size() < wanted && bytes.size() == snapshot.file_size) break;
+    if (bytes.size() == wanted)
+      wanted = std::max<std::uint64_t>(2 * wanted, std::min(snapshot.file_size, max_file_size) + 1);
   }
   snapshot.file_size = bytes.size();
   return snapshot;

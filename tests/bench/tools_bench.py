@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """What the tools cost over 10,000 files of 100 fields on tmpfs, against cat(1), which does nothing but read them.
 
-    tools_bench.py BUILD-FOLDER
+    tools_bench.py BUILD-FOLDER [WORD...]
 
-Processor time, the median of several runs. cleanstats, `alive`: all files belong to one living process; `other
+Words choose the rows whose names hold them. Processor time, the median of several runs. cleanstats, `alive`: all files belong to one living process; `other
 lives`: to one that began after they were made, with --dry-run, so that each is asked for and none goes; `dead`:
 to processes that are gone, and are removed, against cat and rm(1) together.
 """
@@ -52,6 +52,8 @@ def dead_pid():
 
 def case(name, folder, command, pid, created, floor=("cat",), left=FILES):
     """Prints the ratio of `command` to the programs of the floor, with all files as arguments."""
+    if not all(word in name for word in sys.argv[2:]):
+        return
     ours, least = [], []
     for _ in range(RUNS):
         paths = fill(folder, pid, created)
@@ -66,9 +68,7 @@ def case(name, folder, command, pid, created, floor=("cat",), left=FILES):
 
 def main():
     tools = os.path.join(sys.argv[1], "core", "tools")
-    cleanstats = os.path.join(tools, "cleanstats")
-    slurpstats = os.path.join(tools, "slurpstats")
-    pollstats = os.path.join(tools, "pollstats", "pollstats")
+    cleanstats, slurpstats, pollstats = (os.path.join(tools, name, name) for name in ("cleanstats", "slurpstats", "pollstats"))
     alive, now = os.getpid(), time.time()
     folder = tempfile.mkdtemp(dir="/dev/shm", prefix="mmstats-bench-")
     try:

@@ -112,7 +112,7 @@ class Cleaner {
   // None for a folder, which the original passes over in silence.
   std::optional<Verdict> clean(const mmstats::FoundFile& found) {
     const std::string& path = found.path;
-    const auto file = mmstats::open_found(found);
+    const auto file = opener_.open(found);
     if (!file) return unreadable(file.error());
     const auto snapshot = mmstats::read_snapshot(file->file, path);
     if (!snapshot) return unreadable(snapshot.error());
@@ -126,7 +126,7 @@ class Cleaner {
 
   // Of what a writer makes under another name. None: it is none of these, or its writer may be at it.
   std::optional<Verdict> clean_temporary(const mmstats::FoundFile& found) {
-    const auto file = mmstats::open_found(found);
+    const auto file = opener_.open(found);
     if (!file) return std::nullopt;
     const auto pid = mmstats::maker_of_temporary(file->name);
     struct stat info{};
@@ -264,7 +264,7 @@ class Cleaner {
       return keep("too_young", fmt::format("is younger than {} s", options_.older_than.count()));
     }
     const auto act = options_.dry_run ? mmstats::check_unwritten : mmstats::remove_unwritten;
-    const auto removed = act(file.file, file.folder.get(), file.name.c_str(), verdict.path);
+    const auto removed = act(file.file, file.folder, file.name, verdict.path);
     if (removed) {
       verdict.action = options_.dry_run ? Action::kWouldRemove : Action::kRemoved;
       verdict.text = fmt::format("{}. {} {}", dead, options_.dry_run ? "Would delete" : "Deleting", path);
@@ -288,6 +288,7 @@ class Cleaner {
   }
 
   const Options& options_;
+  mmstats::FoundOpener opener_;
   mmstats::Owners owners_;
   steady_clock::time_point began_ = steady_clock::now();
   mmstats::ParsedFile content_;

@@ -8,7 +8,8 @@
 #include <utility>
 #include <variant>
 
-#include "tools/mmash/http.h"
+#include "format/scalar_number.h"
+#include "tools/shared/json_text.h"
 #include "tools/shared/value_text.h"
 
 namespace mmash {
@@ -50,9 +51,18 @@ bool less(const Scalar& a, const Scalar& b) {
                                           : as<Whole>(a) < as<Whole>(b);
 }
 
+void append_item_json(std::string& json, const Scalar& item) {
+  if (const auto* text = std::get_if<std::string_view>(&item)) {
+    mmstats::append_json(json, *text, mmstats::JsonTexts::kAscii);
+  } else {
+    mmstats::append_item_json(json, item);
+  }
+}
+
 std::string item_json(const Scalar& item) {
-  const auto* text = std::get_if<std::string_view>(&item);
-  return text == nullptr ? mmstats::item_json(item) : json_string(*text);
+  std::string json;
+  append_item_json(json, item);
+  return json;
 }
 
 }  // namespace
@@ -64,10 +74,8 @@ std::optional<Aggregation> parse_aggregation(std::string_view word) {
   return std::nullopt;
 }
 
-std::string value_json(const Field& field) {
-  std::string text;
-  mmstats::write_value(field, "null", item_json, [&](std::string_view piece) { text += piece; });
-  return text;
+void append_value_json(std::string& json, const Field& field) {
+  mmstats::append_value(json, field, "null", append_item_json);
 }
 
 bool Aggregate::applies(Aggregation aggregation, const Field& field) {
@@ -76,23 +84,23 @@ bool Aggregate::applies(Aggregation aggregation, const Field& field) {
 
 void Aggregate::add(Aggregation aggregation, const Field& field) {
   if (aggregation == Aggregation::kOne) {
-    if (values_++ == 0) first_ = value_json(field);
+    if (values_++ == 0) append_value_json(first_, field);
     return;
   }
-  mmstats::for_each_item(field.type_text, field.value, [&](const Scalar& item) {
-    if (is_fraction(item) && std::isnan(std::get<double>(item))) return;
-    any_ = true;
-    const bool nonzero = aggregation == Aggregation::kNonzeroMin || aggregation == Aggregation::kNonzeroAvg;
-    if (nonzero && as<double>(item) == 0) return;
-    const bool least = aggregation == Aggregation::kMin || aggregation == Aggregation::kNonzeroMin;
-    if (values_++ == 0 || (least ? less(item, best_) : less(best_, item))) best_ = item;
-    if (is_fraction(item)) {
-      fractional_ = true;
-      fractions_ += std::get<double>(item);
-    } else {
-      whole_ += as<Whole>(item);
-    }
-  });
+  // All the others apply to one number.
+  const Scalar item = mmstats::scalar_number(field.type, field.value);
+  if (is_fraction(item) && std::isnan(std::get<double>(item))) return;
+  any_ = true;
+  const bool nonzero = aggregation == Aggregation::kNonzeroMin || aggregation == Aggregation::kNonzeroAvg;
+  if (nonzero && as<double>(item) == 0) return;
+  const bool least = aggregation == Aggregation::kMin || aggregation == Aggregation::kNonzeroMin;
+  if (values_++ == 0 || (least ? less(item, best_) : less(best_, item))) best_ = item;
+  if (is_fraction(item)) {
+    fractional_ = true;
+    fractions_ += std::get<double>(item);
+  } else {
+    whole_ += as<Whole>(item);
+  }
 }
 
 std::string Aggregate::json(Aggregation aggregation) const {

@@ -25,8 +25,8 @@ enum class Aggregation : std::uint8_t {
 
 std::optional<Aggregation> parse_aggregation(std::string_view word);
 
-// A value as JSON, as the original writes it; several items as a list.
-std::string value_json(const mmstats::Field& field);
+// Appends a value as JSON, as the original writes it; several items as a list.
+void append_value_json(std::string& json, const mmstats::Field& field);
 
 class Aggregate {
  public:

@@ -1,9 +1,18 @@
 #include "tools/mmash/files.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace mmash {
+namespace {
+
+// The library's operator compares byte by byte, which takes ten times as long.
+bool is_same(const std::vector<std::byte>& one, const std::vector<std::byte>& other) {
+  return one.size() == other.size() && std::memcmp(one.data(), other.data(), one.size()) == 0;
+}
+
+}  // namespace
 
 using mmstats::FileKey;
 
@@ -38,7 +47,7 @@ bool Files::read_bytes(FileKey file, std::vector<std::byte>& bytes) {
 const mmstats::ParsedFile* Files::read(FileKey file, Care care) {
   if (!read_bytes(file, first_)) return nullptr;
   // Mostly nothing changes between two readings, and all is said.
-  if (care == Care::kSettled && (!read_bytes(file, second_) || first_ != second_)) return settle(file);
+  if (care == Care::kSettled && (!read_bytes(file, second_) || !is_same(first_, second_))) return settle(file);
   mmstats::parse(first_, content_);
   return &content_;
 }

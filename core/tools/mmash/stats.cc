@@ -83,10 +83,10 @@ class Answer {
     } else if (query_.aggregation) {
       entry.aggregate.add(*query_.aggregation, field);
     } else if (query_.values) {
-      const auto value = value_json(field);
-      if (!entry.values.empty()) entry.values += ", ";
-      entry.values += value;
-      size_ += value.size() + 2;
+      const std::size_t before = entry.values.size();
+      if (before != 0) entry.values += ", ";
+      append_value_json(entry.values, field);
+      size_ += entry.values.size() - before;
     }
   }
 

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <string_view>
 #include <utility>
 
 #include "base/failure.h"
 #include "collect/discover.h"
-#include "collect/folder_path.h"
 
 namespace mmstats {
 
@@ -25,20 +25,23 @@ FoundFiles find_files(const std::vector<std::string>& globs) {
   return found;
 }
 
-Expected<OpenedFile> open_found(const FoundFile& found) {
+Expected<OpenedFile> FoundOpener::open(const FoundFile& found) {
   const std::string& path = found.path;
   const auto slash = path.rfind('/');
-  OpenedFile opened;
-  opened.name = slash == std::string::npos ? path : path.substr(slash + 1);
-  std::string folder = path.substr(0, slash == std::string::npos ? 0 : std::max<std::size_t>(slash, 1));
+  const std::string_view folder(path.data(),
+                                slash == std::string::npos ? 0 : std::max<std::size_t>(slash, 1));
   const std::size_t fixed = std::min(found.fixed, folder.size());
-  opened.folder = open_folder({std::move(folder), fixed});
-  if (!opened.folder) return tl::unexpected(system_failure(path, "cannot be looked at"));
+  if (!folder_ || where_.path != folder || where_.fixed != fixed) {
+    where_ = {.path = std::string(folder), .fixed = fixed};
+    folder_ = open_folder(where_);
+    if (!folder_) return tl::unexpected(system_failure(path, "cannot be looked at"));
+  }
+  const char* name = slash == std::string::npos ? path.c_str() : path.c_str() + slash + 1;
   // What ends with a slash is a folder.
-  auto file = OpenFile::open(opened.folder.get(), opened.name.empty() ? "." : opened.name.c_str(), path);
+  if (*name == '\0') name = ".";
+  auto file = OpenFile::open(folder_.get(), name, path);
   if (!file) return tl::unexpected(std::move(file.error()));
-  opened.file = std::move(*file);
-  return opened;
+  return OpenedFile{.file = std::move(*file), .folder = folder_.get(), .name = name};
 }
 
 std::string nothing_found(const std::vector<std::string>& globs) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/descriptor.h"
+#include "collect/folder_path.h"
 #include "mmstats/error.h"
 #include "mmstats/snapshot.h"
 
@@ -30,12 +31,21 @@ FoundFiles find_files(const std::vector<std::string>& globs);
 // A file, open, and where its name is.
 struct OpenedFile {
   OpenFile file;
-  Descriptor folder;  // (O_PATH)
-  std::string name;   // in the folder
+  int folder = -1;             // (O_PATH) of the opener, until it opens the next file
+  const char* name = nullptr;  // in the folder; in the path of what was found
 };
 
-// Opens one that was found, or that somebody named by its path. Errors: those of OpenFile::open.
-Expected<OpenedFile> open_found(const FoundFile& found);
+// Opens one file after the other that was found, or that somebody named by its path. The folder of the last
+// one stays open, as the next one is mostly in it, too. One thread at a time.
+class FoundOpener {
+ public:
+  // Errors: those of OpenFile::open.
+  Expected<OpenedFile> open(const FoundFile& found);
+
+ private:
+  FolderPath where_;
+  Descriptor folder_;
+};
 
 // "no mmstats files match GLOB, GLOB"
 std::string nothing_found(const std::vector<std::string>& globs);

@@ -42,6 +42,17 @@ std::string leaf(const Json& value, JsonTexts texts) {
 
 }  // namespace
 
+void append_json(std::string& out, std::string_view text, JsonTexts texts) {
+  if (plain_prefix(text) == text.size() && text.find('"') == std::string_view::npos &&
+      text.find('\\') == std::string_view::npos) {
+    out += '"';
+    out += text;
+    out += '"';
+  } else {
+    out += leaf(text, texts);
+  }
+}
+
 std::string json_text(const Json& value, JsonTexts texts) {
   if (value.is_number_float()) {
     const auto number = value.get<double>();

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 namespace mmstats {
 
@@ -12,6 +13,9 @@ using Json = nlohmann::ordered_json;
 
 // Beyond ASCII: as it is as far as it commands no terminal, or escaped.
 enum class JsonTexts : bool { kUtf8, kAscii };
+
+// Appends a text: at once if nothing in it is to be escaped, as nearly always.
+void append_json(std::string& out, std::string_view text, JsonTexts texts = JsonTexts::kUtf8);
 
 // A fraction that is no number becomes null.
 std::string json_text(const Json& value, JsonTexts texts = JsonTexts::kUtf8);

@@ -4,20 +4,11 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstddef>
 #include <cstdio>
 
 #include "base/failure.h"
 
 namespace mmstats {
-
-constexpr std::size_t kChunk = 256U << 10U;  // bytes
-
-Output& Output::operator<<(std::string_view text) {
-  buffer_ += text;
-  if (buffer_.size() >= kChunk) flush();
-  return *this;
-}
 
 void Output::flush() {
   if (error_ == 0 && (std::fwrite(buffer_.data(), 1, buffer_.size(), stdout) != buffer_.size() ||

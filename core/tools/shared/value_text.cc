@@ -1,74 +1,115 @@
 #include "tools/shared/value_text.h"
 
+#include <fmt/compile.h>
 #include <fmt/format.h>
 
 #include <cmath>
+#include <cstddef>
+#include <iterator>
 #include <type_traits>
 #include <utility>
 #include <variant>
 
+#include "format/scalar_number.h"
 #include "mmstats/error.h"
 #include "tools/shared/json_text.h"
 
 namespace mmstats {
 
+namespace {
+
+void append_float(std::string& out, double value) {
+  if (std::isnan(value)) {
+    out += "nan";
+    return;
+  }
+  const std::size_t begin = out.size();
+  fmt::format_to(std::back_inserter(out), FMT_COMPILE("{}"), value);
+  if (out.find_first_not_of("-0123456789", begin) == std::string::npos) out += ".0";
+}
+
+template <class Number>
+void append_whole(std::string& out, Number value) {
+  const fmt::format_int digits(value);
+  out.append(digits.data(), digits.size());
+}
+
+}  // namespace
+
 std::string float_text(double value) {
-  if (std::isnan(value)) return "nan";
-  std::string text = fmt::format("{}", value);
-  if (text.find_first_not_of("-0123456789") == std::string::npos) text += ".0";
+  std::string text;
+  append_float(text, value);
   return text;
 }
 
-std::string item_text(const Scalar& item) {
-  return std::visit(
-      [](const auto& value) -> std::string {
+void append_item_text(std::string& out, const Scalar& item) {
+  std::visit(
+      [&](const auto& value) {
         using Item = std::decay_t<decltype(value)>;
-        if constexpr (std::is_same_v<Item, std::monostate>) {
-          return {};
-        } else if constexpr (std::is_same_v<Item, bool>) {
-          return value ? "True" : "False";
+        if constexpr (std::is_same_v<Item, bool>) {
+          out += value ? "True" : "False";
         } else if constexpr (std::is_same_v<Item, double>) {
-          return float_text(value);
+          append_float(out, value);
         } else if constexpr (std::is_same_v<Item, std::string_view>) {
-          return printable(value);
-        } else {
-          return fmt::to_string(value);
+          out += printable(value);
+        } else if constexpr (!std::is_same_v<Item, std::monostate>) {
+          append_whole(out, value);
         }
       },
       item);
+}
+
+void append_item_json(std::string& out, const Scalar& item) {
+  std::visit(
+      [&](const auto& value) {
+        using Item = std::decay_t<decltype(value)>;
+        if constexpr (std::is_same_v<Item, std::monostate>) {
+          out += "null";
+        } else if constexpr (std::is_same_v<Item, bool>) {
+          out += value ? "true" : "false";
+        } else if constexpr (std::is_same_v<Item, double>) {
+          if (std::isnan(value)) {
+            out += "null";
+          } else if (std::isfinite(value)) {
+            append_float(out, value);
+          } else {
+            append_json(out, float_text(value));
+          }
+        } else if constexpr (std::is_same_v<Item, std::string_view>) {
+          append_json(out, value);
+        } else {
+          append_whole(out, value);
+        }
+      },
+      item);
+}
+
+std::string item_text(const Scalar& item) {
+  std::string text;
+  append_item_text(text, item);
+  return text;
 }
 
 std::string item_json(const Scalar& item) {
-  return std::visit(
-      [](const auto& value) -> std::string {
-        using Item = std::decay_t<decltype(value)>;
-        if constexpr (std::is_same_v<Item, std::monostate>) {
-          return "null";
-        } else if constexpr (std::is_same_v<Item, bool>) {
-          return value ? "true" : "false";
-        } else if constexpr (std::is_same_v<Item, double>) {
-          if (std::isnan(value)) return "null";
-          return std::isfinite(value) ? float_text(value) : json_text(float_text(value));
-        } else if constexpr (std::is_same_v<Item, std::string_view>) {
-          return json_text(value);
-        } else {
-          return fmt::to_string(value);
-        }
-      },
-      item);
+  std::string text;
+  append_item_json(text, item);
+  return text;
 }
 
-void write_value(const Field& field, std::string_view none, std::string (*text_of)(const Scalar&),
-                 const std::function<void(std::string_view)>& write) {
+void append_value(std::string& out, const Field& field, std::string_view none,
+                  void (*append_item)(std::string&, const Scalar&), const std::function<void()>& after_item) {
+  // Nearly every value is one number.
+  if (field.type.is_scalar_number()) return append_item(out, scalar_number(field.type, field.value));
   const bool several = field.type.items > 1;
-  if (field.type.items == 0) write(none);
-  if (several) write("[");
+  if (field.type.items == 0) out += none;
+  if (several) out += '[';
   bool first = true;
   for_each_item(field.type_text, field.value, [&](const Scalar& item) {
-    if (!std::exchange(first, false)) write(", ");
-    write(text_of(item));
+    if (!std::exchange(first, false)) out += ", ";
+    append_item(out, item);
+    if (several && after_item) after_item();
   });
-  if (several) write("]");
+  if (several) out += ']';
 }
 
 }  // namespace mmstats

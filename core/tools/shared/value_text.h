@@ -21,9 +21,14 @@ std::string item_text(const Scalar& item);
 // replaced.
 std::string item_json(const Scalar& item);
 
-// Hands out a field's value in pieces: `none` if it has no item, brackets around several. Item by item, since
-// a foreign file may hold millions of them in one value.
-void write_value(const Field& field, std::string_view none, std::string (*text_of)(const Scalar&),
-                 const std::function<void(std::string_view)>& write);
+// The same, behind what is in `out`: there are tens of thousands of values in a second's output.
+void append_item_text(std::string& out, const Scalar& item);
+void append_item_json(std::string& out, const Scalar& item);
+
+// Appends a field's value: `none` if it has no item, brackets around several. Calls `after_item` between
+// several, which may take what is in `out`: a foreign file may hold millions of items in one value.
+void append_value(std::string& out, const Field& field, std::string_view none,
+                  void (*append_item)(std::string&, const Scalar&),
+                  const std::function<void()>& after_item = {});
 
 }  // namespace mmstats

@@ -26,6 +26,7 @@
 
 namespace {
 
+using mmstats::append_json;
 using mmstats::json_text;
 using mmstats::Output;
 
@@ -37,8 +38,17 @@ constexpr std::string_view kProgram = "slurpstats";
 constexpr std::size_t kWidestLabel = 128;  // characters
 constexpr std::size_t kMostNamed = 5;      // labels in a note
 
-std::size_t width(std::string_view utf8) {
-  return static_cast<std::size_t>(std::ranges::count_if(utf8, mmstats::begins_character));
+// As what is appended to a text for people.
+struct Shown {
+  std::string_view text;
+  std::size_t width;  // characters
+};
+
+// `storage` holds what has to be made for it.
+Shown shown(std::string_view label, std::string& storage) {
+  if (mmstats::plain_prefix(label) == label.size()) return {label, label.size()};
+  storage = mmstats::printable(label);
+  return {storage, static_cast<std::size_t>(std::ranges::count_if(storage, mmstats::begins_character))};
 }
 
 // How results are written: called once for each file, in order.
@@ -64,18 +74,22 @@ class TextReport final : public Report {
   void file(const std::string& path, const mmstats::ParsedFile& content) override {
     out << "==> " << mmstats::printable(path) << "\n";
     std::size_t column = 0;
+    std::string storage;
     const mmstats::MetadataIndex about(content);
     for (const auto& field : content.fields) {
       if (!about.is_there(field)) continue;
-      column = std::max(column, std::min(width(mmstats::printable(field.label)), kWidestLabel));
+      column = std::max(column, std::min(shown(field.label, storage).width, kWidestLabel));
     }
+    std::string& text = out.buffer();
     for (const auto& field : content.fields) {
       if (!about.is_there(field)) continue;
-      const std::string label = mmstats::printable(field.label);
-      const std::size_t used = width(label);
-      out << "  " << label << std::string(1 + (used < column ? column - used : 0), ' ');
-      mmstats::write_value(field, "", mmstats::item_text, [&](std::string_view piece) { out << piece; });
-      out << "\n";
+      const Shown label = shown(field.label, storage);
+      text += "  ";
+      text += label.text;
+      text.append(1 + (label.width < column ? column - label.width : 0), ' ');
+      mmstats::append_value(text, field, "", mmstats::append_item_text, [&] { out.flush_if_full(); });
+      text += '\n';
+      out.flush_if_full();
     }
     out << "\n";
   }
@@ -92,16 +106,20 @@ class JsonReport final : public Report {
   void file(const std::string& path, const mmstats::ParsedFile& content) override {
     begin_file(path);
     bool first = true;
+    std::string& text = out.buffer();
     const mmstats::MetadataIndex about(content);
     for (const auto& field : content.fields) {
       if (!about.is_there(field)) continue;
-      if (!std::exchange(first, false)) out << ", ";
-      out << "{\"label\": " << json_text(field.label)
-          << ", \"type\": " << json_text(mmstats::trimmed_type(field.type_text))
-          << ", \"buffered\": " << (field.buffered ? "true" : "false") << ", \"value\": ";
-      mmstats::write_value(field, "null", mmstats::item_json, [&](std::string_view piece) { out << piece; });
-      write_family(about.find(field.label));
-      out << "}";
+      if (!std::exchange(first, false)) text += ", ";
+      text += "{\"label\": ";
+      append_json(text, field.label);
+      text += ", \"type\": ";
+      append_json(text, mmstats::trimmed_type(field.type_text));
+      text += field.buffered ? R"(, "buffered": true, "value": )" : R"(, "buffered": false, "value": )";
+      mmstats::append_value(text, field, "null", mmstats::append_item_json, [&] { out.flush_if_full(); });
+      if (about.families() != 0) write_family(about.find(field.label));
+      text += '}';
+      out.flush_if_full();
     }
     end_file(content.damage ? &*content.damage : nullptr);
   }
@@ -169,7 +187,7 @@ class Run {
     if (files.empty() && errors.empty()) mmstats::complain(kProgram, mmstats::nothing_found(globs));
     for (const auto& found : files) {
       if (out_.failed()) return;
-      const auto opened = mmstats::open_found(found);
+      const auto opened = opener_.open(found);
       const auto reading =
           opened ? mmstats::read_settled(opened->file, found.path) : tl::unexpected(opened.error());
       if (reading) {
@@ -220,6 +238,7 @@ class Run {
 
   Output& out_;
   Report& report_;
+  mmstats::FoundOpener opener_;
   bool clean_ = true;
 };
 

@@ -14,8 +14,8 @@ std::size_t utf8_prefix(std::string_view text);
 
 bool is_utf8(std::string_view text);
 
-// Bytes at the front of `text` that are printing ASCII, a blank to a tilde: what nearly all text is, and is shown
-// as it is. Looks at eight bytes at a time.
+// Bytes at the front of `text` that are printing ASCII, a blank to a tilde: what nearly all text is, and is
+// shown as it is. Looks at eight bytes at a time.
 std::size_t plain_prefix(std::string_view text);
 
 // Whether the well-formed character commands where it is shown: C0, DEL and C1, which terminals obey, the

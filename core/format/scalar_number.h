@@ -8,8 +8,8 @@
 
 namespace mmstats {
 
-// Preconditions: type.is_scalar_number(); `value` holds type.size bytes. A bool, a whole number or a fraction.
-// Pure; from any thread.
+// Preconditions: type.is_scalar_number(); `value` holds type.size bytes. A bool, a whole number or a
+// fraction. Pure; from any thread.
 Scalar scalar_number(const ValueType& type, std::span<const std::byte> value);
 
 }  // namespace mmstats

@@ -47,7 +47,8 @@ bool Files::read_bytes(FileKey file, std::vector<std::byte>& bytes) {
 const mmstats::ParsedFile* Files::read(FileKey file, Care care) {
   if (!read_bytes(file, first_)) return nullptr;
   // Mostly nothing changes between two readings, and all is said.
-  if (care == Care::kSettled && (!read_bytes(file, second_) || !is_same(first_, second_))) return settle(file);
+  if (care == Care::kSettled && (!read_bytes(file, second_) || !is_same(first_, second_)))
+    return settle(file);
   mmstats::parse(first_, content_);
   return &content_;
 }

@@ -65,7 +65,7 @@ Response json_response(std::string body) {
 }
 
 Response error_response(unsigned status, std::string_view message) {
-  auto response = json_response(json_string(mmstats::Json::object({{"error", message}})));
+  auto response = json_response(json_object(mmstats::Json::object({{"error", message}})));
   response.status = status;
   return response;
 }
@@ -109,8 +109,14 @@ bool read_target(std::string_view target, Request& request) {
   return true;
 }
 
-std::string json_string(const mmstats::Json& value) {
-  return mmstats::json_text(value, mmstats::JsonTexts::kAscii);
+std::string json_string(std::string_view text) {
+  std::string json;
+  mmstats::append_json(json, text, mmstats::JsonTexts::kAscii);
+  return json;
+}
+
+std::string json_object(const mmstats::Json& object) {
+  return mmstats::json_text(object, mmstats::JsonTexts::kAscii);
 }
 
 HostNames::HostNames(std::vector<std::string> names) : names_(std::move(names)) {

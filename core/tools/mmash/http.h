@@ -62,7 +62,8 @@ std::string percent_decoded(std::string_view text, bool query);
 bool read_target(std::string_view target, Request& request);
 
 // As JSON in ASCII, as Python writes it; what is not UTF-8 is replaced.
-std::string json_string(const mmstats::Json& value);
+std::string json_string(std::string_view text);
+std::string json_object(const mmstats::Json& object);
 
 // Who may be asked for in a Host header: so that a page of a stranger whose name suddenly leads to
 // this machine gets nothing.

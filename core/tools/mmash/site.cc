@@ -195,7 +195,7 @@ Response Site::health() {
   const std::chrono::duration<double> uptime = steady_clock::now() - started_;
   const auto& stats = live_.watch().stats();
   const auto& report = live_.report();
-  return json_response(json_string({{"files", stats.files},
+  return json_response(json_object({{"files", stats.files},
                                     {"damaged", stats.damaged},
                                     {"unreadable_files", report.unreadable_files},
                                     {"unreadable_folders", report.unreadable_folders},

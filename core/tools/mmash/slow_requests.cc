@@ -74,7 +74,7 @@ Response SlowRequests::answer(const Request& request) const {
 }
 
 Response SlowRequests::about() const {
-  return json_response(json_string({{"slow_requests", !path_.empty()}}));
+  return json_response(json_object({{"slow_requests", !path_.empty()}}));
 }
 
 }  // namespace mmash

@@ -3,9 +3,10 @@
 #include <fmt/compile.h>
 #include <fmt/format.h>
 
+#include <array>
 #include <cmath>
 #include <cstddef>
-#include <iterator>
+#include <cstdint>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -15,23 +16,33 @@
 #include "tools/shared/json_text.h"
 
 namespace mmstats {
-
 namespace {
+
+constexpr std::size_t kLongestFloat = 32;  // -2.2250738585072014e-308 has 24 characters
+
+template <class Number>
+void append_whole(std::string& out, Number value) {
+  const fmt::format_int digits(value);
+  out.append(digits.data(), digits.size());
+}
 
 void append_float(std::string& out, double value) {
   if (std::isnan(value)) {
     out += "nan";
     return;
   }
-  const std::size_t begin = out.size();
-  fmt::format_to(std::back_inserter(out), FMT_COMPILE("{}"), value);
-  if (out.find_first_not_of("-0123456789", begin) == std::string::npos) out += ".0";
-}
-
-template <class Number>
-void append_whole(std::string& out, Number value) {
-  const fmt::format_int digits(value);
-  out.append(digits.data(), digits.size());
+  // What is counted is mostly whole: its digits are those of the whole number. Beyond, there is an exponent.
+  constexpr double kFewDigits = 1e15;
+  if (std::trunc(value) == value && std::abs(value) < kFewDigits && (value != 0 || !std::signbit(value))) {
+    append_whole(out, static_cast<std::int64_t>(value));
+    out += ".0";
+    return;
+  }
+  std::array<char, kLongestFloat> text{};
+  const char* const end = fmt::format_to(text.data(), FMT_COMPILE("{}"), value);
+  const std::string_view written(text.data(), static_cast<std::size_t>(end - text.data()));
+  out += written;
+  if (written.find_first_not_of("-0123456789") == std::string_view::npos) out += ".0";
 }
 
 }  // namespace

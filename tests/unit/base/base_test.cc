@@ -3,12 +3,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 #include "base/buckets.h"
 #include "base/descriptor.h"
@@ -172,6 +174,30 @@ TEST_CASE("what is UTF-8 is what another implementation takes for it") {
   };
   extend(extend, 3);
   CHECK(well_formed > 1000);
+}
+
+TEST_CASE("what is plain ends with the first byte that is no printing ASCII, wherever it stands") {
+  for (std::size_t size = 0; size < 40; ++size) {
+    std::string text;
+    for (std::size_t i = 0; i < size; ++i)
+      text += static_cast<char>(i % 3 == 0 ? ' ' : i % 3 == 1 ? '~' : 'a');
+    // At any address.
+    for (std::size_t begin = 0; begin <= std::min<std::size_t>(size, 8); ++begin) {
+      const std::string_view part = std::string_view(text).substr(begin);
+      CHECK(mmstats::plain_prefix(part) == part.size());
+    }
+    for (std::size_t at = 0; at < size; ++at) {
+      for (int byte = 0; byte < 256; ++byte) {
+        std::string other = text;
+        other[at] = static_cast<char>(byte);
+        const bool plain = byte >= 0x20 && byte < 0x7F;
+        // What is behind the text is not looked at.
+        if (mmstats::plain_prefix(other) != (plain ? size : at))
+          FAIL_CHECK("byte ", byte, " at ", at, " of ", size);
+        if (mmstats::plain_prefix(std::string_view(other).substr(0, at)) != at) FAIL_CHECK("before ", at);
+      }
+    }
+  }
 }
 
 TEST_CASE("a text is cut between characters") {

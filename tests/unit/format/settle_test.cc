@@ -251,6 +251,47 @@ TEST_CASE("a reading keeps its views when it moves") {
   CHECK(moved.snapshot.path == path);
 }
 
+TEST_CASE("what changes between the first reading and the second is read again") {
+  const TemporaryFolder folder;
+  const std::string a = sample::counter("a", 7);
+  // Before and behind the piece by which a second reading is compared.
+  for (const std::size_t padding : {0U, 32'000U, 33'000U, 65'520U, 70'000U}) {
+    CAPTURE(padding);
+    const std::string pad =
+        padding == 0 ? ""
+                     : sample::field("pad", std::to_string(padding) + "s", 0xFF, std::string(padding, 'x'));
+    const std::string before = sample::file(pad + a);
+    const struct {
+      std::string_view what;
+      std::string after;
+      std::size_t fields;
+      std::uint64_t value;
+    } rows[] = {
+        {"nothing", before, 1, 7},
+        {"a value", sample::file(pad + sample::counter("a", 8)), 1, 8},
+        {"it grows", sample::file(pad + a + sample::counter("b", 9)), 2, 9},
+        {"it is cut", sample::file(pad), 0, 0},
+    };
+    for (const auto& row : rows) {
+      CAPTURE(row.what);
+      const auto path = sample::write(folder, "file", before);
+      if (!held::while_held(
+              SYS_pread64, 2,
+              [&] {
+                const auto reading = mmstats::read_settled(path);
+                REQUIRE(reading);
+                const auto& fields = reading->content.fields;
+                CHECK(fields.size() == row.fields + (padding == 0 ? 0 : 1));
+                CHECK(reading->unsettled.empty());
+                CHECK_FALSE(reading->content.damage.has_value());
+                if (row.fields > 0) CHECK(value_of(*reading, fields.size() - 1) == row.value);
+              },
+              [&] { sample::write(folder, "file", row.after); }))
+        return;
+    }
+  }
+}
+
 TEST_CASE("a file that is none of ours is refused, a damaged one is not") {
   const TemporaryFolder folder;
   const auto other = mmstats::read_settled(sample::write(folder, "a", "hello"));

@@ -66,6 +66,38 @@ TEST_CASE("whole numbers keep all digits, beyond those of a double") {
   }
 }
 
+TEST_CASE("fractions are written as Python writes them") {
+  const struct {
+    double number;
+    const char* want;
+  } rows[] = {
+      {0.0, "0.0"},
+      {-0.0, "-0.0"},
+      {-7.0, "-7.0"},
+      {0.1, "0.1"},
+      {1.0 / 3, "0.3333333333333333"},
+      {999'999'999'999'999.0, "999999999999999.0"},
+      {999'999'999'999'999.5, "999999999999999.5"},
+      {1e15, "1000000000000000.0"},
+      {-1e15, "-1000000000000000.0"},
+      {9'999'999'999'999'998.0, "9999999999999998.0"},
+      {1e16, "1e+16"},
+      {-1e22, "-1e+22"},
+      {0.0001, "0.0001"},
+      {0.00001, "1e-05"},
+      {5e-324, "5e-324"},
+      {-2.2250738585072014e-308, "-2.2250738585072014e-308"},
+      {1.7976931348623157e308, "1.7976931348623157e+308"},
+  };
+  for (const auto& row : rows) {
+    CHECK(mmstats::float_text(row.number) == row.want);
+    CHECK(mmstats::item_json(Scalar(row.number)) == row.want);
+    std::string behind = "a";
+    mmstats::append_item_text(behind, Scalar(row.number));
+    CHECK(behind == std::string("a") + row.want);
+  }
+}
+
 TEST_CASE("what is no number in JSON is a text as a value, and null as a fact") {
   const double inf = std::numeric_limits<double>::infinity();
   CHECK(mmstats::item_json(Scalar(std::nan(""))) == "null");

@@ -12,13 +12,6 @@ void Descriptor::reset(int fd) noexcept {
   errno = saved;
 }
 
-ssize_t read_some(int fd, std::uint64_t offset, std::span<std::byte> into) noexcept {
-  for (;;) {
-    const ssize_t got = ::pread(fd, into.data(), into.size(), static_cast<off_t>(offset));
-    if (got >= 0 || errno != EINTR) return got;
-  }
-}
-
 bool move_high(int& fd, int ceiling) noexcept {
   if (ceiling <= kFirstHighDescriptor) return false;
   if (fd >= kFirstHighDescriptor) return fd < ceiling;

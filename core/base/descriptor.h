@@ -2,12 +2,8 @@
 #pragma once
 
 #include <fcntl.h>
-#include <sys/types.h>
 #include <unistd.h>
 
-#include <cstddef>
-#include <cstdint>
-#include <span>
 #include <utility>
 
 namespace mmstats {
@@ -18,9 +14,6 @@ inline constexpr int kFirstHighDescriptor = 1024;
 // Moves an open descriptor to kFirstHighDescriptor or above, if the new one is below `ceiling`. False: it
 // stays where it was. True as well if it was there already.
 bool move_high(int& fd, int ceiling) noexcept;
-
-// As pread(2), and repeats interrupted calls. May give less than there is: 0 at the end alone.
-ssize_t read_some(int fd, std::uint64_t offset, std::span<std::byte> into) noexcept;
 
 // Owns a descriptor. Moves; one thread at a time. Closing keeps errno.
 class Descriptor {

@@ -3,45 +3,18 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <array>
-#include <cstddef>
 #include <cstring>
-#include <span>
 #include <utility>
 #include <variant>
 
-#include "base/descriptor.h"
 #include "base/failure.h"
 
 namespace mmstats {
 namespace {
 
-constexpr std::size_t kPiece = 32U << 10U;  // bytes on the stack: most files are smaller
-
-Expected<Snapshot> read_version1(const OpenFile& file, const std::string& path, std::uint64_t max_file_size) {
-  auto snapshot = read_snapshot(file, path, max_file_size);
-  if (!snapshot || snapshot->bytes[0] == kVersion1) return snapshot;
-  ParsedFile content;
-  parse(snapshot->bytes, content);
-  return tl::unexpected(
-      failure(ErrorKind::kNotMmstats, path, "is not an mmstats file: " + content.damage->message));
-}
-
-// Whether another reading of the file finds just these bytes. False also if it cannot be read.
-bool reads_again(const OpenFile& file, std::span<const std::byte> bytes) {
-  std::array<std::byte, kPiece> again;  // NOLINT(*-member-init): it is written by the system
-  for (std::size_t at = 0;;) {
-    const std::size_t left = bytes.size() - at;
-    // One byte more, so that a file that grew is noticed.
-    const ssize_t got = read_some(file.fd(), at, std::span(again).first(std::min(kPiece, left + 1)));
-    if (got < 0 || static_cast<std::size_t>(got) > left) return false;
-    const auto size = static_cast<std::size_t>(got);
-    if (std::memcmp(again.data(), bytes.data() + at, size) != 0) return false;
-    at += size;
-    // A reading that gets less than it asks for is at the file's end.
-    if (at == bytes.size() && size < kPiece) return true;
-    if (got == 0) return at == bytes.size();
-  }
+// The library's operator compares byte by byte, which takes ten times as long.
+bool is_same(const std::vector<std::byte>& one, const std::vector<std::byte>& other) {
+  return one.size() == other.size() && std::memcmp(one.data(), other.data(), one.size()) == 0;
 }
 
 bool is_counter(const Field& field) {
@@ -92,6 +65,12 @@ bool Settler::settles(Pending& pending, const Field& now) {
 }
 
 bool Settler::add(Snapshot snapshot) {
+  if (!empty_ && is_same(snapshot.bytes, reading_.snapshot.bytes)) {
+    // Mostly nothing changes, and equal bytes say the same.
+    reading_.snapshot.modified = snapshot.modified;
+    pending_.clear();
+    return true;
+  }
   parse(snapshot.bytes, content_);
   if (empty_ || !same_fields(content_)) {
     empty_ = false;
@@ -125,21 +104,17 @@ Expected<Reading> read_settled(const std::string& path, std::uint64_t max_file_s
 }
 
 Expected<Reading> read_settled(const OpenFile& file, const std::string& path, std::uint64_t max_file_size) {
-  auto first = read_version1(file, path, max_file_size);
-  if (!first) return tl::unexpected(std::move(first.error()));
-  // Mostly nothing changes, and equal bytes say the same.
-  if (reads_again(file, first->bytes)) {
-    Reading reading;
-    reading.snapshot = std::move(*first);
-    parse(reading.snapshot.bytes, reading.content);
-    return reading;
-  }
   Settler settler;
-  bool settled = settler.add(std::move(*first));
-  for (int readings = 1; !settled && readings < kMostReadings; ++readings) {
-    auto snapshot = read_version1(file, path, max_file_size);
+  for (int readings = 0; readings < kMostReadings; ++readings) {
+    auto snapshot = read_snapshot(file, path, max_file_size);
     if (!snapshot) return tl::unexpected(std::move(snapshot.error()));
-    settled = settler.add(std::move(*snapshot));
+    if (snapshot->bytes[0] != kVersion1) {
+      ParsedFile content;
+      parse(snapshot->bytes, content);
+      return tl::unexpected(
+          failure(ErrorKind::kNotMmstats, path, "is not an mmstats file: " + content.damage->message));
+    }
+    if (settler.add(std::move(*snapshot))) break;
   }
   return std::move(settler).finish();
 }

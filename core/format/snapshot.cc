@@ -34,6 +34,14 @@ std::chrono::system_clock::time_point time_point(const timespec& time) {
           std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec)));
 }
 
+// As pread, and repeats interrupted calls. May give less than there is: 0 at the end alone.
+ssize_t read_some(int fd, std::uint64_t offset, std::span<std::byte> into) noexcept {
+  for (;;) {
+    const ssize_t got = ::pread(fd, into.data(), into.size(), static_cast<off_t>(offset));
+    if (got >= 0 || errno != EINTR) return got;
+  }
+}
+
 }  // namespace
 
 OpenFile& OpenFile::operator=(OpenFile&& other) noexcept {

@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "base/read_buffer.h"
 #include "spent.h"
 #include "tools/mmash/files.h"
 #include "tools/mmash/http.h"
@@ -67,7 +68,7 @@ class Held {
     std::size_t size;
   };
   std::vector<One> held_;
-  std::vector<std::byte> buffer_;
+  mmstats::ReadBuffer buffer_;
 };
 
 std::size_t size_of(mmash::Response response) {

@@ -1,18 +1,11 @@
 #include "tools/mmash/files.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
+#include "base/same_bytes.h"
+
 namespace mmash {
-namespace {
-
-// The library's operator compares byte by byte, which takes ten times as long.
-bool is_same(const std::vector<std::byte>& one, const std::vector<std::byte>& other) {
-  return one.size() == other.size() && std::memcmp(one.data(), other.data(), one.size()) == 0;
-}
-
-}  // namespace
 
 using mmstats::FileKey;
 
@@ -35,7 +28,7 @@ void Files::scan_again(std::chrono::steady_clock::duration quiet) {
   if (scanned_at_ && std::chrono::steady_clock::now() - *scanned_at_ >= quiet) scan();
 }
 
-bool Files::read_bytes(FileKey file, std::vector<std::byte>& bytes) {
+bool Files::read_bytes(FileKey file, mmstats::ReadBuffer& bytes) {
   const auto size = discovery_.size(file);
   if (size <= 0 || static_cast<std::uint64_t>(size) > mmstats::kDefaultMaxFileSize) return false;
   bytes.resize(static_cast<std::size_t>(size));
@@ -47,7 +40,7 @@ bool Files::read_bytes(FileKey file, std::vector<std::byte>& bytes) {
 const mmstats::ParsedFile* Files::read(FileKey file, Care care) {
   if (!read_bytes(file, first_)) return nullptr;
   // Mostly nothing changes between two readings, and all is said.
-  if (care == Care::kSettled && (!read_bytes(file, second_) || !is_same(first_, second_)))
+  if (care == Care::kSettled && (!read_bytes(file, second_) || !mmstats::same_bytes(first_, second_)))
     return settle(file);
   mmstats::parse(first_, content_);
   return &content_;
@@ -55,12 +48,12 @@ const mmstats::ParsedFile* Files::read(FileKey file, Care care) {
 
 const mmstats::ParsedFile* Files::settle(FileKey file) {
   mmstats::Settler settler;
-  const auto add = [&](const std::vector<std::byte>& bytes) {
+  const auto add = [&](const mmstats::ReadBuffer& bytes) {
     return settler.add({.path = path(file),
                         .id = discovery_.id(file),
                         .file_size = bytes.size(),
                         .modified = {},
-                        .bytes = bytes});
+                        .bytes = {bytes.begin(), bytes.end()}});
   };
   bool settled = add(first_);
   if (!settled && !second_.empty()) settled = add(second_);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/read_buffer.h"
 #include "collect/discover.h"
 #include "mmstats/parse.h"
 #include "mmstats/settle.h"
@@ -41,14 +42,14 @@ class Files {
   mmstats::Writers writers(mmstats::FileKey file) { return discovery_.writers(file); }
 
  private:
-  bool read_bytes(mmstats::FileKey file, std::vector<std::byte>& bytes);
+  bool read_bytes(mmstats::FileKey file, mmstats::ReadBuffer& bytes);
   const mmstats::ParsedFile* settle(mmstats::FileKey file);
 
   mmstats::Discovery discovery_;
   std::vector<mmstats::FileKey> sorted_;
   std::optional<std::chrono::steady_clock::time_point> scanned_at_;
-  std::vector<std::byte> first_;
-  std::vector<std::byte> second_;
+  mmstats::ReadBuffer first_;
+  mmstats::ReadBuffer second_;
   mmstats::ParsedFile content_;
   mmstats::Reading reading_;
 };

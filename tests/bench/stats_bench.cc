@@ -33,12 +33,6 @@ constexpr int kFiles = 1000;
 constexpr int kFields = 100;
 constexpr int kRounds = 41;
 
-double median_of(const std::function<void()>& work) {
-  std::vector<double> spent;
-  for (int round = 0; round < kRounds; ++round) spent.push_back(processor_seconds_of(work));
-  return median(spent);
-}
-
 class Held {
  public:
   explicit Held(const mmash::Files& files) {
@@ -56,10 +50,13 @@ class Held {
     for (const auto& [fd, size] : held_) ::close(fd);
   }
 
-  void read() {
+  std::size_t read() {
+    std::size_t all = 0;
     for (const auto& [fd, size] : held_) {
       if (::pread(fd, buffer_.data(), size, 0) != static_cast<ssize_t>(size)) std::abort();
+      all += size;
     }
+    return all;
   }
 
  private:
@@ -69,6 +66,14 @@ class Held {
   };
   std::vector<One> held_;
   mmstats::ReadBuffer buffer_;
+};
+
+struct Row {
+  std::string name;
+  std::size_t floor;  // which row it is compared with
+  std::function<std::size_t()> work;
+  std::vector<double> spent = {};
+  std::size_t size = 0;  // bytes that were read, or of the answer
 };
 
 std::size_t size_of(mmash::Response response) {
@@ -91,33 +96,40 @@ int main(int argc, char** argv) {
   mmash::Stats stats(files, globs);
   const auto scan = [&](mmash::Care care) {
     files.scan();
+    std::size_t fields = 0;
     for (const auto file : files.sorted()) {
-      if (files.read(file, care) == nullptr) std::abort();
+      const auto* content = files.read(file, care);
+      if (content == nullptr) std::abort();
+      fields += content->fields.size();
     }
+    return fields;
   };
   scan(mmash::Care::kSettled);
   Held held(files);
-  const double floor = median_of([&] { held.read(); });
-  const auto print = [](std::string_view name, double spent, std::string_view of, double least,
-                        std::string_view more = "") {
-    fmt::print("{:34} {:6.2f} ms, {:.2f} times {}{}\n", name, 1e3 * spent, spent / least, of, more);
-  };
-  print("pread", floor, "itself", floor);
-  const double once = median_of([&] { scan(mmash::Care::kOneReading); });
-  print("scan", once, "pread", floor);
-  const double settled = median_of([&] { scan(mmash::Care::kSettled); });
-  print("scan, settled", settled, "pread", floor);
-  const auto answer = [&](std::string_view name, double contained, std::string_view of,
-                          const std::function<mmash::Response()>& make) {
-    std::size_t size = 0;
-    const double spent = median_of([&] { size = size_of(make()); });
-    print(name, spent, of, contained, fmt::format(", {} KiB", size / 1024));
-  };
   const mmash::Request plain{.path = "/"};
   const mmash::Request sum{.path = "/", .parameters = {{"exact", "1"}, {"aggr", "sum"}}};
-  answer("/stats/", once, "scan", [&] { return stats.labels(plain); });
-  answer("/stats/web", settled, "scan, settled", [&] { return stats.values("web", plain); });
-  answer("/stats/web...kind7?exact=1&aggr=sum", settled, "scan, settled",
-         [&] { return stats.values("web.stats.requests.kind7", sum); });
-  answer("/files/", once, "scan", [&] { return stats.files(""); });
+  // Each is measured in each round, as the machine is not equally fast all the time.
+  constexpr std::size_t kPread = 0;
+  constexpr std::size_t kScan = 1;
+  constexpr std::size_t kSettled = 2;
+  std::vector<Row> rows{
+      {"pread", kPread, [&] { return held.read(); }},
+      {"scan", kPread, [&] { return scan(mmash::Care::kOneReading); }},
+      {"scan, settled", kPread, [&] { return scan(mmash::Care::kSettled); }},
+      {"/stats/", kScan, [&] { return size_of(stats.labels(plain)); }},
+      {"/stats/web", kSettled, [&] { return size_of(stats.values("web", plain)); }},
+      {"/stats/web...kind7?exact=1&aggr=sum", kSettled,
+       [&] { return size_of(stats.values("web.stats.requests.kind7", sum)); }},
+      {"/files/", kScan, [&] { return size_of(stats.files("")); }},
+  };
+  for (int round = 0; round < kRounds; ++round) {
+    for (Row& row : rows) row.spent.push_back(processor_seconds_of([&] { row.size = row.work(); }));
+  }
+  std::vector<double> medians;
+  for (Row& row : rows) medians.push_back(median(row.spent));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const Row& row = rows[i];
+    fmt::print("{:36} {:6.2f} ms, {:5} KiB, {:.2f} times {}\n", row.name, 1e3 * medians[i], row.size / 1024,
+               medians[i] / medians[row.floor], rows[row.floor].name);
+  }
 }

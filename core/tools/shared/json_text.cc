@@ -34,6 +34,21 @@ std::string without_steering(std::string_view json) {
   return out;
 }
 
+bool is_plain(char c) { return c >= ' ' && c <= '~'; }
+
+// Of printing ASCII two are escaped.
+void append_plain(std::string& out, std::string_view plain) {
+  for (;;) {
+    // find_first_of() takes a call for each character.
+    const auto at = std::ranges::find_if(plain, [](char c) { return c == '"' || c == '\\'; });
+    out.append(plain.begin(), at);
+    if (at == plain.end()) return;
+    out += '\\';
+    out += *at;
+    plain.remove_prefix(static_cast<std::size_t>(at - plain.begin()) + 1);
+  }
+}
+
 std::string leaf(const Json& value, JsonTexts texts) {
   std::string text = value.dump(-1, ' ', texts == JsonTexts::kAscii, Json::error_handler_t::replace);
   // First bytes of all such characters: mostly there is none.
@@ -43,14 +58,25 @@ std::string leaf(const Json& value, JsonTexts texts) {
 }  // namespace
 
 void append_json(std::string& out, std::string_view text, JsonTexts texts) {
-  if (plain_prefix(text) == text.size() && text.find('"') == std::string_view::npos &&
-      text.find('\\') == std::string_view::npos) {
-    out += '"';
-    out += text;
-    out += '"';
-  } else {
-    out += leaf(text, texts);
+  out += '"';
+  while (!text.empty()) {
+    const std::size_t plain = plain_prefix(text);
+    append_plain(out, text.substr(0, plain));
+    text.remove_prefix(plain);
+    const auto end = std::ranges::find_if(text, is_plain);
+    const auto rest = text.substr(0, static_cast<std::size_t>(end - text.begin()));
+    text.remove_prefix(rest.size());
+    // Most of sys.metadata's.
+    if (rest == "\n") {
+      out += "\\n";
+    } else if (rest == "\t") {
+      out += "\\t";
+    } else if (!rest.empty()) {
+      const std::string quoted = leaf(rest, texts);
+      out.append(quoted, 1, quoted.size() - 2);
+    }
   }
+  out += '"';
 }
 
 std::string json_text(const Json& value, JsonTexts texts) {

@@ -14,7 +14,7 @@ using Json = nlohmann::ordered_json;
 // Beyond ASCII: as it is as far as it commands no terminal, or escaped.
 enum class JsonTexts : bool { kUtf8, kAscii };
 
-// Appends a text: at once if nothing in it is to be escaped, as nearly always.
+// Appends a text, as json_text() writes it. What is printing ASCII, as nearly all is, costs little.
 void append_json(std::string& out, std::string_view text, JsonTexts texts = JsonTexts::kUtf8);
 
 // A fraction that is no number becomes null.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,6 +48,25 @@ TEST_CASE("no text in JSON commands a terminal, and all of it is still there") {
     CHECK(nlohmann::json::parse(row.json) == nlohmann::json::parse(ascii));
     CHECK(ascii.find_first_not_of(" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`"
                                   "abcdefghijklmnopqrstuvwxyz{|}~") == std::string::npos);
+  }
+}
+
+TEST_CASE("a text that is appended piece by piece is what nlohmann-json makes of all of it") {
+  const std::vector<std::string> pieces = {
+      "a",          "\"",   "\\",   "\n",       "\t",       "\b",     "\x01",         std::string(1, '\0'),
+      " ",          "~",    "/",    "\x7F",     "\u0080",   "\u00A0", "\u202E",       "\u20AC",
+      "\U0001F389", "\xFF", "\xC2", "\xE2\x80", "\xF0\x9F", "\x80",   "\xED\xA0\x80", "web.stats.requests"};
+  std::mt19937 random(1);
+  for (int round = 0; round < 20'000; ++round) {
+    std::string text;
+    for (auto left = random() % 12; left > 0; --left) text += pieces[random() % pieces.size()];
+    CAPTURE(text);
+    for (const auto texts : {JsonTexts::kUtf8, JsonTexts::kAscii}) {
+      std::string appended = "[";
+      mmstats::append_json(appended, text, texts);
+      // This takes the text as one.
+      REQUIRE(appended == "[" + json_text(text, texts));
+    }
   }
 }
 

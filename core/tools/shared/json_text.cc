@@ -40,7 +40,7 @@ bool is_plain(char c) { return c >= ' ' && c <= '~'; }
 void append_plain(std::string& out, std::string_view plain) {
   for (;;) {
     // find_first_of() takes a call for each character.
-    const auto at = std::ranges::find_if(plain, [](char c) { return c == '"' || c == '\\'; });
+    const auto* at = std::ranges::find_if(plain, [](char c) { return c == '"' || c == '\\'; });
     out.append(plain.begin(), at);
     if (at == plain.end()) return;
     out += '\\';
@@ -63,7 +63,7 @@ void append_json(std::string& out, std::string_view text, JsonTexts texts) {
     const std::size_t plain = plain_prefix(text);
     append_plain(out, text.substr(0, plain));
     text.remove_prefix(plain);
-    const auto end = std::ranges::find_if(text, is_plain);
+    const auto* end = std::ranges::find_if(text, is_plain);
     const auto rest = text.substr(0, static_cast<std::size_t>(end - text.begin()));
     text.remove_prefix(rest.size());
     // Most of sys.metadata's.

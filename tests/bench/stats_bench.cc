@@ -76,7 +76,7 @@ struct Row {
   std::size_t size = 0;  // bytes that were read, or of the answer
 };
 
-std::size_t size_of(mmash::Response response) {
+std::size_t size_of(const mmash::Response& response) {
   std::size_t size = response.body.size();
   for (bool last = !response.more; !last;) {
     const auto piece = response.more();
@@ -126,6 +126,7 @@ int main(int argc, char** argv) {
     for (Row& row : rows) row.spent.push_back(processor_seconds_of([&] { row.size = row.work(); }));
   }
   std::vector<double> medians;
+  medians.reserve(rows.size());
   for (Row& row : rows) medians.push_back(median(row.spent));
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Row& row = rows[i];

@@ -100,7 +100,12 @@ void Encoder::encode_one(const Request& request) {
   const PacketNames names = names_of(request);
   changes_.escaped += request.dictionary.escaped_count();
   changes_.filled += request.dictionary.filled_count();
-  const bool regular = !options_.drop_unused_texts && is_regular(request);
+  if (options_.drop_unused_texts) {
+    if (!encode_used(request, names)) encode_parts(request, names);
+    for (const Request& inner : request.requests) encode_one(inner);
+    return;
+  }
+  const bool regular = is_regular(request);
   if (request.requests.empty()) {
     if (!regular || !encode_whole(request, names, {})) encode_parts(request, names);
     return;

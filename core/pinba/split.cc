@@ -12,25 +12,69 @@ namespace {
 
 constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
 
+// What only one of several datagrams may say, as servers add it up.
+void copy_costs(const Request& from, Request& to) {
+  to.document_size = from.document_size;
+  to.memory_peak = from.memory_peak;
+  to.request_time = from.request_time;
+  to.ru_utime = from.ru_utime;
+  to.ru_stime = from.ru_stime;
+  to.memory_footprint = from.memory_footprint;
+}
+
 }  // namespace
+
+// The index in part_ of the text at `index` of `texts`, of which `text` is what is taken.
+std::uint32_t Encoder::part_ref(const Dictionary& texts, std::uint32_t index, std::string_view text) {
+  std::uint32_t& known = part_index_[index];
+  if (known != kNone) return known;
+  part_texts_.push_back(index);
+  return known = text.size() == texts[index].size() ? part_.dictionary.add(texts, index)
+                                                    : part_.dictionary.add(text);
+}
+
+// Not all of the index, of which a part has little.
+void Encoder::clear_part() {
+  part_.clear();
+  for (const std::uint32_t index : part_texts_) part_index_[index] = kNone;
+  part_texts_.clear();
+}
+
+// The whole request, with no text but those that it uses. False: it does not fit so, or it has what cannot be
+// sent as it is.
+bool Encoder::encode_used(const Request& request, const PacketNames& names) {
+  constexpr std::size_t kLeastTimer = 5;  // bytes
+  const Dictionary& texts = request.dictionary;
+  if (request.timers.size() > options_.max_bytes / kLeastTimer) return false;
+  const auto is_known = [&](const TagRef& tag) {
+    return tag.name < texts.size() && tag.value < texts.size();
+  };
+  if (!std::ranges::all_of(request.tags, is_known) || !std::ranges::all_of(request.timer_tags, is_known))
+    return false;
+  clear_part();
+  if (part_index_.size() < texts.size()) part_index_.resize(texts.size(), kNone);
+  const auto with_own_texts = [&](const TagRef& tag) {
+    return TagRef{part_ref(texts, tag.name, texts[tag.name]), part_ref(texts, tag.value, texts[tag.value])};
+  };
+  part_.request_count = request.request_count;
+  part_.status = request.status;
+  copy_costs(request, part_);
+  part_.timers = request.timers;
+  for (const TagRef& tag : request.tags) part_.tags.push_back(with_own_texts(tag));
+  for (const TagRef& tag : request.timer_tags) part_.timer_tags.push_back(with_own_texts(tag));
+  return is_regular(part_) && encode_whole(part_, names, {});
+}
 
 void Encoder::encode_parts(const Request& request, const PacketNames& names) {
   const Dictionary& texts = request.dictionary;
+  if (part_index_.size() < texts.size()) part_index_.resize(texts.size(), kNone);
   const std::size_t limit = options_.max_bytes;
   const auto text_at = [&](std::uint32_t index) {
     return options_.classic != ClassicEngine::kNone
                ? mmstats::whole_characters(texts[index], wire::kClassicTexts.tag)
                : texts[index];
   };
-  if (part_index_.size() < texts.size()) part_index_.resize(texts.size(), kNone);
-  const auto part_ref = [&](std::uint32_t index) {
-    std::uint32_t& known = part_index_[index];
-    if (known != kNone) return known;
-    part_texts_.push_back(index);
-    const std::string_view text = text_at(index);
-    return known = text.size() == texts[index].size() ? part_.dictionary.add(texts, index)
-                                                      : part_.dictionary.add(text);
-  };
+  const auto ref = [&](std::uint32_t index) { return part_ref(texts, index, text_at(index)); };
   const auto is_known = [&](const TagRef& tag) {
     return tag.name < texts.size() && tag.value < texts.size();
   };
@@ -46,13 +90,6 @@ void Encoder::encode_parts(const Request& request, const PacketNames& names) {
     for (const TagRef& tag : tags) size += one(tag.name) + one(tag.value);
     return size;
   };
-  // Not all of the index, of which a part has little.
-  const auto clear_part = [&] {
-    part_.clear();
-    for (const std::uint32_t index : part_texts_) part_index_[index] = kNone;
-    part_texts_.clear();
-  };
-
   // As long as it has no tags and timers.
   const auto part_size = [&] {
     const std::size_t most = most_bytes(part_, names);
@@ -70,12 +107,7 @@ void Encoder::encode_parts(const Request& request, const PacketNames& names) {
     part_.request_count = request.request_count;
     part_.status = request.status;
     if (first) {
-      part_.document_size = request.document_size;
-      part_.memory_peak = request.memory_peak;
-      part_.request_time = request.request_time;
-      part_.ru_utime = request.ru_utime;
-      part_.ru_stime = request.ru_stime;
-      part_.memory_footprint = request.memory_footprint;
+      copy_costs(request, part_);
     } else if (request.memory_footprint) {
       part_.memory_footprint = 0;
     }
@@ -89,7 +121,7 @@ void Encoder::encode_parts(const Request& request, const PacketNames& names) {
         continue;
       }
       free -= size;
-      part_.tags.push_back({part_ref(tag.name), part_ref(tag.value)});
+      part_.tags.push_back({ref(tag.name), ref(tag.value)});
     }
   };
   const auto end_part = [&] {
@@ -131,7 +163,7 @@ void Encoder::encode_parts(const Request& request, const PacketNames& names) {
     }
     free -= size;
     refs.clear();
-    for (const TagRef& tag : own) refs.push_back({part_ref(tag.name), part_ref(tag.value)});
+    for (const TagRef& tag : own) refs.push_back({ref(tag.name), ref(tag.value)});
     if (own.empty()) refs.push_back(part_.intern(kUntaggedName, kUntaggedValue));
     part_.add_timer(refs, timer.hit_count, timer.value, timer.ru_utime, timer.ru_stime);
   }

@@ -105,6 +105,9 @@ class MMSTATS_API Encoder {
  private:
   void encode_one(const Request& request);
   void encode_parts(const Request& request, const PacketNames& names);
+  bool encode_used(const Request& request, const PacketNames& names);
+  std::uint32_t part_ref(const Dictionary& texts, std::uint32_t index, std::string_view text);
+  void clear_part();
   bool encode_whole(const Request& request, const PacketNames& names, std::span<const std::byte> nested);
   [[nodiscard]] std::vector<std::byte> embed(const Request& request, std::size_t own,
                                              std::vector<const Request*>& apart);

@@ -346,6 +346,29 @@ TEST_CASE("texts that no tag points to are left out where that is asked for") {
   }
 }
 
+TEST_CASE("what fits into one datagram is sent whole, with a dictionary that is kept as without") {
+  const auto both = [](const Request& request) {
+    std::vector<std::vector<std::byte>> sent;
+    for (const bool drop : {false, true}) {
+      Encoder encoder({.drop_unused_texts = drop});
+      const auto datagrams = encoder.encode(request);
+      REQUIRE(datagrams.size() == 1);
+      CHECK_FALSE(encoder.changes().any());
+      sent.emplace_back(datagrams[0].begin(), datagrams[0].end());
+    }
+    CHECK(sent[0] == sent[1]);
+  };
+  Request thrice = without_timers();
+  const std::string value(560, 'v');
+  thrice.add_timer(Tags{{"a", value}, {"b", value}, {"c", value}}, 3, 0);
+  both(thrice);
+  Request tags = without_timers();
+  for (int i = 0; i < 8; ++i)
+    tags.add_tag("tag" + std::to_string(i), std::string(120, static_cast<char>('a' + i)));
+  tags.add_timer(Tags{{"metric", "hits"}}, 3, 0);
+  both(tags);
+}
+
 TEST_CASE("a text of another dictionary is added as it would be by itself") {
   pinba::Dictionary other;
   for (int i = 0; i < 300; ++i)

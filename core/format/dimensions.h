@@ -42,8 +42,10 @@ std::string_view without_last_parts(std::string_view label, std::size_t parts);
 inline constexpr char kRemovedBlank = '\t';
 // Whether its writer has removed the field: readers do as if there was none.
 inline bool is_removed(const Field& field) {
-  // Most types are one letter.
-  return field.type_text.size() > 1 && field.type_text.find(kRemovedBlank) != std::string_view::npos;
+  const std::string_view type = field.type_text;
+  // Most are one letter.
+  return type.size() == 1 ? type.front() == kRemovedBlank
+                          : type.find(kRemovedBlank) != std::string_view::npos;
 }
 
 }  // namespace mmstats

@@ -57,24 +57,27 @@ std::string leaf(const Json& value, JsonTexts texts) {
 
 }  // namespace
 
+// Plain text, and what is in most of sys.metadata, is appended at once. The rest takes a call for each piece,
+// which is dear: after a few of them, all that is left is one.
 void append_json(std::string& out, std::string_view text, JsonTexts texts) {
+  constexpr int kMostPieces = 8;
   out += '"';
-  while (!text.empty()) {
+  for (int pieces = 0; !text.empty();) {
     const std::size_t plain = plain_prefix(text);
     append_plain(out, text.substr(0, plain));
     text.remove_prefix(plain);
     const auto* end = std::ranges::find_if(text, is_plain);
-    const auto rest = text.substr(0, static_cast<std::size_t>(end - text.begin()));
-    text.remove_prefix(rest.size());
-    // Most of sys.metadata's.
+    auto rest = text.substr(0, static_cast<std::size_t>(end - text.begin()));
     if (rest == "\n") {
       out += "\\n";
     } else if (rest == "\t") {
       out += "\\t";
     } else if (!rest.empty()) {
+      if (++pieces == kMostPieces) rest = text;
       const std::string quoted = leaf(rest, texts);
       out.append(quoted, 1, quoted.size() - 2);
     }
+    text.remove_prefix(rest.size());
   }
   out += '"';
 }

@@ -126,6 +126,7 @@ void RequestMapper::bind(std::uint32_t index, const Series& series) {
   } else if (counter) {
     source.use = Use::kEvents;
     source.always_hits = metric != nullptr && metric->as_given;
+    source.of_bytes = is_of_bytes(series.unit());
   } else {
     source.use = series.kind == Kind::kTimestamp ? Use::kAge : Use::kLevel;
   }
@@ -297,7 +298,7 @@ bool RequestMapper::is_in_millions(const Source& source, Sent& sent, const Serie
   if (source.always_hits) return false;
   if (sent.in_millions) return true;
   if (series.total == sent.total) return false;
-  if (!is_of_bytes(series.unit()) && series.total - sent.total <= kMostUsualHits) return false;
+  if (!source.of_bytes && series.total - sent.total <= kMostUsualHits) return false;
   sent.in_millions = true;
   if (new_in_millions_++ == 0) first_in_millions_ = series.name();
   return true;

@@ -77,6 +77,7 @@ class RequestMapper {
     bool complained = false;
     bool owns_partner = false;
     bool always_hits = false;   // of kEvents, as the configuration says so
+    bool of_bytes = false;      // of kEvents: what is counted has that unit
     std::uint32_t target = 0;   // timer; request of a field
     std::uint32_t partner = 0;  // series, of the two uses that have one
     double last_average = 0;

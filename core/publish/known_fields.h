@@ -99,8 +99,9 @@ class KnownFields {
 
  private:
   const ModelOptions& options_;
-  // Of the fields and their labels, which are only added: a Model of many pays for few allocations.
-  std::pmr::monotonic_buffer_resource memory_;
+  // Of the fields and their labels, which are only added: a Model of many pays for few allocations. Not from
+  // the default resource, which is the host program's: it may refuse, or end before the Model does.
+  std::pmr::monotonic_buffer_resource memory_{std::pmr::new_delete_resource()};
   std::pmr::unordered_map<std::string_view, KnownField> fields_{&memory_};  // by their labels
 };
 

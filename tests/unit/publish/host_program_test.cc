@@ -10,12 +10,14 @@
 #include <csignal>
 #include <cstdlib>
 #include <future>
+#include <memory_resource>
 #include <new>
 #include <string>
 
 #include "base/utf8.h"
 #include "child_process.h"
 #include "mmstats/fields.h"
+#include "mmstats/histogram.h"
 #include "mmstats/mmstats.h"
 #include "mmstats/model.h"
 #include "published.h"
@@ -46,6 +48,27 @@ namespace {
 bool is_there(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
 }  // namespace
+
+TEST_CASE("the library takes no memory from the program's default resource") {
+  const TemporaryFolder folder;
+  auto* const before = std::pmr::set_default_resource(std::pmr::null_memory_resource());
+  const auto use = [&] {
+    Model model(published_in(folder));
+    Counter count(model, "count");
+    SharedCounter shared(model, "shared");
+    StringField text(model, "text");
+    Histogram histogram(model, "histogram");
+    count.incr(3);
+    shared.incr(4);
+    text = "text";
+    histogram.add(5);
+    CHECK(count.value() == 3);
+    CHECK(shared.value() == 4);
+    CHECK(model.open().has_value());
+  };
+  CHECK_NOTHROW(use());
+  std::pmr::set_default_resource(before);
+}
 
 TEST_CASE("quick_exit removes the files that exit would remove") {
   for (const bool removes : {true, false}) {

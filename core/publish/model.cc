@@ -130,7 +130,9 @@ Expected<void> Model::flush(Flush how) {
     auto wrong = Models::publish_again(*impl_, number_, lock);
     if (!wrong.empty()) result = tl::unexpected(std::move(wrong.front()));
     impl_->for_each_region([&](const Region& region) {
-      if (region.is_file()) ranges.push_back({region.path(), region.address(), region.file_bytes()});
+      // What has no name any more, at exit, is nobody's to read.
+      if (region.is_file() && !region.path().empty())
+        ranges.push_back({region.path(), region.address(), region.file_bytes()});
     });
   }
   // Without the lock: a disk may take long. The addresses stay valid.

@@ -304,8 +304,9 @@ Expected<void> Region::append(std::size_t offset, std::span<const std::byte> fie
   // The list ends with a label size of 0: the two bytes behind it must be there, too.
   const std::size_t end = offset + field.size() + 2;
   if (is_file() && !full_ && end > file_bytes_) {
-    result = reopen_and_grow(end);
-    full_ = !result;
+    // Whose name was removed goes nowhere anyway: that is no error.
+    if (!path_.empty()) result = reopen_and_grow(end);
+    full_ = path_.empty() || !result;
   }
   if (end > bytes_) grow_private(end);
   constexpr std::size_t kWord = sizeof(std::uint64_t);

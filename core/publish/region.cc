@@ -1,6 +1,7 @@
 #include "publish/region.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -183,12 +184,18 @@ bool Region::is_cut() const {
 }
 
 bool Region::leave_cut_file() noexcept {
+  // Other signals' handlers that came meanwhile would wait for this thread if they wrote here, or ended the
+  // Model: see forget().
+  const NoSignals no_signals;
   Cut expected = Cut::kNo;
   if (!cut_.compare_exchange_strong(expected, Cut::kLeaving, std::memory_order_acq_rel)) return true;
   const std::size_t bytes = file_bytes_;
-  void* const copy = bytes == 0
-                         ? MAP_FAILED
-                         : ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  // The file went after the fault: what is there now has no missing pages.
+  if (bytes == 0) {
+    cut_.store(Cut::kNo, std::memory_order_release);
+    return true;
+  }
+  void* const copy = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   std::size_t kept = 0;
   if (copy != MAP_FAILED) {
     // The system reads it, which is told of a missing page by an error.
@@ -372,13 +379,23 @@ void Region::let_go(bool cut) {
 }
 
 void Region::forget() {
-  if (file_bytes_ == 0) return;
-  // Should this fail, it stays mapped until the next use of the region. Children may have these zeros.
-  static_cast<void>(::mmap(address_, file_bytes_, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
-  // Of what is beyond the file memory is given back by reset().
-  if (bytes_ == file_bytes_) bytes_ = 0;
-  file_bytes_ = 0;
+  // A thread that still leaves the file, in SIGBUS's handler, would put its copy over what comes to this
+  // place next: it is waited for, also where the file went meanwhile. None begins until `cut_` is let go
+  // again, at the only way out: whose fault comes meanwhile tries once more. This thread cannot wait for
+  // itself: nothing here touches the file, no handler interrupts it, and none has interrupted it while it
+  // left the file. A child never comes here with what another thread of its parent was at: begin_child()
+  // resets it.
+  const NoSignals no_signals;
+  for (Cut was = cut_; was == Cut::kLeaving || !cut_.compare_exchange_weak(was, Cut::kLeaving); was = cut_)
+    ::sched_yield();
+  if (file_bytes_ > 0) {
+    // Should this fail, it stays mapped until the next use of the region. Children may have these zeros.
+    static_cast<void>(::mmap(address_, file_bytes_, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
+    // Of what is beyond the file memory is given back by reset().
+    if (bytes_ == file_bytes_) bytes_ = 0;
+    file_bytes_ = 0;
+  }
   cut_ = Cut::kNo;
 }
 

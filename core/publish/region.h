@@ -64,7 +64,8 @@ class Region {
     return address >= address_ && address < address_ + size_.file;
   }
   // Puts memory in the place of a file that was cut, with what can still be read of that. True: the address
-  // can be used now, or soon: another thread is at it. What is written meanwhile may be lost.
+  // can be used now, or soon: another thread is at it; or there is no file any more. What is written
+  // meanwhile may be lost.
   bool leave_cut_file() noexcept;
 
   // Makes a file of the same bytes, with the name `path`, of private memory, or of a file that was deleted:
@@ -88,7 +89,8 @@ class Region {
   // The same, but the file stays mapped, without a name: what is written goes nowhere from then on.
   void remove_name();
 
-  // As detach(), but the values are lost: nobody uses them any more. It costs a third of that.
+  // As detach(), but the values are lost: nobody uses them any more. It costs a third of that. Waits for a
+  // thread that is in leave_cut_file().
   void forget();
 
   // Back to unused addresses; a file stays where it is. To use it again.

@@ -11,10 +11,13 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <deque>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "child_process.h"
@@ -213,6 +216,95 @@ TEST_CASE("a file that has another's name by now is neither removed nor given a 
   CHECK(sample::read(path).size() < 4096);
   CHECK_FALSE(region.is_file());
   region.reset();
+}
+
+TEST_CASE("a thread that still leaves a cut file puts nothing over the next file of the same region") {
+  for (const bool detached : {false, true}) {
+    CAPTURE(detached);
+    const TemporaryFolder folder;
+    const auto path = folder / "a.mmstats";
+    const auto next = folder / "next.mmstats";
+    Region& region = new_region();
+    REQUIRE(fill_region(region, path, 1).has_value());
+    REQUIRE(::truncate(path.c_str(), 100) == 0);
+    // In front of what puts its copy there, as SIGBUS's handler may be when a Model ends.
+    std::thread ends;
+    if (!held::while_held(
+            SYS_mremap, 1, [&] { CHECK(region.leave_cut_file()); },
+            [&] {
+              std::atomic<bool> waits{false};
+              std::atomic<bool> done{false};
+              ends = std::thread([&] {
+                if (detached) region.detach();
+                const bool allowed = held::while_held(
+                    SYS_sched_yield, held::kAtEach,
+                    [&] {
+                      region.forget();
+                      region.reset();
+                      CHECK(fill_region(region, next, 2).has_value());
+                    },
+                    [&] { waits = true; });
+                CHECK(allowed);
+                done = true;
+              });
+              while (!waits && !done) std::this_thread::yield();
+            }))
+      return;
+    ends.join();
+    CHECK_FALSE(region.lost_bytes());
+    CHECK(region.is_published());
+    REQUIRE(region.file_bytes() == 4096);
+    region.address()[4095] = std::byte{7};
+    CHECK(sample::read(next).back() == std::byte{7});
+    CHECK(hits_of(next) == 2);
+    region.remove();
+    region.reset();
+  }
+}
+
+TEST_CASE("a fault of a file that is gone by the time its handler runs is none any more") {
+  const TemporaryFolder folder;
+  Region& region = new_region();
+  REQUIRE(fill_region(region, folder / "a.mmstats", 1).has_value());
+  region.forget();
+  CHECK(region.leave_cut_file());
+  region.reset();
+  CHECK(region.leave_cut_file());
+  REQUIRE(fill_region(region, folder / "b.mmstats", 2).has_value());
+  CHECK(region.is_published());
+  region.remove();
+  CHECK(region.leave_cut_file());
+  region.reset();
+}
+
+TEST_CASE("no handler of another signal interrupts a thread that leaves a cut file") {
+  const TemporaryFolder folder;
+  ChildProcess program([&] {
+    static std::atomic<bool> handled{false};
+    static Region& region = new_region();
+    // It may end the Model, and would wait for this thread then, or write the same file.
+    must(::signal(SIGUSR1, [](int) {
+           must(region.lost_bytes());
+           handled = true;
+         }) != SIG_ERR);
+    must(fill_region(region, folder / "a.mmstats", 1).has_value());
+    must(::truncate((folder / "a.mmstats").c_str(), 100) == 0);
+    std::atomic<pid_t> thread{0};
+    if (!held::while_held(
+            SYS_mremap, 1,
+            [&] {
+              thread = ::gettid();
+              must(region.leave_cut_file());
+            },
+            [&] { must(::syscall(SYS_tgkill, ::getpid(), thread.load(), SIGUSR1) == 0); }))
+      ::_exit(ChildProcess::kSkipped);
+    must(handled);
+  });
+  const int status = program.wait();
+  if (status == ChildProcess::kSkipped)
+    MESSAGE("skipped: no system call can be held here");
+  else
+    CHECK(status == 0);
 }
 
 TEST_CASE("a list that ends where a page does gets one more, for its end") {

@@ -388,13 +388,23 @@ void Region::forget() {
   const NoSignals no_signals;
   for (Cut was = cut_; was == Cut::kLeaving || !cut_.compare_exchange_weak(was, Cut::kLeaving); was = cut_)
     ::sched_yield();
+  const auto replace_file = [&](int protection) {
+    return ::mmap(address_, file_bytes_, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+                  -1, 0) != MAP_FAILED;
+  };
   if (file_bytes_ > 0) {
-    // Should this fail, it stays mapped until the next use of the region. Children may have these zeros.
-    static_cast<void>(::mmap(address_, file_bytes_, PROT_READ | PROT_WRITE,
-                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
-    // Of what is beyond the file memory is given back by reset().
-    if (bytes_ == file_bytes_) bytes_ = 0;
-    file_bytes_ = 0;
+    // Children may have these zeros.
+    if (replace_file(PROT_READ | PROT_WRITE)) {
+      // Of what is beyond the file memory is given back by reset().
+      if (bytes_ == file_bytes_) bytes_ = 0;
+      file_bytes_ = 0;
+    } else if (replace_file(PROT_NONE)) {
+      // Where memory is refused (vm.overcommit_memory), the file may be gone already, which would leave the
+      // addresses to anybody; those that nobody can use are never charged. reset() sees by `bytes_` that they
+      // are not as they were.
+      file_bytes_ = 0;
+    }
+    // Else it stays mapped until the next use of the region.
   }
   cut_ = Cut::kNo;
 }

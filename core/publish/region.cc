@@ -110,10 +110,15 @@ Region::Region(RegionSize size) : size_(size) {
   address_ = static_cast<std::byte*>(reserved);
 }
 
-// To be called whenever something that is kept is mapped there.
+// To be called whenever something that is kept is mapped there: by its thread, and by any that leaves a cut
+// file. What was said last holds, which is what is wanted now.
 void Region::advise_forks() {
-  const int failed = ::madvise(address_, size_.file + size_.memory, given_ ? MADV_DOFORK : MADV_DONTFORK);
-  if (!given_) kept_failed_ = failed != 0;
+  bool given = false;
+  do {
+    given = given_;
+    const int failed = ::madvise(address_, size_.file + size_.memory, given ? MADV_DOFORK : MADV_DONTFORK);
+    if (!given) kept_failed_ = failed != 0;
+  } while (given != given_);
 }
 
 void Region::give_to_children(bool given) {

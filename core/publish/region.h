@@ -129,11 +129,11 @@ class Region {
   std::size_t bytes_ = 0;  // usable from the beginning: the file, and private memory after it
   std::atomic<std::size_t> file_bytes_ = 0;  // mapped from the file
   std::atomic<Cut> cut_ = Cut::kNo;
-  std::size_t lost_from_ = 0;     // if it was cut: from here on bytes are missing
-  std::size_t memory_bytes_ = 0;  // usable behind the file's addresses
-  bool given_ = false;            // to children
-  bool kept_failed_ = false;      // they have it whatever was wanted
-  bool full_ = false;             // a field did not fit: the file takes no more
+  std::size_t lost_from_ = 0;              // if it was cut: from here on bytes are missing
+  std::size_t memory_bytes_ = 0;           // usable behind the file's addresses
+  std::atomic<bool> given_ = false;        // to children
+  std::atomic<bool> kept_failed_ = false;  // they have it whatever was wanted
+  bool full_ = false;                      // a field did not fit: the file takes no more
   std::string path_;
   FileId id_;
 };

@@ -228,12 +228,12 @@ TEST_CASE("a thread that still leaves a cut file puts nothing over the next file
     REQUIRE(fill_region(region, path, 1).has_value());
     REQUIRE(::truncate(path.c_str(), 100) == 0);
     // In front of what puts its copy there, as SIGBUS's handler may be when a Model ends.
+    std::atomic<bool> waits{false};
+    std::atomic<bool> done{false};
     std::thread ends;
     if (!held::while_held(
             SYS_mremap, 1, [&] { CHECK(region.leave_cut_file()); },
             [&] {
-              std::atomic<bool> waits{false};
-              std::atomic<bool> done{false};
               ends = std::thread([&] {
                 if (detached) region.detach();
                 const bool allowed = held::while_held(

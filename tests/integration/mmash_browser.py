@@ -70,12 +70,14 @@ class PageTest(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.profile, ignore_errors=True)
         cls.browser = start_browser(cls.profile)
         cls.addClassCleanup(cls.browser.quit)
+        cls.browser.set_script_timeout(600)  # of those that answer later: how long that takes depends on the machine
 
     def setUp(self):
         context = daemons.workspace()
         self.folder = context.__enter__()
         self.addCleanup(context.__exit__, None, None, None)
         self.mmash = None
+        self.expected = ()
         self.size(1400, 900)
         self.media("light")
         self.browser.get("about:blank")
@@ -98,6 +100,11 @@ class PageTest(unittest.TestCase):
         self.mmash = Mmash(self.folder, globs)
         self.mmash.__enter__()
         self.addCleanup(lambda: self.mmash.__exit__(None, None, None))
+
+    def stop_serving(self):
+        """Stops mmash under an open page, whose requests fail from then on: how many do is chance."""
+        self.expected = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
+        self.mmash.stop()
 
     def view(self, fragment="", wait_for="live"):
         """Opens the page anew, and waits until it shows values."""
@@ -144,7 +151,7 @@ class PageTest(unittest.TestCase):
 
     def complaints(self, but=()):
         log = [entry for entry in self.browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-        return [entry["message"] for entry in log if not any(text in entry["message"] for text in but)]
+        return [entry["message"] for entry in log if not any(text in entry["message"] for text in (*but, *self.expected))]
 
     def rows(self):
         """(label part, value, rate) of each row in sight, in order."""

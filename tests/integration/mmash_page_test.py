@@ -440,7 +440,7 @@ class MmashPageTest(PageTest):
         self.view("rate=50&history=1000&plot=auto;counter:requests&plot=auto;gauge:level")
         daemons.wait_until(lambda: len(self.points(1)) > 5, "some history")
         before = self.points(1)[0]
-        self.mmash.stop()
+        self.stop_serving()
         self.wait("mmash.live.state === 'lost'", "the page sees it")
         self.wait("!document.getElementById('notice').hidden && document.getElementById('notice').textContent.includes('does not answer')", "and says it")
         # The new server knows another series first, so that ids are others; and its totals have nothing to do
@@ -457,7 +457,6 @@ class MmashPageTest(PageTest):
         self.assertTrue(self.js("document.getElementById('notice').hidden"))
         self.assertEqual([value for _, value in self.points(0) if value != 0], [])
         daemons.wait_until(lambda: "another" in self.names(), "the new series")
-        self.assertEqual(self.complaints(but=["ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"]), [])
 
     def test_rates_and_values_are_exact_beyond_the_doubles_whole_numbers(self):
         start = 2**64 - 1_000_000

@@ -85,11 +85,10 @@ class MmashPastTest(PageTest):
         self.view()
         self.wait_for_past("gauge:level", 5)
         port = self.mmash.port
-        self.mmash.__exit__(None, None, None)
+        self.stop_serving()
         file.set("level", 8.0)
         self.mmash = Mmash(self.folder, ("--history-interval", str(INTERVAL), os.path.join(self.folder, "*.mmstats")), port)
         self.mmash.__enter__()
-        self.complaints()  # that nobody answered is in the browser's log
         self.view(f"rate=100&plot=auto;{label_key('level', 'gauge')}")
         daemons.wait_until(lambda: len(self.points()) >= 5, "its values")
         self.assertEqual({value for _, value in self.points()}, {8.0})

@@ -724,10 +724,9 @@ class MmashPlotsTest(PageTest):
             self.js("document.getElementById('help-dialog').close()")
             self.press("p")
             self.wait("mmash.live.state === 'live'", "live again")
-        self.mmash.stop()
+        self.stop_serving()
         self.wait("mmash.live.state === 'lost'", "the page sees it")
         self.picture("plots_lost")
-        self.complaints()
 
 
 if __name__ == "__main__":

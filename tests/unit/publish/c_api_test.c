@@ -737,15 +737,13 @@ static void test_signal_handler(void) {
   struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
   CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
   const struct itimerspec often = {{0, 100000}, {0, 100000}};
-  timer_settime(timer, 0, &often, NULL);
+  CHECK(timer_settime(timer, 0, &often, NULL) == 0);
   uint64_t counted = 0;
-  const uint64_t started = mmstats_clock();
-  while (handled_times < 200 && mmstats_clock() - started < UINT64_C(20000000000)) {
+  while (handled_times < 200) {
     for (int i = 0; i < 1000; ++i) mmstats_counter_incr(handled, 1);
     counted += 1000;
   }
   timer_delete(timer);
-  CHECK(handled_times >= 200);
 #if (defined(__x86_64__) || defined(__aarch64__)) && !defined(__SANITIZE_THREAD__)
   CHECK(mmstats_counter_value(handled) == counted + (uint64_t)handled_times);
 #else

@@ -17,6 +17,7 @@
 #include "folder_content.h"
 #include "mmstats/fields.h"
 #include "mmstats/mmstats.h"
+#include "patience.h"
 #include "temporary_folder.h"
 
 using namespace mmstats;
@@ -38,9 +39,6 @@ const int kOtherLibrary = ::pthread_atfork(
     [] {
       if (other_child) other_child();
     });
-
-// Ends this process, should it hang.
-void end_in_a_minute() { ::alarm(60); }
 
 ModelOptions forked_options(const TemporaryFolder& folder) {
   return {.path = folder.path(), .file_name = "{PID}-{TID}.mmstats"};
@@ -121,7 +119,7 @@ TEST_CASE("a child has nothing of other threads' files, and their number costs i
 TEST_CASE("a child of a thread that forks while others make handles makes its own") {
   const TemporaryFolder folder;
   ChildProcess program([&] {
-    end_in_a_minute();
+    end_if_it_hangs();
     mmstats_model* const model = mmstats_model_new("c");
     must(mmstats_model_set_path(model, folder.path().c_str()) == 0);
     std::atomic<bool> done{false};
@@ -136,7 +134,7 @@ TEST_CASE("a child of a thread that forks while others make handles makes its ow
     }
     for (int n = 0; n < 100; ++n) {
       ChildProcess child([&] {
-        ::alarm(20);
+        end_if_it_hangs();
         auto* const counter = mmstats_counter_new(model, "in a child", nullptr, nullptr);
         must(counter != nullptr);
         mmstats_counter_incr(counter, 1);
@@ -155,7 +153,7 @@ TEST_CASE("a child of a thread that forks while others make handles makes its ow
 TEST_CASE("a fork whose handlers wait for threads that write and end does not hang") {
   const TemporaryFolder folder;
   ChildProcess program([&] {
-    end_in_a_minute();
+    end_if_it_hangs();
     int told = 0;
     auto options = forked_options(folder);
     options.on_error = [&](const Error&) { ++told; };
@@ -185,7 +183,7 @@ TEST_CASE("a fork whose handlers wait for threads that write and end does not ha
       }).join();
     };
     ChildProcess child([&] {
-      ::alarm(20);
+      end_if_it_hangs();
       ++count;
       must(count.total() == 1);
       std::thread([&] { ++count; }).join();
@@ -213,7 +211,7 @@ TEST_CASE("a fork whose handlers wait for threads that write and end does not ha
 TEST_CASE("a thread that forks may do anything in handlers of others, before ours and after") {
   const TemporaryFolder folder;
   ChildProcess program([&] {
-    end_in_a_minute();
+    end_if_it_hangs();
     Model model(forked_options(folder));
     Counter count(model, "count");
     SharedCounter all(model, "all");
@@ -233,7 +231,7 @@ TEST_CASE("a thread that forks may do anything in handlers of others, before our
     other_parent = [&] { act("parent"); };
     other_child = [&] { act("child"); };
     ChildProcess child([&] {
-      ::alarm(20);
+      end_if_it_hangs();
       other_prepare = other_parent = other_child = nullptr;
       // Its own file was made in the handler, as soon as the library was called.
       must(Counter(model, "child").total() == 1);

@@ -20,6 +20,7 @@
 #include "folder_content.h"
 #include "mmstats/fields.h"
 #include "mmstats/histogram.h"
+#include "patience.h"
 #include "temporary_folder.h"
 
 using namespace mmstats;
@@ -71,7 +72,7 @@ std::string file_of(pid_t pid, pid_t tid) {
 }
 
 void wait_until(const std::function<bool()>& holds) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (!holds() && std::chrono::steady_clock::now() < deadline) ::sched_yield();
   must(holds());
 }

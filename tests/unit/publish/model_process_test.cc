@@ -29,6 +29,7 @@
 #include "mmstats/fields.h"
 #include "mmstats/mmstats.h"
 #include "mmstats/snapshot.h"
+#include "patience.h"
 #include "temporary_folder.h"
 
 using namespace mmstats;
@@ -98,7 +99,7 @@ void must_have_begun_anew(const std::string& folder) {
 
 // A flag that no processor's reordering and no compiler removes, with a deadline.
 void wait_for(const std::atomic<int>& number, int at_least) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (number < at_least && std::chrono::steady_clock::now() < deadline) ::sched_yield();
   must(number >= at_least);
 }
@@ -597,7 +598,7 @@ TEST_CASE(
     "while a file is made, another thread's first write waits for it, and a signal's handler does not") {
   const TemporaryFolder folder;
   ChildProcess child([&] {
-    ::alarm(100);  // ends a process that waits for ever
+    end_if_it_hangs();
     Model model(in_folder(folder, "model"));
     Counter count(model, "count");
     first_written = &count;
@@ -630,7 +631,7 @@ TEST_CASE(
                 count.incr(5);
                 wrote = true;
               });
-              const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+              const auto deadline = std::chrono::steady_clock::now() + kPatience;
               while ((waiting == 0 || !is_asleep(waiting)) && !wrote &&
                      std::chrono::steady_clock::now() < deadline) {
                 ::sched_yield();

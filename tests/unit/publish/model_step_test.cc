@@ -19,6 +19,7 @@
 #include "mmstats/fields.h"
 #include "mmstats/histogram.h"
 #include "mmstats/settle.h"
+#include "patience.h"
 #include "published.h"
 #include "single_step.h"
 
@@ -242,7 +243,7 @@ TEST_CASE("a line of metadata appears whole, at one instruction") {
 TEST_CASE("a signal's handler that writes first waits for nothing that it interrupted") {
   const TemporaryFolder folder;
   ChildProcess child([&] {
-    ::alarm(100);  // ends a process that waits
+    end_if_it_hangs();
     // Takes the lock of all Models, and no memory, which a handler must not take amid that.
     const auto options = published_in(folder);
     Model passing(options);

@@ -24,6 +24,7 @@
 #include "mmstats/fields.h"
 #include "mmstats/histogram.h"
 #include "mmstats/settle.h"
+#include "patience.h"
 #include "temporary_folder.h"
 
 using namespace mmstats;
@@ -318,7 +319,7 @@ TEST_CASE("readers that look once see no half of ten billion writes") {
   std::uint64_t torn_texts = 0;
   std::set<char> letters;  // that the texts were of
   // However slow the readers are: the writers write until each file was seen to change, and several texts.
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(5);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
   const auto have_seen_enough = [&] {
     return letters.size() > 2 && std::all_of(readers.begin(), readers.end(),
                                              [](const auto& reader) { return reader->changes > 0; });
@@ -380,7 +381,7 @@ TEST_CASE("a writer of two halves, or across a cache line, is found out") {
         value[1] = static_cast<std::uint32_t>(pair64(n) >> 32U);
       }
     });
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
     while (reader.torn == 0 && std::chrono::steady_clock::now() < deadline) reader.look();
     stop = true;
     writer.join();

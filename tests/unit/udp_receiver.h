@@ -14,11 +14,15 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
+
+#include "patience.h"
 
 class UdpReceiver {
  public:
-  // Port 0: any that is free. `buffer`: half of the bytes that the system reckons with.
+  // Port 0: any that is free; else that of an UnheardPort, which keeps it. `buffer`: half of the bytes that
+  // the system reckons with.
   explicit UdpReceiver(int family = AF_INET, std::uint16_t port = 0, int buffer = 8 << 20) {
     socket_ = ::socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     require(socket_ >= 0);
@@ -26,6 +30,8 @@ class UdpReceiver {
     if (::setsockopt(socket_, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer) != 0) {
       ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
     }
+    constexpr int kShared = 1;
+    if (port != 0) require(::setsockopt(socket_, SOL_SOCKET, SO_REUSEADDR, &kShared, sizeof kShared) == 0);
     sockaddr_storage address{};
     socklen_t length = 0;
     if (family == AF_INET) {
@@ -53,7 +59,7 @@ class UdpReceiver {
   [[nodiscard]] std::string server() const { return "127.0.0.1:" + std::to_string(port_); }
 
   // The next packet; nothing if none comes in time.
-  std::optional<std::string> receive(std::chrono::milliseconds at_most = std::chrono::seconds(20)) {
+  std::optional<std::string> receive(std::chrono::milliseconds at_most = kPatience) {
     pollfd waiting{socket_, POLLIN, 0};
     if (::poll(&waiting, 1, static_cast<int>(at_most.count())) != 1) return std::nullopt;
     std::string packet(65536, '\0');
@@ -63,9 +69,14 @@ class UdpReceiver {
     return packet;
   }
 
-  // All that has arrived.
-  std::vector<std::string> received() {
+  // All that has arrived, once `least` have: a busy system may deliver what was sent a little later.
+  std::vector<std::string> received(std::size_t least = 0) {
     std::vector<std::string> packets;
+    while (packets.size() < least) {
+      auto packet = receive();
+      if (!packet) return packets;
+      packets.push_back(std::move(*packet));
+    }
     while (auto packet = receive(std::chrono::milliseconds(0))) packets.push_back(std::move(*packet));
     return packets;
   }
@@ -85,6 +96,49 @@ class UdpReceiver {
     if (!holds) throw std::system_error(errno, std::generic_category(), "a socket for a test");
   }
 
+  friend class UnheardPort;
   int socket_ = -1;
   std::uint16_t port_ = 0;
+};
+
+// What has arrived at each of several, once that is `least` packets together.
+inline std::vector<std::vector<std::string>> received_by(const std::vector<UdpReceiver*>& receivers,
+                                                         std::size_t least) {
+  std::vector<std::vector<std::string>> packets(receivers.size());
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  for (std::size_t count = 0;;) {
+    for (std::size_t i = 0; i < receivers.size(); ++i) {
+      for (auto& packet : receivers[i]->received()) {
+        packets[i].push_back(std::move(packet));
+        ++count;
+      }
+    }
+    if (count >= least || std::chrono::steady_clock::now() >= deadline) return packets;
+    ::poll(nullptr, 0, 1);
+  }
+}
+
+// A port at which nobody listens, and which nobody else is given meanwhile: what is sent there is refused,
+// until an UdpReceiver is made for it.
+class UnheardPort {
+ public:
+  UnheardPort() {
+    // A socket that is connected hears that peer alone, from whose port nothing comes.
+    sockaddr_in silent{};
+    silent.sin_family = AF_INET;
+    silent.sin_port = htons(1);
+    silent.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    UdpReceiver::require(
+        ::connect(keeper_.socket_, reinterpret_cast<const sockaddr*>(&silent), sizeof silent) == 0);
+    // Shared with nobody but those who ask for this very port. Not earlier: two keepers might get one port.
+    constexpr int kShared = 1;
+    UdpReceiver::require(::setsockopt(keeper_.socket_, SOL_SOCKET, SO_REUSEADDR, &kShared, sizeof kShared) ==
+                         0);
+  }
+
+  [[nodiscard]] std::uint16_t port() const { return keeper_.port(); }
+  [[nodiscard]] std::string server() const { return keeper_.server(); }
+
+ private:
+  UdpReceiver keeper_;
 };

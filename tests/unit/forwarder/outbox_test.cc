@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "patience.h"
 #include "plugin_pinba/forward/delivery.h"
 #include "udp_receiver.h"
 
@@ -48,7 +49,7 @@ TEST_CASE("no more than a burst leaves at once, and all of it in order") {
   for (const std::size_t burst : {Outbox::kBurst, Outbox::kBurst, 70 - 2 * Outbox::kBurst}) {
     CHECK(!outbox.empty());
     outbox.send_burst(sender);
-    const auto packets = receiver.received();
+    const auto packets = receiver.received(burst);
     CHECK(packets.size() == burst);
     all.insert(all.end(), packets.begin(), packets.end());
   }
@@ -59,7 +60,7 @@ TEST_CASE("no more than a burst leaves at once, and all of it in order") {
   // Once more, with nothing of what was there before.
   put(outbox, {"c"}, "/c");
   outbox.send_burst(sender);
-  CHECK(receiver.received() == std::vector<std::string>{"c"});
+  CHECK(receiver.received(1) == std::vector<std::string>{"c"});
   CHECK(outbox.empty());
 }
 
@@ -76,7 +77,7 @@ TEST_CASE("what has left leaves no memory behind") {
   for (int round = 0; round < 300; ++round) {
     put(outbox, packets, "/" + std::to_string(round));
     while (!outbox.empty()) outbox.send_burst(sender);
-    CHECK(receiver.received().size() == packets.size());
+    CHECK(receiver.received(packets.size()).size() == packets.size());
     if (round == 10) before = used();
   }
   CHECK(used() < before + (std::size_t{1} << 20U));
@@ -92,10 +93,9 @@ TEST_CASE("each datagram goes to the server of its own script") {
   for (int i = 0; i < 16; ++i) {
     const auto script = "/script" + std::to_string(i);
     sender.send(std::as_bytes(std::span(script)), script);
-    of_one[script] = !one.received().empty();
+    of_one[script] = !received_by({&one, &two}, 1).front().empty();
     count_of_one += of_one[script] ? 1 : 0;
   }
-  two.received();
   REQUIRE(count_of_one > 0);
   REQUIRE(count_of_one < 16);
 
@@ -104,11 +104,10 @@ TEST_CASE("each datagram goes to the server of its own script") {
   // The first script again, after the others.
   put(outbox, {of_one.begin()->first}, of_one.begin()->first);
   while (!outbox.empty()) outbox.send_burst(sender);
-  const auto at_one = one.received();
-  const auto at_two = two.received();
-  CHECK(at_one.size() + at_two.size() == 33);
-  for (const auto& packet : at_one) CHECK(of_one.at(packet));
-  for (const auto& packet : at_two) CHECK(!of_one.at(packet));
+  const auto arrived = received_by({&one, &two}, 33);
+  CHECK(arrived[0].size() + arrived[1].size() == 33);
+  for (const auto& packet : arrived[0]) CHECK(of_one.at(packet));
+  for (const auto& packet : arrived[1]) CHECK(!of_one.at(packet));
 }
 
 TEST_CASE("a delivery counts a scan, and sends what waits before its servers change") {
@@ -133,18 +132,18 @@ TEST_CASE("a delivery counts a scan, and sends what waits before its servers cha
   REQUIRE(delivery.configure(config));
   CHECK(delivery.waits());
   delivery.send_burst();
-  CHECK(first.received().size() == Outbox::kBurst);
+  CHECK(first.received(Outbox::kBurst).size() == Outbox::kBurst);
   config.servers = {second.server()};
   REQUIRE(delivery.configure(config));
   CHECK(!delivery.waits());
-  CHECK(first.received().size() == 100 - Outbox::kBurst);
+  CHECK(first.received(100 - Outbox::kBurst).size() == 100 - Outbox::kBurst);
   CHECK(second.received().empty());
   delivery.begin_scan();
   CHECK(delivery.requests() == 0);
   CHECK(delivery.datagrams() == 0);
   delivery.take(request);
-  delivery.send_all(std::chrono::seconds(20));
-  CHECK(second.received().size() == 1);
+  delivery.send_all(kPatience);
+  CHECK(second.received(1).size() == 1);
   CHECK(first.received().empty());
   CHECK(delivery.is_all_sent());
 }

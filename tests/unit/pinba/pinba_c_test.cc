@@ -11,7 +11,7 @@ TEST_CASE("a C program measures and sends requests") {
   UdpReceiver server;
   const std::string command = std::string(PINBA_C_CLIENT) + " " + server.server();
   REQUIRE(std::system(command.c_str()) == 0);
-  const auto packets = server.received();
+  const auto packets = server.received(7);
   REQUIRE(packets.size() == 7);
   for (const auto& packet : packets) CHECK(broken_rule(std::as_bytes(std::span(packet))) == "");
   auto message = parsed(std::as_bytes(std::span(packets[0])));

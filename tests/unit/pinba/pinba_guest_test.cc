@@ -41,7 +41,10 @@ TEST_CASE(
         {"Sender::flush", [] { client->sender().flush(); }},
         {"Sender::flush, waiting", [] { client->sender().flush(std::chrono::milliseconds(20)); }},
         {"Sender::counts",
-         [] { must(client->sender().counts().sent + client->sender().counts().queued > 0); }},
+         [] {
+           const auto counts = client->sender().counts();
+           must(counts.sent + counts.queued > 0);
+         }},
         {"ScriptMonitor", [] { pinba::ScriptMonitor(*client).discard(); }},
         {"RequestMonitor at its end", [] { pinba::RequestMonitor(*client, "/b"); }},
         {"the last Client",

@@ -3,11 +3,24 @@
 
 #include <thread>
 
+#include "patience.h"
 #include "pinba/httplib.h"
 #include "pinba/packet_check.h"
 #include "udp_receiver.h"
 
 namespace {
+
+// The library would give up after seconds, at both ends.
+void be_patient(httplib::Client& browser) {
+  browser.set_connection_timeout(kPatience);
+  browser.set_read_timeout(kPatience);
+  browser.set_write_timeout(kPatience);
+}
+void be_patient(httplib::Server& server) {
+  server.set_read_timeout(kPatience);
+  server.set_write_timeout(kPatience);
+  server.set_keep_alive_timeout(std::chrono::seconds(kPatience).count());
+}
 
 pinba_wire::Request received(UdpReceiver& server) {
   const auto packet = server.receive();
@@ -38,11 +51,13 @@ TEST_CASE("requests of cpp-httplib are measured, each with the timers of its han
     response.set_content("twelve bytes", "text/plain");
   });
   server.Get("/throws", [](const httplib::Request&, httplib::Response&) { throw std::runtime_error("no"); });
+  be_patient(server);
   const int port = server.bind_to_any_port("127.0.0.1");
   REQUIRE(port > 0);
   std::thread serving([&] { server.listen_after_bind(); });
   {
     httplib::Client browser("127.0.0.1", port);
+    be_patient(browser);
     browser.set_keep_alive(true);
     // What is sent is what counts, and newer libraries compress it if the client can read that.
     browser.set_default_headers({{"Accept-Encoding", "identity"}});
@@ -85,10 +100,12 @@ struct Shop {
     pinba::monitor(server, *made, std::move(options));
   }
   void open() {
+    be_patient(server);
     const int port = server.bind_to_any_port("127.0.0.1");
     REQUIRE(port > 0);
     serving = std::thread([this] { server.listen_after_bind(); });
     browser.emplace("127.0.0.1", port);
+    be_patient(*browser);
     browser->set_default_headers({{"Accept-Encoding", "identity"}});
   }
   ~Shop() {

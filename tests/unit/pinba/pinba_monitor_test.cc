@@ -11,6 +11,7 @@
 #include "held_calls.h"
 #include "loopback_address.h"
 #include "other_thread.h"
+#include "patience.h"
 #include "pinba/monitor.h"
 #include "pinba/packet_check.h"
 #include "udp_receiver.h"
@@ -231,15 +232,26 @@ TEST_CASE("runs of one timer stay apart by their time, unless that is not wanted
     ClientOptions options;
     options.equal_timers = equal;
     Site site(options);
-    {
-      RequestMonitor request(*site.client, "/");
-      auto timer = request.timer({{"op", "get"}});
-      for (int i = 0; i < 20; ++i) {
-        const auto scope = timer.scope();
-        if (i == 10) work(20ms);
+    pinba_wire::Request message;
+    // Until no other run lasted so long that it may share the slow one's entry, as where a busy machine held
+    // it up.
+    for (auto longest_other = 1h + 0ns; longest_other > 1ms;) {
+      longest_other = 0ns;
+      {
+        RequestMonitor request(*site.client, "/");
+        auto timer = request.timer({{"op", "get"}});
+        for (int i = 0; i < 20; ++i) {
+          const auto begun = std::chrono::steady_clock::now();
+          {
+            const auto scope = timer.scope();
+            if (i == 10) work(20ms);
+          }
+          const auto took = std::chrono::steady_clock::now() - begun;
+          if (i != 10) longest_other = std::max<std::chrono::nanoseconds>(longest_other, took);
+        }
       }
+      message = site.received();
     }
-    const auto message = site.received();
     std::uint64_t hits = 0;
     float slowest = 0;
     for (int i = 0; i < message.timer_hit_count_size(); ++i) {
@@ -311,7 +323,7 @@ TEST_CASE("a request that cannot be handed on is told, and thrown only where tha
                                options);
     REQUIRE(client);
     if (early) {
-      const auto deadline = std::chrono::steady_clock::now() + 20s;
+      const auto deadline = std::chrono::steady_clock::now() + kPatience;
       while (client->sender().counts().not_found == 0) {
         REQUIRE(std::chrono::steady_clock::now() < deadline);
         std::this_thread::sleep_for(1ms);
@@ -347,7 +359,8 @@ TEST_CASE("the log tells of a server that is not found or refuses packets, long 
   std::vector<std::string> logged;
   ClientOptions options;
   options.log = [&](std::string_view message) { logged.emplace_back(message); };
-  const std::string nobody = "127.0.0.1:" + std::to_string(UdpReceiver().port());
+  const UnheardPort place;
+  const std::string nobody = place.server();
   auto client = Client::make({.servers = {"pinba.example", nobody},
                               .retry_interval = 1ms,
                               .resolve = [&](auto&...) { return std::vector<pinba::Address>{}; }},
@@ -356,7 +369,7 @@ TEST_CASE("the log tells of a server that is not found or refuses packets, long 
   const auto counts = [&](std::size_t server) { return client->sender().counts(server); };
   std::size_t sent = 0;
   const auto tells = [&](const std::string& what) {
-    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
     while (std::ranges::none_of(logged,
                                 [&](const auto& line) { return line.find(what) != std::string::npos; })) {
       if (std::chrono::steady_clock::now() > deadline) return false;
@@ -392,7 +405,8 @@ TEST_CASE("the log tells of the last packet's refusal when the client ends") {
   std::vector<std::string> logged;
   ClientOptions options;
   options.log = [&](std::string_view message) { logged.emplace_back(message); };
-  const std::string nobody = "127.0.0.1:" + std::to_string(UdpReceiver().port());
+  const UnheardPort place;
+  const std::string nobody = place.server();
   {
     const auto client = Client::make({.servers = {nobody}}, options);
     REQUIRE(client);
@@ -403,9 +417,10 @@ TEST_CASE("the log tells of the last packet's refusal when the client ends") {
 }
 
 TEST_CASE("the log tells that a server takes packets again, and of the next time that it does not") {
-  std::optional<UdpReceiver> server(std::in_place);
-  const auto port = server->port();
-  const std::string place = server->server();
+  const UnheardPort kept;
+  const auto port = kept.port();
+  const std::string place = kept.server();
+  std::optional<UdpReceiver> server(std::in_place, AF_INET, port);
   const auto is_known =
       std::make_shared<std::atomic<bool>>(false);  // a look-up may last longer than all else
   std::vector<std::string> logged;
@@ -421,7 +436,7 @@ TEST_CASE("the log tells that a server takes packets again, and of the next time
                              options);
   REQUIRE(client);
   const auto tells = [&](const std::string& what) {
-    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
     for (const auto before = logged.size();;) {
       if (std::chrono::steady_clock::now() > deadline) return false;
       RequestMonitor(*client, "/").send();

@@ -113,7 +113,7 @@ TEST_CASE("families of all classes of fields") {
   Family<WindowHistogram>(model, "window", {"route"}).with("x").add(0.5);
   for (const auto& path : model.paths()) {
     const Published file(path);
-    if (path.find("shared") != std::string::npos) {
+    if (path.ends_with("-shared.mmstats")) {
       CHECK(file.number<std::uint64_t>("shared.x") == 5);
       continue;
     }
@@ -205,7 +205,7 @@ TEST_CASE("what is asked for again is the same, whoever asks, in whatever thread
   }
   for (auto& thread : threads) thread.join();
   for (const auto& path : model.paths()) {
-    if (path.find("shared") == std::string::npos) continue;
+    if (!path.ends_with("-shared.mmstats")) continue;
     const auto found = combinations(Published(path), "f");
     CHECK(found.size() == 50);
     CHECK(std::all_of(found.begin(), found.end(), [](const auto& one) { return one.second == 40; }));
@@ -295,23 +295,25 @@ TEST_CASE("what is not used for long expires, and comes back when a kept handle 
   Model model(published_in(folder));
   const Family<Counter> family(model, "f", {"a"}, {.expire_after = std::chrono::seconds{60}});
   auto& table = table_of(model, "f");
+  const auto begin = detail::FamilyTable::Clock::now();
+  const auto after = [&](int seconds) { return begin + std::chrono::seconds(seconds); };
   const Counter kept = family.with("kept");
   const Counter idle = family.with("idle");
   kept.incr();
   idle.incr();
   family.with("asked").incr();
-  CHECK(table.expire(later(std::chrono::seconds{50})) == 0);
+  CHECK(table.expire(after(50)) == 0);
   kept.incr();
   static_cast<void>(family.with("asked"));
-  CHECK(table.expire(later(std::chrono::seconds{100})) == 0);
+  CHECK(table.expire(after(100)) == 0);
   kept.incr();
   static_cast<void>(family.with("asked"));
-  CHECK(table.expire(later(std::chrono::seconds{140})) == 1);
+  CHECK(table.expire(after(140)) == 1);
   CHECK(combinations(model, "f") == Counts{{"kept", 3}, {"asked", 1}});
   idle.incr();
-  CHECK(table.expire(later(std::chrono::seconds{150})) == 0);
+  CHECK(table.expire(after(150)) == 0);
   CHECK(combinations(model, "f") == Counts{{"kept", 3}, {"asked", 1}, {"idle", 2}});
-  CHECK(table.expire(later(std::chrono::seconds{1000})) == 3);
+  CHECK(table.expire(after(1000)) == 3);
   CHECK(combinations(model, "f") == Counts{});
   CHECK(family.expire() == 0);
 }
@@ -644,7 +646,7 @@ TEST_CASE("threads that ask for new combinations at once get no more than may be
   begun.notify_all();
   for (auto& thread : threads) thread.join();
   for (const auto& path : model.paths()) {
-    if (path.find("shared") == std::string::npos) continue;
+    if (!path.ends_with("-shared.mmstats")) continue;
     const auto found = combinations(Published(path), "f");
     CHECK(found.size() == 4);
     CHECK(found.contains("other"));

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <new>
@@ -45,7 +46,12 @@ class ChildProcess {
   // Waits for its end. Returns its exit status, or 128 and the signal that ended it.
   int wait() {
     int status = 0;
-    ::waitpid(std::exchange(pid_, -1), &status, 0);
+    const pid_t pid = std::exchange(pid_, -1);
+    pid_t ended = 0;
+    do {
+      ended = ::waitpid(pid, &status, 0);
+    } while (ended < 0 && errno == EINTR);
+    must(ended == pid);  // or it would seem to have ended well
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
   int kill() {

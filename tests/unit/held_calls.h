@@ -49,14 +49,15 @@ namespace detail {
 // which is made then unless `answer` is changed. False: the system does not allow it.
 template <class Run, class Act>
 bool hold(long number, Run run, Act act) {
-  std::atomic<int> listener{0};
+  constexpr int kNotYet = -2;
+  std::atomic<int> listener{kNotYet};
   std::atomic<bool> done{false};
   std::thread thread([&] {
     listener = filter_this_thread(number, SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER);
-    if (listener > 0) run();
+    if (listener >= 0) run();
     done = true;
   });
-  while (listener == 0) std::this_thread::yield();
+  while (listener == kNotYet) std::this_thread::yield();
   if (listener < 0) {
     thread.join();
     MESSAGE("skipped: no system call can be held here");

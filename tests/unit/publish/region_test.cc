@@ -7,7 +7,6 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -15,6 +14,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <string>
 #include <thread>
@@ -26,6 +26,7 @@
 #include "held_calls.h"
 #include "made_file.h"
 #include "sample.h"
+#include "unused_pid.h"
 
 using mmstats::ErrorKind;
 using mmstats::Region;
@@ -357,30 +358,28 @@ TEST_CASE("a region whose file had no room takes fields again when it is used fo
 }
 
 TEST_CASE("a file that nobody has open is replaced only if its owner is known to be gone") {
-  pid_t gone = ::fork();
-  if (gone == 0) ::_exit(0);
-  REQUIRE(::waitpid(gone, nullptr, 0) == gone);
   struct Row {
     const char* what;
-    pid_t pid;
+    std::uint32_t pid;
     bool says_mapped;
     bool sees_mappings;
     bool replaced;
   };
+  const auto mine = static_cast<std::uint32_t>(::getpid());
   for (const Row& row : {
-           Row{"of a dead process", gone, false, true, true},
-           Row{"of a live one, which may publish by rename", ::getpid(), false, true, false},
-           Row{"of a live one that would have it mapped", ::getpid(), true, true, true},
-           Row{"the same, where mappings are not seen", ::getpid(), true, false, false},
-           Row{"of a dead process, where mappings are not seen", gone, true, false, true},
+           Row{"of a dead process", kUnusedPid, false, true, true},
+           Row{"of a live one, which may publish by rename", mine, false, true, false},
+           Row{"of a live one that would have it mapped", mine, true, true, true},
+           Row{"the same, where mappings are not seen", mine, true, false, false},
+           Row{"of a dead process, where mappings are not seen", kUnusedPid, true, false, true},
            Row{"of nobody", 0, false, true, true},
            Row{"of nobody, where mappings are not seen", 0, false, false, false},
        }) {
-    CAPTURE(row.what);
+    CAPTURE(std::string(row.what));
     const TemporaryFolder folder;
     MadeFile made;
     made.buffered("hits", "Q", std::uint64_t{7});
-    if (row.pid != 0) made.owner(static_cast<std::uint32_t>(row.pid), unix_now() + 60);
+    if (row.pid != 0) made.owner(row.pid, unix_now() + 60);
     if (row.says_mapped) {
       made.text("sys.metadata", "sys.writer\tproperty\t\tmaps the file while it lives\n", 200);
     }

@@ -17,6 +17,7 @@
 #include "made_file.h"
 #include "mmstats/parse.h"
 #include "temporary_folder.h"
+#include "unused_pid.h"
 
 using namespace mmstats;
 using namespace std::chrono_literals;
@@ -25,22 +26,17 @@ using std::chrono::steady_clock;
 
 namespace {
 
-// A process that has ended; without `waited` it is a zombie until this goes.
-struct Ended {
+// A process that has ended, and nobody waited for it until this goes.
+struct Zombie {
   pid_t pid = ::fork();
-  explicit Ended(bool waited) : waited_(waited) {
+  Zombie() {
     if (pid == 0) ::_exit(0);
     siginfo_t info;
-    ::waitid(P_PID, static_cast<id_t>(pid), &info, waited ? WEXITED : WEXITED | WNOWAIT);
+    ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT);
   }
-  Ended(const Ended&) = delete;
-  Ended& operator=(const Ended&) = delete;
-  ~Ended() {
-    if (!waited_) ::waitpid(pid, nullptr, 0);
-  }
-
- private:
-  bool waited_;
+  Zombie(const Zombie&) = delete;
+  Zombie& operator=(const Zombie&) = delete;
+  ~Zombie() { ::waitpid(pid, nullptr, 0); }
 };
 
 Writers nobody() { return {.any = HasWriter::kNo, .sees_mappings = true}; }
@@ -57,8 +53,7 @@ OwnerState first_answer(Owners& owners, std::uint64_t pid, bool was_alive, Write
 }  // namespace
 
 TEST_CASE("the owner of a file is judged by pid, start and writer, and by all in the same way") {
-  const Ended gone(true);
-  const Ended zombie(false);
+  const Zombie zombie;
   const auto id = [](pid_t pid) { return static_cast<std::uint64_t>(pid); };
   struct Row {
     const char* name;
@@ -70,8 +65,8 @@ TEST_CASE("the owner of a file is judged by pid, start and writer, and by all in
   for (const Row& row : {
            Row{"alive", id(::getpid()), unix_now() + 60, false, kAlive},
            Row{"alive and writing", id(::getpid()), unix_now() + 60, true, kAlive},
-           Row{"dead", id(gone.pid), unix_now(), false, kDead},
-           Row{"of another pid namespace, with the file open for writing", id(gone.pid), unix_now(), true,
+           Row{"dead", kUnusedPid, unix_now(), false, kDead},
+           Row{"of another pid namespace, with the file open for writing", kUnusedPid, unix_now(), true,
                kUnknown},
            Row{"a recycled pid", id(::getpid()), 1, false, kDead},
            Row{"a recycled pid, with the file open for writing", id(::getpid()), 1, true, kUnknown},
@@ -107,21 +102,18 @@ TEST_CASE("the owner of a file is judged by pid, start and writer, and by all in
 }
 
 TEST_CASE("a start that cannot be read is unknown, and a pid that does not exist is dead all the same") {
-  const Ended gone(true);
   TemporaryFolder no_proc;
   Owners owners(no_proc / "nothing");
   CHECK(first_answer(owners, static_cast<std::uint64_t>(::getpid()), false, nobody) == kUnknown);
-  CHECK(first_answer(owners, static_cast<std::uint64_t>(gone.pid), false, nobody) == kDead);
+  CHECK(first_answer(owners, kUnusedPid, false, nobody) == kDead);
 }
 
 TEST_CASE(
     "who was seen alive is believed dead whoever has the file, and a writer that is not known is none") {
-  const Ended gone(true);
-  const auto pid = static_cast<std::uint64_t>(gone.pid);
   Owners owners;
-  CHECK(first_answer(owners, pid, true, somebody) == kDead);
-  CHECK(first_answer(owners, pid, false, somebody) == kUnknown);
-  CHECK(first_answer(owners, pid, false, who_knows) == kDead);
+  CHECK(first_answer(owners, kUnusedPid, true, somebody) == kDead);
+  CHECK(first_answer(owners, kUnusedPid, false, somebody) == kUnknown);
+  CHECK(first_answer(owners, kUnusedPid, false, who_knows) == kDead);
 }
 
 TEST_CASE("processes remember for a life who was alive") {

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +19,7 @@
 #include "format/file_name.h"
 #include "made_file.h"
 #include "temporary_folder.h"
+#include "unused_pid.h"
 
 namespace {
 std::atomic<std::size_t> allocations{0};
@@ -70,14 +70,6 @@ struct Watched {
         name, MadeFile().buffered("hits", "Q", hits).owner(pid, created).buffered("depth", "i", 1).padded());
   }
 };
-
-// A pid that was somebody's and is nobody's.
-std::uint32_t dead_pid() {
-  const pid_t pid = ::fork();
-  if (pid == 0) ::_exit(0);
-  ::waitpid(pid, nullptr, 0);
-  return static_cast<std::uint32_t>(pid);
-}
 
 }  // namespace
 
@@ -146,7 +138,7 @@ TEST_CASE("a file that was empty at a scan and is gone at the next counts with w
 TEST_CASE("a dead owner's file is removed when it is told to, once it was folded to its end") {
   for (const Stale stale : {Stale::kKeep, Stale::kRemove}) {
     Watched watched(stale);
-    watched.put("dead.mmstats", dead_pid(), unix_now(), 5);
+    watched.put("dead.mmstats", kUnusedPid, unix_now(), 5);
     watched.put("alive.mmstats", static_cast<std::uint32_t>(::getpid()), unix_now(), 6);
     watched.put("nobody.mmstats", 0, unix_now(), 7);
     watched.scan();
@@ -162,7 +154,7 @@ TEST_CASE("a dead owner's file is removed when it is told to, once it was folded
 
 TEST_CASE("all names of a dead owner's file are removed, without a complaint") {
   Watched watched(Stale::kRemove);
-  watched.put("a.mmstats", dead_pid(), unix_now(), 5);
+  watched.put("a.mmstats", kUnusedPid, unix_now(), 5);
   fs::create_hard_link(watched.folder / "a.mmstats", watched.folder / "b.mmstats");
   for (int scans = 0; scans < 6; ++scans) CHECK(watched.scan().errors.empty());
   CHECK(fs::is_empty(watched.folder.path()));
@@ -171,7 +163,7 @@ TEST_CASE("all names of a dead owner's file are removed, without a complaint") {
 
 TEST_CASE("a file that a process maps is never removed, whatever its pid says") {
   Watched watched(Stale::kRemove);
-  watched.put("mapped.mmstats", dead_pid(), unix_now(), 5);
+  watched.put("mapped.mmstats", kUnusedPid, unix_now(), 5);
   const int fd = ::open((watched.folder / "mapped.mmstats").c_str(), O_RDWR | O_CLOEXEC);
   void* map = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   ::close(fd);
@@ -452,7 +444,7 @@ TEST_CASE("a slower reader of the same files has what the dead had counted, thou
   const auto system_now = std::chrono::system_clock::now();
   const auto steady_now = std::chrono::steady_clock::now();
   folder.write("a.mmstats",
-               MadeFile().buffered("hits", "Q", std::uint64_t{5}).owner(dead_pid(), unix_now()).padded());
+               MadeFile().buffered("hits", "Q", std::uint64_t{5}).owner(kUnusedPid, unix_now()).padded());
   std::size_t removed = 0;
   for (int second = 0; second <= 130; second += 10) {
     removed +=
@@ -467,8 +459,7 @@ TEST_CASE("a slower reader of the same files has what the dead had counted, thou
 
 TEST_CASE("the dead make room for the living, and what is left out is counted") {
   Watched watched(Stale::kKeep, {.max_files = 5});
-  const auto dead = dead_pid();
-  for (int i = 0; i < 8; ++i) watched.put(std::to_string(i) + ".mmstats", dead, unix_now(), 1);
+  for (int i = 0; i < 8; ++i) watched.put(std::to_string(i) + ".mmstats", kUnusedPid, unix_now(), 1);
   watched.scan();
   watched.put("z.mmstats", static_cast<std::uint32_t>(::getpid()), unix_now(), 100);
   for (int scans = 0; scans < 5; ++scans) watched.scan();

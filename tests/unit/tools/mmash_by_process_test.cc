@@ -1,7 +1,6 @@
 // Series by process as mmash tells them: who is there, and what is left out of answers that would be too
 // large.
 #include <doctest/doctest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -14,6 +13,7 @@
 #include "sample.h"
 #include "temporary_folder.h"
 #include "tools/mmash/by_process.h"
+#include "unused_pid.h"
 
 using namespace mmash;
 using nlohmann::json;
@@ -47,15 +47,6 @@ struct Watched {
   }
 };
 
-// The pid of nobody.
-std::uint32_t ended_pid() {
-  const pid_t pid = ::fork();
-  if (pid == 0) ::_exit(0);
-  int status = 0;
-  REQUIRE(::waitpid(pid, &status, 0) == pid);
-  return static_cast<std::uint32_t>(pid);
-}
-
 MadeFile worker(std::uint32_t pid, double created, std::uint64_t hits, std::int32_t depth) {
   return MadeFile().owner(pid, created).buffered("hits", "Q", hits).buffered("depth", "i", depth);
 }
@@ -86,7 +77,7 @@ TEST_CASE("each process is told once, with what its files hold, and the dead as 
   Watched watched;
   const auto mine = static_cast<std::uint32_t>(::getpid());
   const double now = static_cast<double>(::time(nullptr));
-  const auto gone = ended_pid();
+  const auto gone = kUnusedPid;
   watched.put("web-" + std::to_string(mine) + "-1.mmstats", worker(mine, now, 5, 1));
   watched.put("web-" + std::to_string(mine) + "-2.mmstats", worker(mine, now + 3, 6, 2));
   watched.put("job-" + std::to_string(gone) + ".mmstats", worker(gone, now - 1000, 7, 3));
@@ -121,7 +112,7 @@ TEST_CASE("a gauge is without a value because its processes have ended, or for a
   Watched watched;
   const auto mine = static_cast<std::uint32_t>(::getpid());
   const double now = static_cast<double>(::time(nullptr));
-  const auto gone = ended_pid();
+  const auto gone = kUnusedPid;
   watched.put("a.mmstats", worker(gone, now - 1000, 7, 3).buffered("old", "i", std::int32_t{1}));
   watched.put("b.mmstats", worker(mine, now, 7, 3).buffered("nothing", "d", std::nan("")));
   watched.scan();

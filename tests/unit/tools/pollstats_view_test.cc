@@ -28,6 +28,7 @@
 #include "tools/pollstats/series_processes.h"
 #include "tools/pollstats/text_cells.h"
 #include "tools/shared/command_name.h"
+#include "unused_pid.h"
 
 using namespace pollstats;
 using namespace std::chrono_literals;
@@ -838,7 +839,7 @@ TEST_CASE("what each process has of a series is known without another look at fi
   const auto mine = "web-" + std::to_string(pid) + "-1.mmstats";
   folder.write(mine, file(pid, 100, 1.5));
   folder.write("web-" + std::to_string(pid) + "-2.mmstats", file(pid, 7, 2.5));
-  folder.write("other-4000001.mmstats", file(4'000'001, 30, 8));  // which no process can have: it is dead
+  folder.write("other-" + std::to_string(kUnusedPid) + ".mmstats", file(kUnusedPid, 30, 8));
   folder.write("third.mmstats", MadeFile().buffered("else", "Q", std::uint64_t{1}).padded());
   mmstats::Watch watch({.globs = {folder / "*.mmstats"}, .discovery = {}, .fold = {}}, mmstats::Rules());
   SeriesProcesses processes(4);
@@ -898,8 +899,7 @@ TEST_CASE("processes that have gone are not remembered for ever") {
     folder.write(name, MadeFile().buffered("hits", "Q", std::uint64_t{5}).owner(owner, 4e9).padded());
     return name;
   };
-  constexpr std::uint32_t kFirst = 4'000'001;  // no process can have it
-  write(kFirst);
+  write(kUnusedPid);
   mmstats::Watch watch({.globs = {folder / "*.mmstats"}, .discovery = {}, .fold = {}}, mmstats::Rules());
   SeriesProcesses processes(4, "/proc", 3);
   processes.begin({0});
@@ -907,7 +907,7 @@ TEST_CASE("processes that have gone are not remembered for ever") {
   std::string last;
   for (std::uint32_t i = 1; i <= 20; ++i) {
     if (!last.empty()) std::filesystem::remove(folder / last);
-    last = write(kFirst + i);
+    last = write(kUnusedPid + i);
     now += 2s;
     watch.scan(std::chrono::system_clock::now(), now);
     CHECK(processes.take(watch, now).size() == 2);
@@ -968,8 +968,9 @@ TEST_CASE("processes are found by what their files say") {
   Processes processes({folder / "*.mmstats"}, [](const std::string&, const mmstats::ParsedFile& content) {
     return content.fields.front().label == "hits";
   });
+  const std::chrono::steady_clock::time_point now{100s};
   const auto look = [&](std::chrono::seconds later) {
-    return processes.scan(std::chrono::system_clock::now(), std::chrono::steady_clock::now() + later);
+    return processes.scan(std::chrono::system_clock::now(), now + later);
   };
   auto found = look(0s);
   REQUIRE(found.size() == 3);

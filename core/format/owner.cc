@@ -30,6 +30,8 @@ bool read_proc(const std::string& path, std::string& into) {
   if (fd < 0) return false;
   into.clear();
   std::array<char, 16384> chunk;
+  // At once, as the next time it may say a little more: numbers grow.
+  into.reserve(chunk.size());
   ssize_t got = 0;
   while ((got = ::read(fd, chunk.data(), chunk.size())) != 0) {
     if (got < 0) {

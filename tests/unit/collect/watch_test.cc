@@ -18,6 +18,7 @@
 #include "base/descriptor.h"
 #include "format/file_name.h"
 #include "made_file.h"
+#include "sample.h"
 #include "temporary_folder.h"
 #include "unused_pid.h"
 
@@ -336,6 +337,35 @@ TEST_CASE("a scan allocates nothing once it has seen the files") {
     watched.scan();
     CHECK(allocations.load() == before);
   }
+}
+
+TEST_CASE("a scan allocates nothing when the numbers of /proc get longer") {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "proc/17");
+  const auto put_proc = [&](const std::string& number) {
+    sample::write(folder, "proc/17/stat",
+                  "17 (a) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 1000 0 " + number + "\n");
+    sample::write(folder, "proc/stat",
+                  "cpu 1\nintr " + number + "\nbtime 1000000000\nprocs_running " + number);
+  };
+  put_proc("9");
+  folder.write("a.mmstats", MadeFile().buffered("hits", "Q", std::uint64_t{5}).owner(17, 1.5e9).padded());
+  Watch watch({.globs = {folder / "*.mmstats"},
+               .discovery = {},
+               .fold = {},
+               .proc = folder / "proc",
+               .signal = [](pid_t, int) { return 0; }},
+              Rules{});
+  auto steady = std::chrono::steady_clock::now();
+  const auto scan = [&] {
+    watch.scan(std::chrono::system_clock::now(), steady += 40s);
+    CHECK(watch.stats().dead == 0);
+  };
+  for (int scans = 0; scans < 3; ++scans) scan();
+  put_proc(std::string(300, '9'));
+  const auto before = allocations.load();
+  scan();
+  CHECK(allocations.load() == before);
 }
 
 TEST_CASE("names that are no files allocate nothing, however many they are, and are told for a part") {

@@ -1,7 +1,6 @@
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,8 +21,10 @@
 #include "collectd/config_text.h"
 #include "collectd/stub_host.h"
 #include "made_file.h"
+#include "patience.h"
 #include "plugin_collectd/guard.h"
 #include "temporary_folder.h"
+#include "unused_pid.h"
 
 using config_text::section;
 using mmstats::collectd::FaultLog;
@@ -254,13 +255,8 @@ TEST_CASE("the module's own values tell files, damaged ones, those of the dead a
     folder.write("bad" + std::to_string(i) + ".mmstats",
                  MadeFile().buffered("hits", "Q", std::uint64_t{5}).raw("\x09").bytes());
   }
-  const pid_t gone = ::fork();
-  if (gone == 0) ::_exit(0);
-  REQUIRE(::waitpid(gone, nullptr, 0) == gone);
-  folder.write("dead.mmstats", MadeFile()
-                                   .buffered("gone", "Q", std::uint64_t{2})
-                                   .owner(static_cast<std::uint32_t>(gone), unix_seconds())
-                                   .padded());
+  folder.write("dead.mmstats",
+               MadeFile().buffered("gone", "Q", std::uint64_t{2}).owner(kUnusedPid, unix_seconds()).padded());
   stub_host::Host host;
   host.config(section(files("all", folder, "ReportSelf true\n")));
   REQUIRE(host.init() == 0);
@@ -709,22 +705,19 @@ TEST_CASE("that no file matches is not told while a file cannot be read") {
 // A file of the dead stays until the slowest block has read it, wherever that stands in the configuration.
 TEST_CASE("a file of the dead waits for the slowest block, and with one block for nobody") {
   const TemporaryFolder folder;
-  const pid_t gone = ::fork();
-  if (gone == 0) ::_exit(0);
-  REQUIRE(::waitpid(gone, nullptr, 0) == gone);
   const auto leave_a_file = [&] {
-    folder.write("dead.mmstats", MadeFile()
-                                     .buffered("hits", "Q", std::uint64_t{2})
-                                     .owner(static_cast<std::uint32_t>(gone), unix_seconds())
-                                     .padded());
+    folder.write(
+        "dead.mmstats",
+        MadeFile().buffered("hits", "Q", std::uint64_t{2}).owner(kUnusedPid, unix_seconds()).padded());
   };
   const auto is_there = [&] { return ::access((folder / "dead.mmstats").c_str(), F_OK) == 0; };
   const std::string fast = files("fast", folder, "Interval 0.001\nStale \"remove\"\n");
   const std::string slow = files("slow", folder, "Interval 3600\n");
-  const std::string usual = files("usual", folder);  // the host's interval: 10 s
+  const std::string usual = files("usual", folder);  // the host's interval
   for (const auto& blocks : {fast + slow, slow + fast, fast + usual, usual + fast}) {
     leave_a_file();
     stub_host::Host host;
+    host.use_interval(3600);  // no machine stands still for so long
     host.config(section(blocks));
     REQUIRE(host.init() == 0);
     const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
@@ -739,7 +732,7 @@ TEST_CASE("a file of the dead waits for the slowest block, and with one block fo
     stub_host::Host host;
     host.config(section(blocks));
     REQUIRE(host.init() == 0);
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    const auto end = std::chrono::steady_clock::now() + kPatience;
     while (is_there() && std::chrono::steady_clock::now() < end) REQUIRE(host.read("mmstats/fast") == 0);
     CHECK(!is_there());
   }

@@ -41,6 +41,7 @@ struct State {
   bool throwing = false;
   bool keep = true;
   bool types = true;
+  cdtime_t interval = 10;
 };
 
 State state;
@@ -148,7 +149,7 @@ const data_set_t* plugin_get_ds(const char* name) {
   return nullptr;
 }
 
-cdtime_t plugin_get_interval() { return cdtime_t{10} << 30U; }
+cdtime_t plugin_get_interval() { return state.interval << 30U; }
 
 cdtime_t cdtime() {
   static cdtime_t now = 0;
@@ -213,5 +214,6 @@ void Host::refuse_readers() { state.refuse = true; }
 void Host::throw_when_dispatching(bool on) { state.throwing = on; }
 void Host::keep_dispatched(bool on) { state.keep = on; }
 void Host::know_types(bool on) { state.types = on; }
+void Host::use_interval(int seconds) { state.interval = static_cast<cdtime_t>(seconds); }
 
 }  // namespace stub_host

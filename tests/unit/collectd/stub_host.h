@@ -46,8 +46,9 @@ class Host {
 
   void refuse_readers();  // registering one fails from now on
   void throw_when_dispatching(bool on);
-  void keep_dispatched(bool on);  // off: read() allocates nothing itself
-  void know_types(bool on);       // off: as without any types.db
+  void keep_dispatched(bool on);   // off: read() allocates nothing itself
+  void know_types(bool on);        // off: as without any types.db
+  void use_interval(int seconds);  // in place of 10
 };
 
 // How often this process allocated with operator new.

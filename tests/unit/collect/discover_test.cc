@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <limits>
 #include <set>
 
 #include "child_process.h"
@@ -270,19 +271,23 @@ TEST_CASE("thousands of names cost one comparison each, not one at each pair") {
   std::vector<std::string> names;
   for (int i = 0; i < 5000; ++i) {
     const std::string name = "worker-of-an-application-" + std::to_string(i) + ".mmstats";
-    folder.write(name, kContent);
+    folder.write(name, {});
     names.push_back(folder / name);
   }
-  const auto cpu = [] { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; };
-  double begin = cpu();
-  Discovery all({folder / "*"}, {.max_held = 0});
-  all.scan(std::chrono::system_clock::now());
-  const double with_one_glob = cpu() - begin;
-  begin = cpu();
-  Discovery each(names, {.max_held = 0});
-  CHECK(each.scan(std::chrono::system_clock::now()).appeared.size() == 5000);
-  const double with_each = cpu() - begin;
-  CHECK(with_each < 5 * with_one_glob);
+  // The least of several, as what a machine does besides adds to some of them.
+  const auto cost = [](const std::vector<std::string>& globs) {
+    std::clock_t least = std::numeric_limits<std::clock_t>::max();
+    for (int times = 0; times < 5; ++times) {
+      const std::clock_t begin = std::clock();
+      Discovery discovery(globs, {.max_held = 0});
+      const auto found = discovery.scan(std::chrono::system_clock::now()).appeared.size();
+      least = std::min(least, std::clock() - begin);
+      CHECK(found == 5000);
+    }
+    return least;
+  };
+  const std::clock_t with_one_glob = cost({folder / "*"});
+  CHECK(cost(names) < 5 * with_one_glob);
 }
 
 TEST_CASE("wildcards work in folders too, which may come and go") {

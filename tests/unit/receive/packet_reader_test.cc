@@ -442,15 +442,19 @@ TEST_CASE("the cost of a datagram is linear in its size, whatever its texts are"
       }
     }
     const std::string datagram = message.SerializeAsString();
-    PacketReader reader;
-    FaultCounts faults{};
-    const double begin = processor_time();
-    const auto requests = reader.read(datagram_of(datagram), faults);
-    const double took = processor_time() - begin;
-    REQUIRE(requests.size() == 1);
-    CHECK(requests[0].timers.size() > 100);
-    CHECK(requests[0].timers[0].tags.size() == (same ? 1 : 64));
-    CHECK(took < 1);
+    // The least of several: a virtual machine that stood still has worked meanwhile, by its own clock.
+    double least = std::numeric_limits<double>::infinity();
+    for (int times = 0; times < 3; ++times) {
+      PacketReader reader;
+      FaultCounts faults{};
+      const double begin = processor_time();
+      const auto requests = reader.read(datagram_of(datagram), faults);
+      least = std::min(least, processor_time() - begin);
+      REQUIRE(requests.size() == 1);
+      CHECK(requests[0].timers.size() > 100);
+      CHECK(requests[0].timers[0].tags.size() == (same ? 1 : 64));
+    }
+    CHECK(least < 1);
   }
 }
 

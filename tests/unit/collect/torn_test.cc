@@ -14,6 +14,7 @@
 #include "collect/fold.h"
 #include "made_file.h"
 #include "mmstats/snapshot.h"
+#include "patience.h"
 #include "temporary_folder.h"
 
 using namespace mmstats;
@@ -150,7 +151,7 @@ TEST_CASE("ten million snapshots of hammered values hold no torn one") {
     if (i % 16 == 0) naively_torn += look_once() ? 1 : 0;
   }
   // Without a writer that tears, the fold proved nothing.
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (naively_torn == 0 && std::chrono::steady_clock::now() < deadline)
     naively_torn += look_once() ? 1 : 0;
   stop = true;

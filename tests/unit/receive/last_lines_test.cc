@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "folder_content.h"
+#include "patience.h"
 #include "temporary_folder.h"
 
 using mmstats::ErrorKind;
@@ -223,7 +224,7 @@ TEST_CASE("readers see whole lines in order while others add and write") {
   });
   int wrong = 0;
   int seen = 0;
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (seen < 5000 && std::chrono::steady_clock::now() < deadline) {
     std::ifstream file(path);
     long before = -1;

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bounded_work.h"
 #include "mmstats/format.h"
 #include "mmstats/parse.h"
 
@@ -115,6 +116,7 @@ void check_file(std::span<const std::byte> bytes) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const BoundedWork bounded;
   const std::span bytes(reinterpret_cast<const std::byte*>(data), size);
   check_file(bytes);
   const std::string_view text(reinterpret_cast<const char*>(data), size);

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "bounded_work.h"
 #include "pinba/decode.h"
 #include "pinba/packet_check.h"
 
@@ -45,6 +46,7 @@ void check_same(const pinba::Request& request, const pinba_wire::Request& messag
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const BoundedWork bounded;
   const pinba::Datagram datagram(reinterpret_cast<const std::byte*>(data), size);
   const auto findings = pinba::check(datagram);
   for (const auto& finding : findings) require(finding.offset <= size, "a finding lies within the packet");

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string>
 
+#include "bounded_work.h"
 #include "pinba/encode.h"
 #include "pinba/packet_check.h"
 
@@ -99,6 +100,7 @@ std::uint64_t hits_of(const pinba_wire::Request& message) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const BoundedWork bounded;
   Source source(data, size);
   pinba::EncodeOptions options;
   const auto flags = source.value<std::uint8_t>();

@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 
+#include "bounded_work.h"
 #include "collect/watch.h"
 #include "mmstats/parse.h"
 #include "mmstats/snapshot.h"
@@ -163,6 +164,7 @@ void check_reports(World& world) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const BoundedWork bounded;
   static auto made = std::make_unique<World>();
   // A reader keeps the totals of all names that there ever were.
   if (made->inputs == 2000) {

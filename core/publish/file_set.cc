@@ -214,7 +214,7 @@ void FileSet::set_removed(const PublishedField& field, bool removed) {
         .store(removed ? kRemovedBlank : ' ', std::memory_order_relaxed);
   };
   write(image_.data());
-  for (Region* region : regions_) write(region->address());
+  for (Region* region : regions_) region->write(write);
 }
 
 void FileSet::for_each_change(const PublishedField& field,
@@ -270,7 +270,7 @@ void FileSet::describe(std::string_view line, std::vector<Error>& errors) {
           .store(line.front(), std::memory_order_release);
     };
     write(image_.data());
-    for (Region* region : regions_) write(region->address());
+    for (Region* region : regions_) region->write(write);
     metadata_at_ += line.size();
   }
 }

@@ -18,6 +18,7 @@
 #include <cstring>
 #include <ctime>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -33,6 +34,10 @@ namespace mmstats {
 namespace {
 
 constexpr int kMaxNaps = 100;  // of a millisecond, until a lease is given back
+
+constinit std::atomic<std::uint64_t> mappings = 0;  // of all regions, so far
+// Where this thread last could not use an address.
+thread_local constinit std::uint64_t fault_in __attribute__((tls_model("initial-exec"))) = 0;
 
 FileId id_of(int fd) {
   struct stat file{};
@@ -101,7 +106,57 @@ Descriptor make_temporary(const std::string& temporary, const std::string& path,
   return file;
 }
 
+constexpr std::string_view kNoField = "no field is added to it";
+
+Error was_cut(const std::string& path, std::string_view what) {
+  return failure(ErrorKind::kChanged, path, "was cut, and " + std::string(what));
+}
+
 }  // namespace
+
+// Whoever changes what is at a file's addresses is one while he does: its owner, under the lock of Models,
+// and any thread whose fault save() is told of. Else one would put what he copied over what another has
+// mapped meanwhile. It touches no page of the file, as its own fault would wait for itself; so does a
+// handler's that interrupted it, and none does. What its owner copies, or writes, he copies and writes
+// before, and begins again if it is another mapping by then.
+class Region::Mapper {
+ public:
+  explicit Mapper(Region& region) noexcept : region_(region) {
+    while (!begin()) ::sched_yield();
+  }
+  // Does not wait.
+  Mapper(Region& region, std::try_to_lock_t) noexcept : region_(region) { begin(); }
+  Mapper(const Mapper&) = delete;
+  Mapper& operator=(const Mapper&) = delete;
+  ~Mapper() {
+    if (is_it_) region_.mapper_.store(0, std::memory_order_release);
+  }
+  explicit operator bool() const noexcept { return is_it_; }
+
+  // It has changed it.
+  void changed() const noexcept { region_.mapping_.store(++mappings, std::memory_order_release); }
+
+ private:
+  // A child of a fork has what another thread was at, of its parent, as it was: nobody ends that.
+  bool begin() noexcept {
+    const pid_t self = ::getpid();
+    pid_t other = region_.mapper_.load(std::memory_order_relaxed);
+    is_it_ = other != self && region_.mapper_.compare_exchange_strong(other, self, std::memory_order_acq_rel);
+    return is_it_;
+  }
+
+  const NoSignals no_signals_;
+  Region& region_;
+  bool is_it_ = false;
+};
+
+// What is there while nobody changes it. Who changes it next copies what this thread has written before:
+// hence the exchange, which changes nothing.
+std::uint64_t Region::settled_mapping() noexcept {
+  if (pid_t none = 0; mapper_.compare_exchange_strong(none, 0, std::memory_order_acq_rel)) return mapping_;
+  const Mapper mapper(*this);
+  return mapping_;
+}
 
 Region::Region(RegionSize size) : size_(size) {
   void* const reserved = ::mmap(nullptr, size_.file + size_.memory, PROT_NONE,
@@ -161,11 +216,14 @@ Expected<void> Region::grow_file(std::size_t bytes, int fd) {
   const std::size_t wanted = whole_pages(bytes);
   if (wanted > size_.file) return tl::unexpected(system_failure(path_, "has no room for more fields", EFBIG));
   if (auto given = allocate(fd, file_bytes_, wanted, path_); !given) return given;
+  const Mapper mapper(*this);
+  if (lost_bytes()) return tl::unexpected(was_cut(path_, kNoField));
   if (::mmap(address_ + file_bytes_, wanted - file_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
              static_cast<off_t>(file_bytes_)) == MAP_FAILED) {
     return tl::unexpected(system_failure(path_, "cannot be mapped"));
   }
   bytes_ = file_bytes_ = wanted;
+  mapper.changed();
   advise_forks();
   return {};
 }
@@ -188,38 +246,44 @@ bool Region::is_cut() const {
   return size && *size < file_bytes_;
 }
 
-bool Region::leave_cut_file() noexcept {
-  // Other signals' handlers that came meanwhile would wait for this thread if they wrote here, or ended the
-  // Model: see forget().
-  const NoSignals no_signals;
-  Cut expected = Cut::kNo;
-  if (!cut_.compare_exchange_strong(expected, Cut::kLeaving, std::memory_order_acq_rel)) return true;
-  const std::size_t bytes = file_bytes_;
-  // The file went after the fault: what is there now has no missing pages.
-  if (bytes == 0) {
-    cut_.store(Cut::kNo, std::memory_order_release);
+bool Region::save() noexcept {
+  const Mapper mapper(*this, std::try_to_lock);
+  if (!mapper) {
+    ::sched_yield();
     return true;
   }
+  // By now it may be another mapping than that whose page was missing: made by a thread that came first, or
+  // of the next Model. So what is missing is missed twice in the same one.
+  if (std::exchange(fault_in, mapping_.load(std::memory_order_relaxed)) != mapping_) return true;
+  return is_file() && leave(mapper);
+}
+
+bool Region::leave_cut_file() noexcept {
+  const Mapper mapper(*this);
+  return !is_file() || leave(mapper);
+}
+
+bool Region::leave(const Mapper& mapper) noexcept {
+  const std::size_t bytes = file_bytes_;
   void* const copy = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (copy == MAP_FAILED) return false;
+  // The system reads it, which is told of a missing page by an error.
   std::size_t kept = 0;
-  if (copy != MAP_FAILED) {
-    // The system reads it, which is told of a missing page by an error.
-    for (; kept < bytes; kept += kPage) {
-      const iovec to{.iov_base = static_cast<std::byte*>(copy) + kept, .iov_len = kPage};
-      const iovec from{.iov_base = address_ + kept, .iov_len = kPage};
-      if (::process_vm_readv(::getpid(), &to, 1, &from, 1, 0) != static_cast<ssize_t>(kPage)) break;
-    }
-    // Of the last page that is there, the end is missing.
-    lost_from_ = kept < kPage ? 0 : kept - kPage;
-    if (::mremap(copy, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, address_) != MAP_FAILED) {
-      advise_forks();
-      cut_.store(Cut::kLeft, std::memory_order_release);
-      return true;
-    }
-    ::munmap(copy, bytes);
+  for (; kept < bytes; kept += kPage) {
+    const iovec to{.iov_base = static_cast<std::byte*>(copy) + kept, .iov_len = kPage};
+    const iovec from{.iov_base = address_ + kept, .iov_len = kPage};
+    if (::process_vm_readv(::getpid(), &to, 1, &from, 1, 0) != static_cast<ssize_t>(kPage)) break;
   }
-  cut_.store(Cut::kNo, std::memory_order_release);
-  return false;
+  if (::mremap(copy, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, address_) == MAP_FAILED) {
+    ::munmap(copy, bytes);
+    return false;
+  }
+  // Of the last page that is there, the end is missing.
+  lost_from_ = kept < kPage ? 0 : kept - kPage;
+  left_.store(true, std::memory_order_release);
+  mapper.changed();
+  advise_forks();
+  return true;
 }
 
 void Region::restore(std::span<const std::byte> image) {
@@ -227,7 +291,7 @@ void Region::restore(std::span<const std::byte> image) {
     if (address_[at] == std::byte{0} && image[at] != std::byte{0}) address_[at] = image[at];
   }
   file_bytes_ = 0;
-  cut_ = Cut::kNo;
+  left_ = false;
 }
 
 // Of a file whose name does not lead to it any more: whether it has none, as far as the system says.
@@ -255,6 +319,9 @@ Expected<void> Region::publish_again(const std::string& path, std::optional<unsi
   if (is_file() && !was_deleted()) {
     return tl::unexpected(failure(ErrorKind::kChanged, path, "has another name now, and is left as it is"));
   }
+  const std::uint64_t mapping = mapping_;
+  constexpr std::string_view kNotMade = "is not made again from what is left of it";
+  if (lost_bytes()) return tl::unexpected(was_cut(path, kNotMade));
   const std::size_t bytes = is_file() ? file_bytes() : bytes_;
   const auto temporary = temporary_name(path);
   Expected<void> result;
@@ -268,13 +335,11 @@ Expected<void> Region::publish_again(const std::string& path, std::optional<unsi
   }
   const auto before = path_;
   const NoSignals no_signals;
-  if (result) {
-    std::memcpy(copy, address_, bytes);
-    result = take(temporary, path);
-    if (!result) ::unlink(temporary.c_str());
-  } else {
-    ::unlink(temporary.c_str());
-  }
+  if (result) std::memcpy(copy, address_, bytes);
+  const Mapper mapper(*this);
+  if (result && mapping_ != mapping) result = tl::unexpected(was_cut(path, kNotMade));
+  if (result) result = take(temporary, path);
+  if (!result) ::unlink(temporary.c_str());
   if (result && ::mremap(copy, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, address_) == MAP_FAILED) {
     result = tl::unexpected(system_failure(path, "cannot be mapped"));
     ::unlink(path_.c_str());
@@ -286,6 +351,7 @@ Expected<void> Region::publish_again(const std::string& path, std::optional<unsi
   }
   id_ = id_of(file.get());
   file_bytes_ = bytes;
+  mapper.changed();
   advise_forks();
   return {};
 }
@@ -299,7 +365,7 @@ Expected<void> Region::reopen_and_grow(std::size_t bytes) {
   // What is missing would come back as zeros.
   if (is_cut()) {
     leave_cut_file();
-    return tl::unexpected(failure(ErrorKind::kChanged, path_, "was cut, and no field is added to it"));
+    return tl::unexpected(was_cut(path_, kNoField));
   }
   return grow_file(bytes, file.get());
 }
@@ -324,17 +390,19 @@ Expected<void> Region::append(std::size_t offset, std::span<const std::byte> fie
   constexpr std::size_t kWord = sizeof(std::uint64_t);
   const std::size_t stays = offset % kWord;  // a field ends at a multiple of it
   const std::size_t behind = full_ ? 2 : kWord - stays;
-  std::memcpy(address_ + offset + behind, field.data() + behind, field.size() - behind);
-  if (full_) return result;
   // The label's size makes all of it appear: the release orders what is above, and metadata that describes
   // the field, before it. It pairs with the barrier between two readings: see format/settle.cc. By a store of
   // the aligned word where it lies, as the first field begins behind one byte, and not all processors store
   // two bytes there at once. What else is in that word belongs to the field, or never changes.
-  std::byte* const into = address_ + offset - stays;
-  std::uint64_t word = 0;
-  std::memcpy(&word, into, sizeof word);
-  std::memcpy(reinterpret_cast<std::byte*>(&word) + stays, field.data(), kWord - stays);
-  std::atomic_ref(*reinterpret_cast<std::uint64_t*>(into)).store(word, std::memory_order_release);
+  write([&](std::byte* file) {
+    std::memcpy(file + offset + behind, field.data() + behind, field.size() - behind);
+    if (full_) return;
+    std::byte* const into = file + offset - stays;
+    std::uint64_t word = 0;
+    std::memcpy(&word, into, sizeof word);
+    std::memcpy(reinterpret_cast<std::byte*>(&word) + stays, field.data(), kWord - stays);
+    std::atomic_ref(*reinterpret_cast<std::uint64_t*>(into)).store(word, std::memory_order_release);
+  });
   return result;
 }
 
@@ -370,29 +438,34 @@ void Region::detach() { let_go(is_cut()); }
 // `cut`: the file is.
 void Region::let_go(bool cut) {
   if (cut) leave_cut_file();
-  if (lost_bytes()) restore({});
-  if (!is_file()) return;
-  // Threads go on writing meanwhile: to the file, and then to the copy. In between they wait, in the kernel.
-  void* const copy = ::mmap(nullptr, file_bytes_, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (copy != MAP_FAILED) {
-    std::memcpy(copy, address_, file_bytes_);
-    ::mremap(copy, file_bytes_, file_bytes_, MREMAP_MAYMOVE | MREMAP_FIXED, address_);
-    advise_forks();
+  for (;;) {
+    const std::uint64_t mapping = mapping_;
+    if (lost_bytes()) restore({});
+    if (!is_file()) return;
+    // Threads go on writing meanwhile: to the file, and then to the copy. In between they wait, in the
+    // kernel.
+    void* const copy = ::mmap(nullptr, file_bytes_, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (copy != MAP_FAILED) std::memcpy(copy, address_, file_bytes_);
+    const Mapper mapper(*this);
+    if (mapping_ != mapping) {
+      if (copy != MAP_FAILED) ::munmap(copy, file_bytes_);
+      continue;
+    }
+    if (copy != MAP_FAILED) {
+      ::mremap(copy, file_bytes_, file_bytes_, MREMAP_MAYMOVE | MREMAP_FIXED, address_);
+      advise_forks();
+    }
+    file_bytes_ = 0;
+    mapper.changed();
+    return;
   }
-  file_bytes_ = 0;
 }
 
+// For who comes next to this place: so it waits for a thread that leaves the file, also where that went
+// meanwhile.
 void Region::forget() {
-  // A thread that still leaves the file, in SIGBUS's handler, would put its copy over what comes to this
-  // place next: it is waited for, also where the file went meanwhile. None begins until `cut_` is let go
-  // again, at the only way out: whose fault comes meanwhile tries once more. This thread cannot wait for
-  // itself: nothing here touches the file, no handler interrupts it, and none has interrupted it while it
-  // left the file. A child never comes here with what another thread of its parent was at: begin_child()
-  // resets it.
-  const NoSignals no_signals;
-  for (Cut was = cut_; was == Cut::kLeaving || !cut_.compare_exchange_weak(was, Cut::kLeaving); was = cut_)
-    ::sched_yield();
+  const Mapper mapper(*this);
   const auto replace_file = [&](int protection) {
     return ::mmap(address_, file_bytes_, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
                   -1, 0) != MAP_FAILED;
@@ -411,17 +484,20 @@ void Region::forget() {
     }
     // Else it stays mapped until the next use of the region.
   }
-  cut_ = Cut::kNo;
+  left_ = false;
+  mapper.changed();
 }
 
 void Region::reset() {
   // Should this fail, the mapping stays, until the next use of the region replaces it.
   if (bytes_ > 0 || memory_bytes_ > 0) {
+    const Mapper mapper(*this);
     static_cast<void>(::mmap(address_, size_.file + size_.memory, PROT_NONE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
+    bytes_ = file_bytes_ = memory_bytes_ = 0;
+    mapper.changed();
   }
-  bytes_ = file_bytes_ = memory_bytes_ = 0;
-  cut_ = Cut::kNo;
+  left_ = false;
   path_.clear();
   given_ = false;
   full_ = false;

@@ -4,6 +4,8 @@
 // descriptor is kept: a program with a thousand threads has others to open.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -51,7 +53,7 @@ class Region {
   // Whether somebody has cut the file: to touch what is missing ends the process, unless CutGuard saves it.
   [[nodiscard]] bool is_cut() const;
   // Whether somebody has, so that it was left: what was in the missing pages is zeros.
-  [[nodiscard]] bool lost_bytes() const { return cut_.load(std::memory_order_acquire) == Cut::kLeft; }
+  [[nodiscard]] bool lost_bytes() const { return left_.load(std::memory_order_acquire); }
   // From which of its bytes on something may be missing then.
   [[nodiscard]] std::size_t lost_from() const { return lost_from_; }
   // Of a file that was left: puts back what `image` has where there are zeros now. It is private memory as
@@ -63,20 +65,35 @@ class Region {
   [[nodiscard]] bool has(const void* address) const noexcept {
     return address >= address_ && address < address_ + size_.file;
   }
-  // Puts memory in the place of a file that was cut, with what can still be read of that. True: the address
-  // can be used now, or soon: another thread is at it; or there is no file any more. What is written
-  // meanwhile may be lost.
+  // This thread could not use such an address: if the file was cut, memory takes its place. True: the address
+  // can be used now, or soon: another thread is at it, or what could not be used may be there no more. What
+  // is written meanwhile may be lost.
+  bool save() noexcept;
+
+  // Puts memory in the place of the file, which was cut, with what can still be read of that; if it is still
+  // there. False: there is no memory.
   bool leave_cut_file() noexcept;
 
   // Makes a file of the same bytes, with the name `path`, of private memory, or of a file that was deleted:
   // what is there now, and from then on. Precondition: nobody writes there meanwhile.
   // Errors: why there is none, and nothing is changed; kChanged: the file has another name by now, and is
-  // left as it is.
+  // left as it is, or it was cut meanwhile, and lost_bytes().
   Expected<void> publish_again(const std::string& path, std::optional<unsigned> mode);
 
   // Appends a field at `offset`, where the list ends: readers see it when it is whole.
   // Error: there is no room; the field is there, but its file's list has ended for good.
   Expected<void> append(std::size_t offset, std::span<const std::byte> field);
+
+  // Calls write(address()), for what all files of its kind have; and again if the file was left meanwhile, as
+  // the memory in its place may have been without what was written.
+  template <class Write>
+  void write(Write&& write) {
+    std::uint64_t mapping = 0;
+    do {
+      mapping = mapping_.load(std::memory_order_acquire);
+      write(address_);
+    } while (settled_mapping() != mapping);
+  }
 
   // Makes the first `bytes` of the private memory usable; they are zeros at first.
   void provide_memory(std::size_t bytes);
@@ -89,8 +106,7 @@ class Region {
   // The same, but the file stays mapped, without a name: what is written goes nowhere from then on.
   void remove_name();
 
-  // As detach(), but the values are lost: nobody uses them any more. It costs a third of that. Waits for a
-  // thread that is in leave_cut_file().
+  // As detach(), but the values are lost: nobody uses them any more. It costs a third of that.
   void forget();
 
   // Back to unused addresses; a file stays where it is. To use it again.
@@ -111,7 +127,7 @@ class Region {
   [[nodiscard]] std::size_t file_bytes() const { return file_bytes_; }
 
  private:
-  enum class Cut : std::uint8_t { kNo, kLeaving, kLeft };
+  class Mapper;
 
   Expected<void> make_file(std::span<const std::byte> image, const std::string& path,
                            std::optional<unsigned> mode);
@@ -122,18 +138,22 @@ class Region {
   void let_go(bool cut);
   [[nodiscard]] std::optional<std::size_t> size_under_name() const;
   [[nodiscard]] bool was_deleted() const;
+  bool leave(const Mapper& mapper) noexcept;
+  [[nodiscard]] std::uint64_t settled_mapping() noexcept;
   void advise_forks();
 
   RegionSize size_;
   std::byte* address_;
   std::size_t bytes_ = 0;  // usable from the beginning: the file, and private memory after it
   std::atomic<std::size_t> file_bytes_ = 0;  // mapped from the file
-  std::atomic<Cut> cut_ = Cut::kNo;
-  std::size_t lost_from_ = 0;              // if it was cut: from here on bytes are missing
-  std::size_t memory_bytes_ = 0;           // usable behind the file's addresses
-  std::atomic<bool> given_ = false;        // to children
-  std::atomic<bool> kept_failed_ = false;  // they have it whatever was wanted
-  bool full_ = false;                      // a field did not fit: the file takes no more
+  std::atomic<pid_t> mapper_ = 0;            // whose thread is a Mapper; 0: none is
+  std::atomic<std::uint64_t> mapping_ = 0;   // a number that no other one has that was here, or is elsewhere
+  std::atomic<bool> left_ = false;           // it was cut, and memory is in its place
+  std::size_t lost_from_ = 0;                // from here on bytes are missing then
+  std::size_t memory_bytes_ = 0;             // usable behind the file's addresses
+  std::atomic<bool> given_ = false;          // to children
+  std::atomic<bool> kept_failed_ = false;    // they have it whatever was wanted
+  bool full_ = false;                        // a field did not fit: the file takes no more
   std::string path_;
   FileId id_;
 };

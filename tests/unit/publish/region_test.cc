@@ -15,6 +15,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <deque>
 #include <string>
 #include <thread>
@@ -219,62 +220,218 @@ TEST_CASE("a file that has another's name by now is neither removed nor given a 
   region.reset();
 }
 
+namespace {
+
+// Calls act() in a thread of its own while another one is amid leaving the region's file, which is cut: in
+// front of what puts its copy there, as SIGBUS's handler may be. It goes on when act() waits for it, or is
+// done. False: the system allows no such thing.
+template <class Act>
+[[nodiscard]] bool while_file_is_left(Region& region, Act act) {
+  REQUIRE(::truncate(region.path().c_str(), 100) == 0);
+  std::atomic<bool> waits{false};
+  std::atomic<bool> done{false};
+  std::thread other;
+  const bool allowed = held::while_held(
+      SYS_mremap, 1, [&] { CHECK(region.leave_cut_file()); },
+      [&] {
+        other = std::thread([&] {
+          CHECK(held::while_held(SYS_sched_yield, held::kAtEach, act, [&] { waits = true; }));
+          done = true;
+        });
+        while (!waits && !done) std::this_thread::yield();
+      });
+  if (other.joinable()) other.join();
+  return allowed;
+}
+
+// Whether what is written there is what the file says from then on.
+bool is_written_to(Region& region, const std::string& path) {
+  region.address()[4095] ^= std::byte{7};
+  return sample::read(path).at(4095) == region.address()[4095];
+}
+
+}  // namespace
+
 TEST_CASE("a thread that still leaves a cut file puts nothing over the next file of the same region") {
   for (const bool detached : {false, true}) {
     CAPTURE(detached);
     const TemporaryFolder folder;
-    const auto path = folder / "a.mmstats";
     const auto next = folder / "next.mmstats";
     Region& region = new_region();
-    REQUIRE(fill_region(region, path, 1).has_value());
-    REQUIRE(::truncate(path.c_str(), 100) == 0);
-    // In front of what puts its copy there, as SIGBUS's handler may be when a Model ends.
-    std::atomic<bool> waits{false};
-    std::atomic<bool> done{false};
-    std::thread ends;
-    if (!held::while_held(
-            SYS_mremap, 1, [&] { CHECK(region.leave_cut_file()); },
-            [&] {
-              ends = std::thread([&] {
-                if (detached) region.detach();
-                const bool allowed = held::while_held(
-                    SYS_sched_yield, held::kAtEach,
-                    [&] {
-                      region.forget();
-                      region.reset();
-                      CHECK(fill_region(region, next, 2).has_value());
-                    },
-                    [&] { waits = true; });
-                CHECK(allowed);
-                done = true;
-              });
-              while (!waits && !done) std::this_thread::yield();
-            }))
+    REQUIRE(fill_region(region, folder / "a.mmstats", 1).has_value());
+    if (!while_file_is_left(region, [&] {
+          if (detached) region.detach();
+          region.forget();
+          region.reset();
+          CHECK(fill_region(region, next, 2).has_value());
+        }))
       return;
-    ends.join();
     CHECK_FALSE(region.lost_bytes());
     CHECK(region.is_published());
     REQUIRE(region.file_bytes() == 4096);
-    region.address()[4095] = std::byte{7};
-    CHECK(sample::read(next).back() == std::byte{7});
+    CHECK(is_written_to(region, next));
     CHECK(hits_of(next) == 2);
     region.remove();
     region.reset();
   }
 }
 
-TEST_CASE("a fault of a file that is gone by the time its handler runs is none any more") {
+TEST_CASE(
+    "whatever else is done to a region's file meanwhile, a thread that still leaves it spoils nothing") {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.mmstats";
+  const auto again = folder / "again.mmstats";
+  const auto end = sample::file(sample::counter("hits", 1)).size() - 2;
+  Region& region = new_region();
+  REQUIRE(fill_region(region, path, 1).has_value());
+  SUBCASE("it is made again, as it was deleted") {
+    Region* const made = &region;
+    if (!while_file_is_left(*made, [&] {
+          REQUIRE(::unlink(path.c_str()) == 0);
+          const auto published = made->publish_again(again, {});
+          CHECK_FALSE(published.has_value());
+          if (!published) CHECK(published.error().kind == ErrorKind::kChanged);
+        }))
+      return;
+    CHECK(names_in(folder.path()).empty());
+    CHECK(region.lost_bytes());
+    region.restore({});
+    REQUIRE(region.publish_again(again, {}).has_value());
+    CHECK(region.is_published());
+    CHECK(is_written_to(region, again));
+  }
+  SUBCASE("it is let go") {
+    for (const bool removed : {false, true}) {
+      CAPTURE(removed);
+      if (removed) {
+        region.reset();
+        REQUIRE(fill_region(region, path, 1).has_value());
+      }
+      if (!while_file_is_left(region, [&] {
+            // The name does not lead there any more: nothing says that it is cut.
+            REQUIRE(::rename(path.c_str(), again.c_str()) == 0);
+            removed ? region.remove() : region.detach();
+            region.address()[50] = std::byte{7};
+          }))
+        return;
+      CHECK(region.address()[50] == std::byte{7});
+      CHECK_FALSE(region.is_file());
+      CHECK_FALSE(region.lost_bytes());
+    }
+  }
+  SUBCASE("something is written there that all files have") {
+    if (!while_file_is_left(region, [&] { region.write([](std::byte* file) { file[50] = std::byte{7}; }); }))
+      return;
+    CHECK(region.lost_bytes());
+    CHECK(region.address()[50] == std::byte{7});
+  }
+  SUBCASE("it gets a field") {
+    const std::string field = sample::counter("more", 3);
+    if (!while_file_is_left(region, [&] { CHECK(region.append(end, sample::bytes(field)).has_value()); }))
+      return;
+    CHECK(std::memcmp(region.address() + end, field.data(), field.size()) == 0);
+    CHECK(region.lost_bytes());
+  }
+  SUBCASE("it gets a field for which it has to grow") {
+    const std::string field = sample::counter(std::string(5000, 'x'), 3);
+    if (!while_file_is_left(region, [&] {
+          // The size alone does not say that it is cut.
+          REQUIRE(::truncate(path.c_str(), 4096) == 0);
+          const auto appended = region.append(end, sample::bytes(field));
+          CHECK_FALSE(appended.has_value());
+          if (!appended) CHECK(appended.error().kind == ErrorKind::kChanged);
+        }))
+      return;
+    CHECK(region.lost_bytes());
+    REQUIRE(region.file_bytes() == 4096);
+    // No page of the file is there any more, which could be missing.
+    REQUIRE(::truncate(path.c_str(), 0) == 0);
+    CHECK(region.address()[end + 100] == std::byte{'x'});
+    CHECK(region.address()[end + 5000] == std::byte{'x'});
+  }
+  region.forget();
+  region.reset();
+}
+
+TEST_CASE("a fault that is told of late leaves the good file alone that is there by then") {
+  // A thread's fault is told of when its handler runs, which may be at any time.
+  const auto told = [](Region& region) { std::thread([&] { CHECK(region.save()); }).join(); };
+  for (const std::string next : {"of the next Model", "made again"}) {
+    CAPTURE(next);
+    const TemporaryFolder folder;
+    const auto path = folder / "a.mmstats";
+    Region& region = new_region();
+    REQUIRE(fill_region(region, path, 1).has_value());
+    REQUIRE(::truncate(path.c_str(), 100) == 0);
+    if (next == "made again") {
+      REQUIRE(region.leave_cut_file());
+      told(region);
+      region.restore({});
+      told(region);
+      REQUIRE(region.publish_again(path, {}).has_value());
+    } else {
+      region.forget();
+      told(region);
+      region.reset();
+      told(region);
+      REQUIRE(fill_region(region, path, 2).has_value());
+    }
+    for (int thread = 0; thread < 3; ++thread) told(region);
+    CHECK(region.is_published());
+    CHECK(is_written_to(region, path));
+    // Of a thread that misses a page of this file, too, it is told once more.
+    CHECK(region.save());
+    CHECK(region.is_published());
+    REQUIRE(::truncate(path.c_str(), 100) == 0);
+    CHECK(region.save());
+    CHECK(region.lost_bytes());
+    region.forget();
+    region.reset();
+  }
+}
+
+TEST_CASE("a fault that no cut file explains is not tried for ever") {
   const TemporaryFolder folder;
   Region& region = new_region();
   REQUIRE(fill_region(region, folder / "a.mmstats", 1).has_value());
-  region.forget();
-  CHECK(region.leave_cut_file());
+  REQUIRE(::truncate((folder / "a.mmstats").c_str(), 100) == 0);
+  region.detach();
+  CHECK(region.save());
+  CHECK_FALSE(region.save());
   region.reset();
-  CHECK(region.leave_cut_file());
-  REQUIRE(fill_region(region, folder / "b.mmstats", 2).has_value());
-  CHECK(region.is_published());
-  region.remove();
-  CHECK(region.leave_cut_file());
+}
+
+TEST_CASE("a child of a fork leaves a cut file though its parent's thread was amid that") {
+  const TemporaryFolder folder;
+  Region& region = new_region();
+  REQUIRE(fill_region(region, folder / "a.mmstats", 1).has_value());
+  region.give_to_children(true);
+  REQUIRE(::truncate((folder / "a.mmstats").c_str(), 100) == 0);
+  const auto leaves = [&] {
+    ::alarm(60);
+    must(region.save());
+    must(region.save());
+    must(region.lost_bytes());
+  };
+  const auto begins_anew = [&] {
+    ::alarm(60);
+    region.reset();
+    must(fill_region(region, folder / "child.mmstats", 2).has_value());
+    must(region
+             .append(sample::file(sample::counter("hits", 1)).size() - 2,
+                     sample::bytes(sample::counter("more", 3)))
+             .has_value());
+    must(FileContent(folder / "child.mmstats").numbers.size() == 2);
+  };
+  if (!held::while_held(
+          SYS_mremap, 1, [&] { CHECK(region.leave_cut_file()); },
+          [&] {
+            CHECK(ChildProcess(leaves).wait() == 0);
+            CHECK(ChildProcess(begins_anew).wait() == 0);
+          }))
+    return;
+  CHECK(region.lost_bytes());
+  region.forget();
   region.reset();
 }
 

@@ -234,11 +234,35 @@ Layout::Layout(const ParsedFile& content, std::span<const std::byte> bytes, cons
   }
   hot_end_ = std::min(hot_end_, window_);
   memory_ = sizeof *this + pattern_.size() + mask_.size() + plans_.size() * kPlanMemory;
-  for (const auto& binding : bindings_) memory_ += binding->memory();
+  for_each_binding([&](const SharedBinding& binding) { memory_ += binding.memory(); });
+  for (const HistogramBinding& histogram : histograms_)
+    memory_ += kHistogramMemory + histogram.parts.size() * sizeof(HistogramBinding::Part);
+}
+
+template <class Visit>
+void Layout::for_each_binding(Visit&& visit) const {
+  for (const auto& binding : bindings_) visit(*binding);
   for (const HistogramBinding& histogram : histograms_) {
-    memory_ += kHistogramMemory + histogram.whole->memory();
-    for (const auto& part : histogram.parts) memory_ += sizeof part + part.binding->memory();
+    visit(*histogram.whole);
+    for (const auto& part : histogram.parts) visit(*part.binding);
   }
+}
+
+void Layout::begin_paying(Shares& memory) const {
+  if (payers_++ > 0) return;
+  for_each_binding([&](const SharedBinding& binding) {
+    binding.paid_with_shape = true;
+    if (binding.series > 0) memory.give(binding.payer, binding.memory());
+  });
+}
+
+// What series pay for is less than what was paid for the layout.
+void Layout::end_paying(Shares& memory) const {
+  if (--payers_ > 0) return;
+  for_each_binding([&](const SharedBinding& binding) {
+    binding.paid_with_shape = false;
+    if (binding.series > 0) memory.take_anyway(binding.payer, binding.memory());
+  });
 }
 
 // Takes the values, in the order of plans().

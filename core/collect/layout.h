@@ -18,6 +18,7 @@
 #include "collect/histogram_binding.h"
 #include "collect/rules.h"
 #include "collect/shared_binding.h"
+#include "collect/shares.h"
 #include "format/metadata_index.h"
 #include "format/owner.h"
 #include "format/struct_codes.h"
@@ -153,6 +154,11 @@ class Layout {
   // Bytes that it takes, what its bindings hold included, about.
   [[nodiscard]] std::size_t memory() const { return memory_; }
 
+  // Somebody pays for that out of his share of `memory`, one of several perhaps; and does no more. Whoever
+  // has series with its bindings pays for these only while nobody pays for the layout.
+  void begin_paying(Shares& memory) const;
+  void end_paying(Shares& memory) const;
+
   // The bytes that hold all values, and what has_thread() looks at: what a second reading must take.
   [[nodiscard]] std::size_t hot_begin() const { return hot_begin_; }
   [[nodiscard]] std::size_t hot_end() const { return hot_end_; }
@@ -172,6 +178,8 @@ class Layout {
   void find_sums(const std::vector<Value>& values);
   void exempt(std::uint64_t offset, std::uint64_t size);
   void set_window(const ParsedFile& content, std::span<const std::byte> bytes);
+  template <class Visit>
+  void for_each_binding(Visit&& visit) const;
 
   // What is compared: bytes between the runs, each part of the pattern a multiple of the compared width long.
   struct Part {
@@ -203,6 +211,7 @@ class Layout {
   std::size_t hot_begin_ = 0;
   std::size_t hot_end_ = 0;
   std::size_t memory_ = 0;
+  mutable std::size_t payers_ = 0;
 };
 
 }  // namespace mmstats

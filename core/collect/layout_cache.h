@@ -66,15 +66,27 @@ class LayoutCache {
   }
 
  private:
-  // What the files of one user share.
+  // What the files of one user share, once he pays for it.
   struct Use {
+    Use(std::shared_ptr<const Layout> layout_, Held held_, Shares& memory_)
+        : layout(std::move(layout_)), held(std::move(held_)), memory(memory_) {
+      layout->begin_paying(memory);
+    }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+    ~Use() { layout->end_paying(memory); }
     std::shared_ptr<const Layout> layout;
     Held held;
+    Shares& memory;
   };
   struct Entry {
     std::shared_ptr<const Layout> layout;
     std::vector<std::pair<uid_t, std::weak_ptr<const Use>>> uses;
   };
+
+  // Bytes that a shape and its series take, beside what these say themselves: where they are found, and what
+  // the heap has for each of their parts.
+  static constexpr std::size_t kMemory = sizeof(Use) + sizeof(Entry) + sizeof(BoundSeries) + 200;
 
   // What is said of fields is looked up by their labels, if anything is said at all. Lines beyond those of
   // the fields may be of families: each is read three times.
@@ -105,9 +117,10 @@ class LayoutCache {
     if (mine != entry.uses.end()) {
       if (const auto use = mine->second.lock()) return {use, use->layout.get()};
     }
-    auto use = std::make_shared<Use>(entry.layout, Held(memory_, owner));
-    needed = entry.layout->memory() + BoundSeries::memory(*entry.layout);  // and its series
-    if (!use->held.hold(needed)) return nullptr;
+    Held held(memory_, owner);
+    needed = entry.layout->memory() + BoundSeries::memory(*entry.layout) + kMemory;  // and its series
+    if (!held.hold(needed)) return nullptr;
+    auto use = std::make_shared<Use>(entry.layout, std::move(held), memory_);
     if (mine == entry.uses.end()) mine = entry.uses.insert(mine, {owner, {}});
     mine->second = use;
     const Layout* const layout = entry.layout.get();

@@ -68,36 +68,32 @@ std::uint32_t SeriesTable::bind(const SharedBinding& binding, std::int32_t slot,
   return index;
 }
 
-bool SeriesTable::hold_bytes(uid_t owner, std::size_t bytes) {
-  if (!own_memory.take(owner, bytes)) return false;
-  if (memory.take(owner, bytes)) return true;
-  own_memory.give(owner, bytes);
-  return false;
-}
-
-void SeriesTable::give_bytes(uid_t owner, std::size_t bytes) {
-  own_memory.give(owner, bytes);
-  memory.give(owner, bytes);
-}
-
-// What one series more takes, and its binding if it is the first that has it: the shape pays for that, too,
-// but either may be there without the other. False: he may not have it.
+// What one series more takes, and its binding if it is the first that has it. The shape may have paid for
+// that, but it may go before the series does: so there is room for it among theirs. False: he may not have
+// it.
 bool SeriesTable::hold(const SharedBinding& binding, uid_t owner) {
-  const bool is_first = binding.series == 0;
+  const std::size_t more = binding.series == 0 ? binding.memory() : 0;
   if (!number.take(owner, 1)) return false;
-  if (!hold_bytes(owner, kEntry + (is_first ? binding.memory() : 0))) {
+  if (!own_memory.take(owner, kEntry + more)) {
     number.give(owner, 1);
     return false;
   }
-  if (is_first) binding.payer = owner;
-  ++binding.series;
+  if (!memory.take(owner, kEntry + (binding.paid_with_shape ? 0 : more))) {
+    own_memory.give(owner, kEntry + more);
+    number.give(owner, 1);
+    return false;
+  }
+  if (binding.series++ == 0) binding.payer = owner;
   return true;
 }
 
 void SeriesTable::give_back(const SharedBinding& binding, uid_t owner) {
   number.give(owner, 1);
-  give_bytes(owner, kEntry);
-  if (--binding.series == 0) give_bytes(binding.payer, binding.memory());
+  own_memory.give(owner, kEntry);
+  memory.give(owner, kEntry);
+  if (--binding.series > 0) return;
+  own_memory.give(binding.payer, binding.memory());
+  if (!binding.paid_with_shape) memory.give(binding.payer, binding.memory());
 }
 
 void SeriesTable::unbind(std::uint32_t index) {
@@ -105,8 +101,8 @@ void SeriesTable::unbind(std::uint32_t index) {
   if (--known.bound > 0 || !reuses) return;
   known.unbound = ++unbound_;
   idle_[known.owner].push_back({index, known.unbound, now_});
-  if (++idle_entries_ <= 2 * series.size() + 64) return;
-  // Most of them are bound again.
+  if (++idle_entries_ <= series.size() + series.size() / 4 + 64) return;
+  // A fifth of them at least are bound again.
   idle_entries_ = 0;
   for (auto& [owner, idle] : idle_) {
     std::erase_if(idle, [&](const Idle& one) { return !is_idle(one); });

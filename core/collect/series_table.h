@@ -91,16 +91,14 @@ struct SeriesTable {
   };
 
  public:
-  // Bytes that a series takes beside its binding.
-  static constexpr std::size_t kEntry =
-      sizeof(Series) + sizeof(Known) + sizeof(Aggregate) + sizeof(Accumulator) + HashIndex::kMostBytes;
+  // Bytes that a series takes beside its binding, at most: when it is idle, too.
+  static constexpr std::size_t kEntry = sizeof(Series) + sizeof(Known) + sizeof(Aggregate) +
+                                        sizeof(Accumulator) + HashIndex::kMostBytes + 5 * sizeof(Idle) / 4;
 
  private:
   using AllIdle = std::deque<Idle>;  // the longest first
 
   bool hold(const SharedBinding& binding, uid_t owner);
-  bool hold_bytes(uid_t owner, std::size_t bytes);
-  void give_bytes(uid_t owner, std::size_t bytes);
   void give_back(const SharedBinding& binding, uid_t owner);
   void reconcile(std::uint32_t index, const SharedBinding& binding);
   [[nodiscard]] bool is_idle(const Idle& idle) const {

@@ -37,8 +37,8 @@ class SharedBinding : public boost::intrusive_ref_counter<SharedBinding> {
   [[nodiscard]] std::size_t memory() const;
   static std::size_t most_memory(std::size_t texts);
 
-  // How many series of the fold have it; and who pays for it as long as there are any: whoever brought the
-  // first.
+  // How many series of the fold have it; and who pays for it as long as there are any, unless it is paid for
+  // with its shape: whoever brought the first.
   mutable std::uint32_t series = 0;
   mutable uid_t payer = 0;
   std::int32_t rule;
@@ -48,6 +48,7 @@ class SharedBinding : public boost::intrusive_ref_counter<SharedBinding> {
   bool used;
   bool by_kind;
   bool stripped;
+  mutable bool paid_with_shape = false;
   double scale;
 
  private:

@@ -9,7 +9,10 @@
 #include "collect/departed.h"
 #include "collect/fold.h"
 #include "collect/fold_world.h"
+#include "collect/layout.h"
 #include "collect/series_table.h"
+#include "format/metadata_index.h"
+#include "mmstats/parse.h"
 
 using namespace mmstats;
 using namespace folded;
@@ -278,6 +281,46 @@ TEST_CASE("workers that are kept apart have their texts once") {
   for (const Series& one : world.fold.series()) CHECK(&one.help() == &world.fold.series()[0].help());
   CHECK(world.fold.stats().series_memory == memory_of_series(world));
   CHECK(world.fold.stats().series_memory < help.size() + std::size_t{kWorkers} * 250);
+}
+
+TEST_CASE("texts that a shape shares with its series are counted once, as long as either is there") {
+  constexpr std::size_t kFields = 100;
+  World world;
+  const auto made = many(10, std::string(1000, 'l'), kFields);
+  put_of(world, 0, kGreedy, made);
+  CHECK(world.scan().empty());
+  const auto memory = [&] { return world.fold.stats().memory; };
+  const std::size_t texts = memory_of_series(world) - kFields * SeriesTable::kEntry;
+  REQUIRE(texts > kFields * 1000);
+  const auto bytes = made.padded();
+  ParsedFile content;
+  parse(bytes, content);
+  const Layout layout(content, bytes, Rules(), MetadataIndex(content));
+  const std::size_t shape = layout.memory();
+  const std::size_t one = memory();
+  CHECK(one >= shape + kFields * SeriesTable::kEntry);
+  CHECK(one < shape + kFields * (SeriesTable::kEntry + 32) + 4096);
+  const auto leaves = [&](FileKey key) {
+    world.gone = {key};
+    world.scan();
+    world.now += DepartedLives::kKept * 2;
+    world.scan();
+  };
+  // Each user pays for a shape, whoever else does, and the last one for what is shared.
+  put_of(world, 1, kHonest, made);
+  world.scan();
+  CHECK(memory() >= one + shape);
+  leaves(0);
+  CHECK(memory() == one);
+  leaves(1);
+  CHECK(memory() == memory_of_series(world));
+  CHECK(world.fold.stats().series_memory == memory());
+  // The series have kept the texts of a shape that is no more.
+  put_of(world, 2, kGreedy, made);
+  world.scan();
+  CHECK(memory() == one + texts);
+  leaves(2);
+  CHECK(memory() == memory_of_series(world));
 }
 
 TEST_CASE("nothing is counted when all files are gone, whatever became of them") {

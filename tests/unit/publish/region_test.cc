@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -407,14 +408,19 @@ TEST_CASE("a child of a fork leaves a cut file though its parent's thread was am
   REQUIRE(fill_region(region, folder / "a.mmstats", 1).has_value());
   region.give_to_children(true);
   REQUIRE(::truncate((folder / "a.mmstats").c_str(), 100) == 0);
+  // Who waits for ever takes no signal meanwhile.
+  const auto end_some_time = [] {
+    const rlimit seconds{.rlim_cur = 60, .rlim_max = 60};
+    must(::setrlimit(RLIMIT_CPU, &seconds) == 0);
+  };
   const auto leaves = [&] {
-    ::alarm(60);
+    end_some_time();
     must(region.save());
     must(region.save());
     must(region.lost_bytes());
   };
   const auto begins_anew = [&] {
-    ::alarm(60);
+    end_some_time();
     region.reset();
     must(fill_region(region, folder / "child.mmstats", 2).has_value());
     must(region

@@ -11,6 +11,7 @@ import unittest
 import daemons
 import mmstats_writer as writer
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
@@ -53,11 +54,19 @@ def start_browser(folder):
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     # All that a browser leaves behind stays in the folder.
     env = {**os.environ, "HOME": folder, "TMPDIR": folder, "XDG_CONFIG_HOME": folder, "XDG_CACHE_HOME": folder}
-    # By itself it would take a port that another test may get before the driver binds it.
-    service = Service(daemons.program("chromedriver"), port=daemons.free_port(), env=env)
-    browser = webdriver.Chrome(service=service, options=options)
-    browser.set_script_timeout(600)  # of those that answer later: how long that takes depends on the machine
-    return browser
+    for tries in (2, 1, 0):
+        # By itself it would take a port that another test may get before the driver binds it.
+        service = Service(daemons.program("chromedriver"), port=daemons.free_port(), env=env)
+        try:
+            browser = webdriver.Chrome(service=service, options=options)
+        except WebDriverException:
+            # Both give up when a busy machine takes a minute to start it.
+            service.stop()
+            if not tries:
+                raise
+            continue
+        browser.set_script_timeout(600)  # of those that answer later: how long that takes depends on the machine
+        return browser
 
 
 def label_key(label, kind="counter"):

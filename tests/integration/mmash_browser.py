@@ -152,6 +152,12 @@ class PageTest(unittest.TestCase):
     def press(self, *keys):
         ActionChains(self.browser).send_keys(*keys).perform()
 
+    def wait_for_server(self, key, want):
+        """Until the server itself tells that value of a series. It shares what it read for a moment, and may have read files
+        when a test had written a half of what is to come at once."""
+        ask = """(async (id) => JSON.stringify((await (await fetch(`/live/values?ids=${id}`)).json()).values[0]))(mmash.live.find(arguments[0]).id)"""
+        daemons.wait_until(lambda: json.loads(self.js(ask, key)) == want, f"the server has {want}")
+
     def shift_enter(self):
         ActionChains(self.browser).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
 

@@ -92,6 +92,7 @@ class MmashHeatmapTest(PageTest):
         slow.add("web.latency", [1.0] * 900 + [2.0] * 97)
         for file in idle:
             file.add("web.latency", [0.01])
+        self.wait_for_server("counter:web.latency.count", 1004)
         self.js("(mmash.live.paused = false)")
         find = "mmash.history.of(mmash.live.find('histogram:web.latency')).columns.findIndex((column) => column?.total > 0)"
         self.wait(f"{find} >= 0", "the interval with all values")

@@ -378,7 +378,7 @@ class MmashProcessTest(PageTest):
         file = self.publish("app", writer.counter("job.time.sum", 500), writer.counter("job.time.count", 100), writer.counter("job.other.count", 1), with_sys=False)
         self.publish("told", *writer.distribution("job.latency", [0.5]), writer.counter("job.latency.sum", 1), with_sys=False)
         self.serve()
-        self.view("rate=100&history=1000&open=job&open=job.time&open=job.latency&plot=auto;mean:job.time")
+        self.view("rate=100&open=job&open=job.time&open=job.latency&plot=auto;mean:job.time")
         daemons.wait_until(lambda: "mean" in [row[0] for row in self.rows()], "the row beside sum and count")
         # Not where a histogram tells more.
         self.assertEqual(self.js("mmash.live.means.map((one) => one.label)"), ["job.time.mean"])

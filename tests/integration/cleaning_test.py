@@ -169,8 +169,8 @@ class CleaningTest(unittest.TestCase):
     def test_with_older_than_nothing_is_removed_that_no_agent_has_seen(self):
         """Lives that are over before anybody looks: their files stay until they were looked at."""
         truth = 0
-        # Some intervals; on a busy machine an agent may miss a few.
-        with self.server, self.collectd, self.forwarder, Cleaning(self.folder, "--older-than", "4s") as cleaning:
+        # A hundred intervals; on a busy machine an agent may miss many.
+        with self.server, self.collectd, self.forwarder, Cleaning(self.folder, "--older-than", "10s") as cleaning:
             for number in range(200):
                 count = self.dice.randrange(1, 100)
                 pid = os.fork()

@@ -182,13 +182,14 @@ class ConfigTest(unittest.TestCase):
         blocks = [files("fast", self.glob, "Interval 0.1"), files("slow", self.glob, "Interval 0.5")]
         with self.collectd(*blocks, interval=10) as collectd:
             for name, interval in (("fast", 0.1), ("slow", 0.5)):
-                samples = daemons.wait_until(
-                    lambda: len(got := collectd.samples(f"mmstats-{name}/gauge-level")) >= 6 and got,
-                    f"six samples of {name}",
-                )
-                times = [when for when, _ in samples]
-                steps = [after - before for before, after in zip(times, times[1:])]
-                self.assertAlmostEqual(statistics.median(steps), interval, delta=interval * 0.3)
+
+                def kept():
+                    # On a busy machine some are late: the more there are, the less that is of their median.
+                    times = [when for when, _ in collectd.samples(f"mmstats-{name}/gauge-level")]
+                    steps = [after - before for before, after in zip(times, times[1:])]
+                    return len(steps) >= 5 and abs(statistics.median(steps) - interval) <= interval * 0.3
+
+                daemons.wait_until(kept, f"the interval of {name}")
 
     def test_workers_kept_apart_are_named_by_slots_that_their_successors_take_over(self):
         with self.collectd(files("web", self.glob, 'Aggregate "none"')) as collectd:
@@ -197,11 +198,11 @@ class ConfigTest(unittest.TestCase):
             self.publish("second", writer.gauge("level", 2000), pid=second.pid)
 
             def slots():
-                """The last values of all slots that are alive."""
+                """The values of all slots that are alive, at the look before the last: that is being written."""
                 names = [name for name in collectd.names() if name.startswith("mmstats-web/")]
-                samples = {name: collectd.samples(name) for name in names}
-                newest = max((s[-1][0] for s in samples.values() if s), default=0)
-                return {name: s[-1][1] for name, s in samples.items() if s and s[-1][0] >= newest - 0.01}
+                samples = {name: dict(collectd.samples(name)) for name in names}
+                whole = sorted(set().union(*samples.values()))[-2:-1]
+                return {name: of[when] for name, of in samples.items() for when in whole if when in of}
 
             want = {"mmstats-web/gauge-level-0", "mmstats-web/gauge-level-1"}
             daemons.wait_until(lambda: sorted(slots().values()) == [1000, 2000], "both workers have a slot")
@@ -254,8 +255,7 @@ class ConfigTest(unittest.TestCase):
             collectd.wait_for("mmstats-web/count-series", 2)
             collectd.wait_for("mmstats-web/count-damaged_files", 1)
             collectd.wait_for("mmstats-web/errors-unstable_values", 0)
-            scan = daemons.wait_until(lambda: collectd.last("mmstats-web/duration-scan"), "the scan's time")
-            self.assertLess(scan, 1)
+            daemons.wait_until(lambda: 0 < (collectd.last("mmstats-web/duration-scan") or 0) < 1, "the scan's time")
             silent = {name for name in collectd.names() if name.startswith("mmstats-silent/")}
             self.assertEqual(silent, {"mmstats-silent/gauge-level", "mmstats-silent/derive-requests"})
 
@@ -354,11 +354,15 @@ class ConfigTest(unittest.TestCase):
 
     def test_it_stops_at_once_whatever_it_was_told(self):
         self.publish("a", writer.gauge("level", 2.5))
-        with self.collectd(files("web", self.glob, "Interval 3600"), interval=3600) as collectd:
-            daemons.wait_until(lambda: collectd.samples("mmstats-web/gauge-level"), "the first report")
-            began = time.monotonic()
-            collectd.stop()
-            self.assertLess(time.monotonic() - began, 5 * daemons.TIME_SCALE)
+
+        def took():
+            with self.collectd(files("web", self.glob, "Interval 3600"), interval=3600, name=f"collectd-{time.monotonic()}") as collectd:
+                daemons.wait_until(lambda: collectd.samples("mmstats-web/gauge-level"), "the first report")
+                began = time.monotonic()
+                collectd.stop()
+                return time.monotonic() - began
+
+        self.assertTrue(daemons.is_quick(5, took))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ COLLECTD_MODULES = os.environ.get("COLLECTD_MODULES", "/usr/lib/collectd")
 COLLECTD_TYPES = "/usr/share/collectd/types.db"
 
 
-def wait_until(condition, what, seconds=60):
+def wait_until(condition, what, seconds=120):
     """Polls until condition() gives something true, and returns that."""
     deadline = time.monotonic() + seconds * TIME_SCALE
     while True:
@@ -42,6 +42,12 @@ def wait_until(condition, what, seconds=60):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds * TIME_SCALE:g} s in vain: {what}")
         time.sleep(0.02)
+
+
+def is_quick(seconds, took, tries=5):
+    """Whether what `took()` does, and says how long that took, can be done in less than so many seconds. A busy machine
+    may make a single try late; what waits for something that it should not wait for does so each time."""
+    return any(took() < seconds * TIME_SCALE for _ in range(tries))
 
 
 def free_port():
@@ -144,7 +150,8 @@ class Daemon:
         with open(self.log_paths[0], "ab") as log:
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            wait_until(self._ready_or_dead, f"{self.name} answers")
+            # Should it not come up, it ends, which is seen at once; on a busy machine some take long.
+            wait_until(self._ready_or_dead, f"{self.name} answers", 300)
         except BaseException:
             self._abandon()
             raise
@@ -222,6 +229,9 @@ PIDFile "{folder}/collectd.pid"
 PluginDir "{COLLECTD_MODULES}"
 TypesDB "{COLLECTD_TYPES}"
 Interval {interval}
+# What is written is written in its order, and no file is made twice. On a machine that stands still nothing is forgotten.
+WriteThreads 1
+Timeout 1000
 LoadPlugin logfile
 <Plugin logfile>
   LogLevel info
@@ -242,6 +252,10 @@ LoadPlugin csv
 </Plugin>
 {blocks}
 """
+
+
+# A plugin of its own, that collectd reads at each interval.
+HEARTBEAT = "LoadPlugin uptime\n"
 
 
 def mmstats_block(folder, block="", module=None):
@@ -318,14 +332,21 @@ class Collectd(Daemon):
             for line in lines:
                 when, value = line.split(",")
                 result.append((float(when), float(value) if "." in value or "n" in value else int(value)))
-        # collectd writes with several threads, of which one may overtake another.
+        # Blocks are read by several threads, of which one may overtake another.
         return sorted(result, key=lambda sample: sample[0])
 
     def last(self, name):
         samples = self.samples(name)
         return samples[-1][1] if samples else None
 
-    def wait_for(self, name, want, seconds=60):
+    def most_beats_between(self, times):
+        """How often it read HEARTBEAT between two of these times, at the most: what it missed, and not what a machine that
+        stood still kept from it."""
+        beats = [when for when, _ in self.samples("uptime/uptime")]
+        assert beats, "it has no heart"
+        return max(sum(last < beat < when for beat in beats) for last, when in zip(times, times[1:]))
+
+    def wait_for(self, name, want, seconds=120):
         """Waits until the last raw value is `want`."""
         wait_until(lambda: self.last(name) == want, f"{name} is {want}", seconds)
 
@@ -468,11 +489,15 @@ server.serve_forever()
         return self.get("/render", target=target, format="png", width=600, height=300, **{"from": since})
 
 
+SCRAPE_SECONDS = 1
+
+
 class Prometheus(Daemon):
     """Scrapes what listens at the `port` of each server, once a second."""
 
     def __init__(self, workspace, *servers):
         self.port = free_port()
+        self.moment = None
         folder = os.path.join(workspace, f"prometheus-{self.port}")
         os.makedirs(folder)
         config = os.path.join(folder, "prometheus.yml")
@@ -480,7 +505,7 @@ class Prometheus(Daemon):
         with open(config, "w") as file:
             file.write(
                 f"""\
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+global: {{scrape_interval: {SCRAPE_SECONDS}s, scrape_timeout: {SCRAPE_SECONDS}s}}
 scrape_configs:
 - job_name: mmash
   static_configs: [{{targets: [{targets}]}}]
@@ -502,9 +527,21 @@ scrape_configs:
         with open_page(self.port, f"/api/v1/{path}?{urllib.parse.urlencode(query)}") as answer:
             return json.load(answer)["data"]
 
+    def wait_for(self, what, holds, seconds=120):
+        """Waits until holds() is true of values that have settled, which are given from then on: what a scrape would take
+        away that comes too late on a busy machine is there."""
+
+        def settled():
+            # Scrapes that had begun then have ended.
+            self.moment = time.time() - 2 * SCRAPE_SECONDS
+            return holds()
+
+        wait_until(settled, what, seconds)
+
     def values(self, query):
-        """{labels, as sorted pairs: value} of an expression."""
-        result = self.ask("query", query=query)["result"]
+        """{labels, as sorted pairs: value} of an expression: now, or when wait_for() was satisfied."""
+        moment = {} if self.moment is None else {"time": self.moment}
+        result = self.ask("query", query=query, **moment)["result"]
         return {tuple(sorted(one["metric"].items())): float(one["value"][1]) for one in result}
 
     def value(self, query):

@@ -5,6 +5,7 @@ The machine is this one in name spaces of its own: an empty /run, hosts of the e
 """
 
 import contextlib
+import fcntl
 import fnmatch
 import glob
 import json
@@ -108,8 +109,9 @@ class Reader(unittest.TestCase):
         return folder
 
     def shell(self, text, folder=None, code=0):
+        # Some of it is compiled.
         result = subprocess.run(["bash", "-c", text], cwd=folder or self.folder, capture_output=True, text=True,
-                                timeout=daemons.PATIENCE, check=False)
+                                timeout=5 * daemons.PATIENCE, check=False)
         self.assertEqual(result.returncode, code, f"{text}\n{result.stdout}\n{result.stderr}")
         return result.stdout + result.stderr
 
@@ -244,12 +246,14 @@ class Reader(unittest.TestCase):
         self.shell(f"promtool check rules {file.name}")
 
     def tried(self, block, _):
-        """A server that goes on until it is ended."""
-        shutil.rmtree("/tmp/try", ignore_errors=True)
-        try:
-            self.until(block, b"listens on")
-        finally:
-            shutil.rmtree("/tmp/try")
+        """A server that goes on until it is ended. Its folder is that of all who run this test."""
+        with open("/tmp/mmstats-documents.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            shutil.rmtree("/tmp/try", ignore_errors=True)
+            try:
+                self.until(block, b"listens on")
+            finally:
+                shutil.rmtree("/tmp/try")
 
 
 # --- What a rule may make

@@ -133,7 +133,9 @@ class Machine:
 
     def observe(self, csv=True):
         """Has collectd log, and write down all that it gets, besides what the recipe says."""
-        text = f'LoadPlugin logfile\n<Plugin logfile>\n  LogLevel info\n  File "{self.messages}"\n</Plugin>\n'
+        # As daemons.collectd_config().
+        text = "WriteThreads 1\n"
+        text += f'LoadPlugin logfile\n<Plugin logfile>\n  LogLevel info\n  File "{self.messages}"\n</Plugin>\n'
         if csv:
             text += f'LoadPlugin csv\n<Plugin csv>\n  DataDir "{self.folder}/csv"\n  StoreRates false\n</Plugin>\n'
         self.write("/etc/collectd/collectd.conf.d/zz-test.conf", text)
@@ -258,7 +260,7 @@ class Fleet(contextlib.ExitStack):
             self.enter_context(daemon)
         for daemon in daemons_to_start:
             daemon.waits = True
-            daemons.wait_until(daemon._ready_or_dead, f"{daemon.name} answers")
+            daemons.wait_until(daemon._ready_or_dead, f"{daemon.name} answers", 300)
         return daemons_to_start[0] if len(daemons_to_start) == 1 else daemons_to_start
 
     def stop(self, daemons_to_stop):

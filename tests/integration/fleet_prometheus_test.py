@@ -132,11 +132,13 @@ class PrometheusTest(unittest.TestCase):
                         else:
                             self.assertGreaterEqual(took[address][when], 0.9 * fleet.INTERVAL, (web.name, when))
                             late[web.name] = late.get(web.name, 0) + 1
-                # Every scrape is there, but for those while Prometheus was not.
+                # Every scrape is there, but for those while Prometheus was not, or while the machine stood still: then it has
+                # none of others either.
                 times = sorted(up[address])
                 for last, when in zip(times, times[1:]):
-                    if not last <= killed <= when:
-                        self.assertLess(when - last, 2 * fleet.INTERVAL, web.name)
+                    if when - last >= 2 * fleet.INTERVAL and not last <= killed <= when:
+                        of_all = sorted(at for of_one in up.values() for at in of_one if last <= at <= when)
+                        self.assertGreaterEqual(max(b - a for a, b in zip(of_all, of_all[1:])), fleet.INTERVAL, web.name)
             self.assertTrue(lost)
             for name in ["shop_requests_total", *(f"shop_counted_{number}_total" for number in range(1, fleet.COUNTERS)),
                          *(f"shop_level_{number}" for number in range(fleet.GAUGES)), "shop_latency_seconds_count"]:

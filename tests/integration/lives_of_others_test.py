@@ -144,7 +144,8 @@ class LivesOfOthersTest(unittest.TestCase):
 
     def scans(self, block, name):
         """When the worker's counter was sent, as it is at each scan, without the last: that is being written."""
-        return [when for when, _ in self.samples(block, name.replace("gauge-ready", "derive-requests"))][:-1]
+        counter = name.replace("gauge-ready", "derive-requests")
+        return daemons.wait_until(lambda: [when for when, _ in self.samples(block, counter)][:-1], f"two scans of {block}")
 
     def is_sent(self, block, name):
         scans = self.scans(block, name)

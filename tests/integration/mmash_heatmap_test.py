@@ -92,6 +92,7 @@ class MmashHeatmapTest(PageTest):
         slow.add("web.latency", [1.0] * 900 + [2.0] * 97)
         for file in idle:
             file.add("web.latency", [0.01])
+        self.wait_for_server("counter:web.latency.count", 1004)
         self.js("(mmash.live.paused = false)")
         find = "mmash.history.of(mmash.live.find('histogram:web.latency')).columns.findIndex((column) => column?.total > 0)"
         self.wait(f"{find} >= 0", "the interval with all values")
@@ -156,10 +157,18 @@ class MmashHeatmapTest(PageTest):
         self.serve()
         self.view("rate=50&history=60&plot=auto;histogram:latency")
         self.wait("mmash.plots.plots[0].heatmap.columns.length > 2", "columns")
+        # The page itself stops with it: until we could, its time may be over.
+        self.js(
+            """mmash.live.addEventListener("values", globalThis.stop = () => {
+              if (mmash.history.of(mmash.live.find("histogram:latency")).columns.some((column) => column?.total > 0)) mmash.live.paused = true;
+            })"""
+        )
         file.add("latency", [1.0])
-        self.wait("mmash.plots.plots[0].heatmap.most === 1", "a value")
+        self.wait("mmash.plots.plots[0].heatmap.most === 1 && mmash.live.state === 'paused'", "a value")
         self.js("document.querySelector('.heat-drawing').focus()")
         self.press(Keys.END)
+        self.wait("document.querySelector('.heat-cell').textContent !== ''", "a cell is chosen")
+        self.js("(mmash.live.removeEventListener('values', stop), mmash.live.paused = false)")
         self.wait("mmash.plots.pointed === null && document.querySelector('.heat-cell').textContent === 'No values in this time'", "all is as at the end")
 
     def test_bands_and_colours_of_a_heatmap(self):
@@ -186,7 +195,7 @@ class MmashHeatmapTest(PageTest):
     def test_links_to_percentiles_of_before_show_those_of_the_page(self):
         file = self.publish("app", *writer.distribution("web.latency", [3.0], powers=range(-8, 2)), writer.gauge("load", 0.5))
         self.serve()
-        self.view("rate=50&plot=auto;gauge:web.latency.p99&plot=auto;histogram:web.latency&plot=auto;gauge:load;histogram:web.latency")
+        self.view("rate=50&history=1000&plot=auto;gauge:web.latency.p99&plot=auto;histogram:web.latency&plot=auto;gauge:load;histogram:web.latency")
         self.wait("mmash.plots.plots.every((plot) => plot.dygraph) && mmash.history.of(mmash.live.find('histogram:web.latency'))?.rate === 0", "all are drawn")
         self.assertEqual(self.points(0), [])
         # Somebody else who asks takes nothing away.

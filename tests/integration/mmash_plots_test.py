@@ -529,7 +529,8 @@ class MmashPlotsTest(PageTest):
 
         def download(plot):
             self.choose("Download as CSV", plot)
-            (name,) = daemons.wait_until(lambda: glob.glob(os.path.join(downloads, "*.csv")), "the file")
+            there = lambda: [name for name in glob.glob(os.path.join(downloads, "*.csv")) if os.path.getsize(name)]
+            (name,) = daemons.wait_until(there, "the file")
             with open(name, encoding="utf-8", newline="") as file:
                 table = list(csv.reader(file))
             os.remove(name)

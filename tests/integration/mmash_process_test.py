@@ -116,8 +116,8 @@ class MmashProcessTest(PageTest):
         })(mmash.plots.plots[0], "counter:web.requests")"""
         self.js("mmash.plots.plots[0].element.querySelector('.modes .mode:nth-child(2)').click()")
         self.wait_for_drawing()
-        got, want = self.js(sums)
-        self.assertAlmostEqual(got, want, delta=70)  # one of them may be asked a moment later
+        # One of them is asked a moment later; but nothing comes any more.
+        daemons.wait_until(lambda: len(set(self.js(sums))) == 1, "the processes' sum is that of the series")
         self.js("mmash.plots.plots[0].element.querySelector('.modes .mode:nth-child(1)').click()")
         # Where a small value is the bad one.
         slowest = f"gunicorn {workers[0][0].pid}"
@@ -201,7 +201,8 @@ class MmashProcessTest(PageTest):
             if only is not None:
                 self.choose(only)
                 self.wait("location.hash.includes('only=')", "it is chosen")
-            daemons.wait_until(lambda: len(self.points()) >= 8, "the short one is full")
+            self.wait("mmash.history.length === 10 && mmash.plots.plots[0].rows.length === 10", "the short one is full")
+            had = len(self.points())  # a machine that stood still leaves gaps
             seen = self.js("""((input) => {
               input.value = 2000;
               input.dispatchEvent(new Event("change"));
@@ -209,12 +210,12 @@ class MmashProcessTest(PageTest):
             })(document.getElementById("rate"))""")
             self.wait(f"mmash.history.now > {seen} + 1", "it goes on")
             self.wait_for_drawing()
-            self.assertGreaterEqual(len([when for when, _ in self.points() if when <= seen]), 6, plot)
+            self.assertGreaterEqual(len([when for when, _ in self.points() if when <= seen]), had - 2, plot)
 
     def test_a_process_that_ends_is_marked_and_keeps_its_line(self):
         (first, one), (_, other) = self.workers(2)
         self.serve()
-        self.view("rate=100&byprocess=value;counter:web.requests&byprocess=auto;gauge:web.queue")
+        self.view("rate=100&history=1000&byprocess=value;counter:web.requests&byprocess=auto;gauge:web.queue")
         name = f"gunicorn {first.pid}"
         one.set("web.requests", 700)
         daemons.wait_until(lambda: [name, "700"] in self.legend(), "its value")
@@ -223,7 +224,7 @@ class MmashProcessTest(PageTest):
         first.kill()
         first.wait()
         one.close()  # nobody maps it
-        daemons.wait_until(lambda: [f"{name} (ended)", "700"] in self.legend(), "it is marked, and what it counted stays", 60)
+        daemons.wait_until(lambda: [f"{name} (ended)", "700"] in self.legend(), "it is marked, and what it counted stays")
         self.assertEqual(self.js(colour, name), before)
         daemons.wait_until(lambda: [line[1] for line in self.legend(1) if line[0].startswith(name)] in (["–"], [""]), "its gauge has no value")
         # Its file goes, too: what was seen of it stays in the plot until that is out of the window.
@@ -383,7 +384,7 @@ class MmashProcessTest(PageTest):
         self.assertEqual(self.js("mmash.live.means.map((one) => one.label)"), ["job.time.mean"])
         self.js("(mmash.live.paused = true)")
         self.wait("mmash.live.state === 'paused'", "it stands")
-        file.incr("job.time.sum", 60)
+        file.incr("job.time.sum")
         file.incr("job.time.count", 3)
         seen = lambda: {round(value, 6) for _, value in self.points()}
         before = seen()

@@ -44,9 +44,7 @@ class MmashSlowTest(PageTest):
         self.publish("app", writer.counter("web.requests", 9))
 
     def open_slow(self):
-        self.mmash = SlowMmash(self.folder, os.path.join(self.folder, "slow.json"))
-        self.mmash.__enter__()
-        self.addCleanup(lambda: self.mmash.__exit__(None, None, None))
+        self.start(SlowMmash(self.folder, os.path.join(self.folder, "slow.json")))
         self.view()
         self.wait("!document.querySelector('#slow').hidden", "the link")
         self.js("document.querySelector('#slow').focus()")

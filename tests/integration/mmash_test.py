@@ -593,7 +593,7 @@ class MmashTest(unittest.TestCase):
         self.assertEqual((result.returncode, result.stdout, result.stderr), (0, b"", b""), text.decode())
 
     def prometheus(self, *servers):
-        """A running Prometheus that scrapes them."""
+        """A running Prometheus that scrapes them: wait_for() what it is to have."""
         prometheus = daemons.Prometheus(self.folder, *servers)
         prometheus.__enter__()
         self.addCleanup(prometheus.__exit__, None, None, None)
@@ -625,12 +625,13 @@ class MmashTest(unittest.TestCase):
                 self.addCleanup(server.__exit__, None, None, None)
                 servers.append(server)
                 self.check_metrics(servers[-1])
-            value = self.prometheus(*servers).value
+            prometheus = self.prometheus(*servers)
+            value = prometheus.value
             count = "sum(web_latency_seconds_count)"
-            daemons.wait_until(lambda: value(count) == len(values) * len(first), "all hosts are scraped", 60)
+            prometheus.wait_for("all hosts are scraped", lambda: value(count) == len(values) * len(first))
             for path, added in zip(files, values):
                 writer.MmstatsFile(path, latency(first + added), created=100).close()
-            daemons.wait_until(lambda: value(count) == len(truth), "all values are scraped", 60)
+            prometheus.wait_for("all values are scraped", lambda: value(count) == len(truth))
             self.assertAlmostEqual(value("sum(web_latency_seconds_sum)"), sum(truth), places=6)
             for percent in (50, 90, 99):
                 # Not of a rate: Prometheus extrapolates that for each host by its own scrapes.
@@ -655,7 +656,7 @@ class MmashTest(unittest.TestCase):
         self.check_metrics(server)
         prometheus = self.prometheus(server)
         value = prometheus.value
-        daemons.wait_until(lambda: value("web_requests_total") == 2**53 + 8, "Prometheus has the value", 60)
+        prometheus.wait_for("Prometheus has the value", lambda: value("web_requests_total") == 2**53 + 8)
         self.assertEqual(value("web_latency_seconds"), 0.25)
         self.assertEqual(value('{__name__=~"web_odd_label_[0-9a-f]{12}_total"}'), 9)
         both = {value("one_two_total"), value('{__name__=~"one_two_[0-9a-f]{12}_total"}')}
@@ -670,8 +671,8 @@ class MmashTest(unittest.TestCase):
             about["web_latency_seconds"],
             [{"type": "gauge", "unit": "seconds", "help": "From accept to \\ answer"}],
         )
-        targets = prometheus.ask("targets")["activeTargets"]
-        self.assertEqual([(one["health"], one["lastError"]) for one in targets], [("up", "")])
+        targets = lambda: [(one["health"], one["lastError"]) for one in prometheus.ask("targets")["activeTargets"]]
+        daemons.wait_until(lambda: targets() == [("up", "")], "the last scrape was a good one")
 
     def test_prometheus_is_sent_gzip(self):
         told = "".join(f"web.series.{i}\tcounter\t\tWhat this series counts is told at length\n" for i in range(1000))
@@ -680,7 +681,7 @@ class MmashTest(unittest.TestCase):
         server = self.start("--access-log")
         plain = len(server.get("/metrics")[2])
         prometheus = self.prometheus(server)
-        daemons.wait_until(lambda: prometheus.value("web_series_999_total") == 1998, "Prometheus has the values", 60)
+        prometheus.wait_for("Prometheus has the values", lambda: prometheus.value("web_series_999_total") == 1998)
         self.assertEqual(prometheus.value("sum({__name__=~'web_series_.*'})"), sum(2 * i for i in range(1000)))
         scrapes = re.findall(r'"GET /metrics HTTP/1.1" 200 (\d+) .*"Prometheus/', server.log())
         self.assertTrue(scrapes, server.log())
@@ -710,7 +711,7 @@ class MmashTest(unittest.TestCase):
         prometheus = self.prometheus(server)
         values = prometheus.values
         by_status = "sum by (status) (web_responses_total)"
-        daemons.wait_until(lambda: len(values(by_status)) == 3, "Prometheus has the family", 60)
+        prometheus.wait_for("Prometheus has the family", lambda: len(values(by_status)) == 3)
         self.assertEqual(values(by_status), {(("status", "200"),): 24, (("status", "404"),): 4, (): 2})
         self.assertEqual(values("sum(web_responses_total{method='GET'})"), {(): 18})
         self.assertEqual({dict(key)["worker"] for key in values("max by (worker) (web_queue)")}, {"1", odd})
@@ -724,10 +725,10 @@ class MmashTest(unittest.TestCase):
             counts[("GET", "404")] += 1000
             self.publish(f"{name}.mmstats", *fields(counts), created=100)
         rates = "sum by (status) (rate(web_responses_total[30s]))"
-        daemons.wait_until(lambda: values(rates).get((("status", "404"),), 0) > 0, "the rate of one status", 60)
+        prometheus.wait_for("the rate of one status", lambda: values(rates).get((("status", "404"),), 0) > 0)
         self.assertEqual(values(rates)[(("status", "200"),)], 0)
-        targets = prometheus.ask("targets")["activeTargets"]
-        self.assertEqual([(one["health"], one["lastError"]) for one in targets], [("up", "")])
+        targets = lambda: [(one["health"], one["lastError"]) for one in prometheus.ask("targets")["activeTargets"]]
+        daemons.wait_until(lambda: targets() == [("up", "")], "the last scrape was a good one")
 
     def test_labels_of_old_files_get_dimensions_by_a_pattern(self):
         self.publish("a.mmstats", writer.counter("web.status.404", 3), writer.counter("web.status.200", 4), writer.counter("web.other", 5))
@@ -916,7 +917,7 @@ class MmashTest(unittest.TestCase):
 
     def test_who_takes_nothing_of_a_big_answer_costs_little_and_is_cut_off(self):
         self.big_folder()
-        server = self.start("--timeout", "2", "--access-log")
+        server = self.start("--timeout", "8", "--access-log")  # a busy machine may stop the one that takes it, too
         server.json("/stats/")
         before = server.memory()
         with contextlib.ExitStack() as stack:
@@ -951,7 +952,7 @@ class MmashTest(unittest.TestCase):
     def test_who_takes_a_big_answer_slowly_gets_all_of_it(self):
         for i in range(20):
             self.publish(f"{i}.mmstats", *(writer.text(f"label.{j:02}", "v" * 9990, 10000) for j in range(20)), with_sys=False)
-        server = self.start("--timeout", "3")
+        server = self.start("--timeout", "8")
         with server.connect() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             connection.sendall(b"GET /stats/label HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
@@ -962,7 +963,7 @@ class MmashTest(unittest.TestCase):
             body = b""
             while piece := answer.read(100_000):
                 body += piece
-                time.sleep(0.12)  # that is how slow this client is: it takes longer than a piece may take
+                time.sleep(0.25)  # that is how slow this client is: it takes longer than a piece may take
             self.assertEqual(json.loads(body), {f"label.{j:02}": ["v" * 9990] * 20 for j in range(20)})
 
     def test_who_leaves_in_the_middle_of_an_answer_harms_nobody(self):
@@ -997,7 +998,7 @@ class MmashTest(unittest.TestCase):
         daemons.wait_until(lambda: server.get("/stats/")[0] == 200, "there is room again")
 
     def test_without_descriptors_it_waits_and_serves_again_once_there_are_some(self):
-        server = self.start()
+        server = self.start("--history", "0")  # which opens files by itself
         request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
         with contextlib.ExitStack() as stack:
             kept = stack.enter_context(server.connect())
@@ -1129,9 +1130,9 @@ class MmashTest(unittest.TestCase):
         self.assertFalse(os.path.exists(path))
 
     def test_it_ends_at_once_whoever_is_connected(self):
-        for stop in (signal.SIGTERM, signal.SIGINT):
+        def took(stop):
             with contextlib.ExitStack() as stack:
-                server = stack.enter_context(Mmash(self.folder, name=f"mmash{stop}"))
+                server = stack.enter_context(Mmash(self.folder, name=f"mmash{stop}-{time.monotonic()}"))
                 silent, idle = (stack.enter_context(server.connect()) for _ in range(2))
                 idle.sendall(b"GET /stats/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 idle.recv(1000)
@@ -1139,7 +1140,10 @@ class MmashTest(unittest.TestCase):
                 began = time.monotonic()
                 server.process.send_signal(stop)
                 self.assertEqual(server.process.wait(SECONDS), 0)
-                self.assertLess(time.monotonic() - began, 1.5 * daemons.TIME_SCALE)
+                return time.monotonic() - began
+
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            self.assertTrue(daemons.is_quick(1.5, lambda: took(stop)))
 
     def test_the_access_log_holds_nothing_but_text(self):
         server = self.start("--access-log")

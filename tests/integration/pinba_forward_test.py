@@ -97,7 +97,7 @@ class Notify:
 
 
 def run(*options, env=None):
-    return subprocess.run([DAEMON, *options], capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})},
+    return subprocess.run([DAEMON, *options], capture_output=True, text=True, timeout=daemons.PATIENCE, env={**os.environ, **(env or {})},
                           check=False)
 
 
@@ -516,10 +516,10 @@ keep = []
                     file.write(content)
                 os.rename(path, path + ".mmstats")
             truth = files * (files - 1) // 2
-            daemons.wait_until(lambda: server.hits(metric="hits") == truth, "all hits", seconds=60)
+            daemons.wait_until(lambda: server.hits(metric="hits") == truth, "all hits")
             # Those of "hits" are sent in each scan that finds more of them.
             own_timers = lambda: [t for p in server.packets() for t in p.timers if t.tags[0][1].startswith("own.")]
-            daemons.wait_until(lambda: len(own_timers()) >= files, "all labels", seconds=60)
+            daemons.wait_until(lambda: len(own_timers()) >= files, "all labels")
             own = own_timers()
             self.assertEqual((len(own), {timer.hits for timer in own}), (files, {1}))
             before = forwarder.resident()
@@ -702,17 +702,20 @@ LoadPlugin pinba
             with Forwarder(self.workspace, f"127.0.0.1:{port}", config):
                 app = self.file("app", writer.counter("bytes", 5000), writer.gauge("busy", 1.5),
                                 writer.gauge("rss", 4096, "I"))
-                names = daemons.wait_until(lambda: [n for n in collectd.names() if n.startswith("pinba-shop/")],
-                                           "collectd knows the view")
-                sizes = next(name for name in names if "size" in name or "bytes" in name)
-                memory = next(name for name in names if "memory" in name)
-                requests = next(name for name in names if "requests" in name)
+                def named(*words):
+                    """The name of a value of the view; it knows them one after the other."""
+                    return daemons.wait_until(
+                        lambda: next((name for name in collectd.names()
+                                      if name.startswith("pinba-shop/") and any(word in name for word in words)), None),
+                        f"collectd knows the view's {words[0]}")
+
+                sizes, memory, requests = named("size", "bytes"), named("memory"), named("requests")
                 collectd.wait_for(sizes, 5000)
                 collectd.wait_for(memory, 4096)
                 for _ in range(10):
                     app.incr("bytes", 700)
                 collectd.wait_for(sizes, 12000)
-                self.assertGreater(collectd.last(requests), 3)
+                daemons.wait_until(lambda: collectd.last(requests) > 3, "requests")
                 other = [name for name in collectd.names() if name.startswith("pinba-other/") and "requests" in name]
                 self.assertEqual([collectd.last(name) for name in other], [0])
                 shown = subprocess.run(["collectdctl", "-s", collectd.socket_path, "getval", f"{daemons.HOST}/{memory}"],

@@ -158,7 +158,7 @@ class PinbaGraphiteTest(unittest.TestCase):
         prometheus = self.running.enter_context(daemons.Prometheus(self.workspace, *(front.mmash for front in fronts)))
         self.send()
         packets = "sum(pinba_receiver_packets_total)"
-        daemons.wait_until(lambda: prometheus.value(packets) == self.truth.count, "all packets are in Prometheus", 60)
+        prometheus.wait_for("all packets are in Prometheus", lambda: prometheus.value(packets) == self.truth.count)
 
         def by(names, expression):
             """{values of the names: sum over both servers}"""
@@ -169,7 +169,7 @@ class PinbaGraphiteTest(unittest.TestCase):
             """As soon as both servers were scraped once more."""
             got = []
             with contextlib.suppress(AssertionError):  # told below
-                daemons.wait_until(lambda: got.append(by(names, expression)) or got[-1] == want, expression)
+                prometheus.wait_for(expression, lambda: got.append(by(names, expression)) or got[-1] == want)
             self.assertEqual(got[-1], want, expression)
 
         truth = self.truth

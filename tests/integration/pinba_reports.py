@@ -382,7 +382,7 @@ class Front:
         assert len(families) == 1, families
         return {tuple(group["values"]): group for group in families[0]["groups"]}
 
-    def wait_for(self, want, name, seconds=60, **labels):
+    def wait_for(self, want, name, seconds=120, **labels):
         """Waits until the sample is `want`, and not more."""
         got = []
 

@@ -1,7 +1,5 @@
 #include "base/hash.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
 namespace mmstats {
@@ -15,8 +13,11 @@ std::uint64_t fnv1a(std::string_view bytes, std::uint64_t hash) {
 std::string name_hash(std::string_view label, std::uint64_t salt) {
   std::uint64_t hash = fnv1a(label);
   if (salt != 0) hash = fnv1a(std::to_string(salt), hash);
-  constexpr std::uint64_t kMask = (std::uint64_t{1} << (4 * kNameHashDigits)) - 1;
-  return fmt::format("{:0{}x}", (hash ^ (hash >> 48U)) & kMask, kNameHashDigits);
+  hash ^= hash >> 48U;
+  std::string digits(kNameHashDigits, '0');
+  for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit, hash >>= 4U)
+    *digit = "0123456789abcdef"[hash & 0xFU];
+  return digits;
 }
 
 bool ends_like_name_hash(std::string_view name, char mark) {

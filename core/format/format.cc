@@ -1,12 +1,12 @@
 #include "mmstats/format.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <string>
+#include <utility>
 
 #include "format/scalar_number.h"
 #include "format/struct_codes.h"
@@ -124,13 +124,16 @@ class FormatLayout {
   const char* error_ = "";
 };
 
-// `reason` may have a place for the byte that is to blame.
+// `reason` may have a place for the byte that is to blame, "{}".
 Error invalid_type(std::string_view text, std::size_t offset, std::string_view reason) {
+  std::string message(reason);
+  if (const auto place = message.find("{}"); place != std::string::npos)
+    message.replace(place, 2, printable(text.substr(offset, 1)));
   return {.kind = ErrorKind::kInvalid,
           .path = {},
           .offset = offset,
           .sys_errno = 0,
-          .message = fmt::format(fmt::runtime(reason), printable(text.substr(offset, 1)))};
+          .message = std::move(message)};
 }
 
 // The bits of a number of `size` bytes (1, 2, 4 or 8) at `bytes`.

@@ -1,7 +1,5 @@
 #include "mmstats/parse.h"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <cstring>
 #include <string>
@@ -80,13 +78,20 @@ std::string shown(std::string_view foreign) {
   return printable(whole_characters(foreign, kLongestShown)) + "...";
 }
 
+// "0x1F"
+std::string shown(std::byte byte) {
+  constexpr const char* kDigits = "0123456789ABCDEF";
+  const auto bits = std::to_integer<unsigned>(byte);
+  return {'0', 'x', kDigits[bits >> 4U], kDigits[bits & 0xFU]};
+}
+
 // What is wrong with the field after the last sound one. All complaints are out of line and take copies,
 // so that the loop below keeps everything in registers.
 [[gnu::cold, gnu::noinline]] void complain(ParsedFile& into, std::string_view label, std::uint64_t offset,
                                            std::string_view what) {
-  std::string message = fmt::format("field {}", into.fields.size() + 1);
-  if (!label.empty()) message += fmt::format(" \"{}\"", shown(label));
-  into.damage = Damage{offset, fmt::format("{}: {}", message, what)};
+  std::string message = "field " + std::to_string(into.fields.size() + 1);
+  if (!label.empty()) message += " \"" + shown(label) + '"';
+  into.damage = Damage{offset, message.append(": ").append(what)};
 }
 
 [[gnu::cold, gnu::noinline]] void complain_of_end(ParsedFile& into, std::string_view label,
@@ -94,8 +99,9 @@ std::string shown(std::string_view foreign) {
                                                   Cursor cursor) {
   into.cut = true;
   complain(into, label, cursor.offset(),
-           fmt::format("{} needs {} byte{} at byte {}, the file ends after {}", what, wanted,
-                       wanted == 1 ? "" : "s", cursor.offset(), cursor.left()));
+           std::string(what) + " needs " + std::to_string(wanted) + (wanted == 1 ? " byte" : " bytes") +
+               " at byte " + std::to_string(cursor.offset()) + ", the file ends after " +
+               std::to_string(cursor.left()));
 }
 
 // The type of the field after the last sound one, in `storage`; null if it is wrong, with a complaint.
@@ -105,7 +111,7 @@ const ValueType* find_type(ParsedFile& into, std::string_view label, std::string
   const auto parsed = parse_type(type);
   if (!parsed) {
     complain(into, label, offset + parsed.error().offset,
-             fmt::format("type '{}' at byte {}: {}", shown(type), offset, parsed.error().message));
+             "type '" + shown(type) + "' at byte " + std::to_string(offset) + ": " + parsed.error().message);
     return nullptr;
   }
   storage = *parsed;
@@ -113,16 +119,17 @@ const ValueType* find_type(ParsedFile& into, std::string_view label, std::string
 }
 
 [[gnu::cold, gnu::noinline]] void complain_of_write_buffer(ParsedFile& into, std::string_view label,
-                                                           unsigned write_buffer, std::uint64_t offset) {
+                                                           std::uint8_t write_buffer, std::uint64_t offset) {
   complain(into, label, offset,
-           fmt::format("write buffer 0x{:02X} at byte {} is neither 0, 1 nor 0xFF", write_buffer, offset));
+           "write buffer " + shown(std::byte{write_buffer}) + " at byte " + std::to_string(offset) +
+               " is neither 0, 1 nor 0xFF");
 }
 
 [[gnu::cold, gnu::noinline]] void complain_of_version(ParsedFile& into, std::span<const std::byte> bytes) {
   into.cut = bytes.empty();
-  into.damage = Damage{0, bytes.empty() ? "the version needs 1 byte at byte 0, the file is empty"
-                                        : fmt::format("version 0x{:02X} at byte 0 is not known, only 0x01 is",
-                                                      std::to_integer<unsigned>(bytes[0]))};
+  into.damage =
+      Damage{0, bytes.empty() ? "the version needs 1 byte at byte 0, the file is empty"
+                              : "version " + shown(bytes[0]) + " at byte 0 is not known, only 0x01 is"};
 }
 
 // Whether the last of `size` bytes at `text`, one to eight, has nothing but blanks before it. Looks at
@@ -216,8 +223,7 @@ void parse(std::span<const std::byte> bytes, ParsedFile& into) {
     const std::uint64_t size = type->size;
     const unsigned doubled = buffered ? 1 : 0;
     if (size > cursor.left() >> doubled) {
-      return complain_of_end(into, label, fmt::format("type '{}'", shown(type_text)), size << doubled,
-                             cursor);
+      return complain_of_end(into, label, "type '" + shown(type_text) + '\'', size << doubled, cursor);
     }
     const std::byte* values = cursor.take(size << doubled);
     // The writer works in the buffer that the byte names, the other one is published.

@@ -149,8 +149,8 @@ std::unique_ptr<mmstats_number> number_of(mmstats_type type, mmstats::Model& fie
 }
 
 template <bool kShared>
-mmstats_number* make_number(mmstats_model* model, mmstats_type type, mmstats_kind kind, const char* label,
-                            const char* unit, const char* help) noexcept {
+[[gnu::cold]] mmstats_number* make_number(mmstats_model* model, mmstats_type type, mmstats_kind kind,
+                                          const char* label, const char* unit, const char* help) noexcept {
   const auto known_kind = to_kind(kind, type);
   if (!known_kind) return nullptr;
   const Which which{.type = static_cast<std::uint64_t>(type),
@@ -163,9 +163,9 @@ mmstats_number* make_number(mmstats_model* model, mmstats_type type, mmstats_kin
 }
 
 template <bool kShared>
-mmstats_family* make_number_family(mmstats_model* model, mmstats_type type, mmstats_kind kind,
-                                   const char* label, const char* const* dimensions, const char* unit,
-                                   const char* help) noexcept {
+[[gnu::cold]] mmstats_family* make_number_family(mmstats_model* model, mmstats_type type, mmstats_kind kind,
+                                                 const char* label, const char* const* dimensions,
+                                                 const char* unit, const char* help) noexcept {
   const auto known_kind = to_kind(kind, type);
   const bool known_type =
       with_type(type, []<class T>(T) {}) &&
@@ -183,7 +183,8 @@ mmstats_family* make_number_family(mmstats_model* model, mmstats_type type, mmst
 }
 
 template <class Value>
-int make_static(mmstats_model* model, mmstats_type type, const char* label, Value value) noexcept {
+[[gnu::cold]] int make_static(mmstats_model* model, mmstats_type type, const char* label,
+                              Value value) noexcept {
   const mmstats::GuestCall guest;
   if (model == nullptr) return ENOMEM;
   try {

@@ -54,8 +54,7 @@ inline About about(const char* unit, const char* help, std::optional<Kind> kind 
   return {.unit = text_or_empty(unit), .help = text_or_empty(help), .kind = kind};
 }
 
-// Whose address tells classes apart. The rooms that become this library have no type_info: each would be one
-// more relocation for whoever loads it.
+// Whose address tells classes apart. A type_info of each would be relocated for whoever loads the library.
 template <class T>
 [[gnu::visibility("hidden")]] inline constexpr char kMarkOf = 0;
 

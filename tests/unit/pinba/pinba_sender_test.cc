@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <latch>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -674,9 +675,11 @@ TEST_CASE("many threads may send through one sender") {
   Sender sender = made({.servers = {server.server()}, .linger = 1ms, .queue_packets = 100'000});
   std::set<std::string> all;
   for (int round = 0; round < 5; ++round) {
+    std::latch all_here(4);
     std::vector<std::thread> threads;
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&, t] {
+        all_here.arrive_and_wait();  // or one may be done before the next is there
         // As many as the receiving socket holds, should it be read late.
         for (int i = 0; i < 100; ++i) sender.send(bytes_of(std::to_string(1000 * t + 100 * round + i)));
       });

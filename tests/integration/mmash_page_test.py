@@ -445,8 +445,7 @@ class MmashPageTest(PageTest):
         file.set("requests", 50_000)
         file.set("level", 2.0)
         port = self.mmash.port
-        self.mmash = Mmash(self.folder, [os.path.join(self.folder, "*.mmstats")], port)
-        self.mmash.__enter__()
+        self.start(Mmash(self.folder, [os.path.join(self.folder, "*.mmstats")], port))
         self.wait("mmash.live.state === 'live'", "it goes on by itself")
         daemons.wait_until(lambda: self.last(1) == 2.0, "new values")
         self.assertEqual(self.points(1)[0], before)

@@ -86,8 +86,7 @@ class MmashPastTest(PageTest):
         port = self.mmash.port
         self.stop_serving()
         file.set("level", 8.0)
-        self.mmash = Mmash(self.folder, ("--history-interval", str(INTERVAL), os.path.join(self.folder, "*.mmstats")), port)
-        self.mmash.__enter__()
+        self.start(Mmash(self.folder, ("--history-interval", str(INTERVAL), os.path.join(self.folder, "*.mmstats")), port))
         self.view(f"rate=100&plot=auto;{label_key('level', 'gauge')}")
         daemons.wait_until(lambda: len(self.points()) >= 5, "its values")
         self.assertEqual({value for _, value in self.points()}, {8.0})

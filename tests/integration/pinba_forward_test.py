@@ -715,7 +715,7 @@ LoadPlugin pinba
                 for _ in range(10):
                     app.incr("bytes", 700)
                 collectd.wait_for(sizes, 12000)
-                daemons.wait_until(lambda: collectd.last(requests) > 3, "requests")
+                daemons.wait_until(lambda: (collectd.last(requests) or 0) > 3, "requests")
                 other = [name for name in collectd.names() if name.startswith("pinba-other/") and "requests" in name]
                 self.assertEqual([collectd.last(name) for name in other], [0])
                 shown = subprocess.run(["collectdctl", "-s", collectd.socket_path, "getval", f"{daemons.HOST}/{memory}"],

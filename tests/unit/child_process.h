@@ -14,10 +14,11 @@
 #include <stdexcept>
 #include <utility>
 
-// As CHECK, for processes that the test's report does not reach: says where, and ends the process.
+// As CHECK, for processes that the test's report does not reach, and for what must not go on: says where, and
+// ends the process.
 inline void must(bool holds, std::source_location where = std::source_location::current()) {
   if (holds) return;
-  std::fprintf(stderr, "%s:%u: does not hold in a child process\n", where.file_name(), where.line());
+  std::fprintf(stderr, "%s:%u: does not hold in process %d\n", where.file_name(), where.line(), ::getpid());
   ::_exit(1);
 }
 
@@ -55,6 +56,7 @@ class ChildProcess {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
   int kill() {
+    must(pid_ > 0);  // or all processes would be ended
     ::kill(pid_, SIGKILL);
     return wait();
   }

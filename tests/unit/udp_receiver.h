@@ -119,7 +119,7 @@ inline std::vector<std::vector<std::string>> received_by(const std::vector<UdpRe
 }
 
 // A port at which nobody listens, and which nobody else is given meanwhile: what is sent there is refused,
-// until an UdpReceiver is made for it.
+// until a UdpReceiver is made for it.
 class UnheardPort {
  public:
   UnheardPort() {

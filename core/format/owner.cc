@@ -20,8 +20,7 @@ namespace {
 
 // /proc gives starts in clock ticks after boot, and the boot in whole seconds: two roundings and a
 // clock that was slewed meanwhile stay below this.
-constexpr double kClockSlack = 2.0;                   // seconds
-constexpr std::chrono::milliseconds kSmallStep{100};  // of the clock: much less than that
+constexpr double kClockSlack = 2.0;  // seconds
 
 constexpr std::size_t kMaxProcesses = 50'000;  // remembered though nobody asked for them in the last scan
 
@@ -91,18 +90,7 @@ std::string_view to_string(OwnerState state) {
   return "unknown";
 }
 
-Owners::Owners(std::string proc, Signal signal, ClockAtBoot clock_at_boot)
-    : proc_(std::move(proc)), signal_(signal), clock_at_boot_(clock_at_boot) {}
-
-std::chrono::nanoseconds Owners::wall_clock_at_boot() {
-  const auto read = [](clockid_t clock) {
-    timespec now{};
-    ::clock_gettime(clock, &now);
-    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
-  };
-  const auto since_boot = read(CLOCK_BOOTTIME);
-  return read(CLOCK_REALTIME) - since_boot;
-}
+Owners::Owners(std::string proc, Signal signal) : proc_(std::move(proc)), signal_(signal) {}
 
 // When the process began, and whether it ended and was not waited for: it has its pid still.
 void Owners::read_start(pid_t pid, Process& process, std::chrono::steady_clock::time_point now) {
@@ -124,12 +112,10 @@ void Owners::read_start(pid_t pid, Process& process, std::chrono::steady_clock::
     rest.remove_prefix(blank + 1);
   }
   if (std::from_chars(rest.data(), rest.data() + rest.size(), process.start).ec != std::errc{}) return;
-  // Setting the clock moves the boot time, so it is read again then. Not more often: the kernel adds up a lot
-  // for that file.
-  const auto at_boot = clock_at_boot_();
-  if (boot_time_ == 0 || std::chrono::abs(at_boot - clock_read_) > kSmallStep) {
+  // Setting the clock moves the boot time, so it is read again, but once for all processes.
+  if (boot_read_at_ != now) {
     read_boot_time();
-    clock_read_ = at_boot;
+    boot_read_at_ = now;
   }
   static const auto ticks_per_second = static_cast<double>(::sysconf(_SC_CLK_TCK));
   if (boot_time_ > 0) process.started = boot_time_ + static_cast<double>(process.start) / ticks_per_second;

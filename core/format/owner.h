@@ -70,14 +70,8 @@ class Owners {
   // kill(2), or what tests have in its place.
   using Signal = int (*)(pid_t pid, int signal);
 
-  // What the wall clock would have shown when the machine was booted, as it is set now: only a step of it
-  // moves that.
-  static std::chrono::nanoseconds wall_clock_at_boot();
-  using ClockAtBoot = std::chrono::nanoseconds (*)();
-
   // `proc`: where procfs is mounted.
-  explicit Owners(std::string proc = "/proc", Signal signal = ::kill,
-                  ClockAtBoot clock_at_boot = wall_clock_at_boot);
+  explicit Owners(std::string proc = "/proc", Signal signal = ::kill);
 
   // The state of the process `pid` that wrote a file created at `created` (Unix seconds; 0 if the
   // file does not say).
@@ -121,14 +115,13 @@ class Owners {
 
   std::string proc_;
   Signal signal_;
-  ClockAtBoot clock_at_boot_;
   std::unordered_map<pid_t, Process, KeyedNumberHash> processes_;
   std::chrono::steady_clock::time_point scan_;  // the last `now`
   std::uint64_t looked_over_ = 0;
-  double boot_time_ = 0;                   // Unix seconds; 0: could not be read
-  std::chrono::nanoseconds clock_read_{};  // wall_clock_at_boot(), when that was read
-  std::uint32_t questions_ = 0;            // for writers
-  std::string path_;                       // both are kept for their memory
+  double boot_time_ = 0;  // Unix seconds; 0: could not be read
+  std::optional<std::chrono::steady_clock::time_point> boot_read_at_;
+  std::uint32_t questions_ = 0;  // for writers
+  std::string path_;             // both are kept for their memory
   std::string text_;
 };
 

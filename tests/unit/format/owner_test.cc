@@ -303,24 +303,6 @@ TEST_CASE("steps of the clock make nobody dead who was seen alive, and nobody wh
   CHECK(world.state() == OwnerState::kDead);
 }
 
-TEST_CASE("when the machine was booted is asked again once the clock was set, and not before") {
-  static std::chrono::seconds clock_at_boot;
-  clock_at_boot = std::chrono::seconds(0);
-  made_pids = {{kPid, true}};
-  const MadeProc proc;
-  proc.process(kPid, 50);
-  Owners owners(proc.folder.path(), signal_made, [] { return std::chrono::nanoseconds(clock_at_boot); });
-  const auto now = steady_clock::now();
-  CHECK(owners.state(kPid, kBoot + 100, now) == OwnerState::kAlive);
-
-  // As if its clock had been set an hour back: the file was made by that clock.
-  proc.write("stat", "cpu 1 2 3\nbtime " + std::to_string(static_cast<int>(kBoot) - 3600) + "\n");
-  CHECK(owners.state(kPid, kBoot + 100 - 3600, now + std::chrono::seconds(31)) == OwnerState::kDead);
-  clock_at_boot = std::chrono::seconds(-3600);
-  CHECK(owners.state(kPid, kBoot + 100 - 3600, now + std::chrono::seconds(62)) == OwnerState::kAlive);
-  CHECK(owners.state(kPid, kBoot + 40 - 3600, now + std::chrono::seconds(62)) == OwnerState::kDead);
-}
-
 TEST_CASE("whose pid lives on is dead once nobody can write the file any more, if the kernel would know") {
   struct Row {
     const char* what;

@@ -15,16 +15,13 @@ namespace mmstats {
 //   EFBIG kNotRegular  ELOOP, EISDIR                             kIo     all others
 ErrorKind kind_of_errno(int sys_errno) noexcept;
 
-// Both are cold: so are the branches that lead to them, whose code the linker keeps apart from what runs
-// where nothing fails. A program that has just begun reads it page by page.
-
 // No call failed.
-[[gnu::cold]] inline Error failure(ErrorKind kind, std::string path, std::string message) {
+inline Error failure(ErrorKind kind, std::string path, std::string message) {
   return {.kind = kind, .path = std::move(path), .offset = 0, .sys_errno = 0, .message = std::move(message)};
 }
 
 // A call failed, with errno unless another number is given. Where a process or the system has no descriptor
 // left, the message says so.
-[[gnu::cold]] Error system_failure(std::string path, std::string message, int sys_errno = errno);
+Error system_failure(std::string path, std::string message, int sys_errno = errno);
 
 }  // namespace mmstats

@@ -3,8 +3,8 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <chrono>
 #include <cstddef>
-#include <ctime>
 #include <system_error>
 
 #include "mmstats/format.h"
@@ -12,11 +12,9 @@
 namespace mmstats {
 
 std::string temporary_name(const std::string& path) {
-  // Not of std::chrono, whose code a program that has just begun has not read yet.
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
   return path.substr(0, path.rfind('/') + 1) + '.' + path.substr(path.rfind('/') + 1) + '.' +
-         std::to_string(::getpid()) + '-' + std::to_string(now.tv_sec * 1'000'000'000 + now.tv_nsec);
+         std::to_string(::getpid()) + '-' + std::to_string(now);
 }
 
 std::vector<std::string> temporary_globs(const std::vector<std::string>& globs) {

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <typeinfo>
 
 #include "base/guest_call.h"
 #include "base/keyed_hash.h"
@@ -22,7 +23,7 @@
 // Any thread.
 struct mmstats_family {
   mmstats::detail::FamilyTable* table = nullptr;
-  const char* handles = nullptr;  // the mark of their class
+  const std::type_info* handles = nullptr;  // which class they have
   std::size_t dimensions = 0;
 };
 
@@ -41,12 +42,10 @@ auto with_names(const char* const* names, Act&& act) {
 }
 
 // `make(fields, label, about)` gives a shared_ptr to a Handle. Null if there is no memory, or no such handle.
-// Cold, as keep().
 template <class Handle, class Make>
-[[gnu::cold]] mmstats_family* keep_family(mmstats_model* model, const char* label,
-                                          const char* const* dimensions, const About& said,
-                                          const Which& which, std::string_view made_by,
-                                          Make&& make) noexcept {
+mmstats_family* keep_family(mmstats_model* model, const char* label, const char* const* dimensions,
+                            const About& said, const Which& which, std::string_view made_by,
+                            Make&& make) noexcept {
   return with_names(dimensions, [&](std::span<const std::string_view> names) {
     KeyedHasher hash;  // what makes two families of one label one
     for (const std::string_view part : names) {
@@ -62,7 +61,7 @@ template <class Handle, class Make>
           const auto parameters = std::to_string(which.size);
           const FamilyAbout about{.unit = said.unit, .help = said.help, .kind = said.kind};
           auto made = std::make_shared<mmstats_family>();
-          made->handles = &kMarkOf<Handle>;
+          made->handles = &typeid(Handle);
           made->dimensions = names.size();
           made->table = detail::add_family(fields, {.label = name,
                                                     .dimensions = names,
@@ -95,7 +94,7 @@ inline auto texts_of(const mmstats_family& family, const char* const* values) {
 // Null: the family's handles are others, or there is no memory.
 template <class Handle>
 Handle* handle_with(mmstats_family* family, const char* const* values) noexcept {
-  if (family == nullptr || family->handles != &kMarkOf<Handle>) return nullptr;
+  if (family == nullptr || *family->handles != typeid(Handle)) return nullptr;
   try {
     const auto texts = texts_of(*family, values);
     return *static_cast<Handle* const*>(family->table->find(texts.data(), texts.size()));

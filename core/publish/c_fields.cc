@@ -49,8 +49,8 @@ struct mmstats_histogram {
 namespace {
 
 template <class Handle, class Field, class... Size>
-[[gnu::cold]] Handle* make_handle(mmstats_model* model, const char* label, const char* unit, const char* help,
-                                  Size... size) noexcept {
+Handle* make_handle(mmstats_model* model, const char* label, const char* unit, const char* help,
+                    Size... size) noexcept {
   std::uint64_t sizes = 0;
   ((sizes = sizes << 8U ^ std::uint64_t{size}), ...);  // the second is a byte
   const Which which{.size = sizes};
@@ -61,9 +61,8 @@ template <class Handle, class Field, class... Size>
 
 // `size`: what comes behind About.
 template <class Handle, class Field, class... Size>
-[[gnu::cold]] mmstats_family* make_family(mmstats_model* model, const char* label,
-                                          const char* const* dimensions, const char* unit, const char* help,
-                                          Size... size) noexcept {
+mmstats_family* make_family(mmstats_model* model, const char* label, const char* const* dimensions,
+                            const char* unit, const char* help, Size... size) noexcept {
   std::uint64_t sizes = 0;
   ((sizes = sizes << 8U ^ std::uint64_t{size}), ...);
   const auto make = [size...](mmstats::Model& fields, std::string_view whole, const mmstats::About& said) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <typeinfo>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -54,10 +55,6 @@ inline About about(const char* unit, const char* help, std::optional<Kind> kind 
   return {.unit = text_or_empty(unit), .help = text_or_empty(help), .kind = kind};
 }
 
-// Whose address tells classes apart. A type_info of each would be relocated for whoever loads the library.
-template <class T>
-[[gnu::visibility("hidden")]] inline constexpr char kMarkOf = 0;
-
 // What two handles differ in beside their labels, and their classes.
 struct Which {
   std::uint64_t type = 0;
@@ -67,18 +64,16 @@ struct Which {
 };
 
 // What `make(fields, name)` gives for a Model and a label, kept with `model`; null if there is no memory,
-// whatever it throws. Cold, as are those that call it: handles are made once, and what is compiled for each
-// class of them is to be small.
+// whatever it throws.
 template <class Handle, class Field, class Make>
-[[gnu::cold]] Handle* keep(mmstats_model* model, const char* label, const Which& which,
-                           Make&& make) noexcept {
+Handle* keep(mmstats_model* model, const char* label, const Which& which, Make&& make) noexcept {
   const GuestCall guest;
   if (model == nullptr) return nullptr;
   try {
     const std::string name = text_or_empty(label);
-    auto key = std::to_string(reinterpret_cast<std::uintptr_t>(&kMarkOf<Field>)) + ',' +
-               std::to_string(which.type) + ',' + std::to_string(which.kind) + ',' +
-               std::to_string(which.size) + (which.shared ? 's' : 't') + name;
+    auto key = std::string(typeid(Field).name()) + '\0' + std::to_string(which.type) + ',' +
+               std::to_string(which.kind) + ',' + std::to_string(which.size) + (which.shared ? 's' : 't') +
+               name;
     Model& fields = model->get();
     {
       const mmstats_model::Hold hold;

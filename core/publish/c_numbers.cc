@@ -149,8 +149,8 @@ std::unique_ptr<mmstats_number> number_of(mmstats_type type, mmstats::Model& fie
 }
 
 template <bool kShared>
-[[gnu::cold]] mmstats_number* make_number(mmstats_model* model, mmstats_type type, mmstats_kind kind,
-                                          const char* label, const char* unit, const char* help) noexcept {
+mmstats_number* make_number(mmstats_model* model, mmstats_type type, mmstats_kind kind, const char* label,
+                            const char* unit, const char* help) noexcept {
   const auto known_kind = to_kind(kind, type);
   if (!known_kind) return nullptr;
   const Which which{.type = static_cast<std::uint64_t>(type),
@@ -163,9 +163,9 @@ template <bool kShared>
 }
 
 template <bool kShared>
-[[gnu::cold]] mmstats_family* make_number_family(mmstats_model* model, mmstats_type type, mmstats_kind kind,
-                                                 const char* label, const char* const* dimensions,
-                                                 const char* unit, const char* help) noexcept {
+mmstats_family* make_number_family(mmstats_model* model, mmstats_type type, mmstats_kind kind,
+                                   const char* label, const char* const* dimensions, const char* unit,
+                                   const char* help) noexcept {
   const auto known_kind = to_kind(kind, type);
   const bool known_type =
       with_type(type, []<class T>(T) {}) &&
@@ -183,8 +183,7 @@ template <bool kShared>
 }
 
 template <class Value>
-[[gnu::cold]] int make_static(mmstats_model* model, mmstats_type type, const char* label,
-                              Value value) noexcept {
+int make_static(mmstats_model* model, mmstats_type type, const char* label, Value value) noexcept {
   const mmstats::GuestCall guest;
   if (model == nullptr) return ENOMEM;
   try {

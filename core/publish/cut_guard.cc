@@ -28,14 +28,14 @@ void unblock_for_before(int signal, const ucontext_t& interrupted) noexcept {
 
 }  // namespace
 
-constinit LastingGrowing<std::atomic<Region*>> CutGuard::regions_;
+constinit CutGuard::Known CutGuard::known_;
 constinit std::atomic<std::uint32_t> CutGuard::size_ = 0;
 
 void CutGuard::add(Region& region) noexcept {
   const std::uint32_t number = size_.load(std::memory_order_relaxed);
   if (number >= kMaxRegions) return;
   try {
-    regions_.at(number).store(&region, std::memory_order_relaxed);
+    known_.regions.at(number).store(&region, std::memory_order_relaxed);
   } catch (const std::bad_alloc&) {
     return;
   }
@@ -44,7 +44,7 @@ void CutGuard::add(Region& region) noexcept {
 
 bool CutGuard::save(const void* address) noexcept {
   for (std::uint32_t number = size_.load(std::memory_order_acquire); number-- > 0;) {
-    Region* const region = regions_.find(number)->load(std::memory_order_relaxed);
+    Region* const region = known_.regions.find(number)->load(std::memory_order_relaxed);
     if (region->has(address)) return region->save();
   }
   return false;

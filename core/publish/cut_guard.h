@@ -21,7 +21,16 @@ class CutGuard {
   static void add(Region& region) noexcept;
 
  private:
-  static constinit LastingGrowing<std::atomic<Region*>> regions_;
+  // Never destroyed: threads may write while the process exits.
+  union Known {
+    constexpr Known() : regions() {}
+    Known(const Known&) = delete;
+    Known& operator=(const Known&) = delete;
+    ~Known() {}  // NOLINT(modernize-use-equals-default): that would be deleted
+    Growing<std::atomic<Region*>> regions;
+  };
+
+  static constinit Known known_;
   static constinit std::atomic<std::uint32_t> size_;
 
   static bool save(const void* address) noexcept;

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstring>
-#include <ctime>
 #include <new>
 #include <span>
 #include <utility>
@@ -339,14 +339,12 @@ std::span<const std::byte> FileSet::image_for(std::int64_t tid) {
   const auto write = [&](std::size_t at, auto value) {
     if (at != 0) std::memcpy(image_.data() + at, &value, sizeof value);
   };
-  // Not of std::chrono, whose code a program that has just begun has not read yet.
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
   write(pid_at_, static_cast<std::uint32_t>(::getpid()));
   write(tid_at_, tid);
   write(uid_at_, std::uint64_t{::getuid()});
   write(gid_at_, std::uint64_t{::getgid()});
-  write(created_at_, static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec));
+  write(created_at_, std::chrono::duration<double>(now).count());
   return image_;
 }
 

@@ -12,14 +12,15 @@
 namespace mmstats {
 
 // Of entries that begin as T{}. at() is for one thread at a time; find() for any, and for signal handlers.
-// Its memory is never given back: a static one needs no code when a program loads the library, and is there
-// as long as threads write.
 template <class T>
-class LastingGrowing {
+class Growing {
  public:
-  constexpr LastingGrowing() = default;
-  LastingGrowing(const LastingGrowing&) = delete;
-  LastingGrowing& operator=(const LastingGrowing&) = delete;
+  constexpr Growing() = default;
+  Growing(const Growing&) = delete;
+  Growing& operator=(const Growing&) = delete;
+  ~Growing() {
+    for (auto& part : parts_) delete[] part.load(std::memory_order_relaxed);
+  }
 
   // Null: there is no entry yet.
   [[nodiscard]] T* find(std::uint32_t number) const noexcept {
@@ -49,7 +50,7 @@ class LastingGrowing {
     }
   }
 
- protected:
+ private:
   static constexpr std::uint32_t kFirst = 32;
   static constexpr std::uint32_t kParts = 11;  // each is twice as large as the one before
 
@@ -61,18 +62,6 @@ class LastingGrowing {
   };
 
   std::array<std::atomic<T*>, kParts> parts_{};
-};
-
-// The same, until it ends.
-template <class T>
-class Growing : public LastingGrowing<T> {
- public:
-  constexpr Growing() = default;
-  Growing(const Growing&) = delete;
-  Growing& operator=(const Growing&) = delete;
-  ~Growing() {
-    for (auto& part : this->parts_) delete[] part.load(std::memory_order_relaxed);
-  }
 };
 
 }  // namespace mmstats

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -24,6 +25,7 @@
 #include "held_calls.h"
 #include "mmstats/family.h"
 #include "mmstats/fields.h"
+#include "mmstats/histogram.h"
 #include "mmstats/model.h"
 #include "mmstats/settle.h"
 #include "own_memory.h"
@@ -295,6 +297,47 @@ TEST_CASE("a handler of another signal that comes at the same moment as the faul
   CHECK(program.wait() == 0);
 }
 #endif
+
+TEST_CASE("a histogram's buckets that come while another thread leaves the file hide no field") {
+  for (const bool known_before : {false, true}) {
+    CAPTURE(known_before);
+    const TemporaryFolder folder;
+    ChildProcess program([&] {
+      must(survive_cut_files().has_value());
+      int told = 0;
+      Model model(cut_options(folder, told));
+      const Family<Counter> family(model, "family", {"key"});
+      const Counter first = family.with("value");
+      first.incr(3);
+      // These are behind what a file begins with.
+      Histogram histogram(model, "h");
+      Counter behind(model, "behind");
+      const std::string long_label(40'000, 'l');
+      Counter far(model, long_label);
+      behind.incr(4);
+      far.incr(5);
+      if (known_before) histogram.add(1);
+      const std::string path = model.paths()[0];
+      const auto size = std::filesystem::file_size(path);
+      // The last page is missing: nothing of the histogram is.
+      std::filesystem::resize_file(path, size - 4096);
+      const auto leave = [&] { Counter later(model, std::string(9000, 'm')); };
+      if (!held::while_held(SYS_mremap, 1, leave, [&] { histogram.add(2); })) ::_exit(ChildProcess::kSkipped);
+      histogram.add(4);
+      must(model.open().has_value());
+      histogram.add(8);
+      const FileContent content(path);
+      must(content.wrong.empty());
+      must(content.numbers.contains("behind"));
+      must(content.numbers.contains(long_label));
+    });
+    const int status = program.wait();
+    if (status == ChildProcess::kSkipped)
+      MESSAGE("skipped: no system call can be held here");
+    else
+      CHECK(status == 0);
+  }
+}
 
 TEST_CASE("what other threads say in a file while its thread leaves it, as it is cut, is said") {
   const TemporaryFolder folder;

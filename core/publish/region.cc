@@ -145,7 +145,7 @@ class Region::Mapper {
     return is_it_;
   }
 
-  const NoSignals no_signals_;
+  const NoSignals no_signals_{false};
   Region& region_;
   bool is_it_ = false;
 };

@@ -298,6 +298,40 @@ TEST_CASE("a handler of another signal that comes at the same moment as the faul
 }
 #endif
 
+#if !defined(__SANITIZE_THREAD__)
+TEST_CASE("a SIGBUS that somebody sends while a thread leaves its file is handled when it has") {
+  const TemporaryFolder folder;
+  ChildProcess program([&] {
+    // Who waits for ever takes no signal meanwhile.
+    const rlimit seconds{.rlim_cur = 60, .rlim_max = 60};
+    must(::setrlimit(RLIMIT_CPU, &seconds) == 0);
+    static Counter* counted = nullptr;
+    must(::signal(SIGBUS, [](int) { ++*counted; }) != SIG_ERR);
+    must(survive_cut_files().has_value());
+    int told = 0;
+    std::atomic<pid_t> thread{0};
+    const auto write = [&] {
+      thread = ::gettid();
+      Model model(cut_options(folder, told));
+      Counter count(model, "count");
+      ++count;
+      counted = &count;
+      must(::truncate(model.paths()[0].c_str(), 0) == 0);
+      ++count;
+      must(count.value() == 2);
+    };
+    if (!held::while_held(SYS_process_vm_readv, 1, write,
+                          [&] { must(::syscall(SYS_tgkill, ::getpid(), thread.load(), SIGBUS) == 0); }))
+      ::_exit(ChildProcess::kSkipped);
+  });
+  const int status = program.wait();
+  if (status == ChildProcess::kSkipped)
+    MESSAGE("skipped: no system call can be held here");
+  else
+    CHECK(status == 0);
+}
+#endif
+
 TEST_CASE("a histogram's buckets that come while another thread leaves the file hide no field") {
   for (const bool known_before : {false, true}) {
     CAPTURE(known_before);

@@ -176,6 +176,11 @@ void Region::advise_forks() {
   } while (given != given_);
 }
 
+void Region::leave_to_parent() {
+  size_ = {.file = 0, .memory = 0};
+  bytes_ = file_bytes_ = memory_bytes_ = 0;
+}
+
 void Region::give_to_children(bool given) {
   given_ = given;
   advise_forks();

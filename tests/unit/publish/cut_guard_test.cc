@@ -41,10 +41,12 @@ ModelOptions cut_options(const TemporaryFolder& folder, int& told) {
           }};
 }
 
-// A page that is mapped and missing.
-volatile char* missing_page(const TemporaryFolder& folder) {
+// A page that is mapped and missing; at `place` unless that is null, where nothing is.
+volatile char* missing_page(const TemporaryFolder& folder, void* place = nullptr) {
   const int fd = ::open((folder / "foreign").c_str(), O_RDWR | O_CREAT, 0600);
-  void* const page = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  const int where = place == nullptr ? 0 : MAP_FIXED_NOREPLACE;
+  void* const page = ::mmap(place, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | where, fd, 0);
+  must(page != MAP_FAILED && (place == nullptr || page == place));
   ::close(fd);
   return static_cast<volatile char*>(page);
 }
@@ -371,6 +373,33 @@ TEST_CASE("a histogram's buckets that come while another thread leaves the file 
     else
       CHECK(status == 0);
   }
+}
+
+TEST_CASE("a child's own file where its parent's thread had one is none of the library's") {
+  const TemporaryFolder folder;
+  ChildProcess program([&] {
+    ::signal(SIGBUS, SIG_DFL);
+    must(survive_cut_files().has_value());
+    int told = 0;
+    Model model(cut_options(folder, told));
+    Counter count(model, "count");
+    std::atomic<bool> written{false};
+    std::atomic<bool> done{false};
+    std::string path;
+    std::thread other([&] {
+      ++count;
+      path = model.path();
+      written = true;
+      while (!done) std::this_thread::yield();
+    });
+    while (!written) std::this_thread::yield();
+    void* const place = place_of_file(path);
+    ChildProcess child([&] { *missing_page(folder, place) = 1; });
+    must(child.wait() == 128 + SIGBUS);
+    done = true;
+    other.join();
+  });
+  CHECK(program.wait() == 0);
 }
 
 TEST_CASE("what other threads say in a file while its thread leaves it, as it is cut, is said") {

@@ -145,17 +145,34 @@ std::uint64_t* BucketTable::open(std::uint32_t power, unsigned bits) noexcept {
     from.takers.fetch_add(1, std::memory_order_relaxed);
     take(from, power, bits);
     // Whoever is interrupted has a field that is not whole, before those of its handlers: he shows them all.
-    if (from.takers.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      const std::atomic_ref left(
-          *reinterpret_cast<std::uint64_t*>(reinterpret_cast<std::byte*>(&from) + from.word));
-      std::uint64_t before = left.load(std::memory_order_relaxed);
-      while (!left.compare_exchange_strong(
-          before, room_word(from.bytes - taken_of(from.state.load(std::memory_order_relaxed))),
-          std::memory_order_release)) {
-      }
-    }
+    if (from.takers.fetch_sub(1, std::memory_order_acq_rel) == 1) from.show();
   }
   return reinterpret_cast<std::uint64_t*>(here + at[power].load(std::memory_order_relaxed));
+}
+
+void Room::show() noexcept {
+  const std::atomic_ref left(*reinterpret_cast<std::uint64_t*>(reinterpret_cast<std::byte*>(this) + word));
+  std::uint64_t before = left.load(std::memory_order_relaxed);
+  while (!left.compare_exchange_strong(before,
+                                       room_word(bytes - taken_of(state.load(std::memory_order_relaxed))),
+                                       std::memory_order_release)) {
+  }
+}
+
+void BucketTable::write_heads(unsigned bits) noexcept {
+  for (std::uint32_t power = 0; power < buckets::kPowers; ++power) {
+    if (auto* const counted = known(power))
+      write_head(reinterpret_cast<std::byte*>(counted) - head, power, bits);
+  }
+}
+
+void BucketTable::write_head(std::byte* into, std::uint32_t power, unsigned bits) const noexcept {
+  char type[4] = {};
+  char* const type_end = std::to_chars(type, type + sizeof type - 1, 1U << bits).ptr;
+  *type_end = 'Q';
+  mmstats::write_head(into, head, reinterpret_cast<const char*>(this + 1),
+                      buckets::kLowestExponent + static_cast<int>(power),
+                      {type, static_cast<std::size_t>(type_end + 1 - type)});
 }
 
 // Takes bytes for a field of that power, and writes what it begins with; unless there is one by now. There is
@@ -175,12 +192,7 @@ void BucketTable::take(Room& from, std::uint32_t power, unsigned bits) noexcept 
     if (from.state.compare_exchange_strong(state, mine, std::memory_order_relaxed)) break;
   }
   enter(from, mine);
-  char type[4] = {};
-  char* const type_end = std::to_chars(type, type + sizeof type - 1, 1U << bits).ptr;
-  *type_end = 'Q';
-  write_head(begin_of(from) + from.bytes - taken_of(mine), head, reinterpret_cast<const char*>(this + 1),
-             buckets::kLowestExponent + static_cast<int>(power),
-             {type, static_cast<std::size_t>(type_end + 1 - type)});
+  write_head(begin_of(from) + from.bytes - taken_of(mine), power, bits);
 }
 
 }  // namespace mmstats

@@ -30,6 +30,9 @@ struct Room {
   // stead, and no bytes are taken twice for the same power.
   std::atomic<std::uint64_t> state;
   std::atomic<std::uint32_t> takers;  // this thread, and handlers that interrupted it
+
+  // Makes the fields that are taken a part of the file's list.
+  void show() noexcept;
 };
 
 // Of one histogram in one thread, in private memory, followed by what a field begins with, or, if there is no
@@ -54,8 +57,13 @@ struct BucketTable {
     return reinterpret_cast<std::uint64_t*>(reinterpret_cast<std::byte*>(this) + distance);
   }
 
+  // Writes again what its fields begin with; Room::show() is to follow. Precondition: the thread takes none
+  // meanwhile.
+  void write_heads(unsigned bits) noexcept;
+
  private:
   [[gnu::cold, gnu::noinline]] std::uint64_t* open(std::uint32_t power, unsigned bits) noexcept;
+  void write_head(std::byte* into, std::uint32_t power, unsigned bits) const noexcept;
   void take(Room& from, std::uint32_t power, unsigned bits) noexcept;
 };
 

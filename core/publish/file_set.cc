@@ -200,11 +200,13 @@ void FileSet::add_room(std::span<const Table> tables, std::vector<Error>& errors
   const auto distance = [](std::size_t from, std::size_t to) {
     return static_cast<std::int32_t>(static_cast<std::int64_t>(to) - static_cast<std::int64_t>(from));
   };
-  BucketRoom& room = rooms_.emplace_back(
-      BucketRoom{.begin = write_buffer - sizeof(std::uint64_t), .end = image_.size(), .memory = {}});
+  BucketRoom& room = rooms_.emplace_back(BucketRoom{
+      .begin = write_buffer - sizeof(std::uint64_t), .end = image_.size(), .memory = {}, .at = at});
   room.memory.emplace_back(at, room_image(distance(at, room.begin), bytes));
-  for (const Table& table : tables)
+  for (const Table& table : tables) {
     room.memory.emplace_back(table.at, table_image(table.stem, table.bits, distance(table.at, at)));
+    room.tables.emplace_back(table.at, table.bits);
+  }
   for (Region* region : regions_) begin_memory(*region, room);
 }
 
@@ -244,15 +246,21 @@ void FileSet::begin_memory(Region& region, const BucketRoom& room) {
 }
 
 // Of a file that was cut: what was lost begins anew. So do all buckets of a room of which a part was lost, as
-// its list of fields would end there.
+// its list of fields would end there. Of the others, what the thread wrote while another one left the file
+// may be lost: its table knows of fields that the list has not, or ends at.
 void FileSet::restore(Region& region) {
   const NoSignals no_signals;  // a handler's additions belong before this, or behind
   const std::size_t lost_from = region.lost_from();
   region.restore(image_for(is_left(&region) ? 0 : ::gettid()));
   for (const BucketRoom& room : rooms_) {
-    if (room.end <= lost_from) continue;
-    std::memcpy(region.address() + room.begin, image_.data() + room.begin, room.end - room.begin);
-    begin_memory(region, room);
+    if (room.end > lost_from) {
+      std::memcpy(region.address() + room.begin, image_.data() + room.begin, room.end - room.begin);
+      begin_memory(region, room);
+      continue;
+    }
+    for (const auto& [at, bits] : room.tables)
+      reinterpret_cast<BucketTable*>(region.address() + at)->write_heads(bits);
+    reinterpret_cast<Room*>(region.address() + room.at)->show();
   }
 }
 

@@ -117,6 +117,8 @@ class FileSet {
     std::size_t end;
     // What its parts of the private memory begin with.
     std::vector<std::pair<std::uint32_t, std::vector<std::byte>>> memory;
+    std::uint32_t at;                                          // of its Room, behind the file
+    std::vector<std::pair<std::uint32_t, unsigned>> tables{};  // where, and with how many bits
   };
   void add_room(std::span<const Table> tables, std::vector<Error>& errors);
   static void begin_memory(Region& region, const BucketRoom& room);

@@ -196,7 +196,10 @@ void Models::begin_child() {
   had.insert(had.end(), free_regions_.begin(), free_regions_.end());
   free_regions_.clear();
   for (Region* region : had) {
-    if (!region->is_in_child()) continue;
+    if (!region->is_in_child()) {
+      region->leave_to_parent();
+      continue;
+    }
     region->reset();
     free_regions_.push_back(region);
   }

@@ -145,7 +145,7 @@ class Region::Mapper {
     return is_it_;
   }
 
-  const NoSignals no_signals_;
+  const NoSignals no_signals_{false};
   Region& region_;
   bool is_it_ = false;
 };
@@ -174,6 +174,11 @@ void Region::advise_forks() {
     const int failed = ::madvise(address_, size_.file + size_.memory, given ? MADV_DOFORK : MADV_DONTFORK);
     if (!given) kept_failed_ = failed != 0;
   } while (given != given_);
+}
+
+void Region::leave_to_parent() {
+  size_ = {.file = 0, .memory = 0};
+  bytes_ = file_bytes_ = memory_bytes_ = 0;
 }
 
 void Region::give_to_children(bool given) {

@@ -118,6 +118,8 @@ class Region {
   // Of a region that was there before the fork. False: its addresses may be anybody's by now, and nothing may
   // be done with it.
   [[nodiscard]] bool is_in_child() const { return given_ || kept_failed_; }
+  // The last that is done with it then: it has no addresses any more.
+  void leave_to_parent();
 
   [[nodiscard]] RegionSize size() const { return size_; }
   [[nodiscard]] std::byte* address() const { return address_; }

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -24,6 +25,7 @@
 #include "held_calls.h"
 #include "mmstats/family.h"
 #include "mmstats/fields.h"
+#include "mmstats/histogram.h"
 #include "mmstats/model.h"
 #include "mmstats/settle.h"
 #include "own_memory.h"
@@ -39,10 +41,12 @@ ModelOptions cut_options(const TemporaryFolder& folder, int& told) {
           }};
 }
 
-// A page that is mapped and missing.
-volatile char* missing_page(const TemporaryFolder& folder) {
+// A page that is mapped and missing; at `place` unless that is null, where nothing is.
+volatile char* missing_page(const TemporaryFolder& folder, void* place = nullptr) {
   const int fd = ::open((folder / "foreign").c_str(), O_RDWR | O_CREAT, 0600);
-  void* const page = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  const int where = place == nullptr ? 0 : MAP_FIXED_NOREPLACE;
+  void* const page = ::mmap(place, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | where, fd, 0);
+  must(page != MAP_FAILED && (place == nullptr || page == place));
   ::close(fd);
   return static_cast<volatile char*>(page);
 }
@@ -295,6 +299,108 @@ TEST_CASE("a handler of another signal that comes at the same moment as the faul
   CHECK(program.wait() == 0);
 }
 #endif
+
+#if !defined(__SANITIZE_THREAD__)
+TEST_CASE("a SIGBUS that somebody sends while a thread leaves its file is handled when it has") {
+  const TemporaryFolder folder;
+  ChildProcess program([&] {
+    // Who waits for ever takes no signal meanwhile.
+    const rlimit seconds{.rlim_cur = 60, .rlim_max = 60};
+    must(::setrlimit(RLIMIT_CPU, &seconds) == 0);
+    static Counter* counted = nullptr;
+    must(::signal(SIGBUS, [](int) { ++*counted; }) != SIG_ERR);
+    must(survive_cut_files().has_value());
+    int told = 0;
+    std::atomic<pid_t> thread{0};
+    const auto write = [&] {
+      thread = ::gettid();
+      Model model(cut_options(folder, told));
+      Counter count(model, "count");
+      ++count;
+      counted = &count;
+      must(::truncate(model.paths()[0].c_str(), 0) == 0);
+      ++count;
+      must(count.value() == 2);
+    };
+    if (!held::while_held(SYS_process_vm_readv, 1, write,
+                          [&] { must(::syscall(SYS_tgkill, ::getpid(), thread.load(), SIGBUS) == 0); }))
+      ::_exit(ChildProcess::kSkipped);
+  });
+  const int status = program.wait();
+  if (status == ChildProcess::kSkipped)
+    MESSAGE("skipped: no system call can be held here");
+  else
+    CHECK(status == 0);
+}
+#endif
+
+TEST_CASE("a histogram's buckets that come while another thread leaves the file hide no field") {
+  for (const bool known_before : {false, true}) {
+    CAPTURE(known_before);
+    const TemporaryFolder folder;
+    ChildProcess program([&] {
+      must(survive_cut_files().has_value());
+      int told = 0;
+      Model model(cut_options(folder, told));
+      const Family<Counter> family(model, "family", {"key"});
+      const Counter first = family.with("value");
+      first.incr(3);
+      // These are behind what a file begins with.
+      Histogram histogram(model, "h");
+      Counter behind(model, "behind");
+      const std::string long_label(40'000, 'l');
+      Counter far(model, long_label);
+      behind.incr(4);
+      far.incr(5);
+      if (known_before) histogram.add(1);
+      const std::string path = model.paths()[0];
+      const auto size = std::filesystem::file_size(path);
+      // The last page is missing: nothing of the histogram is.
+      std::filesystem::resize_file(path, size - 4096);
+      const auto leave = [&] { Counter later(model, std::string(9000, 'm')); };
+      if (!held::while_held(SYS_mremap, 1, leave, [&] { histogram.add(2); })) ::_exit(ChildProcess::kSkipped);
+      histogram.add(4);
+      must(model.open().has_value());
+      histogram.add(8);
+      const FileContent content(path);
+      must(content.wrong.empty());
+      must(content.numbers.contains("behind"));
+      must(content.numbers.contains(long_label));
+    });
+    const int status = program.wait();
+    if (status == ChildProcess::kSkipped)
+      MESSAGE("skipped: no system call can be held here");
+    else
+      CHECK(status == 0);
+  }
+}
+
+TEST_CASE("a child's own file where its parent's thread had one is none of the library's") {
+  const TemporaryFolder folder;
+  ChildProcess program([&] {
+    ::signal(SIGBUS, SIG_DFL);
+    must(survive_cut_files().has_value());
+    int told = 0;
+    Model model(cut_options(folder, told));
+    Counter count(model, "count");
+    std::atomic<bool> written{false};
+    std::atomic<bool> done{false};
+    std::string path;
+    std::thread other([&] {
+      ++count;
+      path = model.path();
+      written = true;
+      while (!done) std::this_thread::yield();
+    });
+    while (!written) std::this_thread::yield();
+    void* const place = place_of_file(path);
+    ChildProcess child([&] { *missing_page(folder, place) = 1; });
+    must(child.wait() == 128 + SIGBUS);
+    done = true;
+    other.join();
+  });
+  CHECK(program.wait() == 0);
+}
 
 TEST_CASE("what other threads say in a file while its thread leaves it, as it is cut, is said") {
   const TemporaryFolder folder;

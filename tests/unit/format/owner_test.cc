@@ -287,7 +287,7 @@ TEST_CASE("steps of the clock make nobody dead who was seen alive, and nobody wh
   world.run(50);
   CHECK(world.state() == OwnerState::kAlive);
   for (const int step : {-100'000, 100, 100'000}) {
-    world.proc.write("stat", "btime " + std::to_string(1'000'000 + step) + "\n");
+    world.proc.write("stat", "cpu 1 2 3\nbtime " + std::to_string(1'000'000 + step) + "\n");
     CHECK(world.state() == OwnerState::kAlive);
   }
   world.run(90);  // another process with its pid, which began before the file was made

@@ -76,8 +76,8 @@ export class Card {
   // What the link tells of it is another one.
   changed() {
     this.plots.changed();
-    this.write();
     this.draw();
+    this.write(); // of what is drawn now
   }
 
   writeHead(title, tooltip) {

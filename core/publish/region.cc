@@ -114,11 +114,11 @@ Error was_cut(const std::string& path, std::string_view what) {
 
 }  // namespace
 
-// Whoever changes what is at a file's addresses is one while he does: its owner, under the lock of Models,
-// and any thread whose fault save() is told of. Else one would put what he copied over what another has
-// mapped meanwhile. It touches no page of the file, as its own fault would wait for itself; so does a
-// handler's that interrupted it, and none does. What its owner copies, or writes, he copies and writes
-// before, and begins again if it is another mapping by then.
+// A lock of the region's mapping. Its owner takes it, who also has the lock of Models, and so does any thread
+// whose fault save() handles: without it, one of them would put its copy over what the other has mapped.
+// Whoever holds it touches no page of the file, as a fault there would wait for the lock; signals are
+// blocked, so no handler does either. So the owner copies and writes before he takes it, and begins again if
+// the mapping is another one by then.
 class Region::Mapper {
  public:
   explicit Mapper(Region& region) noexcept : region_(region) {
@@ -137,7 +137,8 @@ class Region::Mapper {
   void changed() const noexcept { region_.mapping_.store(++mappings, std::memory_order_release); }
 
  private:
-  // A child of a fork has what another thread was at, of its parent, as it was: nobody ends that.
+  // The holder's process. A child of a fork may find the lock held by a thread of its parent, which the child
+  // does not have: it takes the lock over.
   bool begin() noexcept {
     const pid_t self = ::getpid();
     pid_t other = region_.mapper_.load(std::memory_order_relaxed);
